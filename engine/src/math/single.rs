@@ -1,0 +1,75 @@
+//! The f32 functions of [`math`](super).
+
+use super::horner;
+
+/// 1.5 * 2^23: adding it rounds to an integer and leaves that integer in the low mantissa bits.
+const ROUND: f32 = 12_582_912.0;
+const LN2_HI: f32 = 0.693_359_4;
+const LN2_LO: f32 = -2.121_944_4e-4;
+
+#[inline(always)]
+pub(crate) fn exp(x: f32) -> f32 {
+    // Below: the result would be subnormal. Above: it overflows. NaN fails both comparisons.
+    const LOW: f32 = -87.336_54;
+    const HIGH: f32 = 88.722_83;
+    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let r = n.mul_add(-LN2_HI, x);
+    let r = n.mul_add(-LN2_LO, r);
+    let p = horner!(r, 1.987_569_1e-4_f32, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5);
+    let y = p.mul_add(r * r, r) + 1.0;
+    // 2^n in two factors, so that n = 128 does not overflow the exponent field too early.
+    let half = (shifted.to_bits() as i32) << 9 >> 10;
+    let rest = ((shifted.to_bits() as i32) << 9 >> 9) - half;
+    let two_to = |k: i32| f32::from_bits(((k + 127) << 23) as u32);
+    let y = y * two_to(half) * two_to(rest);
+    let y = if x < LOW { 0.0 } else { y };
+    if x > HIGH { f32::INFINITY } else { y }
+}
+
+#[inline(always)]
+pub(crate) fn ln(x: f32) -> f32 {
+    // x = 2^k m with m in [sqrt(1/2), sqrt(2)).
+    const SQRT_HALF: u32 = 0x3f35_04f3;
+    let bits = x.to_bits().wrapping_sub(SQRT_HALF);
+    let k = (bits as i32 >> 23) as f32;
+    let m = f32::from_bits((bits & 0x007f_ffff).wrapping_add(SQRT_HALF));
+    let f = m - 1.0;
+    let s = f / (2.0 + f);
+    let z = s * s;
+    let r = z * horner!(z, 0.242_790_79_f32, 0.284_987_87, 0.400_009_72, 0.666_666_6);
+    let h = 0.5 * f * f;
+    let y = k.mul_add(LN2_HI, (s * (h + r) + k * LN2_LO) - h + f);
+    let y = if x < f32::MIN_POSITIVE { f32::NEG_INFINITY } else { y };
+    let y = if x < 0.0 { f32::NAN } else { y };
+    if x < f32::INFINITY { y } else { x }
+}
+
+#[inline(always)]
+pub(crate) fn sin_cos(x: f32) -> (f32, f32) {
+    // x = n pi/2 + r with |r| <= pi/4; pi/2 in three parts (Cody and Waite).
+    let shifted = x.mul_add(std::f32::consts::FRAC_2_PI, ROUND);
+    let n = shifted - ROUND;
+    let r = n.mul_add(-1.570_312_5, x);
+    let r = n.mul_add(-4.837_513e-4, r);
+    let r = n.mul_add(-7.549_79e-8, r);
+    let z = r * r;
+    let s = horner!(z, -1.951_529_6e-4_f32, 8.332_161e-3, -0.166_666_55).mul_add(z * r, r);
+    let c = horner!(z, 2.443_315_7e-5_f32, -1.388_731_6e-3, 4.166_664_6e-2).mul_add(z * z, 1.0 - 0.5 * z);
+    let quadrant = shifted.to_bits();
+    let (a, b) = if quadrant & 1 == 0 { (s, c) } else { (c, s) };
+    let sign = |bit: u32, v: f32| f32::from_bits(v.to_bits() ^ (bit << 31));
+    (sign(quadrant >> 1 & 1, a), sign((quadrant.wrapping_add(1)) >> 1 & 1, b))
+}
+
+#[inline(always)]
+pub(crate) fn tanh(x: f32) -> f32 {
+    let a = x.abs();
+    // Near 0 the quotient cancels: odd polynomial (Cephes tanhf) instead.
+    let z = x * x;
+    let p = horner!(z, -5.704_988_7e-3_f32, 2.063_908_9e-2, -5.373_971_5e-2, 0.133_314_42, -0.333_332_8);
+    let near = p.mul_add(z * x, x);
+    let e = exp(-2.0 * a);
+    let far = ((1.0 - e) / (1.0 + e)).copysign(x);
+    if a < 0.625 { near } else { far }
+}

@@ -1,0 +1,166 @@
+//! The one scalar trait: f32 for training, f64 for gradient checks and references.
+
+use std::fmt::{Debug, Display, LowerExp};
+use std::iter::Sum;
+use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
+
+use crate::math;
+
+/// A real number type on which every kernel, op and model is generic: `f32` or `f64`.
+///
+/// The elementary functions are branch-free polynomials that the compiler vectorises inside
+/// [`simd_fn!`](crate::simd_fn); their errors are stated in [`math`] and held by its tests. Unlike
+/// those of `libm` they give the same bits on every machine.
+pub trait Real:
+    faer::traits::RealField
+    + Copy
+    + Default
+    + Debug
+    + Display
+    + LowerExp
+    + PartialOrd
+    + Send
+    + Sync
+    + Add<Output = Self>
+    + Sub<Output = Self>
+    + Mul<Output = Self>
+    + Div<Output = Self>
+    + Neg<Output = Self>
+    + AddAssign
+    + SubAssign
+    + MulAssign
+    + DivAssign
+    + Sum
+    + 'static
+{
+    /// 0.
+    const ZERO: Self;
+    /// 1.
+    const ONE: Self;
+    /// 1/2.
+    const HALF: Self;
+    /// Positive infinity.
+    const INFINITY: Self;
+    /// Negative infinity.
+    const NEG_INFINITY: Self;
+    /// Distance from 1 to the next larger number.
+    const EPSILON: Self;
+    /// Numbers in 64 bytes: the widest SIMD register, and a cache line.
+    const LANES: usize;
+    /// The type's name in a safetensors header: `F32` or `F64`.
+    const DTYPE: &'static str;
+
+    /// The nearest number to `x`.
+    fn of(x: f64) -> Self;
+    /// Widens to f64, exactly.
+    fn f64(self) -> f64;
+    /// `self * a + b` with one rounding.
+    fn mul_add(self, a: Self, b: Self) -> Self;
+    /// |x|.
+    fn abs(self) -> Self;
+    /// Square root; NaN below 0.
+    fn sqrt(self) -> Self;
+    /// The larger of two numbers; `other` if `self` is NaN. One vector instruction.
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        if self > other { self } else { other }
+    }
+    /// The smaller of two numbers; `other` if `self` is NaN. One vector instruction.
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        if self < other { self } else { other }
+    }
+    /// Neither infinite nor NaN.
+    fn is_finite(self) -> bool;
+    /// e^x.
+    fn exp(self) -> Self;
+    /// The natural logarithm; -inf at 0, NaN below.
+    fn ln(self) -> Self;
+    /// (sin x, cos x), for |x| up to [`math::SIN_COS_LIMIT`].
+    fn sin_cos(self) -> (Self, Self);
+    /// tanh x.
+    fn tanh(self) -> Self;
+    /// 1 / (1 + e^-x).
+    #[inline(always)]
+    fn sigmoid(self) -> Self {
+        Self::ONE / (Self::ONE + (-self).exp())
+    }
+    /// The little-endian bytes of a slice, appended to `out`.
+    fn append_bytes(values: &[Self], out: &mut Vec<u8>);
+    /// Reads little-endian bytes; `bytes` holds a whole number of values.
+    fn from_bytes(bytes: &[u8]) -> Vec<Self>;
+    /// Turns 64 random bits into a number in (0, 1), never 0 or 1.
+    fn unit_from_bits(bits: u64) -> Self;
+}
+
+macro_rules! real {
+    ($t:ident, $lanes:literal, $dtype:literal, $math:ident, $unit:expr) => {
+        impl Real for $t {
+            const ZERO: Self = 0.0;
+            const ONE: Self = 1.0;
+            const HALF: Self = 0.5;
+            const INFINITY: Self = $t::INFINITY;
+            const NEG_INFINITY: Self = $t::NEG_INFINITY;
+            const EPSILON: Self = $t::EPSILON;
+            const LANES: usize = $lanes;
+            const DTYPE: &'static str = $dtype;
+
+            #[inline(always)]
+            fn of(x: f64) -> Self {
+                x as $t
+            }
+            #[inline(always)]
+            fn f64(self) -> f64 {
+                self as f64
+            }
+            #[inline(always)]
+            fn mul_add(self, a: Self, b: Self) -> Self {
+                $t::mul_add(self, a, b)
+            }
+            #[inline(always)]
+            fn abs(self) -> Self {
+                $t::abs(self)
+            }
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                $t::sqrt(self)
+            }
+            #[inline(always)]
+            fn is_finite(self) -> bool {
+                $t::is_finite(self)
+            }
+            #[inline(always)]
+            fn exp(self) -> Self {
+                math::$math::exp(self)
+            }
+            #[inline(always)]
+            fn ln(self) -> Self {
+                math::$math::ln(self)
+            }
+            #[inline(always)]
+            fn sin_cos(self) -> (Self, Self) {
+                math::$math::sin_cos(self)
+            }
+            #[inline(always)]
+            fn tanh(self) -> Self {
+                math::$math::tanh(self)
+            }
+            fn append_bytes(values: &[Self], out: &mut Vec<u8>) {
+                out.extend(values.iter().flat_map(|v| v.to_le_bytes()));
+            }
+            fn from_bytes(bytes: &[u8]) -> Vec<Self> {
+                let (chunks, rest) = bytes.as_chunks();
+                assert!(rest.is_empty(), "{} bytes are not a whole number of {}", bytes.len(), $dtype);
+                chunks.iter().map(|b| $t::from_le_bytes(*b)).collect()
+            }
+            #[inline(always)]
+            fn unit_from_bits(bits: u64) -> Self {
+                $unit(bits)
+            }
+        }
+    };
+}
+
+// The top bits, centred in their interval, so that neither 0 nor 1 occurs.
+real!(f32, 16, "F32", single, |bits: u64| ((bits >> 41) as f32 + 0.5) * (1.0 / (1u64 << 23) as f32));
+real!(f64, 8, "F64", double, |bits: u64| ((bits >> 12) as f64 + 0.5) * (1.0 / (1u64 << 52) as f64));

@@ -1,0 +1,120 @@
+//! Run-time SIMD dispatch.
+//!
+//! A kernel is written once, as plain loops over slices. [`simd_fn!`](crate::simd_fn) compiles its
+//! body three times (AVX-512, AVX2 with FMA, baseline) and picks one at run time; the compiler
+//! vectorises each to the width at hand. On AArch64, NEON is the baseline. Loops must run over
+//! slices, without early exits or calls to `libm`: use the functions of [`Real`](crate::Real).
+//!
+//! Every version executes the same operations in the same order (a `mul_add` stays fused, a sum is
+//! only as parallel as it is written), so the three agree bit for bit.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+
+/// The widest instruction set that kernels may use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Level {
+    /// What the compilation target guarantees (SSE2 on x86-64, NEON on AArch64).
+    Baseline = 1,
+    /// AVX2 and FMA.
+    Avx2 = 2,
+    /// AVX-512 F, VL, BW, DQ.
+    Avx512 = 3,
+}
+
+static LEVEL: AtomicU8 = AtomicU8::new(0);
+
+/// The level in use: the best one of this CPU, unless [`set_level`] or the environment variable
+/// `METASTABLE_SIMD=baseline|avx2|avx512` lowered it.
+#[inline]
+pub fn level() -> Level {
+    match LEVEL.load(Ordering::Relaxed) {
+        1 => Level::Baseline,
+        2 => Level::Avx2,
+        3 => Level::Avx512,
+        _ => {
+            let wanted = match std::env::var("METASTABLE_SIMD").as_deref() {
+                Ok("baseline") => Level::Baseline,
+                Ok("avx2") => Level::Avx2,
+                _ => Level::Avx512,
+            };
+            set_level(wanted)
+        }
+    }
+}
+
+/// Limits kernels to `wanted`, or to the best level this CPU has if that is lower; returns the
+/// level now in use.
+pub fn set_level(wanted: Level) -> Level {
+    let level = wanted.min(detected());
+    LEVEL.store(level as u8, Ordering::Relaxed);
+    level
+}
+
+fn detected() -> Level {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::is_x86_feature_detected as has;
+        if has!("avx512f") && has!("avx512vl") && has!("avx512bw") && has!("avx512dq") && has!("fma") {
+            return Level::Avx512;
+        }
+        if has!("avx2") && has!("fma") {
+            return Level::Avx2;
+        }
+    }
+    Level::Baseline
+}
+
+/// Defines functions that run at the best SIMD level of the CPU; see the [module](crate::simd).
+///
+/// ```
+/// use engine::{Real, simd_fn};
+/// simd_fn! {
+///     /// y += a x.
+///     pub fn axpy<T: Real>(a: T, x: &[T], y: &mut [T]) {
+///         for (x, y) in x.iter().zip(y) {
+///             *y = a.mul_add(*x, *y);
+///         }
+///     }
+/// }
+/// let mut y = [1.0, 1.0];
+/// axpy(2.0, &[1.0, 3.0], &mut y);
+/// assert_eq!(y, [3.0, 7.0]);
+/// ```
+#[macro_export]
+macro_rules! simd_fn {
+    ($($(#[$meta:meta])* $vis:vis fn $name:ident<$T:ident : $bound:path $(, const $C:ident : usize)*>(
+        $($arg:ident : $ty:ty),* $(,)?
+    ) $(-> $ret:ty)? $body:block)+) => {$(
+        $(#[$meta])*
+        #[allow(unsafe_code, clippy::too_many_arguments)]
+        $vis fn $name<$T: $bound $(, const $C: usize)*>($($arg: $ty),*) $(-> $ret)? {
+            #[inline(always)]
+            #[allow(clippy::too_many_arguments)]
+            fn body<$T: $bound $(, const $C: usize)*>($($arg: $ty),*) $(-> $ret)? $body
+
+            #[cfg(target_arch = "x86_64")]
+            {
+                #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+                #[allow(clippy::too_many_arguments)]
+                fn avx512<$T: $bound $(, const $C: usize)*>($($arg: $ty),*) $(-> $ret)? {
+                    body::<$T $(, $C)*>($($arg),*)
+                }
+                #[target_feature(enable = "avx2,fma")]
+                #[allow(clippy::too_many_arguments)]
+                fn avx2<$T: $bound $(, const $C: usize)*>($($arg: $ty),*) $(-> $ret)? {
+                    body::<$T $(, $C)*>($($arg),*)
+                }
+                match $crate::simd::level() {
+                    // SAFETY: `level` reports AVX-512 only where the CPU has all these features.
+                    $crate::simd::Level::Avx512 => return unsafe { avx512::<$T $(, $C)*>($($arg),*) },
+                    // SAFETY: `level` reports AVX2 only where the CPU has AVX2 and FMA.
+                    $crate::simd::Level::Avx2 => return unsafe { avx2::<$T $(, $C)*>($($arg),*) },
+                    $crate::simd::Level::Baseline => {}
+                }
+            }
+            #[allow(unreachable_code)]
+            body::<$T $(, $C)*>($($arg),*)
+        }
+    )+};
+}

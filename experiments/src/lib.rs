@@ -1,0 +1,1 @@
+//! Practice: run folders, configurations, progress, pictures. One plain binary for each experiment.

@@ -1,0 +1,1 @@
+//! Science: energies, score networks, samplers, graph layers, metrics. Opens no file and prints nothing.

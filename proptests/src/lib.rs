@@ -1,0 +1,1 @@
+//! Property tests of the workspace live in `tests/`; this library is empty.
