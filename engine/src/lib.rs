@@ -4,8 +4,20 @@
 //! of length `d` is a `d x n` column-major matrix, so that each thing's features lie together. A
 //! linear layer is `W x + b`; gather and scatter move whole columns.
 
-pub mod math;
-pub mod real;
-pub mod simd;
+#![deny(unsafe_code)]
 
+pub mod gradcheck;
+pub mod math;
+pub mod matrix;
+pub mod ops;
+pub mod par;
+pub mod params;
+pub mod real;
+pub mod rng;
+pub mod simd;
+pub mod tape;
+
+pub use matrix::{Matrix, Shape, View};
+pub use params::{ParamId, Params};
 pub use real::Real;
+pub use tape::{Graph, Op, Tape, Var};

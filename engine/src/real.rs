@@ -161,6 +161,10 @@ macro_rules! real {
     };
 }
 
-// The top bits, centred in their interval, so that neither 0 nor 1 occurs.
-real!(f32, 16, "F32", single, |bits: u64| ((bits >> 41) as f32 + 0.5) * (1.0 / (1u64 << 23) as f32));
-real!(f64, 8, "F64", double, |bits: u64| ((bits >> 12) as f64 + 0.5) * (1.0 / (1u64 << 52) as f64));
+// The top bits as a mantissa, centred in their interval, so that neither 0 nor 1 occurs.
+real!(f32, 16, "F32", single, |bits: u64| {
+    f32::from_bits(0x3f80_0000 | ((bits >> 41) as u32)) - 1.0 + 0.5 / (1u32 << 23) as f32
+});
+real!(f64, 8, "F64", double, |bits: u64| {
+    f64::from_bits(0x3ff0_0000_0000_0000 | (bits >> 12)) - 1.0 + 0.5 / (1u64 << 52) as f64
+});

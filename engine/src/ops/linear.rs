@@ -1,0 +1,123 @@
+//! The fused linear layer y = f(W x + b), b added to every column.
+//!
+//! With z = W x + b and g = f'(z) y_bar:  W_bar += g x^T,  b_bar += g 1,  x_bar += W^T g.
+//! Columns are worked off in fixed chunks, so that bias, activation and slope are applied to a block
+//! that is still in cache, and f'(z) is kept for the backward pass.
+
+use std::marker::PhantomData;
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatRef, Par};
+use rayon::prelude::*;
+
+use super::activation::{Activation, Identity, Silu};
+use crate::matrix::faer_mut;
+use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::{Graph, Op, Real, Shape, Var, simd_fn};
+
+/// Columns that one task works off: a constant, so that results do not depend on threads.
+const COLUMNS: usize = 128;
+
+/// The op of a linear layer with activation `A`; inputs W, x, b.
+pub struct Linear<A>(PhantomData<A>);
+
+impl<A> Linear<A> {
+    /// The one value of this type.
+    pub const OP: Self = Self(PhantomData);
+}
+
+impl<A: Activation, T: Real> Op<T> for Linear<A> {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        let [w, x, b] = inputs else { return Err("wants W, x and b".into()) };
+        if w.cols != x.rows {
+            return Err("W has as many columns as x has rows".into());
+        }
+        if b.rows != w.rows || b.cols != 1 {
+            return Err("b is one column as long as W has rows".into());
+        }
+        Ok(Shape::new(w.rows, x.cols))
+    }
+
+    fn aux_len(&self, _: &[Shape], out: Shape) -> usize {
+        out.len()
+    }
+
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], aux: &mut [T]) {
+        let (w, x, b) = (x.get(0), x.get(1), x.get(2));
+        let (m, k) = (w.shape.rows, w.shape.cols);
+        let block = |x: &[T], out: &mut [T], aux: &mut [T]| {
+            let shape = Shape::new(m, out.len() / m);
+            let x = MatRef::from_column_major_slice(x, k, shape.cols);
+            matmul(faer_mut(out, shape), Accum::Replace, w.faer(), x, T::ONE, Par::Seq);
+            bias_activation::<T, A>(b.data, out, aux);
+        };
+        if x.shape.cols <= COLUMNS || m == 0 || k == 0 {
+            if m > 0 {
+                block(x.data, out, aux);
+            }
+            return;
+        }
+        (x.data.par_chunks(COLUMNS * k), out.par_chunks_mut(COLUMNS * m), aux.par_chunks_mut(COLUMNS * m))
+            .into_par_iter()
+            .for_each(|(x, out, aux)| block(x, out, aux));
+    }
+
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let (w, x) = (saved.x.get(0), saved.x.get(1));
+        let shape = saved.out.shape;
+        if shape.is_empty() {
+            return;
+        }
+        scale_by_slope(saved.aux, out_bar);
+        let g = MatRef::from_column_major_slice(out_bar, shape.rows, shape.cols);
+        if let Some(b_bar) = x_bar.get(2) {
+            add_columns(out_bar, b_bar);
+        }
+        if let Some(w_bar) = x_bar.get(0) {
+            matmul(faer_mut(w_bar, w.shape), Accum::Add, g, x.faer().transpose(), T::ONE, Par::Seq);
+        }
+        if let Some(x_bar) = x_bar.get(1) {
+            matmul(faer_mut(x_bar, x.shape), Accum::Add, w.faer().transpose(), g, T::ONE, Par::Seq);
+        }
+    }
+}
+
+simd_fn! {
+    fn bias_activation<T: Real, A: Activation>(b: &[T], out: &mut [T], aux: &mut [T]) {
+        for (out, aux) in out.chunks_exact_mut(b.len()).zip(aux.chunks_exact_mut(b.len())) {
+            for ((y, slope), b) in out.iter_mut().zip(aux).zip(b) {
+                (*y, *slope) = A::value_and_slope(*y + *b);
+            }
+        }
+    }
+
+    fn scale_by_slope<T: Real>(slope: &[T], g: &mut [T]) {
+        for (slope, g) in slope.iter().zip(g) {
+            *g *= *slope;
+        }
+    }
+
+    fn add_columns<T: Real>(g: &[T], sum: &mut [T]) {
+        for column in g.chunks_exact(sum.len()) {
+            for (g, sum) in column.iter().zip(sum.iter_mut()) {
+                *sum += *g;
+            }
+        }
+    }
+}
+
+impl<T: Real> Graph<'_, T> {
+    /// W x + b.
+    pub fn linear(&mut self, w: Var, x: Var, b: Var) -> Var {
+        self.apply(const { &Linear::<Identity>::OP }, &[w, x, b])
+    }
+
+    /// silu(W x + b).
+    pub fn linear_silu(&mut self, w: Var, x: Var, b: Var) -> Var {
+        self.apply(const { &Linear::<Silu>::OP }, &[w, x, b])
+    }
+}

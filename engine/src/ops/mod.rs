@@ -1,0 +1,6 @@
+//! Differentiable ops: one file each, forward and vjp side by side under the equation.
+//!
+//! To add one: write the file, add its line here, and its case to `proptests/tests/ops.rs`.
+
+pub mod activation;
+pub mod linear;

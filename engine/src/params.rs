@@ -1,0 +1,101 @@
+//! Trainable parameters: named matrices in one contiguous slice, so that the optimiser, the moving
+//! average, a checkpoint and a gradient check each work on one slice.
+
+use crate::rng::Stream;
+use crate::{Real, Shape, View};
+
+/// Where one parameter lies in the slice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ParamId {
+    /// Index of the first entry.
+    pub offset: usize,
+    /// Rows and columns.
+    pub shape: Shape,
+}
+
+impl ParamId {
+    /// The entries' place in the slice.
+    pub fn range(self) -> std::ops::Range<usize> {
+        self.offset..self.offset + self.shape.len()
+    }
+}
+
+/// Named parameter matrices in one slice.
+#[derive(Clone, Debug, Default)]
+pub struct Params<T> {
+    values: Vec<T>,
+    entries: Vec<(String, ParamId)>,
+}
+
+impl<T: Real> Params<T> {
+    /// No parameters yet.
+    pub fn new() -> Self {
+        Self { values: Vec::new(), entries: Vec::new() }
+    }
+
+    /// Adds a parameter with entries made by `init`, called column by column.
+    pub fn add(
+        &mut self,
+        name: impl Into<String>,
+        rows: usize,
+        cols: usize,
+        mut init: impl FnMut() -> T,
+    ) -> ParamId {
+        let (name, id) = (name.into(), ParamId { offset: self.values.len(), shape: Shape { rows, cols } });
+        assert!(self.find(&name).is_none(), "parameter `{name}` exists already");
+        self.values.extend((0..rows * cols).map(|_| init()));
+        self.entries.push((name, id));
+        id
+    }
+
+    /// A `rows x cols` weight, Gaussian with variance `gain^2 / cols` (LeCun et al. 1998).
+    pub fn add_weight(
+        &mut self,
+        name: impl Into<String>,
+        rows: usize,
+        cols: usize,
+        gain: f64,
+        seed: u64,
+    ) -> ParamId {
+        let name = name.into();
+        let mut noise = vec![T::ZERO; rows * cols];
+        Stream::new(seed, &name, 0, 0).fill_normal(&mut noise);
+        let scale = T::of(gain / (cols.max(1) as f64).sqrt());
+        let mut noise = noise.into_iter();
+        self.add(name, rows, cols, || scale * noise.next().unwrap_or(T::ZERO))
+    }
+
+    /// A parameter of zeros.
+    pub fn add_zeros(&mut self, name: impl Into<String>, rows: usize, cols: usize) -> ParamId {
+        self.add(name, rows, cols, || T::ZERO)
+    }
+
+    /// Number of scalars.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+    /// All scalars.
+    pub fn values(&self) -> &[T] {
+        &self.values
+    }
+    /// All scalars, to write.
+    pub fn values_mut(&mut self) -> &mut [T] {
+        &mut self.values
+    }
+    /// Names and places, in the order of creation.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, ParamId)> {
+        self.entries.iter().map(|(name, id)| (name.as_str(), *id))
+    }
+    /// The parameter of that name.
+    pub fn find(&self, name: &str) -> Option<ParamId> {
+        self.entries().find(|(n, _)| *n == name).map(|(_, id)| id)
+    }
+    /// One parameter's matrix.
+    pub fn view(&self, id: ParamId) -> View<'_, T> {
+        View { data: &self.values[id.range()], shape: id.shape }
+    }
+}
