@@ -19,12 +19,12 @@ pub fn for_chunks<T: Send>(data: &mut [T], size: usize, f: impl Fn(usize, &mut [
 }
 
 /// `f(0), f(1), ..., f(n - 1)` run in parallel, results in order.
-pub fn map<R: Send>(n: usize, f: impl Fn(usize) -> R + Sync) -> Vec<R> {
-    if n <= 1 { (0..n).map(&f).collect() } else { (0..n).into_par_iter().map(|i| f(i)).collect() }
+pub fn map<R: Send>(n: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
+    if n <= 1 { (0..n).map(f).collect() } else { (0..n).into_par_iter().map(f).collect() }
 }
 
 /// Sums `f(range)` over the ranges of `size` that tile `0..n`: in parallel, folded in order.
-pub fn sum(n: usize, size: usize, f: impl Fn(std::ops::Range<usize>) -> f64 + Sync) -> f64 {
+pub fn sum(n: usize, size: usize, f: impl Fn(std::ops::Range<usize>) -> f64 + Sync + Send) -> f64 {
     map(n.div_ceil(size), |i| f(i * size..((i + 1) * size).min(n))).into_iter().sum()
 }
 

@@ -62,7 +62,7 @@ impl Stream {
     #[inline]
     pub fn next_u64(&mut self) -> u64 {
         if self.used == BLOCK {
-            fill_words::<f64>(&mut self.state, &mut self.block);
+            fill_words(&mut self.state, &mut self.block);
             self.used = 0;
         }
         self.used += 1;
@@ -93,14 +93,14 @@ impl Stream {
         let mut words = [0; BLOCK];
         let mut pair = [[T::ZERO; BLOCK]; 2];
         for chunk in out.chunks_mut(2 * BLOCK) {
-            fill_words::<T>(&mut self.state, &mut words);
+            fill_words(&mut self.state, &mut words);
             let [a, b] = &mut pair;
             if T::LANES == 16 {
                 // 32 bits are enough for an f32: one word gives both numbers.
                 box_muller_halves(&words, a, b);
             } else {
                 let mut more = [0; BLOCK];
-                fill_words::<T>(&mut self.state, &mut more);
+                fill_words(&mut self.state, &mut more);
                 box_muller(&words, &more, a, b);
             }
             let half = chunk.len().min(BLOCK);
@@ -113,7 +113,7 @@ impl Stream {
 }
 
 simd_fn! {
-    fn fill_words<T: Real>(state: &mut [[u64; LANES]; 4], out: &mut [u64; BLOCK]) {
+    fn fill_words(state: &mut [[u64; LANES]; 4], out: &mut [u64; BLOCK]) {
         let [s0, s1, s2, s3] = state;
         for out in out.as_chunks_mut::<LANES>().0 {
             for l in 0..LANES {

@@ -83,35 +83,35 @@ fn detected() -> Level {
 /// ```
 #[macro_export]
 macro_rules! simd_fn {
-    ($($(#[$meta:meta])* $vis:vis fn $name:ident<$($T:ident : $bound:path),+>(
+    ($($(#[$meta:meta])* $vis:vis fn $name:ident $(<$($T:ident : $bound:path),+>)? (
         $($arg:ident : $ty:ty),* $(,)?
     ) $(-> $ret:ty)? $body:block)+) => {$(
         $(#[$meta])*
         #[allow(unsafe_code, clippy::too_many_arguments)]
-        $vis fn $name<$($T: $bound),+>($($arg: $ty),*) $(-> $ret)? {
+        $vis fn $name$(<$($T: $bound),+>)?($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
-            fn body<$($T: $bound),+>($($arg: $ty),*) $(-> $ret)? $body
+            fn body$(<$($T: $bound),+>)?($($arg: $ty),*) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             {
                 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
-                fn avx512<$($T: $bound),+>($($arg: $ty),*) $(-> $ret)? {
-                    body::<$($T),+>($($arg),*)
+                fn avx512$(<$($T: $bound),+>)?($($arg: $ty),*) $(-> $ret)? {
+                    body$(::<$($T),+>)?($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma")]
-                fn avx2<$($T: $bound),+>($($arg: $ty),*) $(-> $ret)? {
-                    body::<$($T),+>($($arg),*)
+                fn avx2$(<$($T: $bound),+>)?($($arg: $ty),*) $(-> $ret)? {
+                    body$(::<$($T),+>)?($($arg),*)
                 }
                 match $crate::simd::level() {
                     // SAFETY: `level` reports AVX-512 only where the CPU has all these features.
-                    $crate::simd::Level::Avx512 => return unsafe { avx512::<$($T),+>($($arg),*) },
+                    $crate::simd::Level::Avx512 => return unsafe { avx512$(::<$($T),+>)?($($arg),*) },
                     // SAFETY: `level` reports AVX2 only where the CPU has AVX2 and FMA.
-                    $crate::simd::Level::Avx2 => return unsafe { avx2::<$($T),+>($($arg),*) },
+                    $crate::simd::Level::Avx2 => return unsafe { avx2$(::<$($T),+>)?($($arg),*) },
                     $crate::simd::Level::Baseline => {}
                 }
             }
             #[allow(unreachable_code)]
-            body::<$($T),+>($($arg),*)
+            body$(::<$($T),+>)?($($arg),*)
         }
     )+};
 }
