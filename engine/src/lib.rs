@@ -14,6 +14,7 @@ pub mod par;
 pub mod params;
 pub mod real;
 pub mod rng;
+pub mod shard;
 pub mod simd;
 pub mod tape;
 

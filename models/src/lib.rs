@@ -2,3 +2,6 @@
 
 pub mod energy;
 pub mod estimate;
+pub mod iwsm;
+pub mod sampling;
+pub mod score;

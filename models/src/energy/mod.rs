@@ -8,7 +8,7 @@ mod mixture;
 mod mixture_kernel;
 mod pointwise;
 
-pub use mixture::{Mixture, MixtureError};
+pub use mixture::{GMM_SCALE, Mixture, MixtureError};
 pub use pointwise::Pointwise;
 
 use engine::rng::Stream;

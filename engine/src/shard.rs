@@ -1,0 +1,72 @@
+//! Data-parallel gradients: a batch is split into shards of a fixed number of columns, each with its
+//! own tape, run in parallel and summed in shard order. A shard's activations stay in the core's cache.
+
+use rayon::prelude::*;
+
+use crate::{Graph, Real, Tape, par, simd_fn};
+
+/// Tapes and gradient buffers of the shards of a batch, reused from step to step.
+pub struct Shards<T: Real> {
+    columns: usize,
+    shards: Vec<Shard<T>>,
+    gradient: Vec<T>,
+}
+
+struct Shard<T: Real> {
+    tape: Tape<T>,
+    gradient: Vec<T>,
+    loss: f64,
+}
+
+impl<T: Real> Shards<T> {
+    /// Shards of `columns` columns: a constant of the experiment, since it fixes the order of sums.
+    pub fn new(columns: usize) -> Self {
+        assert!(columns > 0, "a shard has columns");
+        Self { columns, shards: Vec::new(), gradient: Vec::new() }
+    }
+
+    /// The sum over shards of loss and parameter gradient. `f` records its columns' part on the graph,
+    /// back-propagates into the gradient slice, and returns its part of the loss.
+    pub fn gradient(
+        &mut self,
+        params: &[T],
+        n: usize,
+        f: impl Fn(&mut Graph<T>, std::ops::Range<usize>, &mut [T]) -> f64 + Sync,
+    ) -> (f64, &mut [T]) {
+        let count = n.div_ceil(self.columns);
+        while self.shards.len() < count {
+            self.shards.push(Shard { tape: Tape::new(), gradient: Vec::new(), loss: 0.0 });
+        }
+        let columns = self.columns;
+        let work = |(i, shard): (usize, &mut Shard<T>)| {
+            shard.gradient.clear();
+            shard.gradient.resize(params.len(), T::ZERO);
+            let mut graph = shard.tape.record(params);
+            shard.loss = f(&mut graph, i * columns..((i + 1) * columns).min(n), &mut shard.gradient);
+        };
+        let shards = &mut self.shards[..count];
+        if count == 1 {
+            shards.iter_mut().enumerate().for_each(work);
+        } else {
+            shards.par_iter_mut().enumerate().for_each(work);
+        }
+        self.gradient.resize(params.len(), T::ZERO);
+        let shards = &self.shards[..count];
+        par::for_chunks(&mut self.gradient, par::CHUNK / 4, |i, sum| {
+            let at = i * (par::CHUNK / 4);
+            sum.fill(T::ZERO);
+            for shard in shards {
+                add(&shard.gradient[at..at + sum.len()], sum);
+            }
+        });
+        (shards.iter().map(|s| s.loss).sum(), &mut self.gradient)
+    }
+}
+
+simd_fn! {
+    fn add<T: Real>(x: &[T], sum: &mut [T]) {
+        for (x, sum) in x.iter().zip(sum) {
+            *sum += *x;
+        }
+    }
+}

@@ -1,0 +1,28 @@
+//! The variance-exploding noise schedule: x_t = x_0 + sigma(t) eps, sigma geometric in t in [0, 1].
+
+/// sigma(t) = sigma_min (sigma_max / sigma_min)^t.
+#[derive(Clone, Copy, Debug)]
+pub struct Schedule {
+    /// sigma(0): well below the width of a mode.
+    pub sigma_min: f64,
+    /// sigma(1): well above the width of the whole target.
+    pub sigma_max: f64,
+}
+
+impl Schedule {
+    /// sigma(t).
+    pub fn sigma(&self, t: f64) -> f64 {
+        self.sigma_min * (self.sigma_max / self.sigma_min).powf(t)
+    }
+
+    /// t(sigma), the inverse.
+    pub fn time(&self, sigma: f64) -> f64 {
+        (sigma / self.sigma_min).ln() / (self.sigma_max / self.sigma_min).ln()
+    }
+
+    /// `steps + 1` levels from sigma_max down to sigma_min.
+    pub fn levels(&self, steps: usize) -> impl Iterator<Item = f64> {
+        let s = *self;
+        (0..=steps).map(move |i| s.sigma(1.0 - i as f64 / steps.max(1) as f64))
+    }
+}

@@ -1,0 +1,91 @@
+//! A multilayer perceptron for scores in R^d.
+//!
+//! score(x, sigma) = -x / (sigma^2 + sigma_data^2) + F(x, sigma) / g(sigma). The first term is the
+//! score of a Gaussian as wide as the target; what is left for the network has the scale 1 / g with
+//! g = sqrt(sigma^2 + s^2) sqrt(sigma^2 + sigma_data^2) / sigma_data. With s = 0 this is the
+//! preconditioning of Karras et al. (2022); s, the width of a single mode, keeps the network's output
+//! of unit scale where sigma is smaller than that.
+
+use std::sync::Arc;
+
+use engine::{Graph, ParamId, Params, Real, Var};
+
+use super::ScoreNetwork;
+use super::features::Features;
+
+/// Size and scales of a score network.
+#[derive(Clone, Debug)]
+pub struct MlpConfig {
+    /// Dimension of a state.
+    pub dim: usize,
+    /// Width of the hidden layers.
+    pub hidden: usize,
+    /// Number of hidden layers.
+    pub layers: usize,
+    /// Sines (and cosines) of the noise level.
+    pub time_features: usize,
+    /// Sines (and cosines) of the position; 0 for none.
+    pub space_features: usize,
+    /// Root mean square of a coordinate of the target.
+    pub sigma_data: f64,
+    /// Width of one mode.
+    pub mode_scale: f64,
+    /// Least and largest noise level.
+    pub sigma_range: (f64, f64),
+}
+
+/// The network: SiLU layers over features of state, noise level and position.
+pub struct ScoreMlp<T> {
+    config: MlpConfig,
+    features: Arc<Features<T>>,
+    layers: Vec<(ParamId, ParamId)>,
+}
+
+impl<T: Real> ScoreMlp<T> {
+    /// Adds the network's parameters to `params`.
+    pub fn new(config: MlpConfig, params: &mut Params<T>, seed: u64) -> Self {
+        let frequencies = (0.5 / config.sigma_data, 2.0 / config.mode_scale);
+        let sizes = (config.dim, config.time_features, config.space_features);
+        let features = Features::new(sizes, config.sigma_data, config.sigma_range, frequencies, seed);
+        let mut layers = Vec::new();
+        let mut width = features.rows();
+        for l in 0..config.layers {
+            // SiLU halves the scale of its input, about.
+            let w = params.add_weight(format!("layer{l}.weight"), config.hidden, width, 1.5, seed);
+            layers.push((w, params.add_zeros(format!("layer{l}.bias"), config.hidden, 1)));
+            width = config.hidden;
+        }
+        // A last layer of zeros starts from the Gaussian score.
+        let w = params.add_zeros("out.weight", config.dim, width);
+        layers.push((w, params.add_zeros("out.bias", config.dim, 1)));
+        Self { config, features: Arc::new(features), layers }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &MlpConfig {
+        &self.config
+    }
+}
+
+impl<T: Real> ScoreNetwork<T> for ScoreMlp<T> {
+    fn dim(&self) -> usize {
+        self.config.dim
+    }
+
+    fn record(&self, graph: &mut Graph<T>, x: Var, sigma: &[T]) -> Var {
+        let sigma = graph.constant(1, sigma.len(), sigma);
+        let mut h = graph.apply(self.features.clone(), &[x, sigma]);
+        let last = self.layers.len() - 1;
+        for (l, (w, b)) in self.layers.iter().enumerate() {
+            let (w, b) = (graph.param(*w), graph.param(*b));
+            h = if l < last { graph.linear_silu(w, h, b) } else { graph.linear(w, h, b) };
+        }
+        h
+    }
+
+    fn scaling(&self, sigma: T) -> (T, T) {
+        let (s2, data2) = (sigma.f64().powi(2), self.config.sigma_data.powi(2));
+        let mode2 = self.config.mode_scale.powi(2);
+        (T::of(-1.0 / (s2 + data2)), T::of((data2 / ((s2 + mode2) * (s2 + data2))).sqrt()))
+    }
+}
