@@ -10,6 +10,7 @@ pub mod gradcheck;
 pub mod math;
 pub mod matrix;
 pub mod ops;
+pub mod optim;
 pub mod par;
 pub mod params;
 pub mod real;

@@ -89,7 +89,14 @@ impl<T: Real> Estimates<T> {
         let (head, vectors) = self.records[i * self.width()..(i + 1) * self.width()].split_at(HEAD);
         let (target, rest) = vectors.split_at(self.dim);
         let (denoising, draw) = rest.split_at(self.dim);
-        Estimate { log_density: head[0], ess: head[1], covariance: [head[2], head[3], head[4]], target, denoising, draw }
+        Estimate {
+            log_density: head[0],
+            ess: head[1],
+            covariance: [head[2], head[3], head[4]],
+            target,
+            denoising,
+            draw,
+        }
     }
 
     /// Estimates at each column of `x` (d x n) with its own noise level, from `draws` draws each;
@@ -106,7 +113,8 @@ impl<T: Real> Estimates<T> {
             .enumerate()
             .for_each(|(chunk, ((records, x, sigma), workspace))| {
                 let mut stream = Stream::new(seed, "draws", step, chunk as u64);
-                for ((record, x), sigma) in records.chunks_exact_mut(width).zip(x.chunks_exact(d)).zip(sigma) {
+                for ((record, x), sigma) in records.chunks_exact_mut(width).zip(x.chunks_exact(d)).zip(sigma)
+                {
                     workspace.estimate(energy, x, *sigma, draws, &mut stream, record);
                 }
             });
@@ -114,7 +122,15 @@ impl<T: Real> Estimates<T> {
 }
 
 impl<T: Real> Workspace<T> {
-    fn estimate(&mut self, energy: &dyn Energy<T>, x_t: &[T], sigma: T, draws: usize, stream: &mut Stream, record: &mut [T]) {
+    fn estimate(
+        &mut self,
+        energy: &dyn Energy<T>,
+        x_t: &[T],
+        sigma: T,
+        draws: usize,
+        stream: &mut Stream,
+        record: &mut [T],
+    ) {
         let d = x_t.len();
         // Strands of: w, w^2, w a.a, w a.b, w b.b, w a (d), w b (d).
         let quantities = HEAD + 2 * d;

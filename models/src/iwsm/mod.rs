@@ -1,7 +1,11 @@
-//! Importance weighted score matching (Wang et al. 2025, arXiv 2505.19431).
+//! Importance weighted score matching (Wang et al. 2025, arXiv 2505.19431), and iDEM (Akhound-Sadegh
+//! et al. 2024, arXiv 2402.06121), which is the same loop with weights of one.
 
-mod buffer;
+mod config;
+mod proposal;
 mod trainer;
+pub mod weighting;
 
-pub use buffer::Buffer;
-pub use trainer::{Config, StepReport, Trainer, Weights};
+pub use config::{Config, Identity, Network, Objective, Replay, Train, Weights};
+pub use proposal::Proposal;
+pub use trainer::{State, StepReport, TrainError, Trainer};

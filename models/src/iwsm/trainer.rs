@@ -1,147 +1,326 @@
-//! prototype
+//! The training loop.
+//!
+//! Each step draws noised states from the proposal, estimates density and score of the noised target
+//! at them, weights them, and regresses the network on the scores:
+//! L = sum_i w_i |F(x_i, sigma_i) - F*_i|^2 / n, F* the score in the network's own units, which makes
+//! lambda(t) the inverse square of the score's scale. Every `refresh_every` steps the sampler's own
+//! samples enter the buffer. A step is a function of (state, seed, step number) alone, so a resumed
+//! run is bit-identical to an unbroken one.
+
+use engine::optim::{Adam, Ema, clip_by_norm};
 use engine::rng::Stream;
 use engine::shard::Shards;
 use engine::{Params, Real};
 
-use super::Buffer;
+use super::weighting::{effective_share, normalise, systematic};
+use super::{Config, Identity, Objective, Proposal};
 use crate::energy::Energy;
 use crate::estimate::Estimates;
 use crate::sampling::{Schedule, ScoreModel, reverse_sde};
 use crate::score::{MlpConfig, ScoreMlp, ScoreNetwork};
 
-/// w
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Weights { None, Tempered(f64), Smooth(f64), Resampled }
-/// c
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// .
-    pub batch: usize, pub draws: usize, pub lr: f64, pub steps: u64, pub ema: f64, pub clip: f64,
-    pub refresh_every: u64, pub refresh_samples: usize, pub refresh_steps: usize, pub buffer: usize,
-    pub recycle: usize, pub weights: Weights, pub schedule: Schedule, pub net: MlpConfig, pub seed: u64, pub flat: f64,
-}
-/// r
+/// Columns of a shard: its activations fit a second-level cache.
+const SHARD: usize = 64;
+/// Noise levels for which the identities' covariances are tracked.
+const LEVELS: usize = 32;
+/// Share of a new batch in those running covariances.
+const COVARIANCE_RATE: f64 = 0.002;
+
+/// What a step did.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct StepReport { pub loss: f64, pub ess: f64 }
-/// t
-pub struct Trainer<'e, T: Real> {
-    pub cfg: Config, energy: &'e dyn Energy<T>, pub net: ScoreMlp<T>, pub params: Params<T>, pub ema: Vec<T>, m: Vec<T>, v: Vec<T>,
-    pub buffer: Buffer<T>, est: Estimates<T>, shards: Shards<T>, pub step: u64, kappa: Vec<[f64;3]>,
+pub struct StepReport {
+    /// The weighted loss.
+    pub loss: f64,
+    /// Effective share of the weights that the loss was taken with.
+    pub ess: f64,
+    /// Norm of the gradient before clipping.
+    pub gradient_norm: f64,
 }
-const BINS: usize = 32;
+
+/// Why training stopped.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum TrainError {
+    /// A loss or gradient that is not a number.
+    #[error(
+        "the loss is not finite at step {step} (noise level {sigma:.4}, energy sample {sample}): lower train.learning_rate or check the energy there"
+    )]
+    Diverged {
+        /// Step number.
+        step: u64,
+        /// Noise level of the worst state.
+        sigma: f64,
+        /// Its place in the batch.
+        sample: usize,
+    },
+}
+
+/// Everything that changes during training; a checkpoint holds just this.
+pub struct State<T: Real> {
+    /// Optimiser steps done.
+    pub step: u64,
+    /// Parameters.
+    pub params: Params<T>,
+    /// Their moving average.
+    pub ema: Ema<T>,
+    /// The optimiser's moments.
+    pub adam: Adam<T>,
+    /// The proposal's buffer.
+    pub proposal: Proposal<T>,
+    /// Running V_aa, V_ab, V_bb for each of the noise levels.
+    pub covariances: Vec<f64>,
+    /// Energies evaluated so far; each came with its gradient.
+    pub energy_evaluations: u64,
+}
+
+struct Batch<T> {
+    sigma: Vec<T>,
+    x: Vec<T>,
+    log_w: Vec<T>,
+    w: Vec<f64>,
+    target: Vec<T>,
+    picked: Vec<usize>,
+}
+
+/// Trains a score network on one target.
+pub struct Trainer<'e, T: Real> {
+    config: Config,
+    seed: u64,
+    energy: &'e dyn Energy<T>,
+    network: ScoreMlp<T>,
+    /// The state that a checkpoint holds.
+    pub state: State<T>,
+    estimates: Estimates<T>,
+    shards: Shards<T>,
+    batch: Batch<T>,
+}
+
 impl<'e, T: Real> Trainer<'e, T> {
-    pub fn new(cfg: Config, energy: &'e dyn Energy<T>) -> Self {
+    /// A trainer before its first step. The buffer begins with samples of a wide Gaussian: nothing is
+    /// known of the target but its scale.
+    pub fn new(config: Config, energy: &'e dyn Energy<T>, seed: u64) -> Self {
+        let (d, n) = (energy.dim(), config.train.batch);
+        let net = &config.network;
         let mut params = Params::new();
-        let net = ScoreMlp::new(cfg.net.clone(), &mut params, cfg.seed);
-        let n = params.len();
-        let d = energy.dim();
-        let mut buffer = Buffer::new(d, cfg.buffer);
-        let mut x = vec![T::ZERO; d * cfg.buffer];
-        Stream::new(cfg.seed, "init", 0, 0).fill_normal(&mut x);
-        x.iter_mut().for_each(|x| *x *= T::of(cfg.net.sigma_data * 1.2));
-        buffer.push(&x);
-        Self { energy, ema: params.values().to_vec(), net, params, m: vec![T::ZERO; n], v: vec![T::ZERO; n], buffer, est: Estimates::new(d), shards: Shards::new(64), step: 0, kappa: vec![[0.0;3]; BINS], cfg }
+        let mlp = MlpConfig {
+            dim: d,
+            hidden: net.hidden,
+            layers: net.layers,
+            time_features: net.time_features,
+            space_features: net.space_features,
+            sigma_data: net.sigma_data,
+            mode_scale: net.mode_scale,
+            sigma_range: (net.sigma_min, net.sigma_max),
+        };
+        let network = ScoreMlp::new(mlp, &mut params, seed);
+        let flat_scale = 1.2 * net.sigma_data;
+        let proposal = Proposal::new(d, config.replay.capacity, flat_scale, config.replay.defensive, seed);
+        let state = State {
+            step: 0,
+            ema: Ema::new(params.values(), config.train.ema),
+            adam: Adam::new(params.len()),
+            params,
+            proposal,
+            covariances: vec![0.0; 3 * LEVELS],
+            energy_evaluations: 0,
+        };
+        let batch = Batch {
+            sigma: vec![T::ZERO; n],
+            x: vec![T::ZERO; n * d],
+            log_w: vec![T::ZERO; n],
+            w: vec![1.0; n],
+            target: vec![T::ZERO; n * d],
+            picked: Vec::with_capacity(n),
+        };
+        Self {
+            config,
+            seed,
+            energy,
+            network,
+            state,
+            estimates: Estimates::new(d),
+            shards: Shards::new(SHARD),
+            batch,
+        }
     }
-    pub fn sample(&self, n: usize, steps: usize, key: (u64,u64)) -> Vec<T> {
-        let mut out = vec![T::ZERO; n * self.energy.dim()];
-        let model = ScoreModel { network: &self.net, params: &self.ema };
-        reverse_sde(model, self.cfg.schedule, self.cfg.schedule.sigma_max.hypot(self.cfg.net.sigma_data), steps, key, &mut out);
-        out
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
     }
-    pub fn step(&mut self) -> StepReport {
-        let c = self.cfg.clone();
-        let d = self.energy.dim();
-        if self.step > 0 && self.step % c.refresh_every == 0 && c.refresh_samples > 0 {
-            let x = self.sample(c.refresh_samples, c.refresh_steps, (c.seed, self.step));
-            self.buffer.push(&x);
+
+    /// The noise schedule.
+    pub fn schedule(&self) -> Schedule {
+        Schedule { sigma_min: self.config.network.sigma_min, sigma_max: self.config.network.sigma_max }
+    }
+
+    /// The trained score: the network with its averaged parameters.
+    pub fn model(&self) -> ScoreModel<'_, T> {
+        ScoreModel { network: &self.network, params: self.state.ema.values() }
+    }
+
+    /// Standard deviation of the Gaussian from which reverse paths start.
+    pub fn prior_scale(&self) -> f64 {
+        self.config.network.sigma_max.hypot(self.config.network.sigma_data)
+    }
+
+    /// `n` samples of the current model by the reverse SDE, from the stream `(purpose seed, step)`.
+    pub fn sample(&self, n: usize, steps: usize, key: (u64, u64)) -> Vec<T> {
+        let mut x = vec![T::ZERO; n * self.energy.dim()];
+        reverse_sde(self.model(), self.schedule(), self.prior_scale(), steps, key, &mut x);
+        x
+    }
+
+    /// One step: refresh if due, batch, estimates, weights, gradient, update.
+    pub fn step(&mut self) -> Result<StepReport, TrainError> {
+        let step = self.state.step;
+        let replay = &self.config.replay;
+        if step > 0 && step.is_multiple_of(replay.refresh_every) && replay.refresh_samples > 0 {
+            let fresh = self.sample(replay.refresh_samples, replay.refresh_steps, (self.seed, step));
+            self.state.proposal.push(&fresh);
         }
-        let n = c.batch;
-        let mut s = Stream::new(c.seed, "batch", self.step, 0);
-        let mut x = vec![T::ZERO; n * d];
-        let mut eps = vec![T::ZERO; n * d];
-        s.fill_normal(&mut eps);
-        let mut sigma = vec![T::ZERO; n];
-        let off = s.uniform();
-        for i in 0..n {
-            sigma[i] = T::of(c.schedule.sigma((i as f64 + off) / n as f64));
-            self.buffer.draw(&mut s, &mut x[i*d..(i+1)*d]);
-            if s.uniform() < c.flat { for a in 0..d { x[i*d+a] = T::of((s.uniform()*2.0-1.0)*c.net.sigma_data*2.0); } }
-            for a in 0..d { x[i*d+a] += sigma[i]*eps[i*d+a]; }
+        let mut stream = Stream::new(self.seed, "batch", step, 0);
+        self.draw_batch(&mut stream);
+        let draws = self.config.train.draws;
+        self.estimates.run(self.energy, &self.batch.x, &self.batch.sigma, draws, self.seed, step);
+        self.state.energy_evaluations += (draws * self.batch.sigma.len()) as u64;
+        let ess = self.weigh(&mut stream);
+        self.score_targets();
+        let (loss, gradient_norm) = self.update();
+        if !loss.is_finite() || !gradient_norm.is_finite() {
+            return Err(self.diverged());
         }
-        self.est.run(self.energy, &x, &sigma, c.draws, c.seed, self.step);
-        // kappa
-        for i in 0..n {
-            let e = self.est.get(i);
-            let b = (i * BINS / n).min(BINS-1);
-            for k in 0..3 { let v = e.covariance[k].f64(); if v.is_finite() { self.kappa[b][k] = 0.999*self.kappa[b][k] + 0.001 * v; } }
+        self.state.step += 1;
+        Ok(StepReport { loss, ess, gradient_norm })
+    }
+
+    /// States x_t at noise levels stratified over the schedule.
+    fn draw_batch(&mut self, stream: &mut Stream) {
+        let (n, schedule) = (self.config.train.batch, self.schedule());
+        let offset = stream.uniform();
+        for (i, sigma) in self.batch.sigma.iter_mut().enumerate() {
+            *sigma = T::of(schedule.sigma((i as f64 + offset) / n as f64));
         }
-        let mut logw = vec![T::ZERO; n];
-        let mut w = vec![0.0f64; n];
-        if c.weights != Weights::None || c.recycle > 0 {
-            let floor = match c.weights { Weights::Smooth(h) => h, _ => if c.recycle>0 {1.0} else {0.0} };
-            let sg: Vec<T> = sigma.iter().map(|s| s.max(T::of(floor))).collect();
-            self.buffer.log_density(&x, &sg, &mut logw);
-            for i in 0..n { logw[i] = self.est.get(i).log_density - logw[i]; }
-        }
-        let lw: Vec<f64> = logw.iter().map(|v| v.f64()).collect();
-        let norm = |lw: &[f64]| { let m = lw.iter().cloned().fold(f64::NEG_INFINITY, f64::max); let mut w: Vec<f64> = lw.iter().map(|l| (l-m).exp()).collect(); let t: f64 = w.iter().sum::<f64>()/w.len() as f64; w.iter_mut().for_each(|v| *v/=t); w };
-        match c.weights {
-            Weights::None | Weights::Resampled => w.fill(1.0),
-            Weights::Tempered(b) => w = norm(&lw.iter().map(|l| l*b).collect::<Vec<_>>()),
-            Weights::Smooth(_) => w = norm(&lw),
-        }
-        for i in 0..n { if self.est.get(i).log_density == T::NEG_INFINITY { w[i]=0.0; } }
-        let mx = 50.0; w.iter_mut().for_each(|v| *v = v.min(mx));
-        let ess = { let a: f64 = w.iter().sum(); let b: f64 = w.iter().map(|v| v*v).sum(); a*a/b/n as f64 };
-        if c.recycle > 0 {
-            // resample draws by weight
-            let ww = norm(&lw);
-            let tot: f64 = ww.iter().sum();
-            let mut cum = 0.0; let u0 = s.uniform(); let mut k = 0;
-            let mut fresh = Vec::new();
-            for i in 0..n { cum += ww[i]; while k < c.recycle && (k as f64 + u0) / c.recycle as f64 * tot < cum { fresh.extend_from_slice(self.est.get(i).draw); k += 1; } }
-            self.buffer.push(&fresh);
-        }
-        let mut target = vec![T::ZERO; n*d];
-        for i in 0..n {
-            let e = self.est.get(i);
-            let b = (i * BINS / n).min(BINS-1);
-            let [aa,ab,bb] = self.kappa[b];
-            let den = aa-2.0*ab+bb; let kap = if den > 0.0 { ((bb-ab)/den).clamp(0.0,1.0) } else { 0.5 };
-            let (sa, sb) = self.net.scaling(sigma[i]);
-            for a in 0..d {
-                let sc = T::of(kap)*e.target[a] + T::of(1.0-kap)*e.denoising[a];
-                target[i*d+a] = (sc - sa * x[i*d+a]) / sb;
+        self.state.proposal.draw(&self.batch.sigma, stream, &mut self.batch.x);
+    }
+
+    /// Weights of the loss; recycles draws; returns the weights' effective share.
+    fn weigh(&mut self, stream: &mut Stream) -> f64 {
+        let (batch, n) = (&mut self.batch, self.config.train.batch);
+        let (weights, recycle) = (&self.config.weights, self.config.replay.recycle);
+        let iwsm = self.config.train.objective == Objective::Iwsm;
+        batch.picked.clear();
+        batch.picked.extend(0..n);
+        batch.w.fill(1.0);
+        if iwsm || recycle > 0 {
+            let proposal = &self.state.proposal;
+            proposal.log_density(&batch.x, &batch.sigma, weights, stream, &mut batch.log_w);
+            for (i, l) in batch.log_w.iter_mut().enumerate() {
+                *l = self.estimates.get(i).log_density - *l;
             }
         }
-        let net = &self.net;
-        let (loss, grad) = self.shards.gradient(self.params.values(), n, |g, r, grads| {
-            let xs = g.constant(d, r.len(), &x[r.start*d..r.end*d]);
-            let f = net.record(g, xs, &sigma[r.clone()]);
+        if recycle > 0 {
+            let plain = super::Weights { power: 1.0, clip: f64::INFINITY, ..weights.clone() };
+            normalise(&batch.log_w, &plain, &mut batch.w);
+            let (estimates, proposal) = (&self.estimates, &mut self.state.proposal);
+            systematic(&batch.w, recycle, stream, |i| proposal.push(estimates.get(i).draw));
+        }
+        if !iwsm {
+            // A state whose draws all miss the target has no score to learn.
+            for (i, w) in batch.w.iter_mut().enumerate() {
+                *w = if self.estimates.get(i).log_density.is_finite() { 1.0 } else { 0.0 };
+            }
+            return effective_share(&batch.w);
+        }
+        let ess = normalise(&batch.log_w, weights, &mut batch.w);
+        if weights.resample {
+            batch.picked.clear();
+            let picked = &mut batch.picked;
+            systematic(&batch.w, n, stream, |i| picked.push(i));
+            batch.w.fill(1.0);
+        }
+        ess
+    }
+
+    /// The regression targets F*, from the identity with the least variance at each noise level.
+    fn score_targets(&mut self) {
+        let (d, n) = (self.energy.dim(), self.batch.sigma.len());
+        let level = |i: usize| 3 * (i * LEVELS / n);
+        for i in 0..n {
+            let e = self.estimates.get(i);
+            if e.covariance.iter().all(|v| v.is_finite()) && e.log_density.is_finite() {
+                for (running, v) in self.state.covariances[level(i)..].iter_mut().zip(e.covariance) {
+                    *running += COVARIANCE_RATE * (v.f64() - *running);
+                }
+            }
+        }
+        for i in 0..n {
+            let e = self.estimates.get(i);
+            let kappa = T::of(match self.config.train.identity {
+                Identity::Target => 1.0,
+                Identity::Denoising => 0.0,
+                Identity::Mixed => {
+                    let [aa, ab, bb] = [0, 1, 2].map(|k| self.state.covariances[level(i) + k]);
+                    let spread = aa - 2.0 * ab + bb;
+                    if spread > 0.0 { ((bb - ab) / spread).clamp(0.0, 1.0) } else { 0.5 }
+                }
+            });
+            let (a, b) = self.network.scaling(self.batch.sigma[i]);
+            for c in i * d..(i + 1) * d {
+                let score = kappa * e.target[c - i * d] + (T::ONE - kappa) * e.denoising[c - i * d];
+                self.batch.target[c] = (score - a * self.batch.x[c]) / b;
+            }
+        }
+    }
+
+    /// Gradient and parameter update; returns loss and gradient norm.
+    fn update(&mut self) -> (f64, f64) {
+        let (d, network, batch) = (self.energy.dim(), &self.network, &self.batch);
+        let n = batch.picked.len();
+        let scale = 1.0 / n.max(1) as f64;
+        let state = &mut self.state;
+        let (loss, gradient) = self.shards.gradient(state.params.values(), n, |graph, range, gradient| {
+            let picked = &batch.picked[range];
+            let columns = |from: &[T]| -> Vec<T> {
+                picked.iter().flat_map(|i| &from[i * d..(i + 1) * d]).copied().collect()
+            };
+            let (x, mut seed) = (columns(&batch.x), columns(&batch.target));
+            let sigma: Vec<T> = picked.iter().map(|i| batch.sigma[*i]).collect();
+            let x = graph.constant(d, picked.len(), &x);
+            let f = network.record(graph, x, &sigma);
             let mut loss = 0.0;
-            let seed: Vec<T> = g.value(f).data.iter().zip(&target[r.start*d..r.end*d]).enumerate().map(|(k,(f,t))| {
-                let wi = w[r.start + k/d]; let e = f.f64()-t.f64(); loss += wi*e*e/n as f64; T::of(2.0*wi*e/n as f64)
-            }).collect();
-            g.backward_from(f, &seed, grads);
+            for ((f, seed), i) in
+                graph.value(f).data.chunks_exact(d).zip(seed.chunks_exact_mut(d)).zip(picked)
+            {
+                let w = batch.w[*i] * scale;
+                for (f, s) in f.iter().zip(seed) {
+                    let error = f.f64() - s.f64();
+                    // A state without weight may have no score at all.
+                    loss += if w > 0.0 { w * error * error } else { 0.0 };
+                    *s = if w > 0.0 { T::of(2.0 * w * error) } else { T::ZERO };
+                }
+            }
+            graph.backward_from(f, &seed, gradient);
             loss
         });
-        let norm = grad.iter().map(|g| g.f64()*g.f64()).sum::<f64>().sqrt();
-        let k = if norm > c.clip { c.clip/norm } else { 1.0 };
-        let t = (self.step+1) as i32;
-        let warm = ((self.step+1) as f64/200.0).min(1.0);
-        let lr = c.lr * warm * (0.5*(1.0+(std::f64::consts::PI*self.step as f64/c.steps as f64).cos())*0.99+0.01);
-        let (c1,c2) = (1.0-0.9f64.powi(t), 1.0-0.999f64.powi(t));
-        let p = self.params.values_mut();
-        let decay = c.ema.min((1.0+self.step as f64)/(10.0+self.step as f64));
-        let (b1,b2)=(T::of(0.9),T::of(0.999)); let (k,ic1,ic2,lrt)=(T::of(k),T::of(1.0/c1),T::of(1.0/c2),T::of(lr)); let dk=T::of(decay);
-        for j in 0..p.len() {
-            let g = grad[j]*k;
-            self.m[j] = b1*self.m[j]+(T::ONE-b1)*g;
-            self.v[j] = b2*self.v[j]+(T::ONE-b2)*g*g;
-            p[j] -= lrt*(self.m[j]*ic1)/((self.v[j]*ic2).sqrt()+T::of(1e-8));
-            self.ema[j] = dk*self.ema[j]+(T::ONE-dk)*p[j];
+        let norm = clip_by_norm(gradient, self.config.train.clip);
+        if norm.is_finite() && loss.is_finite() {
+            let t = &self.config.train;
+            let progress = state.step as f64 / t.steps.max(1) as f64;
+            let warm = ((state.step + 1) as f64 / t.warm_up.max(1) as f64).min(1.0);
+            let cosine = 0.5 * (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos());
+            let rate = t.learning_rate * warm * (0.01 + 0.99 * cosine);
+            state.adam.step(state.params.values_mut(), gradient, rate);
+            state.ema.update(state.params.values());
         }
-        self.step += 1;
-        StepReport { loss, ess }
+        (loss, norm)
+    }
+
+    fn diverged(&self) -> TrainError {
+        let d = self.energy.dim();
+        let bad = |i: &usize| {
+            self.batch.target[i * d..(i + 1) * d].iter().any(|v| !v.is_finite()) && self.batch.w[*i] > 0.0
+        };
+        let sample = (0..self.batch.sigma.len()).find(bad).unwrap_or(0);
+        TrainError::Diverged { step: self.state.step, sigma: self.batch.sigma[sample].f64(), sample }
     }
 }

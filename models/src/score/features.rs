@@ -62,7 +62,9 @@ impl<T: Real> Op<T> for Features<T> {
 
     fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
         match inputs {
-            [x, s] if x.rows == self.dim && s.rows == 1 && s.cols == x.cols => Ok(Shape::new(self.rows(), x.cols)),
+            [x, s] if x.rows == self.dim && s.rows == 1 && s.cols == x.cols => {
+                Ok(Shape::new(self.rows(), x.cols))
+            }
             _ => Err(format!("wants x with {} rows and one sigma for each column", self.dim)),
         }
     }
@@ -86,7 +88,8 @@ impl<T: Real> Op<T> for Features<T> {
         let (d, rows, waves) = (self.dim, self.rows(), self.damping.len());
         let sigma = saved.x.get(1).data;
         let Some(x_bar) = x_bar.get(0) else { return };
-        for (j, (x_bar, out_bar)) in x_bar.chunks_exact_mut(d).zip(out_bar.chunks_exact_mut(rows)).enumerate() {
+        for (j, (x_bar, out_bar)) in x_bar.chunks_exact_mut(d).zip(out_bar.chunks_exact_mut(rows)).enumerate()
+        {
             let c = T::of(1.0 / sigma[j].f64().hypot(self.sigma_data));
             x_bar.iter_mut().zip(&*out_bar).for_each(|(x, y)| *x += c * *y);
             if waves == 0 {

@@ -1,0 +1,30 @@
+//! Clipping by the global norm (Pascanu, Mikolov and Bengio 2013): g *= min(1, limit / |g|).
+
+use crate::{Real, par};
+
+/// Scales `gradient` down to norm `limit` if it is longer; returns the norm it had. A norm that is not
+/// finite is returned as it is and the gradient left alone.
+pub fn clip_by_norm<T: Real>(gradient: &mut [T], limit: f64) -> f64 {
+    let norm =
+        par::sum(gradient.len(), par::CHUNK, |r| gradient[r].iter().map(|g| g.f64() * g.f64()).sum()).sqrt();
+    if norm > limit && norm.is_finite() {
+        let factor = T::of(limit / norm);
+        par::for_chunks(gradient, par::CHUNK, |_, g| g.iter_mut().for_each(|g| *g *= factor));
+    }
+    norm
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_gradient_is_shortened_and_a_short_one_kept() {
+        let mut g = [3.0, 4.0];
+        assert_eq!(clip_by_norm(&mut g, 1.0), 5.0);
+        assert!((g[0] - 0.6).abs() < 1e-15 && (g[1] - 0.8).abs() < 1e-15);
+        assert!((clip_by_norm(&mut g, 2.0) - 1.0).abs() < 1e-15);
+        assert!((g[0] - 0.6).abs() < 1e-15);
+        assert!(clip_by_norm(&mut [f64::NAN], 1.0).is_nan());
+    }
+}

@@ -1,0 +1,9 @@
+//! Optimisers on one contiguous slice of parameters.
+
+mod adam;
+mod clip;
+mod ema;
+
+pub use adam::Adam;
+pub use clip::clip_by_norm;
+pub use ema::Ema;

@@ -1,0 +1,237 @@
+//! The proposal: a replay buffer noised, with an optional defensive component.
+//!
+//! x_t = x_0 + sigma eps with x_0 from the buffer B, or with probability rho from a wide Gaussian, has
+//! the density (1 - rho) (1/|B|) sum_l N(x; b_l, sigma^2 I) + rho N(x; 0, (flat^2 + sigma^2) I),
+//! exactly, given the buffer. L of its states estimate the sum without bias; all of them give it.
+
+use engine::rng::Stream;
+use engine::{Real, simd_fn};
+use rayon::prelude::*;
+
+use super::Weights;
+
+/// A ring of states, stored coordinate by coordinate, and the density of its noised states.
+pub struct Proposal<T> {
+    dim: usize,
+    capacity: usize,
+    len: usize,
+    next: usize,
+    flat_scale: f64,
+    defensive: f64,
+    coordinates: Vec<T>,
+}
+
+impl<T: Real> Proposal<T> {
+    /// A buffer filled with samples of N(0, `flat_scale`^2 I), and the share `defensive` of that
+    /// Gaussian in the proposal.
+    pub fn new(dim: usize, capacity: usize, flat_scale: f64, defensive: f64, seed: u64) -> Self {
+        let coordinates = vec![T::ZERO; dim * capacity];
+        let mut proposal = Self { dim, capacity, len: 0, next: 0, flat_scale, defensive, coordinates };
+        let mut x = vec![T::ZERO; dim * capacity];
+        Stream::new(seed, "buffer", 0, 0).fill_normal(&mut x);
+        x.iter_mut().for_each(|x| *x *= T::of(flat_scale));
+        proposal.push(&x);
+        proposal
+    }
+    /// Number of states held.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+    /// Adds columns, replacing the oldest states when full. Columns that are not finite are left out.
+    pub fn push(&mut self, columns: &[T]) {
+        for x in columns.chunks_exact(self.dim).filter(|x| x.iter().all(|v| v.is_finite())) {
+            for (a, v) in x.iter().enumerate() {
+                self.coordinates[a * self.capacity + self.next] = *v;
+            }
+            self.next = (self.next + 1) % self.capacity;
+            self.len = (self.len + 1).min(self.capacity);
+        }
+    }
+    /// What a checkpoint keeps: coordinates, number of states, next place.
+    pub fn contents(&self) -> (&[T], [u64; 2]) {
+        (&self.coordinates, [self.len as u64, self.next as u64])
+    }
+    /// Takes back what [`contents`](Self::contents) gave; false if it does not fit.
+    pub fn restore(&mut self, coordinates: &[T], [len, next]: [u64; 2]) -> bool {
+        let fits = coordinates.len() == self.coordinates.len()
+            && len as usize <= self.capacity
+            && (next as usize) < self.capacity;
+        if fits {
+            self.coordinates.copy_from_slice(coordinates);
+            (self.len, self.next) = (len as usize, next as usize);
+        }
+        fits
+    }
+
+    /// Fills `x` with proposal states, one for each noise level.
+    pub fn draw(&self, sigma: &[T], stream: &mut Stream, x: &mut [T]) {
+        stream.fill_normal(x);
+        for (x, sigma) in x.chunks_exact_mut(self.dim).zip(sigma) {
+            if self.defensive > 0.0 && stream.uniform() < self.defensive {
+                let scale = T::of(sigma.f64().hypot(self.flat_scale));
+                x.iter_mut().for_each(|x| *x *= scale);
+            } else {
+                let l = stream.index(self.len);
+                for (a, x) in x.iter_mut().enumerate() {
+                    *x = sigma.mul_add(*x, self.coordinates[a * self.capacity + l]);
+                }
+            }
+        }
+    }
+
+    /// log of the proposal's density at each column of `x` with its own noise level, from the whole
+    /// buffer or from `denominator_samples` of its states, with the bandwidth of `weights`.
+    pub fn log_density(&self, x: &[T], sigma: &[T], weights: &Weights, stream: &mut Stream, out: &mut [T]) {
+        const POINTS: usize = 16;
+        let d = self.dim;
+        // A run of the ring is a sample without replacement: its states entered independently.
+        let window = match weights.denominator_samples {
+            0 => 0..self.len,
+            l => {
+                let l = l.min(self.len);
+                let start = stream.index(self.len - l + 1);
+                start..start + l
+            }
+        };
+        let floor = T::of(weights.bandwidth);
+        (out.par_chunks_mut(POINTS), x.par_chunks(POINTS * d), sigma.par_chunks(POINTS))
+            .into_par_iter()
+            .for_each(|(out, x, sigma)| {
+                for ((out, x), sigma) in out.iter_mut().zip(x.chunks_exact(d)).zip(sigma) {
+                    *out = self.log_density_at(x, (*sigma).max(floor), window.clone());
+                }
+            });
+    }
+
+    fn log_density_at(&self, x: &[T], sigma: T, window: std::ops::Range<usize>) -> T {
+        const BLOCK: usize = 512;
+        let mut squares = [T::ZERO; BLOCK];
+        let half_precision = T::of(-0.5) / (sigma * sigma);
+        let (mut max, mut total) = (T::NEG_INFINITY, T::ZERO);
+        for at in window.clone().step_by(BLOCK) {
+            let n = BLOCK.min(window.end - at);
+            let squares = &mut squares[..n];
+            squares.fill(T::ZERO);
+            for (a, x) in x.iter().enumerate() {
+                let b = &self.coordinates[a * self.capacity + at..a * self.capacity + at + n];
+                add_square(*x, b, squares);
+            }
+            let block_max = scale_max(half_precision, squares);
+            if block_max > max {
+                total *= (max - block_max).exp();
+                max = block_max;
+            }
+            total += exp_sum(max, squares);
+        }
+        let normal = |s2: f64| 0.5 * self.dim as f64 * (std::f64::consts::TAU * s2).ln();
+        let s2 = sigma.f64().powi(2);
+        let buffer = max.f64() + total.f64().ln() - normal(s2) - (window.len() as f64).ln();
+        if self.defensive == 0.0 {
+            return T::of(buffer);
+        }
+        let wide = self.flat_scale.powi(2) + s2;
+        let square: f64 = x.iter().map(|x| x.f64().powi(2)).sum();
+        let flat = -0.5 * square / wide - normal(wide) + self.defensive.ln();
+        let buffer = buffer + (1.0 - self.defensive).ln();
+        let top = flat.max(buffer);
+        T::of(top + ((flat - top).exp() + (buffer - top).exp()).ln())
+    }
+}
+
+/// Strands of a sum.
+const WIDTH: usize = 32;
+
+simd_fn! {
+    fn add_square<T: Real>(x: T, b: &[T], q: &mut [T]) {
+        for (b, q) in b.iter().zip(q) {
+            let d = x - *b;
+            *q = d.mul_add(d, *q);
+        }
+    }
+
+    fn scale_max<T: Real>(factor: T, q: &mut [T]) -> T {
+        let mut max = [T::NEG_INFINITY; WIDTH];
+        for q in q.chunks_mut(WIDTH) {
+            for (q, max) in q.iter_mut().zip(&mut max) {
+                *q *= factor;
+                *max = (*q).max(*max);
+            }
+        }
+        max.iter().fold(T::NEG_INFINITY, |m, v| v.max(m))
+    }
+
+    fn exp_sum<T: Real>(max: T, q: &mut [T]) -> T {
+        let mut sum = [T::ZERO; WIDTH];
+        for q in q.chunks(WIDTH) {
+            for (q, sum) in q.iter().zip(&mut sum) {
+                *sum += (*q - max).exp();
+            }
+        }
+        let mut total = T::ZERO;
+        for s in sum {
+            total += s;
+        }
+        total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weights() -> Weights {
+        Weights { power: 1.0, bandwidth: 0.0, denominator_samples: 0, clip: 1e9, resample: false }
+    }
+
+    fn density(p: &Proposal<f64>, x: &[f64], sigma: f64, weights: &Weights, step: u64) -> f64 {
+        let mut out = vec![0.0; x.len() / 2];
+        let sigma = vec![sigma; out.len()];
+        p.log_density(x, &sigma, weights, &mut Stream::new(0, "test", step, 0), &mut out);
+        out[0]
+    }
+
+    #[test]
+    fn density_of_one_state_is_a_gaussian() {
+        let mut p = Proposal::<f64>::new(2, 1, 1.0, 0.0, 0);
+        p.push(&[1.0, 2.0]);
+        let got = density(&p, &[4.0, -2.0], 5.0, &weights(), 0);
+        assert!((got - (-0.5 - (50.0 * std::f64::consts::PI).ln())).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_sampled_denominator_is_unbiased() {
+        let p = Proposal::<f64>::new(2, 600, 3.0, 0.1, 0);
+        let exact = density(&p, &[1.0, 0.5], 2.0, &weights(), 0).exp();
+        let sampled = Weights { denominator_samples: 50, ..weights() };
+        let mean = (0..4000).map(|s| density(&p, &[1.0, 0.5], 2.0, &sampled, s).exp()).sum::<f64>() / 4000.0;
+        assert!((mean / exact - 1.0).abs() < 0.03, "{mean} against {exact}");
+    }
+
+    #[test]
+    fn drawn_states_have_the_stated_density() {
+        // E_q[p / q] = 1 for the normalised p = N(0, 2^2 I), whatever the proposal q.
+        let p = Proposal::<f64>::new(2, 300, 3.0, 0.2, 1);
+        const N: usize = 40_000;
+        let (sigma, mut x, mut log_q) = (vec![1.5; N], vec![0.0; 2 * N], vec![0.0; N]);
+        p.draw(&sigma, &mut Stream::new(5, "test", 0, 0), &mut x);
+        p.log_density(&x, &sigma, &weights(), &mut Stream::new(5, "test", 1, 0), &mut log_q);
+        let w: Vec<f64> = (x.chunks_exact(2).zip(&log_q))
+            .map(|(x, q)| (-(x[0] * x[0] + x[1] * x[1]) / 8.0 - (8.0 * std::f64::consts::PI).ln() - q).exp())
+            .collect();
+        let mean = w.iter().sum::<f64>() / N as f64;
+        let sd = (w.iter().map(|w| (w - mean).powi(2)).sum::<f64>() / N as f64).sqrt();
+        assert!((mean - 1.0).abs() < 5.0 * sd / (N as f64).sqrt(), "{mean} +- {sd}");
+    }
+
+    #[test]
+    fn states_that_are_not_finite_stay_out() {
+        let mut p = Proposal::<f64>::new(1, 2, 1.0, 0.0, 0);
+        let before = p.contents().0.to_vec();
+        p.push(&[f64::NAN, f64::INFINITY]);
+        assert_eq!(p.contents().0, before);
+    }
+}

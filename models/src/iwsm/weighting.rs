@@ -1,0 +1,89 @@
+//! Importance weights of a batch.
+//!
+//! At every noise level E[p_t(x) Z / proposal(x)] = Z under the proposal, so one normaliser serves
+//! the batch: w_i = exp(power (log Z p_t(x_i) - log proposal(x_i))), divided by their mean, clipped.
+//! With power 1/2 the loss is taken over sqrt(p_t proposal), the geometric mean: it moves the weight
+//! to the target's modes and still trains between them, where reverse paths travel.
+
+use engine::Real;
+use engine::rng::Stream;
+
+use super::Weights;
+
+/// Writes normalised weights of mean one (before clipping) from log(Z p_t / proposal); returns their
+/// effective share (sum w)^2 / (n sum w^2).
+pub fn normalise<T: Real>(log_w: &[T], config: &Weights, w: &mut [f64]) -> f64 {
+    let max = log_w.iter().map(|l| l.f64()).filter(|l| l.is_finite()).fold(f64::NEG_INFINITY, f64::max);
+    for (w, l) in w.iter_mut().zip(log_w) {
+        // No draw had any density: the estimate knows nothing about this state.
+        *w = if l.is_finite() { (config.power * (l.f64() - max)).exp() } else { 0.0 };
+    }
+    let mean = w.iter().sum::<f64>() / w.len() as f64;
+    if mean > 0.0 {
+        w.iter_mut().for_each(|w| *w = (*w / mean).min(config.clip));
+    }
+    effective_share(w)
+}
+
+/// (sum w)^2 / (n sum w^2).
+pub fn effective_share(w: &[f64]) -> f64 {
+    let (sum, squares) = w.iter().fold((0.0, 0.0), |(a, b), w| (a + w, b + w * w));
+    if squares > 0.0 { sum * sum / (squares * w.len() as f64) } else { 0.0 }
+}
+
+/// Systematic resampling: `picks` indices, index i in expectation `picks w_i / sum w` times (Kitagawa
+/// 1996). Calls `f` with each.
+pub fn systematic(w: &[f64], picks: usize, stream: &mut Stream, mut f: impl FnMut(usize)) {
+    let total: f64 = w.iter().sum();
+    if total.is_nan() || total <= 0.0 {
+        return;
+    }
+    let offset = stream.uniform();
+    let (mut below, mut k) = (0.0, 0);
+    for (i, w) in w.iter().enumerate() {
+        below += w;
+        while k < picks && (k as f64 + offset) / picks as f64 * total < below {
+            f(i);
+            k += 1;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weights(power: f64) -> Weights {
+        Weights { power, bandwidth: 0.0, denominator_samples: 0, clip: 1e9, resample: false }
+    }
+
+    #[test]
+    fn weights_have_mean_one_and_the_stated_power() {
+        let log_w = [0.0, 2.0_f64.ln(), 4.0_f64.ln(), f64::NEG_INFINITY];
+        let mut w = [0.0; 4];
+        normalise(&log_w, &weights(1.0), &mut w);
+        let close = |w: [f64; 4], want: [f64; 4]| w.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-12);
+        assert!(close(w, [4.0 / 7.0, 8.0 / 7.0, 16.0 / 7.0, 0.0]), "{w:?}");
+        let ess = normalise(&log_w[..1], &weights(0.5), &mut w[..1]);
+        assert_eq!((w[0], ess), (1.0, 1.0));
+        assert_eq!(effective_share(&[1.0, 1.0, 0.0, 0.0]), 0.5);
+    }
+
+    #[test]
+    fn a_batch_without_any_density_gets_no_weight() {
+        let mut w = [1.0; 2];
+        assert_eq!(normalise(&[f64::NEG_INFINITY; 2], &weights(1.0), &mut w), 0.0);
+        assert_eq!(w, [0.0, 0.0]);
+    }
+
+    #[test]
+    fn systematic_resampling_keeps_expectations() {
+        let w = [1.0, 0.0, 2.0, 1.0];
+        let mut count = [0.0; 4];
+        for step in 0..1000 {
+            systematic(&w, 8, &mut Stream::new(0, "test", step, 0), |i| count[i] += 1.0);
+        }
+        assert_eq!(count.iter().sum::<f64>(), 8000.0);
+        assert_eq!(count, [2000.0, 0.0, 4000.0, 2000.0]);
+    }
+}
