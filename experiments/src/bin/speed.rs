@@ -1,0 +1,55 @@
+//! Times whole training steps: one JSON line for each workload, as `peers.py` prints them for PyTorch
+//! and JAX.
+
+use std::time::Instant;
+
+use clap::Parser;
+use experiments::workloads::ALL;
+
+/// Times whole training steps and prints one JSON line for each workload.
+#[derive(Parser)]
+#[command(after_help = "Examples:\n  speed                          every workload on all cores\n  speed --only mlp --threads 1   one workload on one thread\n  speed --reps 51                a steadier median")]
+struct Args {
+    /// Workload to run: mlp, mlp_wide or gmm_score (default: all).
+    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(ALL.iter().map(|w| w.name)))]
+    only: Option<String>,
+    /// Threads (default: one for each core).
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    threads: Option<u16>,
+    /// Timed steps, after three to warm up.
+    #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
+    reps: u32,
+}
+
+fn main() -> std::process::ExitCode {
+    experiments::failure::run(|| {
+        let args = Args::parse();
+        let threads = experiments::cli::apply_threads(args.threads.map(usize::from))?;
+        for workload in ALL.iter().filter(|w| args.only.as_deref().is_none_or(|only| only == w.name)) {
+            let mut ms = rayon::scope(|_| time((workload.build)(), args.reps));
+            ms.sort_by(f64::total_cmp);
+            let line = serde_json::json!({
+                "work": workload.name, "framework": "metastable", "threads": threads,
+                "median_ms": round(ms[ms.len() / 2]), "min_ms": round(ms[0]),
+            });
+            println!("{line}");
+        }
+        Ok(())
+    })
+}
+
+/// Milliseconds of each of `reps` steps after three to warm up.
+fn time(mut step: Box<dyn FnMut()>, reps: u32) -> Vec<f64> {
+    (0..3).for_each(|_| step());
+    (0..reps)
+        .map(|_| {
+            let start = Instant::now();
+            step();
+            start.elapsed().as_secs_f64() * 1e3
+        })
+        .collect()
+}
+
+fn round(ms: f64) -> f64 {
+    (ms * 1e3).round() / 1e3
+}

@@ -1,0 +1,38 @@
+//! Flags that every experiment understands.
+
+use std::path::PathBuf;
+
+use crate::failure::Failure;
+
+/// Where to write, what to set, how to run.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Common {
+    /// Run folder to write (default: results/<experiment>/<time>-s<seed>).
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Seed of every random number.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+    /// Threads (default: one for each core). Results do not depend on it.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    pub threads: Option<u16>,
+    /// Settings in TOML; what they leave out keeps its default.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// One setting, as `train.batch=256`; may be repeated, and wins over the file.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub sets: Vec<String>,
+    /// Replace what an earlier run left in --out.
+    #[arg(long)]
+    pub force: bool,
+    /// No progress, no table.
+    #[arg(long)]
+    pub quiet: bool,
+}
+
+/// Sets the number of worker threads of the whole process; returns it.
+pub fn apply_threads(threads: Option<usize>) -> Result<usize, Failure> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0));
+    pool.build_global().map_err(|e| Failure::Failed(format!("cannot start the threads: {e}")))?;
+    Ok(rayon::current_num_threads())
+}

@@ -1,0 +1,93 @@
+//! A training step of a score MLP: sines and cosines of the time, SiLU layers, weighted squared error,
+//! backward, Adam.
+
+use std::sync::Arc;
+
+use engine::optim::Adam;
+use engine::rng::Stream;
+use engine::shard::Shards;
+use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::{Op, Params, Real, Shape, simd_fn};
+
+use super::Step;
+
+/// x, sin(t f), cos(t f) as one column; no gradient is asked for.
+struct TimeFeatures {
+    frequencies: Vec<f32>,
+}
+
+impl Op<f32> for TimeFeatures {
+    fn name(&self) -> &'static str {
+        "time features"
+    }
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        Ok(Shape::new(inputs[0].rows + 2 * self.frequencies.len(), inputs[0].cols))
+    }
+    fn forward(&self, x: &Inputs<f32>, out: &mut [f32], _: &mut [f32]) {
+        let (x, t) = (x.get(0), x.get(1));
+        let rows = x.shape.rows + 2 * self.frequencies.len();
+        for (j, out) in out.chunks_exact_mut(rows).enumerate() {
+            let (state, waves) = out.split_at_mut(x.shape.rows);
+            state.copy_from_slice(x.col(j));
+            let (sin, cos) = waves.split_at_mut(self.frequencies.len());
+            sin_cos(t.data[j], &self.frequencies, sin, cos);
+        }
+    }
+    fn vjp(&self, _: &Saved<f32>, _: &mut [f32], _: &mut Cotangents<f32>) {
+        unreachable!("the features have no parameters")
+    }
+}
+
+simd_fn! {
+    fn sin_cos<T: Real>(t: T, f: &[T], sin: &mut [T], cos: &mut [T]) {
+        for ((f, s), c) in f.iter().zip(sin).zip(cos) {
+            (*s, *c) = (t * *f).sin_cos();
+        }
+    }
+}
+
+pub(super) fn build(batch: usize, hidden: usize) -> Step {
+    const WAVES: usize = 64;
+    let mut params = Params::<f32>::new();
+    let sizes = [2 + 2 * WAVES, hidden, hidden, hidden, 2];
+    let layers: Vec<_> = (sizes.windows(2).enumerate())
+        .map(|(l, s)| {
+            let w = params.add_weight(format!("w{l}"), s[1], s[0], 1.0, 0);
+            (w, params.add_zeros(format!("b{l}"), s[1], 1))
+        })
+        .collect();
+    let (mut x, mut t, mut y, mut w) =
+        (vec![0.0; 2 * batch], vec![0.0; batch], vec![0.0; 2 * batch], vec![0.0; batch]);
+    let mut stream = Stream::new(0, "mlp", 0, 0);
+    stream.fill_normal(&mut x);
+    stream.fill_normal(&mut y);
+    stream.fill_uniform(&mut t);
+    stream.fill_uniform(&mut w);
+    let frequencies = (0..WAVES).map(|k| (6.0 * k as f32 / (WAVES - 1) as f32).exp()).collect();
+    let features = Arc::new(TimeFeatures { frequencies });
+    let mut adam = Adam::new(params.len());
+    let mut shards = Shards::new(64);
+    Box::new(move || {
+        let (_, gradient) = shards.gradient(params.values(), batch, |graph, range, gradient| {
+            let n = range.len();
+            let columns = 2 * range.start..2 * range.end;
+            let input = graph.constant(2, n, &x[columns.clone()]);
+            let time = graph.constant(1, n, &t[range.clone()]);
+            let mut h = graph.apply(features.clone(), &[input, time]);
+            for (l, (w, b)) in layers.iter().enumerate() {
+                let (w, b) = (graph.param(*w), graph.param(*b));
+                h = if l + 1 < layers.len() { graph.linear_silu(w, h, b) } else { graph.linear(w, h, b) };
+            }
+            let mut seed = [0.0; 2 * 64];
+            let mut loss = 0.0;
+            for (k, (f, y)) in graph.value(h).data.iter().zip(&y[columns]).enumerate() {
+                let (error, w) = (f - y, w[range.start + k / 2]);
+                seed[k] = w * error / batch as f32;
+                loss += f64::from(0.5 * w * error * error) / batch as f64;
+            }
+            graph.backward_from(h, &seed[..2 * n], gradient);
+            loss
+        });
+        adam.step(params.values_mut(), gradient, 1e-3);
+    })
+}

@@ -1,0 +1,38 @@
+//! Workloads for timing, each defined once so that another framework can be measured on the same work.
+//!
+//! All arithmetic is f32; one call of the returned closure is one whole step.
+
+mod gmm_score;
+mod mlp;
+
+/// One whole step, blocking.
+pub type Step = Box<dyn FnMut()>;
+
+/// Name, what a step is, and how to set it up.
+pub struct Workload {
+    /// The name on the command line and in the output.
+    pub name: &'static str,
+    /// What one step does.
+    pub what: &'static str,
+    /// Makes the inputs and returns the step.
+    pub build: fn() -> Step,
+}
+
+/// Every workload.
+pub const ALL: &[Workload] = &[
+    Workload {
+        name: "mlp",
+        what: "score MLP, 2 + 128 features, 3 hidden layers of 128, batch 512: loss, backward, Adam",
+        build: || mlp::build(512, 128),
+    },
+    Workload {
+        name: "mlp_wide",
+        what: "the same with hidden layers of 256 and batch 1024",
+        build: || mlp::build(1024, 256),
+    },
+    Workload {
+        name: "gmm_score",
+        what: "Monte Carlo score and log-density of a noised 40-mode mixture, 512 points, 500 draws each",
+        build: gmm_score::build,
+    },
+];
