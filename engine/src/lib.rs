@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod checkpoint;
 pub mod gradcheck;
 pub mod math;
 pub mod matrix;

@@ -34,10 +34,16 @@ impl Failure {
         let path = path.display();
         Self::Usage(match error.kind() {
             NotFound => format!("{path}: no such file or directory"),
-            PermissionDenied => format!("{path}: permission denied; choose another place or change its permissions"),
-            StorageFull | QuotaExceeded => format!("{path}: no space left; free some or choose another place with --out"),
+            PermissionDenied => {
+                format!("{path}: permission denied; choose another place or change its permissions")
+            }
+            StorageFull | QuotaExceeded => {
+                format!("{path}: no space left; free some or choose another place with --out")
+            }
             NotADirectory => format!("{path}: a part of this path is a file, not a directory"),
-            ReadOnlyFilesystem => format!("{path}: the file system is read-only; choose another place with --out"),
+            ReadOnlyFilesystem => {
+                format!("{path}: the file system is read-only; choose another place with --out")
+            }
             _ => format!("{path}: {error}"),
         })
     }

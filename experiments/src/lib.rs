@@ -3,5 +3,11 @@
 #![deny(unsafe_code)]
 
 pub mod cli;
+pub mod config;
 pub mod failure;
+pub mod interrupt;
+pub mod npy;
+pub mod progress;
+pub mod run_folder;
+pub mod table;
 pub mod workloads;

@@ -8,7 +8,9 @@ use experiments::workloads::ALL;
 
 /// Times whole training steps and prints one JSON line for each workload.
 #[derive(Parser)]
-#[command(after_help = "Examples:\n  speed                          every workload on all cores\n  speed --only mlp --threads 1   one workload on one thread\n  speed --reps 51                a steadier median")]
+#[command(
+    after_help = "Examples:\n  speed                          every workload on all cores\n  speed --only mlp --threads 1   one workload on one thread\n  speed --reps 51                a steadier median"
+)]
 struct Args {
     /// Workload to run: mlp, mlp_wide or gmm_score (default: all).
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(ALL.iter().map(|w| w.name)))]

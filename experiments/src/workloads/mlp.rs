@@ -48,6 +48,7 @@ simd_fn! {
 
 pub(super) fn build(batch: usize, hidden: usize) -> Step {
     const WAVES: usize = 64;
+    const SHARD: usize = 128;
     let mut params = Params::<f32>::new();
     let sizes = [2 + 2 * WAVES, hidden, hidden, hidden, 2];
     let layers: Vec<_> = (sizes.windows(2).enumerate())
@@ -66,7 +67,7 @@ pub(super) fn build(batch: usize, hidden: usize) -> Step {
     let frequencies = (0..WAVES).map(|k| (6.0 * k as f32 / (WAVES - 1) as f32).exp()).collect();
     let features = Arc::new(TimeFeatures { frequencies });
     let mut adam = Adam::new(params.len());
-    let mut shards = Shards::new(64);
+    let mut shards = Shards::new(SHARD);
     Box::new(move || {
         let (_, gradient) = shards.gradient(params.values(), batch, |graph, range, gradient| {
             let n = range.len();
@@ -78,7 +79,7 @@ pub(super) fn build(batch: usize, hidden: usize) -> Step {
                 let (w, b) = (graph.param(*w), graph.param(*b));
                 h = if l + 1 < layers.len() { graph.linear_silu(w, h, b) } else { graph.linear(w, h, b) };
             }
-            let mut seed = [0.0; 2 * 64];
+            let mut seed = [0.0; 2 * SHARD];
             let mut loss = 0.0;
             for (k, (f, y)) in graph.value(h).data.iter().zip(&y[columns]).enumerate() {
                 let (error, w) = (f - y, w[range.start + k / 2]);

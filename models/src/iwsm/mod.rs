@@ -3,6 +3,7 @@
 
 mod config;
 mod proposal;
+mod resume;
 mod trainer;
 pub mod weighting;
 

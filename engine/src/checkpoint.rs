@@ -1,0 +1,214 @@
+//! Checkpoints: named tensors and notes in one safetensors file.
+//!
+//! The notes live in the file's metadata under one key, as `name=value` lines, because a metadata map
+//! with several keys has no fixed order and the same state must give the same bytes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::Path;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::{Dtype, TensorView, serialize};
+
+use crate::Real;
+
+const KEY: &str = "metastable";
+const VERSION: &str = "format=1";
+
+/// What can be wrong with a checkpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum CheckpointError {
+    /// Reading or writing failed.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    /// Damaged, or another kind of file.
+    #[error("not a whole safetensors file ({0}); it is truncated or of another kind")]
+    Format(String),
+    /// Written by another program.
+    #[error("a safetensors file, but not a checkpoint of this program")]
+    Foreign,
+    /// Something is missing.
+    #[error("the checkpoint has no `{name}`; it holds {held}")]
+    Missing {
+        /// What was asked for.
+        name: String,
+        /// What is there.
+        held: String,
+    },
+    /// Another size or type than expected.
+    #[error(
+        "`{name}` holds {got} values of type {dtype}, {wanted} of type {wanted_dtype} are needed: the checkpoint belongs to another configuration"
+    )]
+    Shape {
+        /// The tensor.
+        name: String,
+        /// Its length.
+        got: usize,
+        /// Its type.
+        dtype: String,
+        /// The length needed.
+        wanted: usize,
+        /// The type needed.
+        wanted_dtype: &'static str,
+    },
+}
+
+/// Tensors and notes, in the order of their names.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Checkpoint {
+    tensors: BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>,
+    notes: BTreeMap<String, String>,
+}
+
+impl Checkpoint {
+    /// An empty checkpoint.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a tensor; `shape` in the order of the file (row-major).
+    pub fn put<T: Real>(&mut self, name: &str, shape: &[usize], values: &[T]) {
+        let mut bytes = Vec::with_capacity(size_of_val(values));
+        T::append_bytes(values, &mut bytes);
+        self.tensors.insert(name.into(), (dtype::<T>(), shape.to_vec(), bytes));
+    }
+
+    /// Adds a vector.
+    pub fn put_vec<T: Real>(&mut self, name: &str, values: &[T]) {
+        self.put(name, &[values.len()], values);
+    }
+
+    /// Adds a note: a number or a word, without line breaks.
+    pub fn note(&mut self, name: &str, value: impl ToString) {
+        self.notes.insert(name.into(), value.to_string().replace('\n', " "));
+    }
+
+    /// Copies a tensor into `out`, which has its length.
+    pub fn get<T: Real>(&self, name: &str, out: &mut [T]) -> Result<(), CheckpointError> {
+        let (kind, _, bytes) = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
+        let got = bytes.len() / size_of::<T>();
+        if *kind != dtype::<T>() || got != out.len() {
+            let dtype = format!("{kind:?}");
+            let (name, wanted) = (name.into(), out.len());
+            return Err(CheckpointError::Shape { name, got, dtype, wanted, wanted_dtype: T::DTYPE });
+        }
+        out.copy_from_slice(&T::from_bytes(bytes));
+        Ok(())
+    }
+
+    /// Reads a note.
+    pub fn read_note<V: std::str::FromStr>(&self, name: &str) -> Result<V, CheckpointError> {
+        self.notes.get(name).and_then(|v| v.parse().ok()).ok_or_else(|| self.missing(name))
+    }
+
+    fn missing(&self, name: &str) -> CheckpointError {
+        let held: Vec<&str> = self.tensors.keys().chain(self.notes.keys()).map(String::as_str).collect();
+        CheckpointError::Missing { name: name.into(), held: held.join(", ") }
+    }
+
+    /// The file's bytes: the same for the same contents.
+    pub fn encode(&self) -> Result<Vec<u8>, CheckpointError> {
+        let lines = self.notes.iter().map(|(k, v)| format!("\n{k}={v}"));
+        let metadata = HashMap::from([(KEY.to_string(), VERSION.to_string() + &lines.collect::<String>())]);
+        let views: Result<Vec<_>, _> = (self.tensors.iter())
+            .map(|(name, (kind, shape, bytes))| Ok((name, TensorView::new(*kind, shape.clone(), bytes)?)))
+            .collect();
+        views
+            .and_then(|views| serialize(views, Some(metadata)))
+            .map_err(|e| CheckpointError::Format(e.to_string()))
+    }
+
+    /// Reads a file's bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, CheckpointError> {
+        let format = |e: safetensors::SafeTensorError| CheckpointError::Format(e.to_string());
+        let file = SafeTensors::deserialize(bytes).map_err(format)?;
+        let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
+        let text = header.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or(CheckpointError::Foreign)?;
+        let mut lines = text.lines();
+        if lines.next() != Some(VERSION) {
+            return Err(CheckpointError::Foreign);
+        }
+        let notes =
+            lines.filter_map(|l| l.split_once('=')).map(|(k, v)| (k.to_string(), v.to_string())).collect();
+        let tensors = (file.iter())
+            .map(|(name, view)| {
+                (name.to_string(), (view.dtype(), view.shape().to_vec(), view.data().to_vec()))
+            })
+            .collect();
+        Ok(Self { tensors, notes })
+    }
+
+    /// Writes a file whole or not at all: temporary file beside it, sync, rename, sync of the folder.
+    pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
+        let bytes = self.encode()?;
+        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|e| e.error)?;
+        std::fs::File::open(folder)?.sync_all()?;
+        Ok(())
+    }
+
+    /// Reads a file.
+    pub fn load(path: &Path) -> Result<Self, CheckpointError> {
+        Self::decode(&std::fs::read(path)?)
+    }
+}
+
+fn dtype<T: Real>() -> Dtype {
+    if size_of::<T>() == 4 { Dtype::F32 } else { Dtype::F64 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn example() -> Checkpoint {
+        let mut c = Checkpoint::new();
+        c.put("w", &[2, 2], &[1.0_f32, 2.0, 3.0, 4.0]);
+        c.put_vec("v", &[0.1_f64]);
+        c.note("step", 12);
+        c
+    }
+
+    #[test]
+    fn what_is_saved_loads_back_and_has_fixed_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.safetensors");
+        example().save(&path).unwrap();
+        let back = Checkpoint::load(&path).unwrap();
+        assert_eq!(back, example());
+        assert_eq!(back.encode().unwrap(), example().encode().unwrap());
+        assert_eq!(back.read_note::<u64>("step").unwrap(), 12);
+        let mut w = [0.0_f32; 4];
+        back.get("w", &mut w).unwrap();
+        assert_eq!(w, [1.0, 2.0, 3.0, 4.0]);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_an_error() {
+        let bytes = example().encode().unwrap();
+        for n in 0..bytes.len() {
+            assert!(matches!(Checkpoint::decode(&bytes[..n]), Err(CheckpointError::Format(_))), "cut at {n}");
+        }
+        let mut huge = bytes.clone();
+        huge[..8].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(Checkpoint::decode(&huge).is_err());
+    }
+
+    #[test]
+    fn wrong_shapes_types_names_and_programs_are_named() {
+        let c = example();
+        assert!(c.get("w", &mut [0.0_f32; 3]).unwrap_err().to_string().contains("4 values of type F32, 3"));
+        assert!(c.get("w", &mut [0.0_f64; 2]).is_err());
+        assert!(
+            c.get("x", &mut [0.0_f64; 1]).unwrap_err().to_string().contains("no `x`; it holds v, w, step")
+        );
+        let data = [0_u8; 4];
+        let view = TensorView::new(Dtype::F32, vec![1], &data).unwrap();
+        let foreign = serialize([("a", view)], None).unwrap();
+        assert!(matches!(Checkpoint::decode(&foreign), Err(CheckpointError::Foreign)));
+    }
+}

@@ -1,0 +1,218 @@
+//! Configurations: defaults, then a TOML file, then `--set key=value`, with every key checked.
+//!
+//! The struct that a configuration is read into is the one list of keys: a key that it does not have
+//! is an error, so nothing in a file can be silently without effect.
+
+use std::path::Path;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use toml::{Table, Value};
+
+use crate::failure::Failure;
+
+/// `defaults` overridden by `file`, then by each `key=value` of `sets`.
+pub fn resolve<C: Serialize + DeserializeOwned>(
+    defaults: &C,
+    file: Option<&Path>,
+    sets: &[String],
+) -> Result<C, Failure> {
+    let mut table = to_table(defaults)?;
+    if let Some(path) = file {
+        merge(&mut table, read(path)?, "", &path.display().to_string())?;
+    }
+    for set in sets {
+        let Some((key, value)) = set.split_once('=') else {
+            return Err(Failure::usage(format!(
+                "--set {set}: write it as key=value, for example train.batch=256"
+            )));
+        };
+        let value = value.trim();
+        // A bare word is a string: --set train.objective=idem.
+        let value = match format!("v = {value}").parse::<Table>() {
+            Ok(mut t) => t.remove("v").unwrap_or_else(|| Value::String(value.into())),
+            Err(_) => Value::String(value.into()),
+        };
+        // train.batch = 3 is { train: { batch: 3 } }, built from the inside.
+        let mut parts = key.trim().rsplit('.');
+        let innermost = parts.next().unwrap_or_default().to_string();
+        let nested = Table::from_iter([(innermost, value)]);
+        let nested =
+            parts.fold(nested, |inner, part| Table::from_iter([(part.to_string(), Value::Table(inner))]));
+        merge(&mut table, nested, "", "--set")?;
+    }
+    Value::Table(table).try_into().map_err(|e: toml::de::Error| Failure::usage(first_line(&e)))
+}
+
+/// Reads a configuration that must be whole, as a run folder holds it.
+pub fn load_exact<C: Serialize + DeserializeOwned>(path: &Path) -> Result<C, Failure> {
+    let table = read(path)?;
+    Value::Table(table)
+        .try_into()
+        .map_err(|e: toml::de::Error| Failure::usage(format!("{}: {}", path.display(), first_line(&e))))
+}
+
+/// The configuration as TOML; keys that still have their default say so.
+pub fn to_toml<C: Serialize>(config: &C, defaults: &C) -> Result<String, Failure> {
+    let mut out = String::new();
+    write_table(&to_table(config)?, &to_table(defaults)?, "", &mut out);
+    Ok(out)
+}
+
+fn write_table(table: &Table, defaults: &Table, prefix: &str, out: &mut String) {
+    for (key, value) in table.iter().filter(|(_, v)| !v.is_table()) {
+        let note = if defaults.get(key) == Some(value) { "  # default" } else { "" };
+        out.push_str(&format!("{key} = {value}{note}\n"));
+    }
+    for (key, value) in table {
+        if let Value::Table(inner) = value {
+            let empty = Table::new();
+            let inner_defaults = defaults.get(key).and_then(Value::as_table).unwrap_or(&empty);
+            let name = format!("{prefix}{key}");
+            out.push_str(&format!("\n[{name}]\n"));
+            write_table(inner, inner_defaults, &format!("{name}."), out);
+        }
+    }
+}
+
+fn to_table<C: Serialize>(config: &C) -> Result<Table, Failure> {
+    Table::try_from(config)
+        .map_err(|e| Failure::Failed(format!("the configuration cannot be written as TOML: {e}")))
+}
+
+fn read(path: &Path) -> Result<Table, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|e| Failure::io(path, &e))?;
+    text.parse::<Table>().map_err(|e| {
+        let at = e.span().map_or(0, |s| s.start.min(text.len()));
+        let before = &text.as_bytes()[..at];
+        let line = 1 + before.iter().filter(|b| **b == b'\n').count();
+        let column = 1 + before.iter().rev().take_while(|b| **b != b'\n').count();
+        Failure::usage(format!("{}:{line}:{column}: {}", path.display(), e.message()))
+    })
+}
+
+fn first_line(e: &toml::de::Error) -> String {
+    e.message().lines().next().unwrap_or("not a valid configuration").to_string()
+}
+
+/// Puts `from` over `base`; every key must exist there, with the same type.
+fn merge(base: &mut Table, from: Table, prefix: &str, source: &str) -> Result<(), Failure> {
+    for (key, value) in from {
+        let name = format!("{prefix}{key}");
+        let Some(old) = base.get_mut(&key) else {
+            let known: Vec<&String> = base.keys().collect();
+            let hint = nearest(&key, &known).map_or_else(
+                || {
+                    format!(
+                        "known keys here: {}",
+                        known.iter().map(|k| k.as_str()).collect::<Vec<_>>().join(", ")
+                    )
+                },
+                |k| format!("did you mean `{prefix}{k}`?"),
+            );
+            return Err(Failure::usage(format!("{source}: unknown key `{name}`; {hint}")));
+        };
+        match (old, value) {
+            (Value::Table(old), Value::Table(new)) => merge(old, new, &format!("{name}."), source)?,
+            (old @ Value::Float(_), Value::Integer(i)) => *old = Value::Float(i as f64),
+            (Value::Float(_), Value::Float(f)) if !f.is_finite() => {
+                return Err(Failure::usage(format!("{source}: `{name}` = {f} must be a finite number")));
+            }
+            (Value::Integer(_), Value::Integer(i)) if i < 0 => {
+                return Err(Failure::usage(format!("{source}: `{name}` = {i} must not be negative")));
+            }
+            (old, new) if old.same_type(&new) => *old = new,
+            (old, new) => {
+                let (want, got) = (old.type_str(), new.type_str());
+                return Err(Failure::usage(format!("{source}: `{name}` wants {want}, got {got} {new}")));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The known word within two edits (a third of the word's length for long ones).
+pub fn nearest<'a, S: AsRef<str>>(word: &str, known: &'a [S]) -> Option<&'a str> {
+    let known = known.iter().map(|k| (edit_distance(word, k.as_ref()), k.as_ref()));
+    known.filter(|(d, k)| *d <= 2.max(k.len() / 3)).min_by_key(|(d, _)| *d).map(|(_, k)| k)
+}
+
+/// Levenshtein's distance, row by row.
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let cost = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
+        }
+    }
+    row[b.len()]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use models::iwsm::Config;
+
+    fn error(file: &str, sets: &[&str]) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        std::fs::write(&path, file).unwrap();
+        let sets: Vec<String> = sets.iter().map(|s| s.to_string()).collect();
+        resolve(&Config::default(), Some(&path), &sets).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn overrides_win_over_the_file_and_the_file_over_defaults() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        std::fs::write(&path, "[train]\nbatch = 8\nsteps = 5\nlearning_rate = 1\n").unwrap();
+        let sets = ["train.steps=7".to_string(), "train.objective=idem".to_string()];
+        let c: Config = resolve(&Config::default(), Some(&path), &sets).unwrap();
+        assert_eq!((c.train.batch, c.train.steps, c.train.learning_rate), (8, 7, 1.0));
+        assert_eq!(c.train.objective, models::iwsm::Objective::Idem);
+        assert_eq!(c.replay, Config::default().replay);
+    }
+
+    #[test]
+    fn a_resolved_configuration_reads_back_the_same() {
+        let mut c = Config::default();
+        c.train.batch = 77;
+        let text = to_toml(&c, &Config::default()).unwrap();
+        assert!(text.contains("batch = 77\n") && text.contains("draws = 500  # default"), "{text}");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        std::fs::write(&path, text).unwrap();
+        assert_eq!(load_exact::<Config>(&path).unwrap(), c);
+    }
+
+    #[test]
+    fn unknown_keys_name_the_nearest_one() {
+        assert!(
+            error("[train]\nbacth = 3\n", &[])
+                .contains("unknown key `train.bacth`; did you mean `train.batch`?")
+        );
+        assert!(error("", &["trian.batch=3"]).contains("did you mean `train`?"));
+        assert!(error("", &["train.zzzzzzzz=3"]).contains("known keys here"));
+    }
+
+    #[test]
+    fn wrong_types_nan_and_negative_sizes_are_refused() {
+        assert!(
+            error("[train]\nbatch = \"many\"\n", &[]).contains("`train.batch` wants integer, got string")
+        );
+        assert!(error("[train]\nlearning_rate = nan\n", &[]).contains("must be a finite number"));
+        assert!(error("", &["train.batch=-4"]).contains("must not be negative"));
+        assert!(error("", &["train.objective=magic"]).contains("magic"));
+        assert!(error("", &["train"]).contains("key=value"));
+    }
+
+    #[test]
+    fn a_syntax_error_gives_file_line_and_column() {
+        assert!(error("[train]\nbatch = = 3\n", &[]).contains("c.toml:2:"));
+    }
+}

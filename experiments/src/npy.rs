@@ -1,0 +1,101 @@
+//! NumPy's `.npy` format, version 1.0: n samples of dimension d as a C-ordered [n, d] array of
+//! little-endian floats, which is byte for byte our column-major d x n.
+
+use engine::Real;
+
+/// The file's bytes.
+pub fn encode<T: Real>(dim: usize, columns: &[T]) -> Vec<u8> {
+    let n = columns.len() / dim.max(1);
+    let mut header =
+        format!("{{'descr': '<f{}', 'fortran_order': False, 'shape': ({n}, {dim}), }}", size_of::<T>());
+    // Magic (6), version (2), length (2), header, newline: a multiple of 64 in all.
+    while (10 + header.len() + 1) % 64 != 0 {
+        header.push(' ');
+    }
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    T::append_bytes(columns, &mut bytes);
+    bytes
+}
+
+/// Reads a one- or two-dimensional float array: (rows of the array, its columns, entries row by row).
+pub fn decode(bytes: &[u8]) -> Result<(usize, usize, Vec<f64>), String> {
+    if bytes.len() < 10 || &bytes[..6] != b"\x93NUMPY" {
+        return Err("not an npy file".into());
+    }
+    if bytes[6] != 1 {
+        return Err(format!("npy version {} is not supported; save it with numpy.save", bytes[6]));
+    }
+    let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let header = bytes.get(10..10 + length).ok_or("truncated in its header")?;
+    let header = std::str::from_utf8(header).map_err(|_| "its header is not text")?;
+    let field = |key: &str| {
+        let at = header.find(&format!("'{key}':")).ok_or(format!("its header lacks '{key}'"))?;
+        Ok::<&str, String>(header[at + key.len() + 3..].trim_start())
+    };
+    if field("fortran_order")?.starts_with("True") {
+        return Err("it is in Fortran order; save numpy.ascontiguousarray(x)".into());
+    }
+    let shape = field("shape")?;
+    let shape = shape.strip_prefix('(').and_then(|s| s.split_once(')')).ok_or("its shape is malformed")?.0;
+    let sizes: Result<Vec<usize>, _> =
+        shape.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::parse).collect();
+    let (rows, cols) = match sizes.map_err(|_| "its shape is malformed")?.as_slice() {
+        [n] => (*n, 1),
+        [n, d] => (*n, *d),
+        other => return Err(format!("it has {} axes; one or two are wanted", other.len())),
+    };
+    let descr = field("descr")?;
+    let width = match descr.get(..5) {
+        Some("'<f4'") => 4,
+        Some("'<f8'") => 8,
+        _ => {
+            return Err(format!(
+                "its entries are {}; little-endian float32 or float64 are wanted",
+                descr.split(',').next().unwrap_or("")
+            ));
+        }
+    };
+    let data = &bytes[10 + length..];
+    let wanted = rows.checked_mul(cols).and_then(|n| n.checked_mul(width)).ok_or("its shape is too large")?;
+    if data.len() != wanted {
+        return Err(format!(
+            "a [{rows}, {cols}] array needs {wanted} bytes of data, the file has {}",
+            data.len()
+        ));
+    }
+    let values = if width == 4 {
+        f32::from_bytes(data).into_iter().map(f64::from).collect()
+    } else {
+        f64::from_bytes(data)
+    };
+    Ok((rows, cols, values))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_reads_back() {
+        let x = [1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.5];
+        let bytes = encode(2, &x);
+        assert_eq!(bytes.len() % 4, 0);
+        assert_eq!(decode(&bytes).unwrap(), (3, 2, vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.5]));
+        assert_eq!(decode(&encode::<f64>(3, &[])).unwrap(), (0, 3, vec![]));
+    }
+
+    #[test]
+    fn a_file_cut_anywhere_is_an_error() {
+        let bytes = encode(2, &[1.0_f64; 8]);
+        for n in 0..bytes.len() {
+            assert!(decode(&bytes[..n]).is_err(), "cut at {n}");
+        }
+        let mut wrong = bytes.clone();
+        wrong.push(0);
+        assert!(decode(&wrong).unwrap_err().contains("needs 64 bytes"));
+        assert!(decode(b"PK\x03\x04 not numpy").unwrap_err().contains("not an npy"));
+    }
+}

@@ -1,0 +1,283 @@
+//! Run folders: everything about one run in one place, never half-written.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use crate::failure::Failure;
+
+/// The files that a run writes; `--force` removes these and nothing else.
+const OURS: &[&str] = &[
+    "config.toml",
+    "metrics.json",
+    "history.csv",
+    "samples.npy",
+    "checkpoint.safetensors",
+    "samples.png",
+    "training.png",
+    "weights.csv",
+    "env.json",
+    "DONE",
+];
+
+/// A folder that a run writes to.
+#[derive(Clone, Debug)]
+pub struct RunFolder {
+    path: PathBuf,
+}
+
+impl RunFolder {
+    /// Creates `path`. A folder that is not empty is refused; with `force` an earlier run's files are
+    /// removed from it.
+    pub fn create(path: &Path, force: bool) -> Result<Self, Failure> {
+        let io = |e: std::io::Error| Failure::io(path, &e);
+        if path.exists() {
+            if !path.is_dir() {
+                return Err(Failure::usage(format!(
+                    "{}: a file is in the way; choose another --out",
+                    path.display()
+                )));
+            }
+            let mut entries = std::fs::read_dir(path).map_err(io)?;
+            if entries.next().is_some() && !force {
+                let path = path.display();
+                return Err(Failure::usage(format!(
+                    "{path} is not empty; give another --out, or --force to replace its run"
+                )));
+            }
+        }
+        std::fs::create_dir_all(path).map_err(io)?;
+        let folder = Self { path: path.to_path_buf() };
+        // Learn now, not after an hour, that nothing can be written here.
+        folder.write(".probe", b"")?;
+        folder.remove(".probe")?;
+        for name in OURS.iter().filter(|_| force) {
+            folder.remove(name)?;
+        }
+        Ok(folder)
+    }
+
+    /// Opens an earlier run's folder, which must hold `needed`.
+    pub fn open(path: &Path, needed: &[&str]) -> Result<Self, Failure> {
+        if !path.is_dir() {
+            return Err(Failure::usage(format!("{}: no such run folder", path.display())));
+        }
+        for name in needed {
+            if !path.join(name).is_file() {
+                return Err(Failure::usage(format!(
+                    "{}: not a run folder that can go on, {name} is missing",
+                    path.display()
+                )));
+            }
+        }
+        Ok(Self { path: path.to_path_buf() })
+    }
+
+    /// results/<experiment>/<UTC time>-s<seed>, and a number behind it if that exists.
+    pub fn default_path(experiment: &str, seed: u64) -> PathBuf {
+        let now =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
+        let base = PathBuf::from("results").join(experiment).join(format!("{}-s{seed}", utc(now)));
+        let numbered = (2..).map(|k| base.with_file_name(format!("{}-s{seed}-{k}", utc(now))));
+        std::iter::once(base.clone()).chain(numbered).find(|p| !p.exists()).unwrap_or(base)
+    }
+
+    /// The folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// A file in the folder.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Writes a file whole or not at all: temporary file, sync, rename, sync of the folder.
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let target = self.file(name);
+        let attempt = || -> std::io::Result<()> {
+            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
+            file.write_all(bytes)?;
+            file.as_file().sync_all()?;
+            file.persist(&target).map_err(|e| e.error)?;
+            std::fs::File::open(&self.path)?.sync_all()
+        };
+        attempt().map_err(|e| Failure::io(&target, &e))
+    }
+
+    /// Reads a file of the folder.
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, Failure> {
+        let path = self.file(name);
+        std::fs::read(&path).map_err(|e| Failure::io(&path, &e))
+    }
+
+    /// Removes a file if it is there.
+    pub fn remove(&self, name: &str) -> Result<(), Failure> {
+        let path = self.file(name);
+        match std::fs::remove_file(&path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Failure::io(&path, &e)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Points `results/latest` at this folder, where that is possible.
+    pub fn mark_latest(&self) {
+        #[cfg(unix)]
+        if let Some(Ok(rest)) =
+            self.path.parent().and_then(|p| p.parent()).map(|root| self.path.strip_prefix(root))
+        {
+            let link = Path::new("results/latest");
+            if self.path.starts_with("results") {
+                let _ = std::fs::remove_file(link);
+                let _ = std::os::unix::fs::symlink(rest, link);
+            }
+        }
+    }
+
+    /// Writes env.json: what is needed to repeat the run elsewhere.
+    pub fn write_environment(&self, threads: usize) -> Result<(), Failure> {
+        let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let model = cpu
+            .lines()
+            .find_map(|l| l.strip_prefix("model name"))
+            .map(|l| l.trim_start_matches(['\t', ' ', ':']).to_string());
+        let commit =
+            std::process::Command::new("git").args(["describe", "--always", "--dirty"]).output().ok();
+        let commit = commit
+            .filter(|o| o.status.success())
+            .map(|o| String::from_utf8_lossy(&o.stdout).trim().to_string());
+        let environment = serde_json::json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "commit": commit,
+            "os": std::env::consts::OS,
+            "arch": std::env::consts::ARCH,
+            "cpu": model,
+            "simd": format!("{:?}", engine::simd::level()),
+            "threads": threads,
+            "command": std::env::args().collect::<Vec<_>>(),
+        });
+        self.write("env.json", format!("{environment:#}\n").as_bytes())
+    }
+}
+
+/// Seconds since 1970 as YYYYMMDD-HHMMSS (civil calendar from days, Hinnant's algorithm).
+fn utc(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let z = days + 719_468;
+    let (era, day_of_era) = (z / 146_097, z % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let m = (5 * day_of_year + 2) / 153;
+    let (day, month) = (day_of_year - (153 * m + 2) / 5 + 1, if m < 10 { m + 3 } else { m - 9 });
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    format!("{year:04}{month:02}{day:02}-{:02}{:02}{:02}", rest / 3600, rest / 60 % 60, rest % 60)
+}
+
+/// The learning curve: rows of numbers under a header, kept in memory and written whole.
+#[derive(Clone, Debug)]
+pub struct History {
+    header: Vec<String>,
+    rows: Vec<Vec<f64>>,
+}
+
+impl History {
+    /// Nothing yet.
+    pub fn new(header: &[&str]) -> Self {
+        Self { header: header.iter().map(|h| h.to_string()).collect(), rows: Vec::new() }
+    }
+
+    /// Reads history.csv up to the row of `last_step`; what an interrupted run wrote beyond is redone.
+    pub fn read(text: &str, header: &[&str], last_step: u64) -> Result<Self, Failure> {
+        let mut history = Self::new(header);
+        let mut lines = text.lines();
+        if lines.next() != Some(header.join(",").as_str()) {
+            return Err(Failure::usage(
+                "history.csv has other columns than this version writes; start a new run",
+            ));
+        }
+        for (i, line) in lines.enumerate() {
+            let row: Result<Vec<f64>, _> = line.split(',').map(str::parse).collect();
+            match row {
+                Ok(row) if row.len() == header.len() && row[0] <= last_step as f64 => history.rows.push(row),
+                Ok(row) if row.len() == header.len() => break,
+                _ => {
+                    return Err(Failure::usage(format!(
+                        "history.csv: line {} is damaged; start a new run",
+                        i + 2
+                    )));
+                }
+            }
+        }
+        Ok(history)
+    }
+
+    /// Adds a row.
+    pub fn push(&mut self, row: &[f64]) {
+        assert_eq!(row.len(), self.header.len(), "a row has one number for each column");
+        self.rows.push(row.to_vec());
+    }
+
+    /// (first column, column of that name) of every row.
+    pub fn series(&self, name: &str) -> Vec<(f64, f64)> {
+        let k = self.header.iter().position(|h| h == name).unwrap_or(0);
+        self.rows.iter().map(|r| (r[0], r[k])).collect()
+    }
+
+    /// As CSV.
+    pub fn to_csv(&self) -> String {
+        let mut out = self.header.join(",") + "\n";
+        for row in &self.rows {
+            out += &(row.iter().map(|v| format!("{v}")).collect::<Vec<_>>().join(",") + "\n");
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_in_use_is_refused_and_force_removes_only_our_files() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("run");
+        let folder = RunFolder::create(&path, false).unwrap();
+        folder.write("metrics.json", b"{}").unwrap();
+        std::fs::write(path.join("notes.txt"), "mine").unwrap();
+        assert!(RunFolder::create(&path, false).unwrap_err().to_string().contains("--force"));
+        RunFolder::create(&path, true).unwrap();
+        assert!(!path.join("metrics.json").exists() && path.join("notes.txt").exists());
+        assert!(RunFolder::create(&path.join("notes.txt"), false).is_err());
+        assert!(
+            RunFolder::open(&path, &["config.toml"])
+                .unwrap_err()
+                .to_string()
+                .contains("config.toml is missing")
+        );
+    }
+
+    #[test]
+    fn a_written_file_is_whole_and_leaves_nothing_beside_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = RunFolder::create(&dir.path().join("r"), false).unwrap();
+        folder.write("a", b"one").unwrap();
+        folder.write("a", b"two").unwrap();
+        assert_eq!(folder.read("a").unwrap(), b"two");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn history_reads_back_up_to_the_resumed_step() {
+        let mut h = History::new(&["step", "loss"]);
+        [(1.0, 0.5), (2.0, 0.1 + 0.2), (3.0, 0.0)].iter().for_each(|(s, l)| h.push(&[*s, *l]));
+        let back = History::read(&h.to_csv(), &["step", "loss"], 2).unwrap();
+        assert_eq!(back.series("loss"), h.series("loss")[..2]);
+        assert!(History::read("step,other\n", &["step", "loss"], 2).is_err());
+        assert!(History::read("step,loss\n1,x\n", &["step", "loss"], 2).is_err());
+    }
+
+    #[test]
+    fn dates_are_civil() {
+        assert_eq!(utc(0), "19700101-000000");
+        assert_eq!(utc(951_782_400 + 3661), "20000229-010101");
+    }
+}

@@ -1,0 +1,46 @@
+//! Tables of figures for the terminal and for Markdown.
+
+/// Aligned columns with a rule under the header.
+pub fn plain(header: &[&str], rows: &[Vec<String>]) -> String {
+    let cell = |row: &[String], k: usize| row.get(k).cloned().unwrap_or_default();
+    let width = |k: usize| {
+        rows.iter().map(|r| cell(r, k).chars().count()).max().unwrap_or(0).max(header[k].chars().count())
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let line = |row: &[String]| {
+        let cells: Vec<String> =
+            widths.iter().enumerate().map(|(k, w)| format!("{:<w$}", cell(row, k))).collect();
+        cells.join("  ").trim_end().to_string() + "\n"
+    };
+    let header: Vec<String> = header.iter().map(|h| h.to_string()).collect();
+    let rule: Vec<String> = widths.iter().map(|w| "-".repeat(*w)).collect();
+    line(&header) + &line(&rule) + &rows.iter().map(|r| line(r)).collect::<String>()
+}
+
+/// A number with as many digits as its spread makes sensible: `4.93 +- 0.21`.
+pub fn figure(value: f64, sd: Option<f64>) -> String {
+    let scale = sd.filter(|s| *s > 0.0).unwrap_or(value.abs() / 100.0);
+    let digits = if scale > 0.0 { (1 - scale.log10().floor() as i32).clamp(0, 6) as usize } else { 0 };
+    match sd {
+        Some(sd) => format!("{value:.digits$} +- {sd:.digits$}"),
+        None => format!("{value:.digits$}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let t = plain(&["a", "bb"], &[vec!["xyz".into(), "1".into()], vec!["".into(), "22".into()]]);
+        assert_eq!(t, "a    bb\n---  --\nxyz  1\n     22\n");
+    }
+
+    #[test]
+    fn digits_follow_the_spread() {
+        assert_eq!(figure(4.9312, Some(0.214)), "4.93 +- 0.21");
+        assert_eq!(figure(40.0, Some(0.0)), "40.00 +- 0.00");
+        assert_eq!(figure(6.8612, None), "6.861");
+    }
+}

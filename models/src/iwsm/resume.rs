@@ -1,0 +1,53 @@
+//! Checkpoints of a training run: all that changes, so that a resumed run repeats an unbroken one.
+
+use engine::Real;
+use engine::checkpoint::{Checkpoint, CheckpointError};
+
+use super::Trainer;
+
+impl<T: Real> Trainer<'_, T> {
+    /// The training state.
+    pub fn checkpoint(&self) -> Checkpoint {
+        let (s, mut c) = (&self.state, Checkpoint::new());
+        for (name, id) in s.params.entries() {
+            // Column-major here, row-major in the file: the transpose has the same bytes.
+            c.put(&format!("params.{name}"), &[id.shape.cols, id.shape.rows], s.params.view(id).data);
+        }
+        c.put_vec("ema", s.ema.values());
+        c.put_vec("adam.m", &s.adam.m);
+        c.put_vec("adam.v", &s.adam.v);
+        let (coordinates, [len, next]) = s.proposal.contents();
+        c.put_vec("buffer", coordinates);
+        c.put_vec("covariances", &s.covariances);
+        c.note("buffer.len", len);
+        c.note("buffer.next", next);
+        c.note("step", s.step);
+        c.note("adam.steps", s.adam.steps);
+        c.note("ema.updates", s.ema.updates);
+        c.note("energy_evaluations", s.energy_evaluations);
+        c
+    }
+
+    /// Goes back to a saved state. On an error the state is undefined: drop the trainer.
+    pub fn restore(&mut self, c: &Checkpoint) -> Result<(), CheckpointError> {
+        let s = &mut self.state;
+        let entries: Vec<_> = s.params.entries().map(|(name, id)| (name.to_string(), id)).collect();
+        for (name, id) in entries {
+            c.get(&format!("params.{name}"), &mut s.params.values_mut()[id.range()])?;
+        }
+        c.get("ema", s.ema.values_mut())?;
+        c.get("adam.m", &mut s.adam.m)?;
+        c.get("adam.v", &mut s.adam.v)?;
+        let mut coordinates = s.proposal.contents().0.to_vec();
+        c.get("buffer", &mut coordinates)?;
+        if !s.proposal.restore(&coordinates, [c.read_note("buffer.len")?, c.read_note("buffer.next")?]) {
+            return Err(CheckpointError::Format("its buffer is inconsistent".into()));
+        }
+        c.get("covariances", &mut s.covariances)?;
+        s.step = c.read_note("step")?;
+        s.adam.steps = c.read_note("adam.steps")?;
+        s.ema.updates = c.read_note("ema.updates")?;
+        s.energy_evaluations = c.read_note("energy_evaluations")?;
+        Ok(())
+    }
+}
