@@ -7,6 +7,7 @@ pub mod config;
 pub mod failure;
 pub mod interrupt;
 pub mod npy;
+pub mod plot;
 pub mod progress;
 pub mod run_folder;
 pub mod table;

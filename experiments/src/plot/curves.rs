@@ -1,0 +1,142 @@
+//! Curves against the training step, one panel below the other.
+
+use plotters::prelude::*;
+
+use super::canvas::{Area, COLORS, FONT, draw};
+use crate::failure::Failure;
+
+/// One curve.
+pub struct Series {
+    /// Its name in the legend; none if empty.
+    pub name: String,
+    /// (x, y); what is not finite is left out.
+    pub points: Vec<(f64, f64)>,
+    /// Drawn as a dashed level instead of a curve: a floor.
+    pub floor: bool,
+}
+
+/// Curves that share their axes.
+pub struct Panel {
+    /// Label of the y axis.
+    pub label: String,
+    /// Logarithmic y axis; values that are not positive are left out.
+    pub log: bool,
+    /// The curves.
+    pub series: Vec<Series>,
+}
+
+/// A picture of `panels`, one below the other, over a common x axis.
+pub fn panels(title: &str, x_label: &str, panels: &[Panel]) -> Result<Vec<u8>, Failure> {
+    let height = 60 + 300 * panels.len().max(1) as u32;
+    draw((1100, height), |area| {
+        let area = area.titled(title, (FONT, 26))?;
+        for (part, panel) in area.split_evenly((panels.len().max(1), 1)).iter().zip(panels) {
+            draw_panel(part, x_label, panel)?;
+        }
+        Ok(())
+    })
+}
+
+fn draw_panel(area: &Area<'_>, x_label: &str, panel: &Panel) -> Result<(), Box<dyn std::error::Error>> {
+    // A logarithmic axis is drawn as a linear one of exponents.
+    let value = |y: f64| if panel.log { y.log10() } else { y };
+    let clean = |s: &Series| -> Vec<(f64, f64)> {
+        let points = s.points.iter().map(|(x, y)| (*x, value(*y)));
+        points.filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
+    };
+    let curves: Vec<_> = panel.series.iter().map(clean).collect();
+    let bounds = |pick: fn(&(f64, f64)) -> f64| {
+        let all = curves.iter().flatten().map(pick);
+        let (low, high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
+        if low < high {
+            (low, high)
+        } else if low == high {
+            (low - 0.5, high + 0.5)
+        } else {
+            (0.0, 1.0)
+        }
+    };
+    let ((x0, x1), (y0, y1)) = (bounds(|p| p.0), bounds(|p| p.1));
+    let pad = 0.05 * (y1 - y0);
+    let mut chart = ChartBuilder::on(area)
+        .margin(10)
+        .margin_right(30)
+        .x_label_area_size(44)
+        .y_label_area_size(84)
+        .build_cartesian_2d(x0..x1, y0 - pad..y1 + pad)?;
+    let y_text = |y: &f64| if panel.log { short(10f64.powf(*y)) } else { short(*y) };
+    chart
+        .configure_mesh()
+        .light_line_style(WHITE)
+        .bold_line_style(BLACK.mix(0.1))
+        .x_desc(x_label)
+        .y_desc(panel.label.as_str())
+        .x_label_formatter(&|x| short(*x))
+        .y_label_formatter(&y_text)
+        .y_labels(6)
+        .label_style((FONT, 16))
+        .axis_desc_style((FONT, 18))
+        .draw()?;
+    let mut named = false;
+    for (k, (points, series)) in curves.into_iter().zip(&panel.series).enumerate() {
+        let color = if series.floor { RGBColor(110, 110, 110) } else { COLORS[k % COLORS.len()] };
+        let style = color.stroke_width(2);
+        let drawn = if series.floor {
+            chart.draw_series(DashedLineSeries::new(points, 8, 6, style))?
+        } else {
+            chart.draw_series(LineSeries::new(points, style))?
+        };
+        if !series.name.is_empty() {
+            named = true;
+            drawn
+                .label(series.name.as_str())
+                .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], style));
+        }
+    }
+    if named {
+        chart
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperRight)
+            .background_style(WHITE.mix(0.85))
+            .border_style(BLACK.mix(0.2))
+            .label_font((FONT, 16))
+            .draw()?;
+    }
+    Ok(())
+}
+
+/// A number in at most about six characters.
+fn short(v: f64) -> String {
+    let a = v.abs();
+    if a == 0.0 {
+        "0".into()
+    } else if !(1e-3..1e5).contains(&a) {
+        format!("{v:.1e}")
+    } else {
+        let digits = (2 - a.log10().floor() as i32).clamp(0, 5) as usize;
+        let text = format!("{v:.digits$}");
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn empty_and_odd_series_do_not_panic() {
+        let series = |points: Vec<(f64, f64)>, floor| Series { name: "s".into(), points, floor };
+        let odd = vec![series(vec![], false), series(vec![(0.0, f64::NAN), (1.0, -1.0)], true)];
+        let png = panels("t", "step", &[Panel { label: "y".into(), log: true, series: odd }]).unwrap();
+        assert_eq!(&png[1..4], b"PNG");
+        assert!(panels("t", "step", &[]).is_ok());
+    }
+
+    #[test]
+    fn labels_are_short() {
+        assert_eq!(short(0.0), "0");
+        assert_eq!(short(1500.0), "1500");
+        assert_eq!(short(0.25), "0.25");
+        assert_eq!(short(1e-7), "1.0e-7");
+    }
+}

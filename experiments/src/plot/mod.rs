@@ -1,0 +1,9 @@
+//! Pictures as PNG, drawn with a font of our own, so that they need nothing from the system.
+
+mod canvas;
+mod contour;
+mod curves;
+mod density;
+
+pub use curves::{Panel, Series, panels};
+pub use density::{Grid, density_samples};
