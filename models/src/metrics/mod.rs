@@ -6,9 +6,15 @@
 //!
 //! Malformed input is a [`MetricError`]; results are the same bits for any number of threads.
 
+mod histogram;
+mod modes;
 mod transport;
+mod wasserstein_1d;
 
+pub use histogram::{tv_1d, tv_2d};
+pub use modes::{ModeReport, Modes, covering_radius, mode_report, nearest_modes};
 pub use transport::{assigned_cost, assignment, squared_distances, w2};
+pub use wasserstein_1d::w2_1d;
 
 use thiserror::Error;
 
