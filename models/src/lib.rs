@@ -3,5 +3,6 @@
 pub mod energy;
 pub mod estimate;
 pub mod iwsm;
+pub mod metrics;
 pub mod sampling;
 pub mod score;

@@ -1,0 +1,77 @@
+//! How good samples and their weights are: distances between clouds, modes, weight diagnostics.
+//!
+//! All in f64 on plain slices; a cloud of `n` points in `d` dimensions is a slice of `n * d` numbers,
+//! point `i` at `[i * d..(i + 1) * d]`. A distance between finite clouds is positive even if their
+//! laws agree, so report it beside its floor: the same distance between two sets of true samples.
+//!
+//! Malformed input is a [`MetricError`]; results are the same bits for any number of threads.
+
+mod histogram;
+mod modes;
+mod transport;
+mod wasserstein_1d;
+
+pub use histogram::{tv_1d, tv_2d};
+pub use modes::{ModeReport, Modes, covering_radius, mode_report, nearest_modes};
+pub use transport::{assigned_cost, assignment, squared_distances, w2};
+pub use wasserstein_1d::w2_1d;
+
+use thiserror::Error;
+
+/// Why a metric cannot be computed.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub enum MetricError {
+    /// There is nothing to measure.
+    #[error("no points")]
+    Empty,
+    /// A number is NaN or infinite.
+    #[error("the number at position {0} is NaN or infinite")]
+    NotFinite(usize),
+    /// A slice is not a whole number of points.
+    #[error("{length} numbers are not a whole number of points in {d} dimensions")]
+    Ragged {
+        /// Length of the slice.
+        length: usize,
+        /// Dimension.
+        d: usize,
+    },
+    /// Two slices must agree in length.
+    #[error("sizes differ: {left} and {right}")]
+    Sizes {
+        /// Size of the first.
+        left: usize,
+        /// Size of the second.
+        right: usize,
+    },
+    /// More samples were asked for than there are.
+    #[error("{needed} samples are needed, {found} given")]
+    TooFew {
+        /// Samples asked for.
+        needed: usize,
+        /// Samples given.
+        found: usize,
+    },
+    /// A parameter lies outside its range; the text says which and what the range is.
+    #[error("{0}")]
+    Parameter(&'static str),
+}
+
+/// Checks that all numbers of `x` are finite.
+fn finite(x: &[f64]) -> Result<(), MetricError> {
+    match x.iter().position(|v| !v.is_finite()) {
+        Some(i) => Err(MetricError::NotFinite(i)),
+        None => Ok(()),
+    }
+}
+
+/// The number of points in a cloud, which must be a positive whole number of finite points.
+fn count(x: &[f64], d: usize) -> Result<usize, MetricError> {
+    if d == 0 || !x.len().is_multiple_of(d) {
+        return Err(MetricError::Ragged { length: x.len(), d });
+    }
+    if x.is_empty() {
+        return Err(MetricError::Empty);
+    }
+    finite(x)?;
+    Ok(x.len() / d)
+}
