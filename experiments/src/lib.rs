@@ -5,6 +5,7 @@
 pub mod cli;
 pub mod config;
 pub mod failure;
+pub mod gmm;
 pub mod interrupt;
 pub mod npy;
 pub mod plot;

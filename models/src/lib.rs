@@ -2,6 +2,7 @@
 
 pub mod energy;
 pub mod estimate;
+pub mod evaluate;
 pub mod iwsm;
 pub mod metrics;
 pub mod sampling;

@@ -19,6 +19,7 @@ pub enum MixtureError {
     )]
     Means {
         /// Number of components.
+        /// Number of components.
         components: usize,
         /// Dimension.
         dim: usize,
@@ -158,6 +159,12 @@ impl Mixture {
     pub fn noised(&self, sigma: f64) -> Self {
         let scales = self.scales.iter().map(|s| s.hypot(sigma)).collect();
         Self::assemble(self.dim, self.means.clone(), scales, self.weights.clone())
+    }
+
+    /// The marginal law of the first two coordinates.
+    pub fn first_plane(&self) -> Self {
+        let means = self.means.chunks_exact(self.dim).flat_map(|m| [m[0], m.get(1).copied().unwrap_or(0.0)]);
+        Self::assemble(2, means.collect(), self.scales.clone(), self.weights.clone())
     }
 
     /// Number of components.

@@ -16,6 +16,7 @@ use super::weighting::{effective_share, normalise, systematic};
 use super::{Config, Identity, Objective, Proposal};
 use crate::energy::Energy;
 use crate::estimate::Estimates;
+use crate::metrics;
 use crate::sampling::{Schedule, ScoreModel, reverse_sde};
 use crate::score::{MlpConfig, ScoreMlp, ScoreNetwork};
 
@@ -191,6 +192,27 @@ impl<'e, T: Real> Trainer<'e, T> {
         }
         self.state.step += 1;
         Ok(StepReport { loss, ess, gradient_norm })
+    }
+
+    /// Effective share and Pareto k-hat of the plain weights at each of `levels` noise levels, from
+    /// `n` fresh proposal states at each: (sigma, ess, k-hat).
+    pub fn weight_report(&mut self, levels: usize, n: usize) -> Vec<(f64, f64, f64)> {
+        let (schedule, d) = (self.schedule(), self.energy.dim());
+        let (mut x, mut log_q) = (vec![T::ZERO; n * d], vec![T::ZERO; n]);
+        let mut rows = Vec::with_capacity(levels);
+        for level in 0..levels {
+            let sigma = schedule.sigma((level as f64 + 0.5) / levels as f64);
+            let mut stream = Stream::new(self.seed, "weight report", self.state.step, level as u64);
+            let sigmas = vec![T::of(sigma); n];
+            self.state.proposal.draw(&sigmas, &mut stream, &mut x);
+            self.state.proposal.log_density(&x, &sigmas, &self.config.weights, &mut stream, &mut log_q);
+            let (draws, key) = (self.config.train.draws, self.state.step + ((level as u64 + 1) << 40));
+            self.estimates.run(self.energy, &x, &sigmas, draws, self.seed, key);
+            let log_w: Vec<f64> =
+                (0..n).map(|i| self.estimates.get(i).log_density.f64() - log_q[i].f64()).collect();
+            rows.push((sigma, metrics::normalised_ess(&log_w), metrics::pareto_k_hat(&log_w)));
+        }
+        rows
     }
 
     /// States x_t at noise levels stratified over the schedule.

@@ -1,0 +1,122 @@
+//! Trains a diffusion sampler on a Gaussian mixture, without samples of it, and measures the result.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use experiments::cli::{Common, apply_threads};
+use experiments::config::resolve;
+use experiments::failure::{Failure, run};
+use experiments::gmm::{GmmConfig, Run, Start, report, summarise};
+use experiments::interrupt::Interrupt;
+use experiments::run_folder::RunFolder;
+
+/// Trains a diffusion sampler on a Gaussian mixture from its energy alone, by importance weighted score
+/// matching (iwsm) or with weights of one (idem), and measures it against exact samples.
+#[derive(Parser)]
+#[command(version, after_help = EXAMPLES)]
+struct Args {
+    /// Mixture: gmm40, gmm60, gmm80, gmm100, gmm120, gmm-w (unequal weights), gmm-d (any dimension).
+    #[arg(long, default_value = "gmm40")]
+    target: String,
+    /// Dimension of gmm-d.
+    #[arg(long, value_name = "D")]
+    dim: Option<usize>,
+    /// Half the width of the box of the means, for gmm60 to gmm120 and gmm-d.
+    #[arg(long)]
+    spread: Option<f64>,
+    /// iwsm or idem.
+    #[arg(long, value_parser = ["iwsm", "idem"])]
+    objective: Option<String>,
+    /// Training steps.
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Run with this many seeds, from --seed on, and report mean and standard deviation.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+    /// A run of seconds that goes through everything.
+    #[arg(long)]
+    quick: bool,
+    /// Go on with an interrupted run in its folder.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["target", "dim", "spread", "objective", "steps", "seeds", "quick", "out", "seed", "config", "sets", "force", "eval_only"])]
+    resume: Option<PathBuf>,
+    /// Measure a run's checkpoint again, without training.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["target", "dim", "spread", "objective", "steps", "seeds", "quick", "out", "seed", "config", "sets", "force"])]
+    eval_only: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  gmm                                          gmm40 into results/gmm/<time>-s0
+  gmm --quick                                  the same in seconds, to see that it works
+  gmm --target gmm-w --objective idem          unequal weights, trained as iDEM
+  gmm --target gmm-d --dim 10 --spread 8       40 modes in 10 dimensions
+  gmm --seeds 3 --out runs/a                   three seeds, mean and standard deviation
+  gmm --config my.toml --set train.batch=256   own settings (see config.toml of a run for all keys)
+  gmm --resume results/latest                  go on after Ctrl-C
+  gmm --eval-only results/latest               measure once more
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 diverged, 130 interrupted.";
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    run(|| {
+        let threads = apply_threads(args.common.threads.map(usize::from))?;
+        let interrupt = Interrupt::install()?;
+        let config = configure(&args)?;
+        let quiet = args.common.quiet;
+        if let Some(start) = restart(&args) {
+            return finish(Run::open(start, config, quiet, threads)?, &interrupt, quiet);
+        }
+        let out = args.common.out.clone();
+        let out = out.unwrap_or_else(|| RunFolder::default_path("gmm", config.seed));
+        if args.seeds == 1 {
+            let start = Start::New { out, force: args.common.force };
+            return finish(Run::open(start, config, quiet, threads)?, &interrupt, quiet);
+        }
+        let folder = RunFolder::create(&out, args.common.force)?;
+        let mut runs = Vec::new();
+        for seed in config.seed..config.seed + args.seeds {
+            let start = Start::New { out: folder.file(&format!("seed{seed}")), force: args.common.force };
+            let config = GmmConfig { seed, ..config.clone() };
+            runs.push(Run::open(start, config, quiet, threads)?.execute(&interrupt)?);
+        }
+        let figures = summarise(&folder, &config, &runs)?;
+        if !quiet {
+            println!("{} seeds, mean +- standard deviation over seeds", args.seeds);
+            print!("{}", report::table(&figures));
+            println!("{}", folder.path().display());
+        }
+        Ok(())
+    })
+}
+
+/// Preset, file, overrides, flags: the later wins.
+fn configure(args: &Args) -> Result<GmmConfig, Failure> {
+    let mut preset = GmmConfig::preset(&args.target, args.dim, args.spread)?;
+    if args.quick {
+        preset.make_quick();
+    }
+    let mut sets = args.common.sets.clone();
+    sets.extend(args.objective.iter().map(|o| format!("train.objective={o}")));
+    sets.extend(args.steps.iter().map(|s| format!("train.steps={s}")));
+    preset.seed = args.common.seed;
+    let config: GmmConfig = resolve(&preset, args.common.config.as_deref(), &sets)?;
+    config.check()?;
+    Ok(config)
+}
+
+fn restart(args: &Args) -> Option<Start> {
+    let resume = args.resume.clone().map(Start::Resume);
+    resume.or_else(|| args.eval_only.clone().map(Start::Evaluate))
+}
+
+fn finish(run: Run, interrupt: &Interrupt, quiet: bool) -> Result<(), Failure> {
+    let figures = run.execute(interrupt)?;
+    if !quiet {
+        print!("{}", report::table(&figures));
+        println!("{}", run.folder().path().display());
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! What a run shows: metrics.json, tables, pictures.
+
+use models::energy::{Mixture, evaluate};
+use models::evaluate::Figure;
+use serde_json::{Map, Value, json};
+
+use super::GmmConfig;
+use crate::failure::Failure;
+use crate::plot::{Grid, Panel, Series, density_samples, panels};
+use crate::run_folder::History;
+use crate::table::{figure, plain};
+
+/// metrics.json: each figure under its name, with `_sd`, `_floor`, `_floor_sd` where it has them.
+pub(super) fn metrics_json(config: &GmmConfig, figures: &[Figure], seeds: usize) -> String {
+    let mut map = Map::new();
+    map.insert("target".into(), json!(config.target.name));
+    map.insert("dim".into(), json!(config.target.dim));
+    map.insert("objective".into(), json!(config.train.objective));
+    map.insert("seed".into(), json!(config.seed));
+    map.insert("seeds".into(), json!(seeds));
+    map.insert("steps".into(), json!(config.train.steps));
+    for f in figures {
+        let mut put = |suffix: &str, v: Option<f64>| {
+            if let Some(v) = v {
+                map.insert(format!("{}{suffix}", f.name), json!(v));
+            }
+        };
+        put("", Some(f.value));
+        put("_sd", f.sd);
+        put("_floor", f.floor);
+        put("_floor_sd", f.floor_sd);
+    }
+    format!("{:#}\n", Value::Object(map))
+}
+
+/// The table at the end of a run.
+pub fn table(figures: &[Figure]) -> String {
+    let rows: Vec<Vec<String>> = (figures.iter())
+        .map(|f| {
+            let floor = f.floor.map(|v| figure(v, f.floor_sd)).unwrap_or_default();
+            // A ratio makes sense only against a floor that is a positive scale.
+            let ratio =
+                f.floor.filter(|v| *v > 0.0 && f.name != "nll").map(|v| format!("{:.3}", f.value / v));
+            vec![f.name.into(), figure(f.value, f.sd), floor, ratio.unwrap_or_default()]
+        })
+        .collect();
+    plain(&["figure", "value", "floor", "ratio"], &rows)
+}
+
+/// weights.csv: the plain weights at each noise level.
+pub(super) fn weights_csv(levels: &[(f64, f64, f64)]) -> String {
+    let rows = levels.iter().map(|(sigma, ess, k)| format!("{sigma},{ess},{k}\n"));
+    "sigma,ess,khat\n".to_string() + &rows.collect::<String>()
+}
+
+/// Density and samples; beyond two dimensions, their first two coordinates.
+pub(super) fn samples_png(config: &GmmConfig, target: &Mixture, samples: &[f64]) -> Result<Vec<u8>, Failure> {
+    const N: usize = 250;
+    let plane = target.first_plane();
+    let reach = plane.means().iter().fold(0.0_f64, |r, m| r.max(m.abs())) + 6.0 * plane.scales()[0];
+    let place = |k: usize| -reach + (k as f64 + 0.5) * 2.0 * reach / N as f64;
+    let points: Vec<f64> = (0..N * N).flat_map(|k| [place(k % N), place(k / N)]).collect();
+    let mut log_density = vec![0.0; N * N];
+    evaluate::<f64>(&plane, &points, &mut log_density, &mut []);
+    let d = config.target.dim;
+    let shown: Vec<[f64; 2]> =
+        samples.chunks_exact(d).take(2000).map(|x| [x[0], x.get(1).copied().unwrap_or(0.0)]).collect();
+    let plane = if d == 2 { "" } else { ", first two coordinates" };
+    let title = format!("{}{plane}: {} samples of {}", config.target.name, shown.len(), objective(config));
+    density_samples(&title, &Grid { log_density: &log_density, n: N, low: -reach, high: reach }, &shown)
+}
+
+/// Loss, ESS, modes, in-mode share and KL against the step.
+pub(super) fn training_png(
+    config: &GmmConfig,
+    target: &Mixture,
+    history: &History,
+) -> Result<Vec<u8>, Failure> {
+    let end = config.train.steps as f64;
+    let curve = |name: &str| Series { name: String::new(), points: history.series(name), floor: false };
+    let level =
+        |name: &str, y: f64| Series { name: name.into(), points: vec![(0.0, y), (end, y)], floor: true };
+    let panel = |label: &str, log, series| Panel { label: label.into(), log, series };
+    let all = target.components() as f64;
+    let pictures = [
+        panel("loss", true, vec![curve("loss")]),
+        panel("ESS of the weights", false, vec![curve("ess")]),
+        panel("modes found", false, vec![curve("modes_found"), level("all modes", all)]),
+        panel(
+            "share in a mode",
+            false,
+            vec![curve("in_mode"), level("exact sampling", 1.0 - (-4.5_f64).exp())],
+        ),
+        panel(
+            "KL of mode weights",
+            true,
+            vec![curve("mode_kl"), level("1000 exact samples", (all - 1.0) / 2000.0)],
+        ),
+    ];
+    panels(&format!("{}, {}", config.target.name, objective(config)), "step", &pictures)
+}
+
+fn objective(config: &GmmConfig) -> &'static str {
+    match config.train.objective {
+        models::iwsm::Objective::Iwsm => "IWSM",
+        models::iwsm::Objective::Idem => "iDEM",
+    }
+}
+
+/// The most memory that this process has held, in MiB; NaN where the system does not tell.
+pub(super) fn peak_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    line.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok()).map_or(f64::NAN, |kib| kib / 1024.0)
+}

@@ -1,0 +1,268 @@
+//! One run: train, save, go on, measure, draw.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use engine::checkpoint::{Checkpoint, CheckpointError};
+use models::energy::{Energy, Mixture};
+use models::evaluate::{Figure, Sizes, exact_samples, flow_figures, sample_figures};
+use models::iwsm::{StepReport, TrainError, Trainer};
+use models::metrics::{Modes, covering_radius, mode_report};
+use models::sampling::Flow;
+
+use super::GmmConfig;
+use super::report;
+use crate::config::{load_exact, to_toml};
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::npy;
+use crate::progress::Progress;
+use crate::run_folder::{History, RunFolder};
+
+/// Columns of history.csv.
+const HISTORY: [&str; 8] =
+    ["step", "loss", "ess", "gradient_norm", "modes_found", "in_mode", "mode_kl", "energy_evaluations"];
+/// Time between checkpoints.
+const SAVE_EVERY: Duration = Duration::from_secs(30);
+/// Samples of a snapshot of the modes.
+const SNAPSHOT: usize = 1000;
+/// Keeps the random numbers of measurements apart from those of training.
+const MEASURE: u64 = 0x6d65_6173_7572_6521;
+
+/// How a run begins.
+pub enum Start {
+    /// In a new folder.
+    New {
+        /// The folder.
+        out: PathBuf,
+        /// Replace an earlier run in it.
+        force: bool,
+    },
+    /// From the checkpoint in a folder.
+    Resume(PathBuf),
+    /// Only measure the checkpoint in a folder.
+    Evaluate(PathBuf),
+}
+
+/// A run in its folder.
+pub struct Run {
+    config: GmmConfig,
+    folder: RunFolder,
+    target: Mixture,
+    quiet: bool,
+    measure_only: bool,
+}
+
+struct Averages {
+    since: u64,
+    loss: f64,
+    ess: f64,
+    gradient_norm: f64,
+}
+
+impl Run {
+    /// Opens or creates the folder. `config` is used for a new run only.
+    pub fn open(start: Start, config: GmmConfig, quiet: bool, threads: usize) -> Result<Self, Failure> {
+        let (folder, config, measure_only) = match start {
+            Start::New { out, force } => {
+                config.check()?;
+                let folder = RunFolder::create(&out, force)?;
+                let defaults = GmmConfig::preset(&config.target.name, Some(config.target.dim), None)?;
+                folder.write("config.toml", to_toml(&config, &defaults)?.as_bytes())?;
+                (folder, config, false)
+            }
+            Start::Resume(path) => Self::reopen(&path).map(|(f, c)| (f, c, false))?,
+            Start::Evaluate(path) => Self::reopen(&path).map(|(f, c)| (f, c, true))?,
+        };
+        folder.write_environment(threads)?;
+        folder.mark_latest();
+        Ok(Self { target: config.mixture(), config, folder, quiet, measure_only })
+    }
+
+    fn reopen(path: &Path) -> Result<(RunFolder, GmmConfig), Failure> {
+        let folder = RunFolder::open(path, &["config.toml", "checkpoint.safetensors"])?;
+        let config: GmmConfig = load_exact(&folder.file("config.toml"))?;
+        config.check()?;
+        Ok((folder, config))
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &GmmConfig {
+        &self.config
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// Trains to the end (or goes on, or does not) and measures; returns the figures.
+    pub fn execute(&self, interrupt: &Interrupt) -> Result<Vec<Figure>, Failure> {
+        let mut trainer = Trainer::<f32>::new(self.config.iwsm(), &self.target, self.config.seed);
+        let (mut history, mut seconds) = (History::new(&HISTORY), 0.0);
+        if self.folder.file("checkpoint.safetensors").exists() {
+            (history, seconds) = self.restore(&mut trainer)?;
+        }
+        if !self.measure_only {
+            self.train(&mut trainer, &mut history, &mut seconds, interrupt)?;
+        }
+        self.measure(&mut trainer, &history, seconds)
+    }
+
+    fn restore(&self, trainer: &mut Trainer<f32>) -> Result<(History, f64), Failure> {
+        let path = self.folder.file("checkpoint.safetensors");
+        let wrong = |e: CheckpointError| Failure::usage(format!("{}: {e}; start a new run", path.display()));
+        let checkpoint = Checkpoint::load(&path).map_err(wrong)?;
+        trainer.restore(&checkpoint).map_err(wrong)?;
+        let text = String::from_utf8_lossy(&self.folder.read("history.csv")?).into_owned();
+        let history = History::read(&text, &HISTORY, trainer.state.step)?;
+        let seconds = std::fs::read_to_string(self.folder.file("seconds.txt")).ok();
+        Ok((history, seconds.and_then(|s| s.trim().parse().ok()).unwrap_or(0.0)))
+    }
+
+    fn train(
+        &self,
+        trainer: &mut Trainer<f32>,
+        history: &mut History,
+        seconds: &mut f64,
+        interrupt: &Interrupt,
+    ) -> Result<(), Failure> {
+        let total = self.config.train.steps;
+        let every = (total / self.config.evaluation.snapshots).max(1);
+        let mut progress = Progress::new(trainer.state.step, total, self.quiet);
+        let (began, before) = (Instant::now(), *seconds);
+        let mut saved = Instant::now();
+        let mut live = String::new();
+        let mut sums = Averages::new(trainer.state.step);
+        let first = trainer.state.step;
+        while trainer.state.step < total {
+            match trainer.step() {
+                Ok(report) => sums.add(&report),
+                Err(e @ TrainError::Diverged { .. }) => {
+                    progress.finish();
+                    self.save(trainer, history, before + began.elapsed().as_secs_f64())?;
+                    return Err(Failure::Diverged(format!(
+                        "{e}; state saved in {}",
+                        self.folder.path().display()
+                    )));
+                }
+            }
+            let step = trainer.state.step;
+            // Averages restart at multiples of `every`, and checkpoints are taken only there, so a
+            // resumed run writes the same rows.
+            if step.is_multiple_of(every) || step == total {
+                let row = self.snapshot(trainer, &sums)?;
+                history.push(&row);
+                live = format!("modes {:.0}/{} in-mode {:.3}", row[4], self.target.components(), row[5]);
+                sums = Averages::new(step);
+                *seconds = before + began.elapsed().as_secs_f64();
+                if saved.elapsed() >= SAVE_EVERY || step == total || interrupt.requested() {
+                    self.save(trainer, history, *seconds)?;
+                    saved = Instant::now();
+                }
+                if interrupt.requested() && step < total {
+                    progress.finish();
+                    let at = self.folder.path().display();
+                    let advice = format!("stopped at step {step}, saved; go on with: gmm --resume {at}");
+                    return Err(Failure::Interrupted(advice));
+                }
+            }
+            progress.set(step, || {
+                let rate =
+                    (step - first) as f64 * self.config.train.batch as f64 / began.elapsed().as_secs_f64();
+                let loss = sums.mean(sums.loss, step);
+                format!(
+                    "loss {loss:.3} ess {:.2} {live} {:.0}k samples/s",
+                    sums.mean(sums.ess, step),
+                    rate / 1e3
+                )
+            });
+        }
+        progress.finish();
+        Ok(())
+    }
+
+    fn save(&self, trainer: &Trainer<f32>, history: &History, seconds: f64) -> Result<(), Failure> {
+        let bytes = trainer.checkpoint().encode().map_err(|e| Failure::Failed(format!("checkpoint: {e}")))?;
+        // The checkpoint last: a history that is ahead of it is cut back on resuming.
+        self.folder.write("history.csv", history.to_csv().as_bytes())?;
+        self.folder.write("seconds.txt", format!("{seconds:.3}\n").as_bytes())?;
+        self.folder.write("checkpoint.safetensors", &bytes)
+    }
+
+    fn snapshot(&self, trainer: &Trainer<f32>, sums: &Averages) -> Result<[f64; 8], Failure> {
+        let step = trainer.state.step;
+        let samples = trainer.sample(SNAPSHOT, 100, (self.config.seed ^ MEASURE, step));
+        let samples: Vec<f64> = samples.iter().map(|v| f64::from(*v)).collect();
+        let t = &self.target;
+        let modes = Modes { d: self.dim(), means: t.means(), scales: t.scales(), weights: t.weights() };
+        let m = mode_report(&samples, &modes, covering_radius(self.dim()))
+            .map_err(|e| Failure::Diverged(format!("the sampler's samples cannot be used: {e}")))?;
+        let means = [sums.loss, sums.ess, sums.gradient_norm].map(|s| sums.mean(s, step));
+        let evaluations = trainer.state.energy_evaluations as f64;
+        Ok([step as f64, means[0], means[1], means[2], m.found as f64, m.in_mode, m.kl, evaluations])
+    }
+
+    fn dim(&self) -> usize {
+        Energy::<f64>::dim(&self.target)
+    }
+
+    fn measure(
+        &self,
+        trainer: &mut Trainer<f32>,
+        history: &History,
+        seconds: f64,
+    ) -> Result<Vec<Figure>, Failure> {
+        let (e, key) = (&self.config.evaluation, self.config.seed ^ MEASURE);
+        let sizes = Sizes {
+            sets: e.sets,
+            set_size: e.set_size,
+            nll_samples: e.nll_samples,
+            flow_samples: e.flow_samples,
+        };
+        let failed =
+            |e: models::metrics::MetricError| Failure::Failed(format!("the samples cannot be measured: {e}"));
+        let samples = trainer.sample(e.sets * e.set_size, e.reverse_steps, (key, 0));
+        let wide: Vec<f64> = samples.iter().map(|v| f64::from(*v)).collect();
+        let mut figures = sample_figures(&self.target, &wide, sizes, key).map_err(failed)?;
+        let exact = exact_samples(&self.target, e.nll_samples, key, 2).unwrap_or_default();
+        let mut energies = vec![0.0; e.nll_samples];
+        models::energy::evaluate::<f64>(&self.target, &exact, &mut energies, &mut []);
+        energies.iter_mut().for_each(|v| *v = -*v);
+        let exact: Vec<f32> = exact.iter().map(|v| *v as f32).collect();
+        let flow = Flow {
+            model: trainer.model(),
+            schedule: trainer.schedule(),
+            prior_scale: trainer.prior_scale(),
+            steps: e.flow_steps,
+        };
+        figures.extend(flow_figures(&self.target, Some((&exact, &energies)), &flow, sizes, key));
+        let levels = trainer.weight_report(12, 1000);
+        let evaluations = trainer.state.energy_evaluations as f64;
+        figures.push(Figure::plain("energy_evaluations", evaluations));
+        figures.push(Figure::plain("gradient_evaluations", evaluations));
+        figures.push(Figure::plain("seconds", seconds));
+        figures.push(Figure::plain("peak_mib", report::peak_mib()));
+        self.folder.write("samples.npy", &npy::encode(self.dim(), &samples))?;
+        self.folder.write("weights.csv", report::weights_csv(&levels).as_bytes())?;
+        self.folder.write("metrics.json", report::metrics_json(&self.config, &figures, 1).as_bytes())?;
+        self.folder.write("samples.png", &report::samples_png(&self.config, &self.target, &wide)?)?;
+        self.folder.write("training.png", &report::training_png(&self.config, &self.target, history)?)?;
+        self.folder.write("DONE", b"")?;
+        Ok(figures)
+    }
+}
+
+impl Averages {
+    fn new(since: u64) -> Self {
+        Self { since, loss: 0.0, ess: 0.0, gradient_norm: 0.0 }
+    }
+    fn add(&mut self, r: &StepReport) {
+        self.loss += r.loss;
+        self.ess += r.ess;
+        self.gradient_norm += r.gradient_norm;
+    }
+    fn mean(&self, sum: f64, step: u64) -> f64 {
+        sum / (step - self.since).max(1) as f64
+    }
+}

@@ -1,0 +1,147 @@
+//! How good a sampler of a known target is: every figure beside its floor.
+//!
+//! A floor is the same figure between two independent sets of exact samples: no sampler can do better
+//! on average. Sets are disjoint and of one size; a figure is the mean over the sets and its `sd` the
+//! standard deviation over them.
+
+use engine::Real;
+use engine::rng::Stream;
+
+use crate::energy::{Energy, Mixture, evaluate};
+use crate::metrics::{self, MetricError, Modes};
+use crate::sampling::Flow;
+
+/// A figure with its spread and its floor, where it has them.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Figure {
+    /// Name in metrics.json.
+    pub name: &'static str,
+    /// Mean over the sets.
+    pub value: f64,
+    /// Standard deviation over the sets.
+    pub sd: Option<f64>,
+    /// The same between exact samples.
+    pub floor: Option<f64>,
+    /// Its standard deviation.
+    pub floor_sd: Option<f64>,
+}
+
+impl Figure {
+    /// A figure that is a single number.
+    pub fn plain(name: &'static str, value: f64) -> Self {
+        Self { name, value, sd: None, floor: None, floor_sd: None }
+    }
+
+    fn over_sets(name: &'static str, values: &[f64], floors: &[f64]) -> Self {
+        let (mean, sd) = (metrics::mean, metrics::sd);
+        Self {
+            name,
+            value: mean(values),
+            sd: Some(sd(values)),
+            floor: Some(mean(floors)),
+            floor_sd: Some(sd(floors)),
+        }
+    }
+}
+
+/// Sizes of an evaluation.
+#[derive(Clone, Copy, Debug)]
+pub struct Sizes {
+    /// Number of sets.
+    pub sets: usize,
+    /// Samples in a set.
+    pub set_size: usize,
+    /// Exact samples whose likelihood is taken.
+    pub nll_samples: usize,
+    /// Samples of the flow for log Z.
+    pub flow_samples: usize,
+}
+
+/// Exact samples as f64 columns; None if the target has no exact sampler.
+pub fn exact_samples(energy: &dyn Energy<f64>, n: usize, seed: u64, set: u64) -> Option<Vec<f64>> {
+    let mut x = vec![0.0; n * energy.dim()];
+    energy.sample(&mut Stream::new(seed, "exact samples", set, 0), &mut x).then_some(x)
+}
+
+/// Distances and mode figures of `samples` (at least `sets * set_size` columns) of a mixture.
+pub fn sample_figures(
+    target: &Mixture,
+    samples: &[f64],
+    sizes: Sizes,
+    seed: u64,
+) -> Result<Vec<Figure>, MetricError> {
+    let d = Energy::<f64>::dim(target);
+    let n = sizes.sets * sizes.set_size;
+    let found = samples.len() / d;
+    if found < n {
+        return Err(MetricError::TooFew { needed: n, found });
+    }
+    let exact = |set| exact_samples(target, n, seed, set).unwrap_or_default();
+    let (reference, other) = (exact(0), exact(1));
+    let energy = |x: &[f64]| {
+        let mut log_p = vec![0.0; x.len() / d];
+        evaluate::<f64>(target, x, &mut log_p, &mut []);
+        log_p.iter().map(|l| -l).collect::<Vec<_>>()
+    };
+    let modes = Modes { d, means: target.means(), scales: target.scales(), weights: target.weights() };
+    let radius = metrics::covering_radius(d);
+    let mut columns: Vec<(&'static str, Vec<f64>, Vec<f64>)> = Vec::new();
+    let mut put = |name, value, floor| match columns.iter_mut().find(|(n, ..)| *n == name) {
+        Some((_, values, floors)) => {
+            values.push(value);
+            floors.push(floor);
+        }
+        None => columns.push((name, vec![value], vec![floor])),
+    };
+    for set in 0..sizes.sets {
+        let range = set * sizes.set_size * d..(set + 1) * sizes.set_size * d;
+        let (x, r, o) = (&samples[range.clone()], &reference[range.clone()], &other[range]);
+        put("x_w2", metrics::w2(x, r, d)?, metrics::w2(o, r, d)?);
+        let (ex, er, eo) = (energy(x), energy(r), energy(o));
+        put("e_w2", metrics::w2_1d(&ex, &er)?, metrics::w2_1d(&eo, &er)?);
+        if d == 2 {
+            let tv = |a: &[f64]| metrics::tv_2d(a, r, -50.0, 50.0, 200);
+            put("tv", tv(x)?, tv(o)?);
+        }
+        let (mx, mo) = (metrics::mode_report(x, &modes, radius)?, metrics::mode_report(o, &modes, radius)?);
+        put("modes_found", mx.found as f64, mo.found as f64);
+        put("in_mode", mx.in_mode, mo.in_mode);
+        put("mode_kl", mx.kl, mo.kl);
+        put("mode_chi2", mx.chi2, mo.chi2);
+    }
+    Ok(columns.iter().map(|(name, v, f)| Figure::over_sets(name, v, f)).collect())
+}
+
+/// Likelihood of exact samples under the model's flow, and log Z, ESS and k-hat from the flow's own
+/// samples weighted by w = exp(-E) / q.
+pub fn flow_figures<T: Real>(
+    target: &dyn Energy<T>,
+    exact: Option<(&[T], &[f64])>,
+    flow: &Flow<T>,
+    sizes: Sizes,
+    seed: u64,
+) -> Vec<Figure> {
+    let mut figures = Vec::new();
+    if let Some((x, energies)) = exact {
+        let nll: Vec<f64> = flow.log_density(x).iter().map(|l| -l).collect();
+        let error = |v: &[f64]| metrics::sd(v) / (v.len() as f64).sqrt();
+        // The floor is the entropy, estimated on the very same samples.
+        figures.push(Figure {
+            name: "nll",
+            value: metrics::mean(&nll),
+            sd: Some(error(&nll)),
+            floor: Some(metrics::mean(energies)),
+            floor_sd: Some(error(energies)),
+        });
+    }
+    let (x, log_q) = flow.sample(sizes.flow_samples, (seed, 0));
+    let mut log_p = vec![T::ZERO; log_q.len()];
+    evaluate(target, &x, &mut log_p, &mut []);
+    let log_w: Vec<f64> = log_p.iter().zip(&log_q).map(|(p, q)| p.f64() - q).collect();
+    let (log_z, se) = metrics::log_z(&log_w);
+    figures.push(Figure { floor: target.log_z(), ..Figure::plain("log_z", log_z) });
+    figures.push(Figure::plain("log_z_se", se));
+    figures.push(Figure::plain("ess", metrics::normalised_ess(&log_w)));
+    figures.push(Figure::plain("khat", metrics::pareto_k_hat(&log_w)));
+    figures
+}
