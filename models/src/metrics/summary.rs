@@ -1,0 +1,154 @@
+//! Mean, spread and middle of repeated measurements, and the sets of samples to repeat them on.
+
+use engine::rng::Stream;
+
+use super::MetricError;
+
+/// The arithmetic mean; NaN for no numbers.
+pub fn mean(x: &[f64]) -> f64 {
+    x.iter().sum::<f64>() / x.len() as f64
+}
+
+/// The standard deviation with n - 1 in the denominator; NaN for fewer than two numbers.
+pub fn sd(x: &[f64]) -> f64 {
+    if x.len() < 2 {
+        return f64::NAN;
+    }
+    let centre = mean(x);
+    (x.iter().map(|v| (v - centre).powi(2)).sum::<f64>() / (x.len() as f64 - 1.0)).sqrt()
+}
+
+/// The middle number, or the mean of the two in the middle; NaN for no numbers or if any is NaN.
+pub fn median(x: &[f64]) -> f64 {
+    if x.is_empty() || x.iter().any(|v| v.is_nan()) {
+        return f64::NAN;
+    }
+    let mut x = x.to_vec();
+    x.sort_unstable_by(f64::total_cmp);
+    let half = x.len() / 2;
+    if x.len() % 2 == 1 { x[half] } else { 0.5 * x[half - 1] + 0.5 * x[half] }
+}
+
+/// `sets` sets of `size` different indices below `n`, no index in two of them: their metrics are
+/// independent if the samples are. The benchmark takes 5 sets of 1000.
+pub fn disjoint_sets(
+    n: usize,
+    sets: usize,
+    size: usize,
+    stream: &mut Stream,
+) -> Result<Vec<Vec<usize>>, MetricError> {
+    let needed = sets.saturating_mul(size);
+    if size == 0 {
+        return Err(MetricError::Empty);
+    }
+    let drawn = without_replacement(n, needed, stream)?;
+    Ok(drawn.chunks_exact(size).map(<[usize]>::to_vec).collect())
+}
+
+/// `sets` sets of `size` different indices below `n`, each drawn afresh: sets share indices, so the
+/// standard deviation over them is too small by about sqrt(1 - size / n).
+pub fn resampled_sets(
+    n: usize,
+    sets: usize,
+    size: usize,
+    stream: &mut Stream,
+) -> Result<Vec<Vec<usize>>, MetricError> {
+    if size == 0 {
+        return Err(MetricError::Empty);
+    }
+    (0..sets).map(|_| without_replacement(n, size, stream)).collect()
+}
+
+/// The points of a cloud in R^d that a set of indices names, in its order.
+///
+/// # Panics
+/// If an index is beyond the cloud.
+pub fn select(x: &[f64], d: usize, set: &[usize]) -> Vec<f64> {
+    set.iter().flat_map(|&i| &x[i * d..(i + 1) * d]).copied().collect()
+}
+
+/// The first `needed` places of a shuffle (Fisher and Yates 1938) of the indices below `n`.
+fn without_replacement(n: usize, needed: usize, stream: &mut Stream) -> Result<Vec<usize>, MetricError> {
+    if needed > n {
+        return Err(MetricError::TooFew { needed, found: n });
+    }
+    let mut indices: Vec<usize> = (0..n).collect();
+    for i in 0..needed {
+        indices.swap(i, i + stream.index(n - i));
+    }
+    indices.truncate(needed);
+    Ok(indices)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stream() -> Stream {
+        Stream::new(1, "sets", 0, 0)
+    }
+
+    #[test]
+    fn summaries_worked_out_by_hand() {
+        let x = [2.0, 4.0, 4.0, 4.0, 5.0, 5.0, 7.0, 9.0];
+        assert_eq!((mean(&x), median(&x)), (5.0, 4.5));
+        assert!((sd(&x) - (32.0f64 / 7.0).sqrt()).abs() < 1e-15);
+        assert_eq!(median(&[3.0, -1.0, 2.0]), 2.0);
+        assert_eq!(sd(&[1.0, 1.0]), 0.0);
+    }
+
+    #[test]
+    fn summaries_of_too_little_are_nan() {
+        assert!(mean(&[]).is_nan() && median(&[]).is_nan() && sd(&[]).is_nan() && sd(&[1.0]).is_nan());
+        assert!(median(&[1.0, f64::NAN, 2.0]).is_nan());
+    }
+
+    #[test]
+    fn disjoint_sets_share_no_index() {
+        let sets = disjoint_sets(5500, 5, 1000, &mut stream()).unwrap();
+        assert!(sets.len() == 5 && sets.iter().all(|s| s.len() == 1000));
+        let mut all = sets.concat();
+        all.sort_unstable();
+        all.dedup();
+        assert!(all.len() == 5000 && all[4999] < 5500);
+    }
+
+    #[test]
+    fn disjoint_sets_may_use_up_all_samples_but_no_more() {
+        assert_eq!(disjoint_sets(6, 3, 2, &mut stream()).unwrap().concat().len(), 6);
+        let too_few = |needed, found| Err(MetricError::TooFew { needed, found });
+        assert_eq!(disjoint_sets(4999, 5, 1000, &mut stream()), too_few(5000, 4999));
+        assert_eq!(disjoint_sets(9, usize::MAX, 3, &mut stream()), too_few(usize::MAX, 9));
+        assert_eq!(disjoint_sets(9, 3, 0, &mut stream()), Err(MetricError::Empty));
+    }
+
+    #[test]
+    fn resampled_sets_repeat_no_index_within_a_set() {
+        for mut set in resampled_sets(12, 20, 10, &mut stream()).unwrap() {
+            set.sort_unstable();
+            set.dedup();
+            assert!(set.len() == 10 && set[9] < 12);
+        }
+        assert_eq!(
+            resampled_sets(9, 2, 10, &mut stream()),
+            Err(MetricError::TooFew { needed: 10, found: 9 })
+        );
+    }
+
+    #[test]
+    fn every_index_is_as_likely_in_every_place() {
+        let mut counts = [[0.0; 4]; 2];
+        let mut stream = stream();
+        for _ in 0..10_000 {
+            let set = &disjoint_sets(4, 1, 2, &mut stream).unwrap()[0];
+            (0..2).for_each(|place| counts[place][set[place]] += 1.0);
+        }
+        // Standard deviation sqrt(10000 * 3/16) = 43.
+        assert!(counts.as_flattened().iter().all(|c: &f64| (c - 2500.0).abs() < 200.0), "{counts:?}");
+    }
+
+    #[test]
+    fn selected_points_keep_their_coordinates_together() {
+        assert_eq!(select(&[0.0, 1.0, 10.0, 11.0, 20.0, 21.0], 2, &[2, 0]), [20.0, 21.0, 0.0, 1.0]);
+    }
+}
