@@ -276,7 +276,7 @@ fn fold<T: Real>(strands: &mut [T]) -> T {
     while n > 1 {
         n /= 2;
         for i in 0..n {
-            strands[i] = strands[i] + strands[i + n];
+            strands[i] += strands[i + n];
         }
     }
     strands[0]

@@ -63,11 +63,12 @@ pub(crate) fn sin_cos(x: f32) -> (f32, f32) {
 }
 
 #[inline(always)]
+#[allow(clippy::excessive_precision)] // the digits of the source
 pub(crate) fn tanh(x: f32) -> f32 {
     let a = x.abs();
     // Near 0 the quotient cancels: odd polynomial (Cephes tanhf) instead.
     let z = x * x;
-    let p = horner!(z, -5.704_988_5e-3_f32, 2.063_908_9e-2, -5.373_971_5e-2, 0.133_314_42, -0.333_332_8);
+    let p = horner!(z, -5.704_988_7e-3_f32, 2.063_908_9e-2, -5.373_971_5e-2, 0.133_314_42, -0.333_332_8);
     let near = p.mul_add(z * x, x);
     let e = exp(-2.0 * a);
     let far = ((1.0 - e) / (1.0 + e)).copysign(x);

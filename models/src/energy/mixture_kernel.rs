@@ -128,7 +128,7 @@ simd_fn! {
 
     fn divide<T: Real>(sum: &[T], g: &mut [T]) {
         for (sum, g) in sum.iter().zip(g) {
-            *g = *g / *sum;
+            *g /= *sum;
         }
     }
 }

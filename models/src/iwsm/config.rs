@@ -125,7 +125,7 @@ impl Default for Config {
         Self {
             train: Train {
                 objective: Objective::Iwsm,
-                steps: 6000,
+                steps: 4000,
                 batch: 512,
                 draws: 500,
                 identity: Identity::Mixed,
