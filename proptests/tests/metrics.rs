@@ -72,6 +72,7 @@ proptest! {
         let n = c[0].len() / d;
         let cost = squared_distances(&c[0], &c[1], d).unwrap();
         let best = assigned_cost(&cost, &assignment(&cost, n).unwrap());
+        prop_assert!(close(w2(&c[0], &c[1], d).unwrap(), (best / n as f64).sqrt(), 1e-12));
         let mut stream = Stream::new(seed, "rivals", 0, 0);
         for _ in 0..20 {
             let rival = disjoint_sets(n, 1, n, &mut stream).unwrap();

@@ -185,6 +185,14 @@ mod tests {
     }
 
     #[test]
+    fn a_wide_mode_is_thin() {
+        // In the plane, at the common mean, densities are as 1 / 1^2 to 1 / 2^2.
+        let modes = Modes { d: 2, means: &[0.0; 4], scales: &[1.0, 2.0], weights: &[0.5; 2] };
+        let report = mode_report(&[0.0, 0.0], &modes, 3.0).unwrap();
+        assert!((report.frequencies[0] - 0.8).abs() < 1e-15, "{:?}", report.frequencies);
+    }
+
+    #[test]
     fn frequencies_of_overlapping_modes_are_unbiased() {
         // Means 1 scale apart with weights 0.8 and 0.2: the most likely mode would be 0 for 94 %.
         const N: usize = 40_000;

@@ -16,19 +16,49 @@
 
 use engine::par;
 
-use super::{MetricError, count, finite};
+use super::{MetricError, count, finite, mean, sd};
 
 /// Marks a row or a column without a partner.
 const FREE: usize = usize::MAX;
 /// Costs up to here give prices, which are sums of up to some multiple of n of them, that stay finite.
 const LARGEST: f64 = 1e290;
+const OVERFLOW: MetricError = MetricError::Parameter("costs must lie within +-1e290");
 
 /// The 2-Wasserstein distance of two uniform clouds with the same number of points in R^d, exactly.
 pub fn w2(x: &[f64], y: &[f64], d: usize) -> Result<f64, MetricError> {
-    let cost = squared_distances(x, y, d)?;
-    let n = x.len() / d;
-    let pairs = assignment(&cost, n)?;
-    Ok((assigned_cost(&cost, &pairs) / n as f64).sqrt())
+    let (n, m) = (count(x, d)?, count(y, d)?);
+    if n != m {
+        return Err(MetricError::Sizes { left: n, right: m });
+    }
+    let (u, v) = on_one_scale(x, y, d);
+    let pairs = assignment(&squared_distances(&u, &v, d)?, n)?;
+    let matched = x.chunks_exact(d).zip(&pairs).map(|(x_i, &j)| square(x_i, &y[j * d..(j + 1) * d]));
+    let total: f64 = matched.sum();
+    if total.is_finite() { Ok((total / n as f64).sqrt()) } else { Err(OVERFLOW) }
+}
+
+/// Both clouds centred, and each axis of x multiplied, of y divided, by sqrt(sd(y) / sd(x)).
+///
+/// Any shift, and any such factor f, adds to |x_i - y_j|^2 only a term in i and a term in j:
+/// (f x - y / f)^2 = (f x)^2 + (y / f)^2 - 2 x y. So the best permutation stays what it was, but near
+/// neighbours become likely partners, which saves most of the work if one cloud has collapsed.
+fn on_one_scale(x: &[f64], y: &[f64], d: usize) -> (Vec<f64>, Vec<f64>) {
+    let (mut u, mut v) = (x.to_vec(), y.to_vec());
+    for k in 0..d {
+        let axis = |x: &[f64]| x.iter().skip(k).step_by(d).copied().collect::<Vec<_>>();
+        let (x, y) = (axis(x), axis(y));
+        let ratio = (sd(&y) / sd(&x)).sqrt();
+        let factor = if ratio.is_normal() { ratio } else { 1.0 };
+        let (centre_x, centre_y) = (mean(&x), mean(&y));
+        u.iter_mut().skip(k).step_by(d).for_each(|a| *a = (*a - centre_x) * factor);
+        v.iter_mut().skip(k).step_by(d).for_each(|b| *b = (*b - centre_y) / factor);
+    }
+    (u, v)
+}
+
+/// |x - y|^2.
+fn square(x: &[f64], y: &[f64]) -> f64 {
+    x.iter().zip(y).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
 /// c_ij = |x_i - y_j|^2 at `[i * n + j]`, for two clouds of `n` points each.
@@ -43,7 +73,7 @@ pub fn squared_distances(x: &[f64], y: &[f64], d: usize) -> Result<Vec<f64>, Met
     par::for_chunks(&mut cost, ROWS * n, |chunk, rows| {
         for (x_i, row) in x[chunk * ROWS * d..].chunks_exact(d).zip(rows.chunks_exact_mut(n)) {
             for (c, y_j) in row.iter_mut().zip(y.chunks_exact(d)) {
-                *c = x_i.iter().zip(y_j).map(|(a, b)| (a - b) * (a - b)).sum();
+                *c = square(x_i, y_j);
             }
         }
     });
@@ -68,7 +98,7 @@ pub fn assignment(cost: &[f64], n: usize) -> Result<Vec<usize>, MetricError> {
     }
     finite(cost)?;
     if cost.iter().any(|c| c.abs() > LARGEST) {
-        return Err(MetricError::Parameter("costs must lie within +-1e290"));
+        return Err(OVERFLOW);
     }
     if n <= 1 {
         return Ok((0..n).collect());
