@@ -25,9 +25,32 @@ pub struct Common {
     /// Replace what an earlier run left in --out.
     #[arg(long)]
     pub force: bool,
+    /// Seconds between checkpoints, at least; they are taken where a row of history.csv is written.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
+    pub save_every: f64,
     /// No progress, no table.
     #[arg(long)]
     pub quiet: bool,
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().ok().filter(|v| (0.0..1e9).contains(v));
+    value.ok_or_else(|| "wants a number of seconds, 0 or more".into())
+}
+
+/// Parses the command line; a mistake in it ends the process with one line and exit code 2.
+pub fn parse<A: clap::Parser>() -> A {
+    A::try_parse().unwrap_or_else(|e| {
+        if !e.use_stderr() {
+            e.exit(); // --help, --version
+        }
+        let text = e.render().to_string();
+        let lines =
+            text.lines().map(str::trim).take_while(|l| !l.starts_with("Usage:")).filter(|l| !l.is_empty());
+        let line = lines.collect::<Vec<_>>().join(" ").replace(" For more information, try '--help'.", "");
+        eprintln!("{line}; see --help");
+        std::process::exit(2)
+    })
 }
 
 /// Sets the number of worker threads of the whole process; returns it.

@@ -15,6 +15,7 @@ const OURS: &[&str] = &[
     "samples.png",
     "training.png",
     "weights.csv",
+    "seconds.txt",
     "env.json",
     "DONE",
 ];

@@ -4,17 +4,17 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use experiments::cli::{Common, apply_threads};
+use experiments::cli::{Common, apply_threads, parse};
 use experiments::config::resolve;
 use experiments::failure::{Failure, run};
-use experiments::gmm::{GmmConfig, Run, Start, report, summarise};
+use experiments::gmm::{GmmConfig, Options, Run, Start, report, summarise};
 use experiments::interrupt::Interrupt;
 use experiments::run_folder::RunFolder;
 
 /// Trains a diffusion sampler on a Gaussian mixture from its energy alone, by importance weighted score
 /// matching (iwsm) or with weights of one (idem), and measures it against exact samples.
 #[derive(Parser)]
-#[command(version, after_help = EXAMPLES)]
+#[command(version, allow_negative_numbers = true, after_help = EXAMPLES)]
 struct Args {
     /// Mixture: gmm40, gmm60, gmm80, gmm100, gmm120, gmm-w (unequal weights), gmm-d (any dimension).
     #[arg(long, default_value = "gmm40")]
@@ -60,27 +60,28 @@ Examples:
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 diverged, 130 interrupted.";
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = parse::<Args>();
     run(|| {
         let threads = apply_threads(args.common.threads.map(usize::from))?;
         let interrupt = Interrupt::install()?;
         let config = configure(&args)?;
         let quiet = args.common.quiet;
+        let options = Options { quiet, save_every: args.common.save_every, threads };
         if let Some(start) = restart(&args) {
-            return finish(Run::open(start, config, quiet, threads)?, &interrupt, quiet);
+            return finish(Run::open(start, config, options)?, &interrupt, quiet);
         }
         let out = args.common.out.clone();
         let out = out.unwrap_or_else(|| RunFolder::default_path("gmm", config.seed));
         if args.seeds == 1 {
             let start = Start::New { out, force: args.common.force };
-            return finish(Run::open(start, config, quiet, threads)?, &interrupt, quiet);
+            return finish(Run::open(start, config, options)?, &interrupt, quiet);
         }
         let folder = RunFolder::create(&out, args.common.force)?;
         let mut runs = Vec::new();
         for seed in config.seed..config.seed + args.seeds {
             let start = Start::New { out: folder.file(&format!("seed{seed}")), force: args.common.force };
             let config = GmmConfig { seed, ..config.clone() };
-            runs.push(Run::open(start, config, quiet, threads)?.execute(&interrupt)?);
+            runs.push(Run::open(start, config, options)?.execute(&interrupt)?);
         }
         let figures = summarise(&folder, &config, &runs)?;
         if !quiet {

@@ -25,7 +25,7 @@ struct Args {
 
 fn main() -> std::process::ExitCode {
     experiments::failure::run(|| {
-        let args = Args::parse();
+        let args = experiments::cli::parse::<Args>();
         let threads = experiments::cli::apply_threads(args.threads.map(usize::from))?;
         for workload in ALL.iter().filter(|w| args.only.as_deref().is_none_or(|only| only == w.name)) {
             let mut ms = rayon::scope(|_| time((workload.build)(), args.reps));

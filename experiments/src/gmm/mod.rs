@@ -6,5 +6,5 @@ mod run;
 mod seeds;
 
 pub use config::{Evaluation, GmmConfig, TARGETS, Target};
-pub use run::{Run, Start};
+pub use run::{Options, Run, Start};
 pub use seeds::summarise;

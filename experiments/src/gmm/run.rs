@@ -1,7 +1,7 @@
 //! One run: train, save, go on, measure, draw.
 
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
 use models::energy::{Energy, Mixture};
@@ -22,8 +22,6 @@ use crate::run_folder::{History, RunFolder};
 /// Columns of history.csv.
 const HISTORY: [&str; 8] =
     ["step", "loss", "ess", "gradient_norm", "modes_found", "in_mode", "mode_kl", "energy_evaluations"];
-/// Time between checkpoints.
-const SAVE_EVERY: Duration = Duration::from_secs(30);
 /// Samples of a snapshot of the modes.
 const SNAPSHOT: usize = 1000;
 /// Keeps the random numbers of measurements apart from those of training.
@@ -49,8 +47,19 @@ pub struct Run {
     config: GmmConfig,
     folder: RunFolder,
     target: Mixture,
-    quiet: bool,
+    options: Options,
     measure_only: bool,
+}
+
+/// What changes how a run is watched, not what it computes.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Show no progress.
+    pub quiet: bool,
+    /// Seconds between checkpoints, at least.
+    pub save_every: f64,
+    /// Worker threads, for the record.
+    pub threads: usize,
 }
 
 struct Averages {
@@ -62,7 +71,7 @@ struct Averages {
 
 impl Run {
     /// Opens or creates the folder. `config` is used for a new run only.
-    pub fn open(start: Start, config: GmmConfig, quiet: bool, threads: usize) -> Result<Self, Failure> {
+    pub fn open(start: Start, config: GmmConfig, options: Options) -> Result<Self, Failure> {
         let (folder, config, measure_only) = match start {
             Start::New { out, force } => {
                 config.check()?;
@@ -74,9 +83,9 @@ impl Run {
             Start::Resume(path) => Self::reopen(&path).map(|(f, c)| (f, c, false))?,
             Start::Evaluate(path) => Self::reopen(&path).map(|(f, c)| (f, c, true))?,
         };
-        folder.write_environment(threads)?;
+        folder.write_environment(options.threads)?;
         folder.mark_latest();
-        Ok(Self { target: config.mixture(), config, folder, quiet, measure_only })
+        Ok(Self { target: config.mixture(), config, folder, options, measure_only })
     }
 
     fn reopen(path: &Path) -> Result<(RunFolder, GmmConfig), Failure> {
@@ -129,7 +138,7 @@ impl Run {
     ) -> Result<(), Failure> {
         let total = self.config.train.steps;
         let every = (total / self.config.evaluation.snapshots).max(1);
-        let mut progress = Progress::new(trainer.state.step, total, self.quiet);
+        let mut progress = Progress::new(trainer.state.step, total, self.options.quiet);
         let (began, before) = (Instant::now(), *seconds);
         let mut saved = Instant::now();
         let mut live = String::new();
@@ -156,7 +165,10 @@ impl Run {
                 live = format!("modes {:.0}/{} in-mode {:.3}", row[4], self.target.components(), row[5]);
                 sums = Averages::new(step);
                 *seconds = before + began.elapsed().as_secs_f64();
-                if saved.elapsed() >= SAVE_EVERY || step == total || interrupt.requested() {
+                if saved.elapsed().as_secs_f64() >= self.options.save_every
+                    || step == total
+                    || interrupt.requested()
+                {
                     self.save(trainer, history, *seconds)?;
                     saved = Instant::now();
                 }

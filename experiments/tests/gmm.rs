@@ -1,0 +1,165 @@
+//! The binary `gmm` as a user meets it: interruptions, threads, bad input.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn gmm(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_gmm"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    gmm(args).output().unwrap()
+}
+
+/// Runs to the end and gives the folder back.
+fn succeed(args: &[&str], out: &Path) -> PathBuf {
+    let output = run(&[args, &["--out", out.to_str().unwrap()]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    out.to_path_buf()
+}
+
+/// Exit code 2 and one line on stderr that holds `needle`.
+fn refused(args: &[&str], needle: &str) {
+    let output = run(args);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+    assert!(stderr.contains(needle), "{args:?}: {stderr}");
+    assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
+    assert!(!stderr.contains("panicked") && !stderr.contains("backtrace"), "{stderr}");
+}
+
+const SMALL: &[&str] = &[
+    "--quick",
+    "--quiet",
+    "--steps",
+    "160",
+    "--set",
+    "train.batch=64",
+    "--set",
+    "evaluation.snapshots=16",
+    "--seed",
+    "5",
+];
+
+/// metrics.json without what the clock and the system decide.
+fn metrics(folder: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.join("metrics.json")).unwrap();
+    text.lines().filter(|l| !l.contains("seconds") && !l.contains("peak_mib")).map(str::to_string).collect()
+}
+
+fn assert_same_run(a: &Path, b: &Path) {
+    assert_eq!(metrics(a), metrics(b));
+    for name in ["samples.npy", "checkpoint.safetensors", "history.csv", "weights.csv"] {
+        assert_eq!(std::fs::read(a.join(name)).unwrap(), std::fs::read(b.join(name)).unwrap(), "{name}");
+    }
+}
+
+/// Starts a run that saves at every row, and waits for its first checkpoint.
+fn start_and_wait_for_checkpoint(out: &Path, steps: &str) -> Child {
+    let tail = ["--save-every", "0", "--out", out.to_str().unwrap(), "--steps", steps];
+    let args: Vec<&str> =
+        SMALL.iter().filter(|a| !["--steps", "160"].contains(a)).chain(&tail).copied().collect();
+    let child = gmm(&args).spawn().unwrap();
+    let began = Instant::now();
+    while !out.join("checkpoint.safetensors").exists() {
+        assert!(began.elapsed() < Duration::from_secs(60), "no checkpoint appeared");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child
+}
+
+#[test]
+fn a_run_killed_and_resumed_equals_an_unbroken_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = succeed(SMALL, &dir.path().join("whole"));
+    let broken = dir.path().join("broken");
+    let mut child = start_and_wait_for_checkpoint(&broken, "160");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!broken.join("DONE").exists(), "the run ended before it could be killed");
+    let output = run(&["--quiet", "--resume", broken.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_same_run(&whole, &broken);
+}
+
+#[test]
+fn one_and_two_threads_give_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = succeed(&[SMALL, &["--threads", "1"]].concat(), &dir.path().join("one"));
+    let two = succeed(&[SMALL, &["--threads", "2"]].concat(), &dir.path().join("two"));
+    assert_same_run(&one, &two);
+}
+
+#[test]
+fn measuring_again_gives_the_same_figures() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = succeed(SMALL, &dir.path().join("run"));
+    let before = metrics(&folder);
+    assert!(run(&["--quiet", "--eval-only", folder.to_str().unwrap()]).status.success());
+    assert_eq!(metrics(&folder), before);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_saves_says_how_to_go_on_and_exits_with_130() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let child = start_and_wait_for_checkpoint(&out, "100000");
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("go on with: gmm --resume"));
+}
+
+#[test]
+fn bad_arguments_are_refused_in_one_line_and_nothing_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let out = out.to_str().unwrap();
+    let with = |more: &[&'static str]| [more, &["--out", out]].concat();
+    refused(&with(&["--target", "gmm41"]), "did you mean gmm40");
+    refused(&with(&["--target", "gmm40", "--dim", "3"]), "gmm-d");
+    refused(&with(&["--target", "gmm-d", "--dim", "0"]), "target.dim = 0");
+    refused(&with(&["--steps", "-1"]), "invalid value");
+    refused(&with(&["--steps", "0"]), "train.steps must be at least 1");
+    refused(&with(&["--threads", "0"]), "not in 1..");
+    refused(&with(&["--objective", "magic"]), "possible values");
+    refused(&with(&["--set", "train.bach=3"]), "did you mean `train.batch`");
+    refused(&with(&["--set", "network.sigma_min=nan"]), "finite number");
+    refused(&with(&["--set", "train.batch=-5"]), "must not be negative");
+    refused(&with(&["--config", "/nonexistent.toml"]), "no such file");
+    assert!(!Path::new(out).exists());
+}
+
+#[test]
+fn a_folder_in_use_and_a_file_in_the_way_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("mine.txt"), "x").unwrap();
+    refused(&["--quick", "--out", dir.path().to_str().unwrap()], "--force");
+    refused(&["--quick", "--out", dir.path().join("mine.txt").to_str().unwrap()], "a file is in the way");
+    refused(&["--resume", dir.path().to_str().unwrap()], "config.toml is missing");
+    refused(&["--eval-only", "/nonexistent"], "no such run folder");
+}
+
+#[test]
+fn damaged_and_foreign_checkpoints_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = succeed(SMALL, &dir.path().join("run"));
+    let path = folder.join("checkpoint.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let resume = ["--resume", folder.to_str().unwrap()];
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    refused(&resume, "truncated");
+    std::fs::write(&path, b"\x02\0\0\0\0\0\0\0{}").unwrap();
+    refused(&resume, "not a checkpoint of this program");
+    std::fs::write(&path, &bytes).unwrap();
+    let config = folder.join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap().replace("hidden = 128", "hidden = 64");
+    std::fs::write(&config, text).unwrap();
+    refused(&resume, "another configuration");
+    std::fs::write(&config, "seed = 0\nnonsense = 1\n").unwrap();
+    refused(&resume, "config.toml");
+}
