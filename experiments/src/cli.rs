@@ -10,9 +10,9 @@ pub struct Common {
     /// Run folder to write (default: results/<experiment>/<time>-s<seed>).
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Seed of every random number.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    /// Seed of every random number (default: 0).
+    #[arg(long)]
+    pub seed: Option<u64>,
     /// Threads (default: one for each core). Results do not depend on it.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
     pub threads: Option<u16>,

@@ -17,27 +17,96 @@ pub trait Activation: Send + Sync + 'static {
     fn value_and_slope<T: Real>(x: T) -> (T, T);
 }
 
-/// f(x) = x.
-pub struct Identity;
-/// f(x) = x / (1 + e^-x) (Elfwing, Uchibe and Doya 2018).
-pub struct Silu;
+macro_rules! activations {
+    ($($(#[$meta:meta])* $name:ident, $method:ident, $text:literal, |$x:ident| $body:expr;)+) => {$(
+        $(#[$meta])*
+        pub struct $name;
 
-impl Activation for Identity {
-    const NAME: &'static str = "identity";
-    #[inline(always)]
-    fn value_and_slope<T: Real>(x: T) -> (T, T) {
-        (x, T::ONE)
-    }
+        impl Activation for $name {
+            const NAME: &'static str = $text;
+            #[inline(always)]
+            fn value_and_slope<T: Real>($x: T) -> (T, T) {
+                $body
+            }
+        }
+
+        impl<T: Real> Graph<'_, T> {
+            $(#[$meta])*
+            pub fn $method(&mut self, x: Var) -> Var {
+                self.apply(const { &Elementwise::<$name>::OP }, &[x])
+            }
+        }
+    )+};
 }
 
-impl Activation for Silu {
-    const NAME: &'static str = "silu";
-    #[inline(always)]
-    fn value_and_slope<T: Real>(x: T) -> (T, T) {
+activations! {
+    /// f(x) = x.
+    Identity, identity, "identity", |x| (x, T::ONE);
+    /// f(x) = max(x, 0); slope 0 at 0.
+    Relu, relu, "relu", |x| if x > T::ZERO { (x, T::ONE) } else { (x * T::ZERO, T::ZERO) };
+    /// f(x) = x for x > 0, x / 5 below.
+    LeakyRelu, leaky_relu, "leaky relu", |x| {
+        let slope = if x > T::ZERO { T::ONE } else { T::of(0.2) };
+        (slope * x, slope)
+    };
+    /// f(x) = x / (1 + e^-x) (Elfwing, Uchibe and Doya 2018).
+    Silu, silu, "silu", |x| {
         let s = x.sigmoid();
         let y = x * s;
         (y, s + y * (T::ONE - s))
-    }
+    };
+    /// f(x) = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2, the tanh form (Hendrycks and Gimpel 2016).
+    Gelu, gelu, "gelu", |x| {
+        let (c, a) = (T::of(0.797_884_560_802_865_4), T::of(0.044_715));
+        let t = (c * (a * x * x).mul_add(x, x)).tanh();
+        let inner = c * (T::of(3.0) * a * x).mul_add(x, T::ONE);
+        let half = T::HALF * (T::ONE + t);
+        (x * half, half + T::HALF * x * (T::ONE - t * t) * inner)
+    };
+    /// f(x) = tanh x.
+    Tanh, tanh, "tanh", |x| {
+        let t = x.tanh();
+        (t, T::ONE - t * t)
+    };
+    /// f(x) = 1 / (1 + e^-x).
+    Sigmoid, sigmoid, "sigmoid", |x| {
+        let s = x.sigmoid();
+        (s, s * (T::ONE - s))
+    };
+    /// f(x) = log(1 + e^x) = max(x, 0) + log(1 + e^-|x|).
+    Softplus, softplus, "softplus", |x| {
+        let e = (-x.abs()).exp();
+        // log(1 + e) keeps its relative accuracy for small e: log(u) e / (u - 1), u = 1 + e.
+        let u = T::ONE + e;
+        let log1p = if u > T::ONE { u.ln() * (e / (u - T::ONE)) } else { e };
+        (x.max(T::ZERO) + log1p, x.sigmoid())
+    };
+    /// f(x) = e^x.
+    Exp, exp, "exp", |x| {
+        let e = x.exp();
+        (e, e)
+    };
+    /// f(x) = log x.
+    Log, log, "log", |x| (x.ln(), T::ONE / x);
+    /// f(x) = sqrt x.
+    Sqrt, sqrt, "sqrt", |x| {
+        let r = x.sqrt();
+        (r, T::HALF / r)
+    };
+    /// f(x) = sin x.
+    Sin, sin, "sin", |x| x.sin_cos();
+    /// f(x) = cos x.
+    Cos, cos, "cos", |x| {
+        let (s, c) = x.sin_cos();
+        (c, -s)
+    };
+    /// f(x) = x^2.
+    Square, square, "square", |x| (x * x, x + x);
+    /// f(x) = |x|; slope 0 at 0.
+    Abs, abs, "abs", |x| {
+        let sign = if x > T::ZERO { T::ONE } else if x < T::ZERO { -T::ONE } else { T::ZERO };
+        (x.abs(), sign)
+    };
 }
 
 /// The op of an activation.
@@ -96,9 +165,28 @@ simd_fn! {
     }
 }
 
-impl<T: Real> Graph<'_, T> {
-    /// x / (1 + e^-x), entry by entry.
-    pub fn silu(&mut self, x: Var) -> Var {
-        self.apply(const { &Elementwise::<Silu>::OP }, &[x])
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_and_slopes_worked_out_by_hand() {
+        let close = |(a, b): (f64, f64), (c, d): (f64, f64)| (a - c).abs() < 1e-12 && (b - d).abs() < 1e-12;
+        let e = std::f64::consts::E;
+        assert!(close(Silu::value_and_slope(0.0), (0.0, 0.5)));
+        assert!(close(Relu::value_and_slope(-2.0), (0.0, 0.0)));
+        assert!(close(LeakyRelu::value_and_slope(-2.0), (-0.4, 0.2)));
+        assert!(close(Sigmoid::value_and_slope(0.0), (0.5, 0.25)));
+        assert!(close(Softplus::value_and_slope(0.0), (2f64.ln(), 0.5)));
+        assert!(close(Softplus::value_and_slope(800.0), (800.0, 1.0)));
+        assert!(close(Softplus::value_and_slope(-800.0), (0.0, 0.0)));
+        assert!(close(Gelu::value_and_slope(0.0), (0.0, 0.5)));
+        assert!(close(Tanh::value_and_slope(0.0), (0.0, 1.0)));
+        assert!(close(Exp::value_and_slope(1.0), (e, e)));
+        assert!(close(Log::value_and_slope(2.0), (2f64.ln(), 0.5)));
+        assert!(close(Sqrt::value_and_slope(4.0), (2.0, 0.25)));
+        assert!(close(Square::value_and_slope(3.0), (9.0, 6.0)));
+        assert!(close(Abs::value_and_slope(-3.0), (3.0, -1.0)));
+        assert!(close(Cos::value_and_slope(0.0), (1.0, 0.0)));
     }
 }

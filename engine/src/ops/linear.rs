@@ -10,7 +10,7 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatRef, Par};
 use rayon::prelude::*;
 
-use super::activation::{Activation, Identity, Silu};
+use super::activation::{Activation, Gelu, Identity, Relu, Silu, Tanh};
 use crate::matrix::faer_mut;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
 use crate::{Graph, Op, Real, Shape, Var, simd_fn};
@@ -119,5 +119,41 @@ impl<T: Real> Graph<'_, T> {
     /// silu(W x + b).
     pub fn linear_silu(&mut self, w: Var, x: Var, b: Var) -> Var {
         self.apply(const { &Linear::<Silu>::OP }, &[w, x, b])
+    }
+
+    /// max(W x + b, 0).
+    pub fn linear_relu(&mut self, w: Var, x: Var, b: Var) -> Var {
+        self.apply(const { &Linear::<Relu>::OP }, &[w, x, b])
+    }
+
+    /// tanh(W x + b).
+    pub fn linear_tanh(&mut self, w: Var, x: Var, b: Var) -> Var {
+        self.apply(const { &Linear::<Tanh>::OP }, &[w, x, b])
+    }
+
+    /// gelu(W x + b).
+    pub fn linear_gelu(&mut self, w: Var, x: Var, b: Var) -> Var {
+        self.apply(const { &Linear::<Gelu>::OP }, &[w, x, b])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tape;
+
+    #[test]
+    fn a_layer_and_its_gradients_worked_out_by_hand() {
+        let mut tape = Tape::<f64>::new();
+        let mut g = tape.record(&[]);
+        // W = [1 -2], b = 3, x = (2, 1) and (0, 4): z = 3 and -5.
+        let w = g.variable(1, 2, &[1.0, -2.0]);
+        let b = g.variable(1, 1, &[3.0]);
+        let x = g.variable(2, 2, &[2.0, 1.0, 0.0, 4.0]);
+        let y = g.linear_relu(w, x, b);
+        assert_eq!(g.value(y).data, [3.0, 0.0]);
+        g.backward_from(y, &[10.0, 10.0], &mut []);
+        assert_eq!(g.grad(w).data, [20.0, 10.0]);
+        assert_eq!(g.grad(b).data, [10.0]);
+        assert_eq!(g.grad(x).data, [10.0, -20.0, 0.0, 0.0]);
     }
 }

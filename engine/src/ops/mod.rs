@@ -3,4 +3,11 @@
 //! To add one: write the file, add its line here, and its case to `proptests/tests/ops.rs`.
 
 pub mod activation;
+mod arrange;
+mod binary;
+pub mod index;
 pub mod linear;
+mod matmul;
+mod reduce;
+mod scalar;
+pub mod spmm;

@@ -102,7 +102,7 @@ fn configure(args: &Args) -> Result<GmmConfig, Failure> {
     let mut sets = args.common.sets.clone();
     sets.extend(args.objective.iter().map(|o| format!("train.objective={o}")));
     sets.extend(args.steps.iter().map(|s| format!("train.steps={s}")));
-    preset.seed = args.common.seed;
+    sets.extend(args.common.seed.iter().map(|s| format!("seed={s}")));
     let config: GmmConfig = resolve(&preset, args.common.config.as_deref(), &sets)?;
     config.check()?;
     Ok(config)

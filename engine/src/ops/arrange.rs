@@ -1,0 +1,229 @@
+//! Rearrangements: stacking, slicing, transposing, reshaping. The vjp moves each cotangent back.
+
+use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::{Graph, Op, Real, Shape, Var};
+
+/// Features of the same things, one block under the other.
+struct ConcatRows;
+/// More things with the same features.
+struct ConcatCols;
+/// Rows [start, end).
+struct SliceRows;
+/// Columns [start, end).
+struct SliceCols;
+/// y_ij = x_ji.
+struct Transpose;
+/// The same entries in the same order, with `rows` rows.
+struct Reshape;
+
+impl<T: Real> Op<T> for ConcatRows {
+    fn name(&self) -> &'static str {
+        "concat_rows"
+    }
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        let first = inputs.first().ok_or("wants at least one input")?;
+        let same = inputs.iter().all(|s| s.cols == first.cols);
+        let rows = inputs.iter().map(|s| s.rows).sum();
+        same.then(|| Shape::new(rows, first.cols)).ok_or("all inputs have the same number of columns".into())
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        let rows: usize = (0..x.len()).map(|k| x.get(k).shape.rows).sum();
+        let mut at = 0;
+        for k in 0..x.len() {
+            let x = x.get(k);
+            for j in 0..x.shape.cols {
+                out[j * rows + at..j * rows + at + x.shape.rows].copy_from_slice(x.col(j));
+            }
+            at += x.shape.rows;
+        }
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let (rows, mut at) = (saved.out.shape.rows, 0);
+        for k in 0..saved.x.len() {
+            let shape = saved.x.get(k).shape;
+            if let Some(x_bar) = x_bar.get(k) {
+                for j in 0..shape.cols {
+                    add(&out_bar[j * rows + at..], &mut x_bar[j * shape.rows..(j + 1) * shape.rows]);
+                }
+            }
+            at += shape.rows;
+        }
+    }
+}
+
+impl<T: Real> Op<T> for ConcatCols {
+    fn name(&self) -> &'static str {
+        "concat_cols"
+    }
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        let first = inputs.first().ok_or("wants at least one input")?;
+        let same = inputs.iter().all(|s| s.rows == first.rows);
+        let cols = inputs.iter().map(|s| s.cols).sum();
+        same.then(|| Shape::new(first.rows, cols)).ok_or("all inputs have the same number of rows".into())
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        let mut at = 0;
+        for k in 0..x.len() {
+            let data = x.get(k).data;
+            out[at..at + data.len()].copy_from_slice(data);
+            at += data.len();
+        }
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let mut at = 0;
+        for k in 0..saved.x.len() {
+            if let Some(x_bar) = x_bar.get(k) {
+                add(&out_bar[at..], x_bar);
+            }
+            at += saved.x.get(k).shape.len();
+        }
+    }
+}
+
+fn range(attr: Attr, length: usize, what: &str) -> Result<(usize, usize), String> {
+    let (start, end) = (attr[0] as usize, attr[1] as usize);
+    if start <= end && end <= length {
+        Ok((start, end))
+    } else {
+        Err(format!("{what} {start}..{end} of {length}"))
+    }
+}
+
+impl<T: Real> Op<T> for SliceRows {
+    fn name(&self) -> &'static str {
+        "slice_rows"
+    }
+    fn shape(&self, inputs: &[Shape], attr: Attr) -> Result<Shape, String> {
+        let (start, end) = range(attr, inputs[0].rows, "rows")?;
+        Ok(Shape::new(end - start, inputs[0].cols))
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        let (start, end) = (x.attr[0] as usize, x.attr[1] as usize);
+        let x = x.get(0);
+        (0..x.shape.cols).for_each(|j| {
+            out[j * (end - start)..(j + 1) * (end - start)].copy_from_slice(&x.col(j)[start..end]);
+        });
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let (start, end) = (saved.x.attr[0] as usize, saved.x.attr[1] as usize);
+        let shape = saved.x.get(0).shape;
+        let Some(x_bar) = x_bar.get(0) else { return };
+        for j in 0..shape.cols {
+            add(&out_bar[j * (end - start)..], &mut x_bar[j * shape.rows + start..j * shape.rows + end]);
+        }
+    }
+}
+
+impl<T: Real> Op<T> for SliceCols {
+    fn name(&self) -> &'static str {
+        "slice_cols"
+    }
+    fn shape(&self, inputs: &[Shape], attr: Attr) -> Result<Shape, String> {
+        let (start, end) = range(attr, inputs[0].cols, "columns")?;
+        Ok(Shape::new(inputs[0].rows, end - start))
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        let start = x.attr[0] as usize * x.get(0).shape.rows;
+        out.copy_from_slice(&x.get(0).data[start..start + out.len()]);
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let start = saved.x.attr[0] as usize * saved.out.shape.rows;
+        if let Some(x_bar) = x_bar.get(0) {
+            add(out_bar, &mut x_bar[start..start + out_bar.len()]);
+        }
+    }
+}
+
+impl<T: Real> Op<T> for Transpose {
+    fn name(&self) -> &'static str {
+        "transpose"
+    }
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        Ok(Shape::new(inputs[0].cols, inputs[0].rows))
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        let x = x.get(0);
+        for j in 0..x.shape.cols {
+            x.col(j).iter().enumerate().for_each(|(i, v)| out[i * x.shape.cols + j] = *v);
+        }
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let shape = saved.x.get(0).shape;
+        if let Some(x_bar) = x_bar.get(0) {
+            for (k, x_bar) in x_bar.iter_mut().enumerate() {
+                *x_bar += out_bar[(k % shape.rows) * shape.cols + k / shape.rows];
+            }
+        }
+    }
+}
+
+impl<T: Real> Op<T> for Reshape {
+    fn name(&self) -> &'static str {
+        "reshape"
+    }
+    fn shape(&self, inputs: &[Shape], attr: Attr) -> Result<Shape, String> {
+        let shape = Shape::new(attr[0] as usize, attr[1] as usize);
+        if shape.len() == inputs[0].len() { Ok(shape) } else { Err(format!("cannot become {shape}")) }
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        out.copy_from_slice(x.get(0).data);
+    }
+    fn vjp(&self, _: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        if let Some(x_bar) = x_bar.get(0) {
+            add(out_bar, x_bar);
+        }
+    }
+}
+
+/// y += the beginning of x.
+fn add<T: Real>(x: &[T], y: &mut [T]) {
+    y.iter_mut().zip(x).for_each(|(y, x)| *y += *x);
+}
+
+impl<T: Real> Graph<'_, T> {
+    /// The rows of each input, one block under the other.
+    pub fn concat_rows(&mut self, parts: &[Var]) -> Var {
+        self.apply(&ConcatRows, parts)
+    }
+    /// The columns of each input, one block after the other.
+    pub fn concat_cols(&mut self, parts: &[Var]) -> Var {
+        self.apply(&ConcatCols, parts)
+    }
+    /// Some of the rows.
+    pub fn slice_rows(&mut self, x: Var, rows: std::ops::Range<usize>) -> Var {
+        self.apply_with(&SliceRows, &[x], [rows.start as f64, rows.end as f64])
+    }
+    /// Some of the columns.
+    pub fn slice_cols(&mut self, x: Var, cols: std::ops::Range<usize>) -> Var {
+        self.apply_with(&SliceCols, &[x], [cols.start as f64, cols.end as f64])
+    }
+    /// The transpose.
+    pub fn transpose(&mut self, x: Var) -> Var {
+        self.apply(&Transpose, &[x])
+    }
+    /// The same entries, column after column, as a `rows x cols` matrix.
+    pub fn reshape(&mut self, x: Var, rows: usize, cols: usize) -> Var {
+        self.apply_with(&Reshape, &[x], [rows as f64, cols as f64])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tape;
+
+    #[test]
+    fn pieces_go_where_they_belong_and_gradients_come_back() {
+        let mut tape = Tape::<f64>::new();
+        let mut g = tape.record(&[]);
+        let a = g.variable(1, 2, &[1.0, 2.0]);
+        let b = g.variable(2, 2, &[3.0, 4.0, 5.0, 6.0]);
+        let y = g.concat_rows(&[a, b]);
+        assert_eq!(g.value(y).data, [1.0, 3.0, 4.0, 2.0, 5.0, 6.0]);
+        let z = g.slice_rows(y, 1..3);
+        let z = g.transpose(z);
+        assert_eq!(g.value(z).data, [3.0, 5.0, 4.0, 6.0]);
+        g.backward_from(z, &[1.0, 2.0, 3.0, 4.0], &mut []);
+        assert_eq!(g.grad(b).data, [1.0, 3.0, 2.0, 4.0]);
+        assert_eq!(g.grad(a).data, [0.0, 0.0]);
+    }
+}

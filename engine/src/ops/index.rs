@@ -1,0 +1,180 @@
+//! Moving whole columns: gather y_k = x_{i_k}, and scatter-add y_{i_k} += x_k, each the other's vjp.
+//!
+//! Scatter runs over the sources of each target in their order (a plan made once), so targets can run
+//! in parallel and the sums have one order.
+
+use std::sync::Arc;
+
+use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::{Graph, Op, Real, Shape, Var, par};
+
+/// Column indices into `n` columns, with the plan of the reverse direction.
+#[derive(Debug)]
+pub struct Columns {
+    indices: Vec<usize>,
+    /// Sources of target j: `sources[starts[j]..starts[j + 1]]`.
+    starts: Vec<usize>,
+    sources: Vec<usize>,
+}
+
+/// An index beyond the columns.
+#[derive(Debug, PartialEq, thiserror::Error)]
+#[error("index {index} at position {position} points beyond {n} columns")]
+pub struct IndexError {
+    /// Where in the list.
+    pub position: usize,
+    /// The index.
+    pub index: usize,
+    /// Number of columns.
+    pub n: usize,
+}
+
+impl Columns {
+    /// Checks the indices and plans the scatter.
+    pub fn new(indices: Vec<usize>, n: usize) -> Result<Arc<Self>, IndexError> {
+        if let Some((position, index)) = indices.iter().enumerate().find(|(_, i)| **i >= n) {
+            return Err(IndexError { position, index: *index, n });
+        }
+        let mut starts = vec![0; n + 1];
+        indices.iter().for_each(|i| starts[i + 1] += 1);
+        (0..n).for_each(|j| starts[j + 1] += starts[j]);
+        let (mut next, mut sources) = (starts.clone(), vec![0; indices.len()]);
+        for (k, i) in indices.iter().enumerate() {
+            sources[next[*i]] = k;
+            next[*i] += 1;
+        }
+        Ok(Arc::new(Self { indices, starts, sources }))
+    }
+
+    /// Number of columns that are pointed into.
+    pub fn targets(&self) -> usize {
+        self.starts.len() - 1
+    }
+
+    fn gather_add<T: Real>(&self, x: &[T], rows: usize, out: &mut [T]) {
+        for_columns(out, rows, |k, y| {
+            let i = self.indices[k];
+            y.iter_mut().zip(&x[i * rows..(i + 1) * rows]).for_each(|(y, x)| *y += *x);
+        });
+    }
+
+    fn scatter_add<T: Real>(&self, x: &[T], rows: usize, out: &mut [T]) {
+        for_columns(out, rows, |j, y| {
+            for k in &self.sources[self.starts[j]..self.starts[j + 1]] {
+                y.iter_mut().zip(&x[k * rows..(k + 1) * rows]).for_each(|(y, x)| *y += *x);
+            }
+        });
+    }
+}
+
+/// Runs `f(j, column j)`, a fixed number of columns in a task.
+fn for_columns<T: Real>(out: &mut [T], rows: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    if rows == 0 {
+        return;
+    }
+    let columns = (par::CHUNK / rows).max(1);
+    par::for_chunks(out, columns * rows, |chunk, out| {
+        out.chunks_exact_mut(rows).enumerate().for_each(|(j, y)| f(chunk * columns + j, y));
+    });
+}
+
+struct Gather(Arc<Columns>);
+struct Scatter(Arc<Columns>);
+
+impl<T: Real> Op<T> for Gather {
+    fn name(&self) -> &'static str {
+        "gather"
+    }
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        let (n, x) = (self.0.targets(), inputs[0]);
+        if x.cols == n {
+            Ok(Shape::new(x.rows, self.0.indices.len()))
+        } else {
+            Err(format!("indices are into {n} columns"))
+        }
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        out.fill(T::ZERO);
+        self.0.gather_add(x.get(0).data, x.get(0).shape.rows, out);
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        if let Some(x_bar) = x_bar.get(0) {
+            self.0.scatter_add(out_bar, saved.out.shape.rows, x_bar);
+        }
+    }
+}
+
+impl<T: Real> Op<T> for Scatter {
+    fn name(&self) -> &'static str {
+        "scatter_add"
+    }
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        let (n, x) = (self.0.indices.len(), inputs[0]);
+        if x.cols == n {
+            Ok(Shape::new(x.rows, self.0.targets()))
+        } else {
+            Err(format!("there are {n} indices"))
+        }
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        out.fill(T::ZERO);
+        self.0.scatter_add(x.get(0).data, x.get(0).shape.rows, out);
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        if let Some(x_bar) = x_bar.get(0) {
+            self.0.gather_add(out_bar, saved.out.shape.rows, x_bar);
+        }
+    }
+}
+
+/// Gather and scatter-add over one list of indices; make it once, outside the training loop.
+#[derive(Clone)]
+pub struct Moves {
+    gather: Arc<Gather>,
+    scatter: Arc<Scatter>,
+}
+
+impl Moves {
+    /// Moves along `indices` into `n` columns.
+    pub fn new(indices: Vec<usize>, n: usize) -> Result<Self, IndexError> {
+        let columns = Columns::new(indices, n)?;
+        Ok(Self { gather: Arc::new(Gather(columns.clone())), scatter: Arc::new(Scatter(columns)) })
+    }
+}
+
+impl<T: Real> Graph<'_, T> {
+    /// y_k = x_{i_k}: one column for each index.
+    pub fn gather(&mut self, x: Var, moves: &Moves) -> Var {
+        self.apply(moves.gather.clone(), &[x])
+    }
+    /// y_j = the sum of the x_k with i_k = j.
+    pub fn scatter_add(&mut self, x: Var, moves: &Moves) -> Var {
+        self.apply(moves.scatter.clone(), &[x])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Tape;
+
+    #[test]
+    fn columns_move_and_gradients_move_back() {
+        let moves = Moves::new(vec![2, 0, 2], 3).unwrap();
+        let mut tape = Tape::<f64>::new();
+        let mut g = tape.record(&[]);
+        let x = g.variable(2, 3, &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+        let y = g.gather(x, &moves);
+        assert_eq!(g.value(y).data, [5.0, 6.0, 1.0, 2.0, 5.0, 6.0]);
+        let z = g.scatter_add(y, &moves);
+        assert_eq!(g.value(z).data, [1.0, 2.0, 0.0, 0.0, 10.0, 12.0]);
+        g.backward_from(z, &[1.0; 6], &mut []);
+        assert_eq!(g.grad(x).data, [1.0, 1.0, 0.0, 0.0, 2.0, 2.0]);
+    }
+
+    #[test]
+    fn an_index_beyond_the_columns_is_named() {
+        let e = Columns::new(vec![0, 7], 3).unwrap_err();
+        assert_eq!(e.to_string(), "index 7 at position 1 points beyond 3 columns");
+    }
+}

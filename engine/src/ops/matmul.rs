@@ -1,0 +1,123 @@
+//! Matrix products in all transposes: C = op(A) op(B).
+//!
+//! With G the cotangent of C:  C = A B gives A_bar += G B^T, B_bar += A^T G, and a transposed operand
+//! gets the transpose of that. Columns of the result are worked off in fixed chunks in parallel; so
+//! a long batch (a weight's gradient) sums sequentially inside each chunk of columns of the result.
+
+use faer::linalg::matmul::matmul;
+use faer::{Accum, MatMut, MatRef, Par};
+use rayon::prelude::*;
+
+use crate::matrix::faer_mut;
+use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::{Graph, Op, Real, Shape, Var, View};
+
+/// Columns of the result that one task computes.
+const COLUMNS: usize = 128;
+
+/// Which operands are transposed.
+struct Product {
+    a_transposed: bool,
+    b_transposed: bool,
+}
+
+fn oriented<'a, T: Real>(m: View<'a, T>, transposed: bool) -> MatRef<'a, T> {
+    if transposed { m.faer().transpose() } else { m.faer() }
+}
+
+/// out += a b or out = a b, columns of out in parallel.
+fn product<T: Real>(out: &mut [T], shape: Shape, accumulate: Accum, a: MatRef<T>, b: MatRef<T>) {
+    if shape.is_empty() {
+        return;
+    }
+    if a.ncols() == 0 {
+        if accumulate == Accum::Replace {
+            out.fill(T::ZERO);
+        }
+        return;
+    }
+    let run = |out: MatMut<T>, b: MatRef<T>| matmul(out, accumulate, a, b, T::ONE, Par::Seq);
+    if shape.cols <= COLUMNS {
+        return run(faer_mut(out, shape), b);
+    }
+    out.par_chunks_mut(COLUMNS * shape.rows).enumerate().for_each(|(i, out)| {
+        let n = out.len() / shape.rows;
+        run(faer_mut(out, Shape::new(shape.rows, n)), b.subcols(i * COLUMNS, n));
+    });
+}
+
+impl<T: Real> Op<T> for Product {
+    fn name(&self) -> &'static str {
+        "matmul"
+    }
+
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        let [a, b] = inputs else { return Err("wants two inputs".into()) };
+        let (m, k) = if self.a_transposed { (a.cols, a.rows) } else { (a.rows, a.cols) };
+        let (l, n) = if self.b_transposed { (b.cols, b.rows) } else { (b.rows, b.cols) };
+        if k == l { Ok(Shape::new(m, n)) } else { Err(format!("the inner sizes {k} and {l} differ")) }
+    }
+
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        let (a, b) = (oriented(x.get(0), self.a_transposed), oriented(x.get(1), self.b_transposed));
+        product(out, Shape::new(a.nrows(), b.ncols()), Accum::Replace, a, b);
+    }
+
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let (a, b) = (saved.x.get(0), saved.x.get(1));
+        let g = MatRef::from_column_major_slice(out_bar, saved.out.shape.rows, saved.out.shape.cols);
+        let (op_a, op_b) = (oriented(a, self.a_transposed), oriented(b, self.b_transposed));
+        if let Some(a_bar) = x_bar.get(0) {
+            if self.a_transposed {
+                product(a_bar, a.shape, Accum::Add, op_b, g.transpose());
+            } else {
+                product(a_bar, a.shape, Accum::Add, g, op_b.transpose());
+            }
+        }
+        if let Some(b_bar) = x_bar.get(1) {
+            if self.b_transposed {
+                product(b_bar, b.shape, Accum::Add, g.transpose(), op_a);
+            } else {
+                product(b_bar, b.shape, Accum::Add, op_a.transpose(), g);
+            }
+        }
+    }
+}
+
+impl<T: Real> Graph<'_, T> {
+    /// A B.
+    pub fn matmul(&mut self, a: Var, b: Var) -> Var {
+        self.apply(&Product { a_transposed: false, b_transposed: false }, &[a, b])
+    }
+    /// A^T B.
+    pub fn matmul_tn(&mut self, a: Var, b: Var) -> Var {
+        self.apply(&Product { a_transposed: true, b_transposed: false }, &[a, b])
+    }
+    /// A B^T.
+    pub fn matmul_nt(&mut self, a: Var, b: Var) -> Var {
+        self.apply(&Product { a_transposed: false, b_transposed: true }, &[a, b])
+    }
+    /// A^T B^T.
+    pub fn matmul_tt(&mut self, a: Var, b: Var) -> Var {
+        self.apply(&Product { a_transposed: true, b_transposed: true }, &[a, b])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tape;
+
+    #[test]
+    fn a_product_and_its_gradients_worked_out_by_hand() {
+        let mut tape = Tape::<f64>::new();
+        let mut g = tape.record(&[]);
+        // [1 3; 2 4] [5; 6]
+        let a = g.variable(2, 2, &[1.0, 2.0, 3.0, 4.0]);
+        let b = g.variable(2, 1, &[5.0, 6.0]);
+        let c = g.matmul(a, b);
+        assert_eq!(g.value(c).data, [23.0, 34.0]);
+        g.backward_from(c, &[1.0, 10.0], &mut []);
+        assert_eq!(g.grad(a).data, [5.0, 50.0, 6.0, 60.0]);
+        assert_eq!(g.grad(b).data, [21.0, 43.0]);
+    }
+}

@@ -1,0 +1,151 @@
+//! Elementwise functions with scalars of their own: a x + b, x^p, clamping.
+
+use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::{Graph, Op, Real, Shape, Var, par, simd_fn};
+
+/// y = a x + b, (a, b) the scalars; x_bar += a y_bar.
+struct Affine;
+/// y = x^p = exp(p log x), x > 0; x_bar += p x^(p - 1) y_bar.
+struct Power;
+/// y = min(max(x, a), b); x_bar += y_bar where a < x < b.
+struct Clamp;
+
+impl<T: Real> Op<T> for Affine {
+    fn name(&self) -> &'static str {
+        "affine"
+    }
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        Ok(inputs[0])
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        let ([a, b], x) = (x.attr.map(T::of), x.get(0).data);
+        par::for_chunks(out, par::CHUNK, |i, out| affine(a, b, &x[i * par::CHUNK..][..out.len()], out));
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let (a, out_bar) = (T::of(saved.x.attr[0]), &*out_bar);
+        if let Some(x_bar) = x_bar.get(0) {
+            par::for_chunks(x_bar, par::CHUNK, |i, x| {
+                add_scaled(a, &out_bar[i * par::CHUNK..][..x.len()], x)
+            });
+        }
+    }
+}
+
+impl<T: Real> Op<T> for Power {
+    fn name(&self) -> &'static str {
+        "power"
+    }
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        Ok(inputs[0])
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        let (p, x) = (T::of(x.attr[0]), x.get(0).data);
+        par::for_chunks(out, par::CHUNK, |i, out| power(p, &x[i * par::CHUNK..][..out.len()], out));
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let p = T::of(saved.x.attr[0]);
+        if let Some(x_bar) = x_bar.get(0) {
+            power_vjp(p, saved.x.get(0).data, saved.out.data, out_bar, x_bar);
+        }
+    }
+}
+
+impl<T: Real> Op<T> for Clamp {
+    fn name(&self) -> &'static str {
+        "clamp"
+    }
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        Ok(inputs[0])
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        let [low, high] = x.attr.map(T::of);
+        for (x, y) in x.get(0).data.iter().zip(out) {
+            *y = if *x < low {
+                low
+            } else if *x > high {
+                high
+            } else {
+                *x
+            };
+        }
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let [low, high] = saved.x.attr.map(T::of);
+        if let Some(x_bar) = x_bar.get(0) {
+            for ((x, y), x_bar) in saved.x.get(0).data.iter().zip(out_bar).zip(x_bar) {
+                *x_bar += if *x > low && *x < high { *y } else { T::ZERO };
+            }
+        }
+    }
+}
+
+simd_fn! {
+    fn affine<T: Real>(a: T, b: T, x: &[T], y: &mut [T]) {
+        for (x, y) in x.iter().zip(y) {
+            *y = a.mul_add(*x, b);
+        }
+    }
+
+    fn add_scaled<T: Real>(a: T, x: &[T], y: &mut [T]) {
+        for (x, y) in x.iter().zip(y) {
+            *y = a.mul_add(*x, *y);
+        }
+    }
+
+    fn power<T: Real>(p: T, x: &[T], y: &mut [T]) {
+        for (x, y) in x.iter().zip(y) {
+            *y = (p * x.ln()).exp();
+        }
+    }
+
+    fn power_vjp<T: Real>(p: T, x: &[T], y: &[T], y_bar: &[T], x_bar: &mut [T]) {
+        for (((x, y), y_bar), x_bar) in x.iter().zip(y).zip(y_bar).zip(x_bar) {
+            *x_bar += p * *y / *x * *y_bar;
+        }
+    }
+}
+
+impl<T: Real> Graph<'_, T> {
+    /// a x + b, entry by entry.
+    pub fn affine(&mut self, x: Var, a: f64, b: f64) -> Var {
+        self.apply_with(&Affine, &[x], [a, b])
+    }
+
+    /// a x.
+    pub fn scale(&mut self, x: Var, a: f64) -> Var {
+        self.affine(x, a, 0.0)
+    }
+
+    /// -x.
+    pub fn neg(&mut self, x: Var) -> Var {
+        self.affine(x, -1.0, 0.0)
+    }
+
+    /// x^p for x > 0.
+    pub fn power(&mut self, x: Var, p: f64) -> Var {
+        self.apply_with(&Power, &[x], [p, 0.0])
+    }
+
+    /// min(max(x, low), high).
+    pub fn clamp(&mut self, x: Var, low: f64, high: f64) -> Var {
+        self.apply_with(&Clamp, &[x], [low, high])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::Tape;
+
+    #[test]
+    fn values_and_gradients_worked_out_by_hand() {
+        let mut tape = Tape::<f64>::new();
+        let mut g = tape.record(&[]);
+        let x = g.variable(1, 3, &[1.0, 4.0, 9.0]);
+        let y = g.power(x, 0.5);
+        let y = g.affine(y, 2.0, 1.0);
+        let y = g.clamp(y, 0.0, 6.0);
+        assert!(g.value(y).data.iter().zip([3.0, 5.0, 6.0]).all(|(a, b)| (a - b).abs() < 1e-14));
+        g.backward_from(y, &[1.0, 1.0, 1.0], &mut []);
+        assert!(g.grad(x).data.iter().zip([1.0, 0.5, 0.0]).all(|(a, b)| (a - b).abs() < 1e-14));
+    }
+}
