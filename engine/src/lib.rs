@@ -10,6 +10,7 @@ pub mod checkpoint;
 pub mod gradcheck;
 pub mod math;
 pub mod matrix;
+pub mod ode;
 pub mod ops;
 pub mod optim;
 pub mod par;

@@ -25,6 +25,9 @@ pub fn map<R: Send>(n: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
 
 /// Sums `f(range)` over the ranges of `size` that tile `0..n`: in parallel, folded in order.
 pub fn sum(n: usize, size: usize, f: impl Fn(std::ops::Range<usize>) -> f64 + Sync + Send) -> f64 {
+    if n <= size {
+        return f(0..n);
+    }
     map(n.div_ceil(size), |i| f(i * size..((i + 1) * size).min(n))).into_iter().sum()
 }
 

@@ -197,7 +197,7 @@ proptest! {
     fn a_factor_common_to_all_weights_leaves_the_shape_of_their_tail(
         log_w in vec(-20.0..5.0, 25..400), shift in -300.0..300.0,
     ) {
-        let moved: Vec<f64> = log_w.iter().map(|l| l + shift).collect();
+        let moved: Vec<f64> = log_w.iter().map(|l: &f64| *l + shift).collect();
         let ((smooth, k), (smooth_moved, k_moved)) = (pareto_smooth(&log_w), pareto_smooth(&moved));
         prop_assert_eq!(k, pareto_k_hat(&log_w));
         prop_assert!(close(k, k_moved, 1e-6), "{} and {}", k, k_moved);

@@ -1,0 +1,336 @@
+//! Integrators recorded on the tape, so that gradients flow through every step (discretise, then
+//! optimise), and a checkpointed gradient for long integrations.
+//!
+//! A method is its Butcher tableau: k_i = f(x + h sum_{j<i} a_ij k_j, t + c_i h), x += h sum_i b_i k_i.
+
+use std::sync::Arc;
+
+use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::{Graph, Op, Real, Shape, Tape, Var};
+
+/// An explicit Runge-Kutta method.
+#[derive(Debug)]
+pub struct Tableau {
+    /// Its name.
+    pub name: &'static str,
+    /// Order of convergence.
+    pub order: u32,
+    /// Nodes c.
+    pub c: &'static [f64],
+    /// Rows of a, below the diagonal.
+    pub a: &'static [&'static [f64]],
+    /// Weights b.
+    pub b: &'static [f64],
+    /// b minus the weights of the embedded method: the error estimate; empty if there is none.
+    pub error: &'static [f64],
+}
+
+/// Euler's method.
+pub const EULER: Tableau = Tableau { name: "euler", order: 1, c: &[0.0], a: &[&[]], b: &[1.0], error: &[] };
+
+/// The midpoint method.
+pub const MIDPOINT: Tableau =
+    Tableau { name: "midpoint", order: 2, c: &[0.0, 0.5], a: &[&[], &[0.5]], b: &[0.0, 1.0], error: &[] };
+
+/// The classical method of order 4 (Kutta 1901).
+pub const RK4: Tableau = Tableau {
+    name: "rk4",
+    order: 4,
+    c: &[0.0, 0.5, 0.5, 1.0],
+    a: &[&[], &[0.5], &[0.0, 0.5], &[0.0, 0.0, 1.0]],
+    b: &[1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0],
+    error: &[],
+};
+
+/// Dormand and Prince's 5(4) pair (1980).
+pub const DORMAND_PRINCE: Tableau = Tableau {
+    name: "dormand-prince",
+    order: 5,
+    c: &[0.0, 0.2, 0.3, 0.8, 8.0 / 9.0, 1.0, 1.0],
+    a: &[
+        &[],
+        &[0.2],
+        &[3.0 / 40.0, 9.0 / 40.0],
+        &[44.0 / 45.0, -56.0 / 15.0, 32.0 / 9.0],
+        &[19372.0 / 6561.0, -25360.0 / 2187.0, 64448.0 / 6561.0, -212.0 / 729.0],
+        &[9017.0 / 3168.0, -355.0 / 33.0, 46732.0 / 5247.0, 49.0 / 176.0, -5103.0 / 18656.0],
+        &[35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0],
+    ],
+    b: &[35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0, 0.0],
+    error: &[
+        71.0 / 57600.0,
+        0.0,
+        -71.0 / 16695.0,
+        71.0 / 1920.0,
+        -17253.0 / 339200.0,
+        22.0 / 525.0,
+        -1.0 / 40.0,
+    ],
+};
+
+/// y = x_0 + h sum_i w_i x_i; h is the use's scalar, the w_i the op's.
+struct Combination(&'static [f64]);
+
+impl<T: Real> Op<T> for Combination {
+    fn name(&self) -> &'static str {
+        "Runge-Kutta stage"
+    }
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        let same = inputs.iter().all(|s| *s == inputs[0]);
+        same.then_some(inputs[0]).ok_or("the right-hand side has the shape of the state".into())
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        out.copy_from_slice(x.get(0).data);
+        for (k, w) in self.0.iter().enumerate().filter(|(_, w)| **w != 0.0) {
+            let w = T::of(x.attr[0] * w);
+            out.iter_mut().zip(x.get(k + 1).data).for_each(|(y, k)| *y = w.mul_add(*k, *y));
+        }
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let weights = std::iter::once(1.0).chain(self.0.iter().map(|w| saved.x.attr[0] * w));
+        for (k, w) in weights.enumerate() {
+            if let Some(bar) = x_bar.get(k) {
+                let w = T::of(w);
+                bar.iter_mut().zip(&*out_bar).for_each(|(b, y)| *b = w.mul_add(*y, *b));
+            }
+        }
+    }
+}
+
+/// An explicit method ready to record: its combinations are made once, so that steps allocate nothing.
+#[derive(Clone)]
+pub struct Method {
+    tableau: &'static Tableau,
+    stages: Vec<Arc<Combination>>,
+    end: Arc<Combination>,
+}
+
+impl Method {
+    /// Prepares a tableau.
+    pub fn new(tableau: &'static Tableau) -> Self {
+        let stages = tableau.a.iter().map(|row| Arc::new(Combination(row))).collect();
+        Self { tableau, stages, end: Arc::new(Combination(tableau.b)) }
+    }
+
+    /// Records one step from `t` to `t + h` of dx/dt = f(x, t); returns the new state and, for an
+    /// embedded pair, the root mean square of the local error estimate.
+    pub fn step<T: Real>(
+        &self,
+        graph: &mut Graph<T>,
+        x: Var,
+        t: f64,
+        h: f64,
+        f: &mut impl FnMut(&mut Graph<T>, Var, f64) -> Var,
+    ) -> (Var, f64) {
+        let n = self.stages.len();
+        let mut inputs = [x; 8];
+        for (i, stage) in self.stages.iter().enumerate() {
+            let at = if i == 0 { x } else { graph.apply_with(stage.clone(), &inputs[..=i], [h, 0.0]) };
+            inputs[i + 1] = f(graph, at, t + self.tableau.c[i] * h);
+        }
+        let end = graph.apply_with(self.end.clone(), &inputs[..=n], [h, 0.0]);
+        let len = graph.shape(x).len();
+        let entry = |e: usize| -> f64 {
+            let terms = self.tableau.error.iter().enumerate();
+            terms.map(|(k, w)| w * graph.value(inputs[k + 1]).data[e].f64()).sum::<f64>() * h
+        };
+        let error =
+            if self.tableau.error.is_empty() { 0.0 } else { (0..len).map(|e| entry(e).powi(2)).sum::<f64>() };
+        (end, (error / len.max(1) as f64).sqrt())
+    }
+
+    /// Records `steps` equal steps from `t0` to `t1`.
+    pub fn integrate<T: Real>(
+        &self,
+        graph: &mut Graph<T>,
+        mut x: Var,
+        (t0, t1): (f64, f64),
+        steps: usize,
+        mut f: impl FnMut(&mut Graph<T>, Var, f64) -> Var,
+    ) -> Var {
+        let h = (t1 - t0) / steps.max(1) as f64;
+        for i in 0..steps {
+            x = self.step(graph, x, t0 + i as f64 * h, h, &mut f).0;
+        }
+        x
+    }
+}
+
+/// Why an adaptive integration stopped early.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum OdeError {
+    /// Too many steps.
+    #[error("{0} steps were not enough; loosen the tolerance or allow more steps")]
+    Steps(usize),
+    /// The solution is no longer finite.
+    #[error("the solution is not finite at t = {0}")]
+    NotFinite(f64),
+}
+
+/// Records adaptive Dormand-Prince steps from `t0` to `t1` with local errors below `tolerance` (root
+/// mean square, absolute). Steps are chosen from values and are constants to the gradient; a rejected
+/// step stays on the tape without effect. Returns the final state and the number of steps taken.
+pub fn adaptive<T: Real>(
+    graph: &mut Graph<T>,
+    mut x: Var,
+    (t0, t1): (f64, f64),
+    tolerance: f64,
+    max_steps: usize,
+    mut f: impl FnMut(&mut Graph<T>, Var, f64) -> Var,
+) -> Result<(Var, usize), OdeError> {
+    let method = Method::new(&DORMAND_PRINCE);
+    let (mut t, mut h) = (t0, (t1 - t0) / 10.0);
+    for step in 0..max_steps {
+        if (t1 - t) * (t1 - t0).signum() <= 0.0 {
+            return Ok((x, step));
+        }
+        if (t + h - t1) * h.signum() > 0.0 {
+            h = t1 - t;
+        }
+        let (next, error) = method.step(graph, x, t, h, &mut f);
+        let finite = error.is_finite() && graph.value(next).data.iter().all(|v| v.is_finite());
+        if !finite && h.abs() < 1e-12 * (t1 - t0).abs() {
+            return Err(OdeError::NotFinite(t));
+        }
+        let ratio = if finite { error / tolerance } else { f64::INFINITY };
+        if ratio <= 1.0 {
+            // Reaching t1 exactly keeps rounding from adding a last, tiny step.
+            t = if h == t1 - t { t1 } else { t + h };
+            x = next;
+        }
+        h *= (0.9 * ratio.max(1e-10).powf(-0.2)).clamp(0.2, 5.0);
+    }
+    if (t1 - t) * (t1 - t0).signum() <= 0.0 { Ok((x, max_steps)) } else { Err(OdeError::Steps(max_steps)) }
+}
+
+/// The gradient through `steps` steps with states stored only every ceil(sqrt(steps)): each segment
+/// is recorded again when its turn comes (Chen et al. 2016). `segment(graph, x, range)` records the
+/// steps of a range. Returns the final state; `x_bar` enters as its cotangent and leaves as the
+/// initial state's; parameter gradients are added to `gradient`. The same bits as one long tape, but
+/// for the order in which the segments' parameter gradients are added.
+pub fn checkpointed_gradient<T: Real>(
+    tape: &mut Tape<T>,
+    params: &[T],
+    x0: (Shape, &[T]),
+    steps: usize,
+    segment: impl Fn(&mut Graph<T>, Var, std::ops::Range<usize>) -> Var,
+    seed: impl FnOnce(&[T]) -> Vec<T>,
+    gradient: &mut [T],
+) -> (Vec<T>, Vec<T>) {
+    let (shape, x0) = x0;
+    let stride = (steps as f64).sqrt().ceil().max(1.0) as usize;
+    let ranges: Vec<_> = (0..steps).step_by(stride).map(|s| s..(s + stride).min(steps)).collect();
+    let mut states = vec![x0.to_vec()];
+    for range in &ranges {
+        let mut graph = tape.record(params);
+        graph.freeze_params();
+        let x = graph.constant(shape.rows, shape.cols, states.last().map_or(x0, |s| s));
+        let end = segment(&mut graph, x, range.clone());
+        let end = graph.value(end).data.to_vec();
+        states.push(end);
+    }
+    let last = states.pop().unwrap_or_default();
+    let mut bar = seed(&last);
+    for (range, state) in ranges.into_iter().zip(states).rev() {
+        let mut graph = tape.record(params);
+        let x = graph.variable(shape.rows, shape.cols, &state);
+        let end = segment(&mut graph, x, range);
+        graph.backward_from(end, &bar, gradient);
+        bar.copy_from_slice(graph.grad(x).data);
+    }
+    (last, bar)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// dx/dt = (y, -x): a rotation.
+    fn rotate(g: &mut Graph<f64>, x: Var, _: f64) -> Var {
+        let a = g.constant(2, 2, &[0.0, -1.0, 1.0, 0.0]);
+        g.matmul(a, x)
+    }
+
+    fn error(tableau: &'static Tableau, steps: usize) -> f64 {
+        let mut tape = Tape::new();
+        let mut g = tape.record(&[]);
+        let x = g.variable(2, 1, &[1.0, 0.0]);
+        let y = Method::new(tableau).integrate(&mut g, x, (0.0, 1.0), steps, rotate);
+        let y = g.value(y).data;
+        (y[0] - 1f64.cos()).hypot(y[1] + 1f64.sin())
+    }
+
+    #[test]
+    fn every_method_converges_with_its_order() {
+        for tableau in [&EULER, &MIDPOINT, &RK4, &DORMAND_PRINCE] {
+            let slope = (error(tableau, 8) / error(tableau, 16)).log2();
+            assert!((slope - f64::from(tableau.order)).abs() < 0.25, "{}: {slope}", tableau.name);
+            assert!(tableau.a.iter().zip(tableau.c).all(|(a, c)| (a.iter().sum::<f64>() - c).abs() < 1e-14));
+            assert!(
+                (tableau.b.iter().sum::<f64>() - 1.0).abs() < 1e-14
+                    && tableau.error.iter().sum::<f64>().abs() < 1e-14
+            );
+        }
+    }
+
+    #[test]
+    fn adaptive_steps_meet_the_tolerance_in_both_directions() {
+        for (tolerance, end) in [(1e-5, 3.0), (1e-9, 3.0), (1e-9, -2.0_f64)] {
+            let mut tape = Tape::new();
+            let mut g = tape.record(&[]);
+            let x = g.variable(2, 1, &[1.0, 0.0]);
+            let (y, _) = adaptive(&mut g, x, (0.0, end), tolerance, 1000, rotate).unwrap();
+            let y = g.value(y).data;
+            assert!((y[0] - end.cos()).hypot(y[1] + end.sin()) < 20.0 * tolerance);
+            // d x(end) / d x(0) is the rotation by the same angle.
+            let (y, _) = adaptive(&mut g, x, (0.0, end), tolerance, 1000, rotate).unwrap();
+            g.backward_from(y, &[1.0, 0.0], &mut []);
+            let bar = g.grad(x).data;
+            assert!((bar[0] - end.cos()).hypot(bar[1] - end.sin()) < 20.0 * tolerance, "{bar:?}");
+        }
+        let mut tape = Tape::new();
+        let mut g = tape.record(&[]);
+        let x = g.variable(2, 1, &[1.0, 0.0]);
+        assert_eq!(adaptive(&mut g, x, (0.0, 1.0), 1e-12, 3, rotate), Err(OdeError::Steps(3)));
+    }
+
+    #[test]
+    fn checkpointing_gives_the_gradient_of_one_long_tape() {
+        // dx/dt = tanh(w x), 10 steps of RK4; w is a parameter.
+        let mut params = crate::Params::<f64>::new();
+        let w = params.add("w", 2, 2, {
+            let mut k = 0.0;
+            move || {
+                k += 0.3;
+                k
+            }
+        });
+        let method = Method::new(&RK4);
+        let steps_from = |g: &mut Graph<f64>, mut x: Var, range: std::ops::Range<usize>| {
+            for i in range {
+                let f = &mut |g: &mut Graph<f64>, x: Var, _: f64| {
+                    let w = g.param(w);
+                    let y = g.matmul(w, x);
+                    g.tanh(y)
+                };
+                x = method.step(g, x, 0.1 * i as f64, 0.1, f).0;
+            }
+            x
+        };
+        let x0 = [0.4, -0.2, 0.1, 0.7];
+        let mut tape = Tape::new();
+        let mut long = vec![0.0; 4];
+        let mut g = tape.record(params.values());
+        let x = g.variable(2, 2, &x0);
+        let end = steps_from(&mut g, x, 0..10);
+        g.backward_from(end, &[1.0, 2.0, 3.0, 4.0], &mut long);
+        let (end, x_bar) = (g.value(end).data.to_vec(), g.grad(x).data.to_vec());
+        let mut short = vec![0.0; 4];
+        let shape = Shape::new(2, 2);
+        let seed = |_: &[f64]| vec![1.0, 2.0, 3.0, 4.0];
+        let got =
+            checkpointed_gradient(&mut tape, params.values(), (shape, &x0), 10, steps_from, seed, &mut short);
+        assert_eq!(got, (end, x_bar));
+        assert!(long.iter().zip(&short).all(|(a, b)| (a - b).abs() < 1e-14 * a.abs()), "{long:?} {short:?}");
+    }
+}

@@ -1,0 +1,73 @@
+//! After its first step a training loop's tape allocates nothing.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use engine::optim::{Adam, Ema, clip_by_norm};
+use engine::shard::Shards;
+use engine::{Graph, Params, Var};
+
+struct Counting;
+
+static COUNT: AtomicUsize = AtomicUsize::new(0);
+
+// SAFETY: every call is passed on to the system's allocator.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        COUNT.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps `alloc`'s contract.
+        unsafe { System.alloc(layout) }
+    }
+    unsafe fn dealloc(&self, ptr: *mut u8, layout: Layout) {
+        // SAFETY: `ptr` came from `alloc` above.
+        unsafe { System.dealloc(ptr, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+#[test]
+fn training_allocates_nothing_after_its_first_step() {
+    const N: usize = 48;
+    let mut params = Params::<f32>::new();
+    let layers: Vec<_> = [(5, 32), (32, 32), (32, 2)]
+        .iter()
+        .enumerate()
+        .map(|(l, (k, m))| {
+            (params.add_weight(format!("w{l}"), *m, *k, 1.0, 0), params.add_zeros(format!("b{l}"), *m, 1))
+        })
+        .collect();
+    let x = vec![0.3; 5 * N];
+    let network = |g: &mut Graph<f32>| -> Var {
+        let mut h = g.constant(5, N, &x);
+        for (w, b) in &layers {
+            let (w, b) = (g.param(*w), g.param(*b));
+            h = g.linear_silu(w, h, b);
+            h = g.tanh(h);
+            h = g.softplus(h);
+            let s = g.column_softmax(h);
+            h = g.mul(h, s);
+        }
+        let h = g.square(h);
+        g.mean(h)
+    };
+    let (mut adam, mut ema) = (Adam::new(params.len()), Ema::new(params.values(), 0.99));
+    // One shard: its work stays on this thread, where the count is exact.
+    let mut shards = Shards::new(N);
+    let mut step = || {
+        let (_, gradient) = shards.gradient(params.values(), N, |g, _, gradient| {
+            let loss = network(g);
+            g.backward(loss, gradient);
+            0.0
+        });
+        clip_by_norm(gradient, 1.0);
+        adam.step(params.values_mut(), gradient, 1e-3);
+        ema.update(params.values());
+    };
+    step();
+    step();
+    let before = COUNT.load(Ordering::Relaxed);
+    (0..20).for_each(|_| step());
+    assert_eq!(COUNT.load(Ordering::Relaxed) - before, 0);
+}
