@@ -138,22 +138,29 @@ impl Checkpoint {
         Ok(Self { tensors, notes })
     }
 
-    /// Writes a file whole or not at all: temporary file beside it, sync, rename, sync of the folder.
+    /// Writes a file with [`write_atomic`].
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
-        let bytes = self.encode()?;
-        let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(&bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|e| e.error)?;
-        std::fs::File::open(folder)?.sync_all()?;
-        Ok(())
+        Ok(write_atomic(path, &self.encode()?)?)
     }
 
     /// Reads a file.
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
         Self::decode(&std::fs::read(path)?)
     }
+}
+
+/// Writes a file whole or not at all: temporary file beside it, sync, rename, sync of the folder.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut builder = tempfile::Builder::new();
+    // Temporary files are private by default; this one becomes an ordinary file, as the umask has it.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder)?;
+    file.write_all(bytes)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map_err(|e| e.error)?;
+    std::fs::File::open(folder)?.sync_all()
 }
 
 fn dtype<T: Real>() -> Dtype {

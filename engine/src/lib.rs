@@ -17,6 +17,7 @@ pub mod par;
 pub mod params;
 pub mod real;
 pub mod rng;
+pub mod sde;
 pub mod shard;
 pub mod simd;
 pub mod tape;

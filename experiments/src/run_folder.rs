@@ -1,7 +1,8 @@
 //! Run folders: everything about one run in one place, never half-written.
 
-use std::io::Write;
 use std::path::{Path, PathBuf};
+
+use engine::checkpoint::write_atomic;
 
 use crate::failure::Failure;
 
@@ -95,14 +96,7 @@ impl RunFolder {
     /// Writes a file whole or not at all: temporary file, sync, rename, sync of the folder.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         let target = self.file(name);
-        let attempt = || -> std::io::Result<()> {
-            let mut file = tempfile::NamedTempFile::new_in(&self.path)?;
-            file.write_all(bytes)?;
-            file.as_file().sync_all()?;
-            file.persist(&target).map_err(|e| e.error)?;
-            std::fs::File::open(&self.path)?.sync_all()
-        };
-        attempt().map_err(|e| Failure::io(&target, &e))
+        write_atomic(&target, bytes).map_err(|e| Failure::io(&target, &e))
     }
 
     /// Reads a file of the folder.

@@ -109,7 +109,7 @@ proptest! {
         for (name, positive, f64_op, f32_op) in UNARY {
             // Inputs that are exact in single precision, so that only the op's own error shows.
             let x = entries(rows, cols, seed, *positive).cast::<f32>().cast::<f64>();
-            let (a, b) = (run::<f64>(&[x.clone()], |g, x| f64_op(g, x[0])), run::<f32>(&[x], |g, x| f32_op(g, x[0])));
+            let (a, b) = (run::<f64>(std::slice::from_ref(&x), |g, x| f64_op(g, x[0])), run::<f32>(&[x], |g, x| f32_op(g, x[0])));
             for (a, b) in a.iter().zip(&b) {
                 let same = a == b || (a - b).abs() < 2e-5 * a.abs().max(1.0);
                 prop_assert!(same, "{name}: {a} {b}");
@@ -152,7 +152,8 @@ proptest! {
         }
         let inputs = [a, b, entries(m, 1, seed ^ 2, false)];
         type Layer = fn(&mut Graph<f64>, Var, Var, Var) -> Var;
-        let layers: [(&str, Layer, fn(f64) -> f64); 4] = [
+        type Case = (&'static str, Layer, fn(f64) -> f64);
+        let layers: [Case; 4] = [
             ("linear", |g, w, x, b| g.linear(w, x, b), |z| z),
             ("linear_silu", |g, w, x, b| g.linear_silu(w, x, b), |z| z / (1.0 + (-z).exp())),
             ("linear_tanh", |g, w, x, b| g.linear_tanh(w, x, b), f64::tanh),

@@ -7,7 +7,7 @@
 //! samples enter the buffer. A step is a function of (state, seed, step number) alone, so a resumed
 //! run is bit-identical to an unbroken one.
 
-use engine::optim::{Adam, Ema, clip_by_norm};
+use engine::optim::{Adam, Ema, Schedule as LearningRate, clip_by_norm};
 use engine::rng::Stream;
 use engine::shard::Shards;
 use engine::{Params, Real};
@@ -327,10 +327,8 @@ impl<'e, T: Real> Trainer<'e, T> {
         let norm = clip_by_norm(gradient, self.config.train.clip);
         if norm.is_finite() && loss.is_finite() {
             let t = &self.config.train;
-            let progress = state.step as f64 / t.steps.max(1) as f64;
-            let warm = ((state.step + 1) as f64 / t.warm_up.max(1) as f64).min(1.0);
-            let cosine = 0.5 * (1.0 + (std::f64::consts::PI * progress.min(1.0)).cos());
-            let rate = t.learning_rate * warm * (0.01 + 0.99 * cosine);
+            let rates = LearningRate::WarmUpCosine { warm_up: t.warm_up, floor: 0.01 };
+            let rate = t.learning_rate * rates.factor(state.step, t.steps);
             state.adam.step(state.params.values_mut(), gradient, rate);
             state.ema.update(state.params.values());
         }

@@ -179,14 +179,3 @@ fn malformed_inputs_are_errors() {
     assert_eq!(assignment(&[f64::INFINITY; 4], 2), Err(MetricError::NotFinite(0)));
     assert_eq!(assignment(&[1e300; 4], 2), Err(OVERFLOW));
 }
-
-#[test]
-#[ignore = "a measurement: cargo test -p models --release -- --ignored --nocapture milliseconds"]
-fn milliseconds() {
-    for (n, d) in [(1000, 2), (1000, 39), (2000, 2), (2000, 39)] {
-        let (x, y) = (normals(1, n * d), normals(2, n * d));
-        let clock = std::time::Instant::now();
-        w2(&x, &y, d).unwrap();
-        println!("n {n} d {d}: {:?}", clock.elapsed());
-    }
-}
