@@ -8,6 +8,7 @@
 
 pub mod checkpoint;
 pub mod gradcheck;
+pub mod integrate;
 pub mod math;
 pub mod matrix;
 pub mod ode;
@@ -17,7 +18,6 @@ pub mod par;
 pub mod params;
 pub mod real;
 pub mod rng;
-pub mod sde;
 pub mod shard;
 pub mod simd;
 pub mod tape;

@@ -5,68 +5,10 @@
 
 use std::sync::Arc;
 
+use crate::integrate::Tableau;
+use crate::integrate::tableau::DORMAND_PRINCE;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
 use crate::{Graph, Op, Real, Shape, Tape, Var};
-
-/// An explicit Runge-Kutta method.
-#[derive(Debug)]
-pub struct Tableau {
-    /// Its name.
-    pub name: &'static str,
-    /// Order of convergence.
-    pub order: u32,
-    /// Nodes c.
-    pub c: &'static [f64],
-    /// Rows of a, below the diagonal.
-    pub a: &'static [&'static [f64]],
-    /// Weights b.
-    pub b: &'static [f64],
-    /// b minus the weights of the embedded method: the error estimate; empty if there is none.
-    pub error: &'static [f64],
-}
-
-/// Euler's method.
-pub const EULER: Tableau = Tableau { name: "euler", order: 1, c: &[0.0], a: &[&[]], b: &[1.0], error: &[] };
-
-/// The midpoint method.
-pub const MIDPOINT: Tableau =
-    Tableau { name: "midpoint", order: 2, c: &[0.0, 0.5], a: &[&[], &[0.5]], b: &[0.0, 1.0], error: &[] };
-
-/// The classical method of order 4 (Kutta 1901).
-pub const RK4: Tableau = Tableau {
-    name: "rk4",
-    order: 4,
-    c: &[0.0, 0.5, 0.5, 1.0],
-    a: &[&[], &[0.5], &[0.0, 0.5], &[0.0, 0.0, 1.0]],
-    b: &[1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0],
-    error: &[],
-};
-
-/// Dormand and Prince's 5(4) pair (1980).
-pub const DORMAND_PRINCE: Tableau = Tableau {
-    name: "dormand-prince",
-    order: 5,
-    c: &[0.0, 0.2, 0.3, 0.8, 8.0 / 9.0, 1.0, 1.0],
-    a: &[
-        &[],
-        &[0.2],
-        &[3.0 / 40.0, 9.0 / 40.0],
-        &[44.0 / 45.0, -56.0 / 15.0, 32.0 / 9.0],
-        &[19372.0 / 6561.0, -25360.0 / 2187.0, 64448.0 / 6561.0, -212.0 / 729.0],
-        &[9017.0 / 3168.0, -355.0 / 33.0, 46732.0 / 5247.0, 49.0 / 176.0, -5103.0 / 18656.0],
-        &[35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0],
-    ],
-    b: &[35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0, 0.0],
-    error: &[
-        71.0 / 57600.0,
-        0.0,
-        -71.0 / 16695.0,
-        71.0 / 1920.0,
-        -17253.0 / 339200.0,
-        22.0 / 525.0,
-        -1.0 / 40.0,
-    ],
-};
 
 /// y = x_0 + h sum_i w_i x_i; h is the use's scalar, the w_i the op's.
 struct Combination(&'static [f64]);
@@ -244,6 +186,7 @@ pub fn checkpointed_gradient<T: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::integrate::tableau::{ALL, RK4};
 
     /// dx/dt = (y, -x): a rotation.
     fn rotate(g: &mut Graph<f64>, x: Var, _: f64) -> Var {
@@ -262,14 +205,9 @@ mod tests {
 
     #[test]
     fn every_method_converges_with_its_order() {
-        for tableau in [&EULER, &MIDPOINT, &RK4, &DORMAND_PRINCE] {
+        for tableau in ALL {
             let slope = (error(tableau, 8) / error(tableau, 16)).log2();
-            assert!((slope - f64::from(tableau.order)).abs() < 0.25, "{}: {slope}", tableau.name);
-            assert!(tableau.a.iter().zip(tableau.c).all(|(a, c)| (a.iter().sum::<f64>() - c).abs() < 1e-14));
-            assert!(
-                (tableau.b.iter().sum::<f64>() - 1.0).abs() < 1e-14
-                    && tableau.error.iter().sum::<f64>().abs() < 1e-14
-            );
+            assert!((slope - tableau.order as f64).abs() < 0.25, "{}: {slope}", tableau.name);
         }
     }
 
