@@ -38,9 +38,55 @@ impl Schedule {
     }
 }
 
+/// Lowers a rate when the loss has stopped falling: by `factor` after `patience` observations without
+/// an improvement of at least the share `threshold`. Unlike [`Schedule`] it has a memory, its fields.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Plateau {
+    /// The rate now.
+    pub rate: f64,
+    /// Factor of a reduction.
+    pub factor: f64,
+    /// Observations to wait.
+    pub patience: u64,
+    /// Relative improvement that counts.
+    pub threshold: f64,
+    /// The best loss so far.
+    pub best: f64,
+    /// Observations since.
+    pub waited: u64,
+}
+
+impl Plateau {
+    /// Starts at `rate`; a tenth after 10 observations without an improvement of 0.01 %.
+    pub fn new(rate: f64) -> Self {
+        Self { rate, factor: 0.1, patience: 10, threshold: 1e-4, best: f64::INFINITY, waited: 0 }
+    }
+
+    /// Takes in a loss and returns the rate from here on.
+    pub fn observe(&mut self, loss: f64) -> f64 {
+        // The first loss improves on infinity whatever it is.
+        if self.best == f64::INFINITY || loss < self.best - self.threshold * self.best.abs() {
+            (self.best, self.waited) = (loss, 0);
+        } else {
+            self.waited += 1;
+            if self.waited > self.patience {
+                (self.rate, self.waited) = (self.rate * self.factor, 0);
+            }
+        }
+        self.rate
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_plateau_lowers_the_rate_after_its_patience() {
+        let mut p = Plateau { patience: 2, ..Plateau::new(1.0) };
+        let rates: Vec<f64> = [5.0, 4.0, 4.0, 4.0, 4.0, 3.0].iter().map(|l| p.observe(*l)).collect();
+        assert_eq!(rates, [1.0, 1.0, 1.0, 1.0, 0.1, 0.1]);
+    }
 
     #[test]
     fn factors_at_the_ends_and_in_the_middle() {
