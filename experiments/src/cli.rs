@@ -25,7 +25,7 @@ pub struct Common {
     /// Replace what an earlier run left in --out.
     #[arg(long)]
     pub force: bool,
-    /// Seconds between checkpoints, at least; they are taken where a row of history.csv is written.
+    /// Seconds between checkpoints, at least.
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
     pub save_every: f64,
     /// No progress, no table.

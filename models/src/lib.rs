@@ -7,3 +7,8 @@ pub mod iwsm;
 pub mod metrics;
 pub mod sampling;
 pub mod score;
+
+/// The README's example, compiled and run with the documentation tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

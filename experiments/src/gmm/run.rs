@@ -62,6 +62,14 @@ pub struct Options {
     pub threads: usize,
 }
 
+/// What a run has behind it besides the trainer's state.
+struct Past {
+    history: History,
+    /// Sums since the last row of the history.
+    sums: Averages,
+    seconds: f64,
+}
+
 struct Averages {
     since: u64,
     loss: f64,
@@ -108,48 +116,53 @@ impl Run {
     /// Trains to the end (or goes on, or does not) and measures; returns the figures.
     pub fn execute(&self, interrupt: &Interrupt) -> Result<Vec<Figure>, Failure> {
         let mut trainer = Trainer::<f32>::new(self.config.iwsm(), &self.target, self.config.seed);
-        let (mut history, mut seconds) = (History::new(&HISTORY), 0.0);
+        let mut past = Past { history: History::new(&HISTORY), sums: Averages::new(0), seconds: 0.0 };
         if self.folder.file("checkpoint.safetensors").exists() {
-            (history, seconds) = self.restore(&mut trainer)?;
+            past = self.restore(&mut trainer)?;
         }
         if !self.measure_only {
-            self.train(&mut trainer, &mut history, &mut seconds, interrupt)?;
+            self.train(&mut trainer, &mut past, interrupt)?;
         }
-        self.measure(&mut trainer, &history, seconds)
+        self.measure(&mut trainer, &past.history, past.seconds)
     }
 
-    fn restore(&self, trainer: &mut Trainer<f32>) -> Result<(History, f64), Failure> {
+    fn restore(&self, trainer: &mut Trainer<f32>) -> Result<Past, Failure> {
         let path = self.folder.file("checkpoint.safetensors");
         let wrong = |e: CheckpointError| Failure::usage(format!("{}: {e}; start a new run", path.display()));
         let checkpoint = Checkpoint::load(&path).map_err(wrong)?;
         trainer.restore(&checkpoint).map_err(wrong)?;
+        let note = |name: &str| checkpoint.read_note(name).map_err(wrong);
+        let sums = Averages {
+            since: checkpoint.read_note("sums.since").map_err(wrong)?,
+            loss: note("sums.loss")?,
+            ess: note("sums.ess")?,
+            gradient_norm: note("sums.gradient_norm")?,
+        };
         let text = String::from_utf8_lossy(&self.folder.read("history.csv")?).into_owned();
         let history = History::read(&text, &HISTORY, trainer.state.step)?;
         let seconds = std::fs::read_to_string(self.folder.file("seconds.txt")).ok();
-        Ok((history, seconds.and_then(|s| s.trim().parse().ok()).unwrap_or(0.0)))
+        Ok(Past { history, sums, seconds: seconds.and_then(|s| s.trim().parse().ok()).unwrap_or(0.0) })
     }
 
     fn train(
         &self,
         trainer: &mut Trainer<f32>,
-        history: &mut History,
-        seconds: &mut f64,
+        past: &mut Past,
         interrupt: &Interrupt,
     ) -> Result<(), Failure> {
         let total = self.config.train.steps;
         let every = (total / self.config.evaluation.snapshots).max(1);
         let mut progress = Progress::new(trainer.state.step, total, self.options.quiet);
-        let (began, before) = (Instant::now(), *seconds);
-        let mut saved = Instant::now();
-        let mut live = String::new();
-        let mut sums = Averages::new(trainer.state.step);
-        let first = trainer.state.step;
+        let (began, before, first) = (Instant::now(), past.seconds, trainer.state.step);
+        let (mut saved, mut live) = (Instant::now(), String::new());
         while trainer.state.step < total {
-            match trainer.step() {
-                Ok(report) => sums.add(&report),
+            let outcome = trainer.step();
+            past.seconds = before + began.elapsed().as_secs_f64();
+            match outcome {
+                Ok(report) => past.sums.add(&report),
                 Err(e @ TrainError::Diverged { .. }) => {
                     progress.finish();
-                    self.save(trainer, history, before + began.elapsed().as_secs_f64())?;
+                    self.save(trainer, past)?;
                     return Err(Failure::Diverged(format!(
                         "{e}; state saved in {}",
                         self.folder.path().display()
@@ -157,32 +170,27 @@ impl Run {
                 }
             }
             let step = trainer.state.step;
-            // Averages restart at multiples of `every`, and checkpoints are taken only there, so a
-            // resumed run writes the same rows.
             if step.is_multiple_of(every) || step == total {
-                let row = self.snapshot(trainer, &sums)?;
-                history.push(&row);
+                let row = self.snapshot(trainer, &past.sums)?;
+                past.history.push(&row);
                 live = format!("modes {:.0}/{} in-mode {:.3}", row[4], self.target.components(), row[5]);
-                sums = Averages::new(step);
-                *seconds = before + began.elapsed().as_secs_f64();
-                if saved.elapsed().as_secs_f64() >= self.options.save_every
-                    || step == total
-                    || interrupt.requested()
-                {
-                    self.save(trainer, history, *seconds)?;
-                    saved = Instant::now();
-                }
-                if interrupt.requested() && step < total {
-                    progress.finish();
-                    let at = self.folder.path().display();
-                    let advice = format!("stopped at step {step}, saved; go on with: gmm --resume {at}");
-                    return Err(Failure::Interrupted(advice));
-                }
+                past.sums = Averages::new(step);
+            }
+            let stop = interrupt.requested() && step < total;
+            if saved.elapsed().as_secs_f64() >= self.options.save_every || step == total || stop {
+                self.save(trainer, past)?;
+                saved = Instant::now();
+            }
+            if stop {
+                progress.finish();
+                let at = self.folder.path().display();
+                let advice = format!("stopped at step {step}, saved; go on with: gmm --resume {at}");
+                return Err(Failure::Interrupted(advice));
             }
             progress.set(step, || {
                 let rate =
                     (step - first) as f64 * self.config.train.batch as f64 / began.elapsed().as_secs_f64();
-                let loss = sums.mean(sums.loss, step);
+                let (sums, loss) = (&past.sums, past.sums.mean(past.sums.loss, step));
                 format!(
                     "loss {loss:.3} ess {:.2} {live} {:.0}k samples/s",
                     sums.mean(sums.ess, step),
@@ -194,11 +202,17 @@ impl Run {
         Ok(())
     }
 
-    fn save(&self, trainer: &Trainer<f32>, history: &History, seconds: f64) -> Result<(), Failure> {
-        let bytes = trainer.checkpoint().encode().map_err(|e| Failure::Failed(format!("checkpoint: {e}")))?;
+    fn save(&self, trainer: &Trainer<f32>, past: &Past) -> Result<(), Failure> {
+        let mut checkpoint = trainer.checkpoint();
+        // Shortest decimal forms read back to the same bits.
+        checkpoint.note("sums.since", past.sums.since);
+        checkpoint.note("sums.loss", past.sums.loss);
+        checkpoint.note("sums.ess", past.sums.ess);
+        checkpoint.note("sums.gradient_norm", past.sums.gradient_norm);
+        let bytes = checkpoint.encode().map_err(|e| Failure::Failed(format!("checkpoint: {e}")))?;
         // The checkpoint last: a history that is ahead of it is cut back on resuming.
-        self.folder.write("history.csv", history.to_csv().as_bytes())?;
-        self.folder.write("seconds.txt", format!("{seconds:.3}\n").as_bytes())?;
+        self.folder.write("history.csv", past.history.to_csv().as_bytes())?;
+        self.folder.write("seconds.txt", format!("{:.3}\n", past.seconds).as_bytes())?;
         self.folder.write("checkpoint.safetensors", &bytes)
     }
 
