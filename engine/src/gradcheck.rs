@@ -50,6 +50,7 @@ pub fn gradcheck(
 ) -> Result<f64, Mismatch> {
     let mut tape = Tape::new();
     let mut evaluate = |inputs: &[Matrix<f64>], w: Option<&[f64]>| {
+        tape.poison();
         let mut graph = tape.record(&[]);
         let vars: Vec<_> = inputs.iter().map(|m| graph.variable(m.rows(), m.cols(), m.data())).collect();
         let out = f(&mut graph, &vars);

@@ -109,6 +109,9 @@ pub struct Tape<T: Real> {
     aux: Vec<T>,
     slots: Vec<Slot>,
     nodes: Vec<Node<T>>,
+    /// Numbers in use at the beginning of `values` and of `aux`; what lies beyond is left from an
+    /// earlier, longer graph and is overwritten before it is read.
+    used: (usize, usize),
     epoch: u32,
 }
 
@@ -127,14 +130,21 @@ impl<T: Real> Tape<T> {
             aux: Vec::new(),
             slots: Vec::new(),
             nodes: Vec::new(),
+            used: (0, 0),
             epoch: 0,
+        }
+    }
+
+    /// Fills the slabs with NaN, so that a test finds an op that reads what it has not written.
+    pub(crate) fn poison(&mut self) {
+        for slab in [&mut self.values, &mut self.aux] {
+            slab.fill(T::of(f64::NAN));
         }
     }
 
     /// Forgets the last graph and opens a new one over `params`.
     pub fn record<'a>(&'a mut self, params: &'a [T]) -> Graph<'a, T> {
-        self.values.clear();
-        self.aux.clear();
+        self.used = (0, 0);
         self.slots.clear();
         self.nodes.clear();
         self.epoch = self.epoch.wrapping_add(1);
@@ -180,8 +190,13 @@ impl<T: Real> Graph<'_, T> {
 
     fn leaf(&mut self, rows: usize, cols: usize, data: &[T], wants_grad: bool) -> Var {
         assert_eq!(data.len(), rows * cols, "a {rows} x {cols} leaf needs {} numbers", rows * cols);
-        let at = self.tape.values.len();
-        self.tape.values.extend_from_slice(data);
+        let (values, used) = (&mut self.tape.values, &mut self.tape.used.0);
+        let at = *used;
+        *used += data.len();
+        if values.len() < *used {
+            values.resize(*used, T::ZERO);
+        }
+        values[at..*used].copy_from_slice(data);
         self.push_slot(Slot { place: Place::Slab(at), shape: Shape { rows, cols }, wants_grad })
     }
 
@@ -232,10 +247,14 @@ impl<T: Real> Graph<'_, T> {
             }
         };
         let tape = &mut *self.tape;
-        let aux = (tape.aux.len(), tape.aux.len() + op.get().aux_len(shapes, shape));
-        tape.aux.resize(aux.1, T::ZERO);
-        let at = tape.values.len();
-        tape.values.resize(at + shape.len(), T::ZERO);
+        let (at, aux) = (tape.used.0, (tape.used.1, tape.used.1 + op.get().aux_len(shapes, shape)));
+        tape.used = (at + shape.len(), aux.1);
+        if tape.aux.len() < aux.1 {
+            tape.aux.resize(aux.1, T::ZERO);
+        }
+        if tape.values.len() < tape.used.0 {
+            tape.values.resize(tape.used.0, T::ZERO);
+        }
         let (before, out) = tape.values.split_at_mut(at);
         let x = Inputs {
             values: before,
@@ -244,7 +263,7 @@ impl<T: Real> Graph<'_, T> {
             ids: &ids[..inputs.len()],
             attr,
         };
-        op.get().forward(&x, out, &mut tape.aux[aux.0..aux.1]);
+        op.get().forward(&x, &mut out[..shape.len()], &mut tape.aux[aux.0..aux.1]);
         let out = self.push_slot(Slot { place: Place::Slab(at), shape, wants_grad });
         if wants_grad {
             self.tape.nodes.push(Node { op, attr, inputs: ids, arity: inputs.len(), out: out.slot, aux });
@@ -267,7 +286,7 @@ impl<T: Real> Graph<'_, T> {
         let Place::Slab(at) = slot.place else { panic!("backward from a parameter") };
         let tape = &mut *self.tape;
         tape.bars.clear();
-        tape.bars.resize(tape.values.len(), T::ZERO);
+        tape.bars.resize(tape.used.0, T::ZERO);
         tape.bars[at..at + seed.len()].copy_from_slice(seed);
         for node in tape.nodes.iter().rev() {
             if node.out > out.slot {
