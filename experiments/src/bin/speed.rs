@@ -1,10 +1,13 @@
 //! Times whole training steps: one JSON line for each workload, as `peers.py` prints them for PyTorch
 //! and JAX.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Parser;
 use experiments::workloads::ALL;
+
+/// The least time spent on untimed steps.
+const WARM_UP: Duration = Duration::from_millis(300);
 
 /// Times whole training steps and prints one JSON line for each workload.
 #[derive(Parser)]
@@ -18,7 +21,7 @@ struct Args {
     /// Threads (default: one for each core).
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
     threads: Option<u16>,
-    /// Timed steps, after three to warm up.
+    /// Timed steps, after a warm-up.
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     reps: u32,
 }
@@ -40,9 +43,16 @@ fn main() -> std::process::ExitCode {
     })
 }
 
-/// Milliseconds of each of `reps` steps after three to warm up.
+/// Milliseconds of each of `reps` steps after a warm-up: three steps, and long enough that the
+/// system has spread young threads over the cores (short runs may otherwise share one).
 fn time(mut step: Box<dyn FnMut()>, reps: u32) -> Vec<f64> {
-    (0..3).for_each(|_| step());
+    let start = Instant::now();
+    for i in 0.. {
+        if i >= 3 && start.elapsed() > WARM_UP {
+            break;
+        }
+        step();
+    }
     (0..reps)
         .map(|_| {
             let start = Instant::now();
