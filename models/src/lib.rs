@@ -3,6 +3,7 @@
 pub mod energy;
 pub mod estimate;
 pub mod evaluate;
+pub mod graph;
 pub mod iwsm;
 pub mod metrics;
 pub mod sampling;
