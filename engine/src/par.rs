@@ -18,6 +18,11 @@ pub fn for_chunks<T: Send>(data: &mut [T], size: usize, f: impl Fn(usize, &mut [
     }
 }
 
+/// Runs both, possibly at the same time.
+pub fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
+    rayon::join(a, b);
+}
+
 /// `f(0), f(1), ..., f(n - 1)` run in parallel, results in order.
 pub fn map<R: Send>(n: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
     if n <= 1 { (0..n).map(f).collect() } else { (0..n).into_par_iter().map(f).collect() }

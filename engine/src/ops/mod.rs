@@ -5,9 +5,11 @@
 pub mod activation;
 mod arrange;
 mod binary;
+mod edges;
 pub mod index;
 pub mod linear;
 mod matmul;
+pub mod pattern;
 mod reduce;
 mod scalar;
 pub mod spmm;

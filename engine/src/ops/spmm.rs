@@ -1,80 +1,33 @@
 //! Sparse times dense, with gradients to the sparse values and to the dense matrix.
 //!
-//! S is an m x n sparse matrix with fixed structure; its values w are an input (1 x nnz, in the order
-//! of CSR). In the convention that columns are things, S acts on things from the right:
+//! S is an m x n sparse matrix with fixed structure; its values w are an input, one column for each
+//! entry. In the convention that columns are things, S acts on things from the right:
 //! Y = X S^T, y_i = sum_j S_ij x_j (each thing i gathers from things j), X of size d x n;
-//! X_bar += Y_bar S,  w_bar_ij += <y_bar_i, x_j>. And on features from the left: Y = S X, with
+//! X_bar += Y_bar S,  w_bar_ij += <y_bar_i, x_j>. With several heads w is h x nnz, and head a weighs
+//! the a-th of h equal blocks of rows. On features, from the left: Y = S X, with
 //! X_bar += S^T Y_bar, w_bar_ij += <row i of Y_bar, row j of X>.
 
 use std::sync::Arc;
 
 use sprs::CsMat;
 
+use super::edges::{Attend, Distance, Dot, Softmax};
+use super::pattern::{Numbers, Order, Pattern};
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
 use crate::{Graph, Op, Real, Shape, Var, par, simd_fn};
 
-/// The structure of a sparse matrix in both orders.
-#[derive(Debug)]
-pub struct Pattern {
-    shape: Shape,
-    by_row: Order,
-    by_col: Order,
-}
-
-/// Entries grouped by row (or column): for each, where it points and which value is its own.
-#[derive(Debug)]
-struct Order {
-    starts: Vec<usize>,
-    others: Vec<usize>,
-    values: Vec<usize>,
-}
-
-impl Pattern {
-    /// The structure of `matrix`, and its values in the order in which they are an op's input.
-    pub fn new<T: Real>(matrix: &CsMat<T>) -> (Arc<Self>, Vec<T>) {
-        let csr = matrix.to_csr();
-        let numbered = CsMat::new(
-            csr.shape(),
-            csr.indptr().raw_storage().to_vec(),
-            csr.indices().to_vec(),
-            (0..csr.nnz()).collect::<Vec<usize>>(),
-        );
-        let csc = numbered.to_csc();
-        let order = |m: &CsMat<usize>| Order {
-            starts: m.indptr().raw_storage().to_vec(),
-            others: m.indices().to_vec(),
-            values: m.data().to_vec(),
-        };
-        let shape = Shape::new(csr.rows(), csr.cols());
-        (Arc::new(Self { shape, by_row: order(&numbered), by_col: order(&csc) }), csr.data().to_vec())
-    }
-
-    /// Rows and columns.
-    pub fn shape(&self) -> Shape {
-        self.shape
-    }
-    /// Number of stored entries.
-    pub fn len(&self) -> usize {
-        self.by_row.others.len()
-    }
-    /// Whether nothing is stored.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-}
+/// Rows that `weighted_sum` keeps in registers while it walks over the entries.
+const TILE: usize = 64;
 
 impl Order {
     /// Columns of `out` += sums of scaled columns of `x`: out_g += sum_e w_e x_{other(e)}.
-    fn accumulate<T: Real>(&self, w: &[T], x: &[T], rows: usize, out: &mut [T]) {
-        if rows == 0 {
-            return;
-        }
-        let columns = (par::CHUNK / 4 / rows).max(1);
-        par::for_chunks(out, columns * rows, |chunk, out| {
-            for (g, y) in out.chunks_exact_mut(rows).enumerate() {
-                let g = chunk * columns + g;
-                let entries = self.starts[g]..self.starts[g + 1];
-                gather_scaled(&self.others[entries.clone()], &self.values[entries], w, x, y);
+    pub(super) fn accumulate<T: Real>(&self, w: &[T], heads: usize, x: &[T], rows: usize, out: &mut [T]) {
+        self.for_groups(out, rows, |g, y| {
+            let (others, numbers) = self.group(g);
+            match numbers {
+                Numbers::From(first) if heads == 1 => weighted_sum(others, Consecutive(first), w, x, y),
+                Numbers::List(list) if heads == 1 => weighted_sum(others, Listed(list), w, x, y),
+                _ => gather_scaled(others, numbers, w, heads, x, y),
             }
         });
     }
@@ -82,36 +35,147 @@ impl Order {
     /// Each row of each column: out[i] += sum_e w_e x[other(e)], for matrices of features.
     fn accumulate_within<T: Real>(&self, w: &[T], x: &[T], out: &mut [T]) {
         for (g, y) in out.iter_mut().enumerate() {
-            for e in self.starts[g]..self.starts[g + 1] {
-                *y = w[self.values[e]].mul_add(x[self.others[e]], *y);
+            let (others, numbers) = self.group(g);
+            for (k, other) in others.iter().enumerate() {
+                *y = w[numbers.get(k)].mul_add(x[*other as usize], *y);
             }
         }
+    }
+}
+
+/// The number of the k-th entry, known at compile time to be consecutive or listed.
+trait Number {
+    fn at(&self, k: usize) -> usize;
+}
+struct Consecutive(usize);
+struct Listed<'a>(&'a [u32]);
+
+impl Number for Consecutive {
+    #[inline(always)]
+    fn at(&self, k: usize) -> usize {
+        self.0 + k
+    }
+}
+impl Number for Listed<'_> {
+    #[inline(always)]
+    fn at(&self, k: usize) -> usize {
+        self.0[k] as usize
     }
 }
 
 simd_fn! {
-    fn gather_scaled<T: Real>(others: &[usize], values: &[usize], w: &[T], x: &[T], y: &mut [T]) {
+    /// y += sum_k w_{number k} x_{others k}: a tile of y stays in registers over all entries.
+    fn weighted_sum<T: Real, N: Number>(others: &[u32], number: N, w: &[T], x: &[T], y: &mut [T]) {
         let rows = y.len();
-        for (other, value) in others.iter().zip(values) {
-            let (w, x) = (w[*value], &x[other * rows..(other + 1) * rows]);
-            for (x, y) in x.iter().zip(y.iter_mut()) {
+        let mut tiles = y.chunks_exact_mut(TILE);
+        let mut at = 0;
+        for tile in &mut tiles {
+            let mut sum = [T::ZERO; TILE];
+            sum.copy_from_slice(tile);
+            for (k, other) in others.iter().enumerate() {
+                let start = *other as usize * rows + at;
+                let (w, x) = (w[number.at(k)], &x[start..start + TILE]);
+                for r in 0..TILE {
+                    sum[r] = w.mul_add(x[r], sum[r]);
+                }
+            }
+            tile.copy_from_slice(&sum);
+            at += TILE;
+        }
+        let rest = tiles.into_remainder();
+        for (k, other) in others.iter().enumerate() {
+            let (w, start) = (w[number.at(k)], *other as usize * rows + at);
+            for (x, y) in x[start..start + rest.len()].iter().zip(rest.iter_mut()) {
                 *y = w.mul_add(*x, *y);
             }
         }
     }
+
+    /// y += w x.
+    fn axpy<T: Real>(w: T, x: &[T], y: &mut [T]) {
+        for (x, y) in x.iter().zip(y) {
+            *y = w.mul_add(*x, *y);
+        }
+    }
+
+    /// <x, y>, summed in a fixed order over lanes.
+    pub(super) fn dot<T: Real>(x: &[T], y: &[T]) -> T {
+        const LANES: usize = 16;
+        let mut sum = [T::ZERO; LANES];
+        let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+        let mut rest = T::ZERO;
+        for (x, y) in xs.remainder().iter().zip(ys.remainder()) {
+            rest = x.mul_add(*y, rest);
+        }
+        for (x, y) in xs.zip(ys) {
+            for l in 0..LANES {
+                sum[l] = x[l].mul_add(y[l], sum[l]);
+            }
+        }
+        for width in [8, 4, 2, 1] {
+            for l in 0..width {
+                sum[l] += sum[l + width];
+            }
+        }
+        sum[0] + rest
+    }
 }
 
-/// Y = X S^T.
-struct Things(Arc<Pattern>);
-/// Y = S X.
-struct Features(Arc<Pattern>);
-
-fn check(pattern: &Pattern, w: Shape, size: usize, what: &str) -> Result<(), String> {
-    if w.len() != pattern.len() {
-        return Err(format!("S has {} values", pattern.len()));
+/// The general case: entries in any order, and heads with weights of their own.
+fn gather_scaled<T: Real>(others: &[u32], numbers: Numbers<'_>, w: &[T], heads: usize, x: &[T], y: &mut [T]) {
+    let (rows, block) = (y.len(), y.len() / heads);
+    if block == 0 {
+        return;
     }
-    if size != pattern.shape.cols {
-        return Err(format!("S is {}, X has another number of {what}", pattern.shape));
+    for (k, other) in others.iter().enumerate() {
+        let x = &x[*other as usize * rows..(*other as usize + 1) * rows];
+        let w = &w[numbers.get(k) * heads..(numbers.get(k) + 1) * heads];
+        for ((w, x), y) in w.iter().zip(x.chunks_exact(block)).zip(y.chunks_exact_mut(block)) {
+            axpy(*w, x, y);
+        }
+    }
+}
+
+/// w_bar_e += <a_i, b_j> for every entry (i, j), head by head.
+pub(super) fn sampled_product<T: Real>(
+    pattern: &Pattern,
+    heads: usize,
+    a: &[T],
+    b: &[T],
+    rows: usize,
+    w_bar: &mut [T],
+) {
+    let block = rows / heads;
+    if block == 0 {
+        return;
+    }
+    pattern.for_rows(w_bar, heads, |i, w_bar| {
+        let (others, _) = pattern.by_row.group(i);
+        let a = &a[i * rows..(i + 1) * rows];
+        for (other, w_bar) in others.iter().zip(w_bar.chunks_exact_mut(heads)) {
+            let b = &b[*other as usize * rows..(*other as usize + 1) * rows];
+            for ((w, a), b) in w_bar.iter_mut().zip(a.chunks_exact(block)).zip(b.chunks_exact(block)) {
+                *w += dot(a, b);
+            }
+        }
+    });
+}
+
+/// Y = X S^T, or Y = X (S - I)^T.
+pub(super) struct Things {
+    pattern: Arc<Pattern>,
+    minus_identity: bool,
+}
+/// Y = S X.
+pub(super) struct Features(Arc<Pattern>);
+
+/// Weights have one column for each entry, and their heads divide the rows they weigh.
+pub(super) fn check_weights(pattern: &Pattern, w: Shape, rows: usize) -> Result<(), String> {
+    if w.cols != pattern.len() {
+        return Err(format!("S has {} entries, with a column of weights for each", pattern.len()));
+    }
+    if w.rows == 0 || !rows.is_multiple_of(w.rows) {
+        return Err("the number of heads divides the rows of x".into());
     }
     Ok(())
 }
@@ -121,28 +185,45 @@ impl<T: Real> Op<T> for Things {
         "sparse product over columns"
     }
     fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
-        check(&self.0, inputs[0], inputs[1].cols, "columns")?;
-        Ok(Shape::new(inputs[1].rows, self.0.shape.rows))
+        let (s, x) = (self.pattern.shape(), inputs[1]);
+        check_weights(&self.pattern, inputs[0], x.rows)?;
+        if x.cols != s.cols || (self.minus_identity && s.rows != s.cols) {
+            return Err(format!("S is {s}, X has another number of columns"));
+        }
+        Ok(Shape::new(x.rows, s.rows))
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
-        out.fill(T::ZERO);
-        self.0.by_row.accumulate(x.get(0).data, x.get(1).data, x.get(1).shape.rows, out);
+        let (w, x) = (x.get(0), x.get(1));
+        if self.minus_identity {
+            par::for_chunks(out, par::CHUNK, |c, y| {
+                negative(&x.data[c * par::CHUNK..c * par::CHUNK + y.len()], y);
+            });
+        } else {
+            out.fill(T::ZERO);
+        }
+        self.pattern.by_row.accumulate(w.data, w.shape.rows, x.data, x.shape.rows, out);
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (w, x) = (saved.x.get(0), saved.x.get(1));
-        let rows = x.shape.rows;
+        let (heads, rows) = (w.shape.rows, x.shape.rows);
         if let Some(w_bar) = x_bar.get(0) {
-            let order = &self.0.by_row;
-            for i in 0..self.0.shape.rows {
-                let y_bar = &out_bar[i * rows..(i + 1) * rows];
-                for e in order.starts[i]..order.starts[i + 1] {
-                    w_bar[order.values[e]] +=
-                        y_bar.iter().zip(x.col(order.others[e])).map(|(a, b)| *a * *b).sum::<T>();
-                }
-            }
+            sampled_product(&self.pattern, heads, out_bar, x.data, rows, w_bar);
         }
         if let Some(x_bar) = x_bar.get(1) {
-            self.0.by_col.accumulate(w.data, out_bar, rows, x_bar);
+            if self.minus_identity {
+                par::for_chunks(x_bar, par::CHUNK, |c, x| {
+                    axpy(-T::ONE, &out_bar[c * par::CHUNK..c * par::CHUNK + x.len()], x);
+                });
+            }
+            self.pattern.by_col.accumulate(w.data, heads, out_bar, rows, x_bar);
+        }
+    }
+}
+
+simd_fn! {
+    fn negative<T: Real>(x: &[T], y: &mut [T]) {
+        for (x, y) in x.iter().zip(y) {
+            *y = -*x;
         }
     }
 }
@@ -152,27 +233,31 @@ impl<T: Real> Op<T> for Features {
         "sparse product over rows"
     }
     fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
-        check(&self.0, inputs[0], inputs[1].rows, "rows")?;
-        Ok(Shape::new(self.0.shape.rows, inputs[1].cols))
+        let s = self.0.shape();
+        check_weights(&self.0, inputs[0], 1)?;
+        if inputs[1].rows != s.cols {
+            return Err(format!("S is {s}, X has another number of rows"));
+        }
+        Ok(Shape::new(s.rows, inputs[1].cols))
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
-        let (w, x, m) = (x.get(0).data, x.get(1), self.0.shape.rows);
+        let (w, x, m) = (x.get(0).data, x.get(1), self.0.shape().rows);
         out.fill(T::ZERO);
         par::for_chunks(out, m.max(1), |j, out| self.0.by_row.accumulate_within(w, x.col(j), out));
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (w, x) = (saved.x.get(0), saved.x.get(1));
-        let (m, n) = (self.0.shape.rows, x.shape.rows);
+        let (m, n) = (self.0.shape().rows, x.shape.rows);
         let out_bar = &*out_bar;
         if let Some(w_bar) = x_bar.get(0) {
-            let order = &self.0.by_row;
-            for j in 0..x.shape.cols {
-                for i in 0..m {
-                    for e in order.starts[i]..order.starts[i + 1] {
-                        w_bar[order.values[e]] += out_bar[j * m + i] * x.col(j)[order.others[e]];
+            self.0.for_rows(w_bar, 1, |i, w_bar| {
+                let (others, _) = self.0.by_row.group(i);
+                for (other, w) in others.iter().zip(w_bar) {
+                    for j in 0..x.shape.cols {
+                        *w = out_bar[j * m + i].mul_add(x.data[j * n + *other as usize], *w);
                     }
                 }
-            }
+            });
         }
         if let Some(x_bar) = x_bar.get(1) {
             let by_col = &self.0.by_col;
@@ -183,25 +268,51 @@ impl<T: Real> Op<T> for Features {
     }
 }
 
-/// A sparse structure ready for both products; make it once, outside the training loop.
+/// A sparse structure ready for every op on it; make it once, outside the training loop.
 #[derive(Clone)]
 pub struct Sparse {
+    pattern: Arc<Pattern>,
     things: Arc<Things>,
+    laplacian: Arc<Things>,
     features: Arc<Features>,
+    pub(super) dot: Arc<Dot>,
+    pub(super) softmax: Arc<Softmax>,
+    pub(super) distance: Arc<Distance>,
+    pub(super) attend: Arc<Attend>,
 }
 
 impl Sparse {
     /// The structure of `matrix`, and its values as an op's input (1 x nnz).
     pub fn new<T: Real>(matrix: &CsMat<T>) -> (Self, Vec<T>) {
         let (pattern, values) = Pattern::new(matrix);
-        (Self { things: Arc::new(Things(pattern.clone())), features: Arc::new(Features(pattern)) }, values)
+        let p = Arc::new(pattern);
+        let sparse = Self {
+            things: Arc::new(Things { pattern: p.clone(), minus_identity: false }),
+            laplacian: Arc::new(Things { pattern: p.clone(), minus_identity: true }),
+            features: Arc::new(Features(p.clone())),
+            dot: Arc::new(Dot(p.clone())),
+            softmax: Arc::new(Softmax(p.clone())),
+            distance: Arc::new(Distance(p.clone())),
+            attend: Arc::new(Attend(p.clone())),
+            pattern: p,
+        };
+        (sparse, values)
+    }
+
+    /// The structure.
+    pub fn pattern(&self) -> &Pattern {
+        &self.pattern
     }
 }
 
 impl<T: Real> Graph<'_, T> {
-    /// X S^T: column i of the result is sum_j S_ij x_j. `values` are those of S (1 x nnz).
+    /// X S^T: column i of the result is sum_j S_ij x_j. `values` are those of S (heads x nnz).
     pub fn sparse_columns(&mut self, sparse: &Sparse, values: Var, x: Var) -> Var {
         self.apply(sparse.things.clone(), &[values, x])
+    }
+    /// X (S - I)^T: column i of the result is sum_j S_ij x_j - x_i. S is square.
+    pub fn sparse_laplacian(&mut self, sparse: &Sparse, values: Var, x: Var) -> Var {
+        self.apply(sparse.laplacian.clone(), &[values, x])
     }
     /// S X.
     pub fn sparse_rows(&mut self, sparse: &Sparse, values: Var, x: Var) -> Var {
@@ -228,6 +339,8 @@ mod tests {
         g.backward_from(y, &[1.0, 1.0], &mut []);
         assert_eq!(g.grad(w).data, [20.0, 10.0]);
         assert_eq!(g.grad(x).data, [3.0, 2.0]);
+        let y = g.sparse_laplacian(&sparse, w, x);
+        assert_eq!(g.value(y).data, [30.0, 10.0]);
         let x = g.variable(2, 1, &[10.0, 20.0]);
         let y = g.sparse_rows(&sparse, w, x);
         assert_eq!(g.value(y).data, [40.0, 30.0]);

@@ -1,0 +1,299 @@
+//! Functions on the edges of a graph, with gradients to both ends.
+//!
+//! Edge e = (i, j) is an entry of a sparse pattern: node i listens to node j. Values on edges have one
+//! column for each entry, in the order of CSR; several heads are several rows.
+//!
+//! - dot: s_e = <q_i, k_j> (head by head).
+//! - distance: s_e = |x_i - x_j|, or its square; the gradient of |.| at 0 is taken as 0.
+//! - softmax: p_e = exp(s_e) / sum over the edges of the same row i.
+//! - attend: y_i = sum_e softmax(s)_e x_j in one pass.
+
+use std::sync::Arc;
+
+use super::pattern::Pattern;
+use super::spmm::{Sparse, check_weights, dot, sampled_product};
+use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::{Graph, Op, Real, Shape, Var, simd_fn};
+
+/// s_e = <q_i, k_j>; attr: the number of heads.
+pub(super) struct Dot(pub(super) Arc<Pattern>);
+/// attr: 1 for the distance, 2 for its square.
+pub(super) struct Distance(pub(super) Arc<Pattern>);
+/// Softmax over the edges of each row.
+pub(super) struct Softmax(pub(super) Arc<Pattern>);
+/// Softmax and weighted sum.
+pub(super) struct Attend(pub(super) Arc<Pattern>);
+
+fn check_ends(pattern: &Pattern, a: Shape, b: Shape) -> Result<(), String> {
+    let s = pattern.shape();
+    if a.cols != s.rows || b.cols != s.cols || a.rows != b.rows {
+        return Err(format!("the graph is {s}: features of {} listening and {} heard nodes", s.rows, s.cols));
+    }
+    Ok(())
+}
+
+impl<T: Real> Op<T> for Dot {
+    fn name(&self) -> &'static str {
+        "dot product on edges"
+    }
+    fn shape(&self, inputs: &[Shape], attr: Attr) -> Result<Shape, String> {
+        check_ends(&self.0, inputs[0], inputs[1])?;
+        let heads = attr[0] as usize;
+        if heads == 0 || !inputs[0].rows.is_multiple_of(heads) {
+            return Err(format!("{heads} heads do not divide the rows"));
+        }
+        Ok(Shape::new(heads, self.0.len()))
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        let (q, k) = (x.get(0), x.get(1));
+        out.fill(T::ZERO);
+        sampled_product(&self.0, x.attr[0] as usize, q.data, k.data, q.shape.rows, out);
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let (q, k, heads) = (saved.x.get(0), saved.x.get(1), saved.out.shape.rows);
+        if let Some(q_bar) = x_bar.get(0) {
+            self.0.by_row.accumulate(out_bar, heads, k.data, q.shape.rows, q_bar);
+        }
+        if let Some(k_bar) = x_bar.get(1) {
+            self.0.by_col.accumulate(out_bar, heads, q.data, q.shape.rows, k_bar);
+        }
+    }
+}
+
+simd_fn! {
+    fn squared_distance<T: Real>(x: &[T], y: &[T]) -> T {
+        const LANES: usize = 16;
+        let mut sum = [T::ZERO; LANES];
+        let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
+        let mut rest = T::ZERO;
+        for (x, y) in xs.remainder().iter().zip(ys.remainder()) {
+            let d = *x - *y;
+            rest = d.mul_add(d, rest);
+        }
+        for (x, y) in xs.zip(ys) {
+            for l in 0..LANES {
+                let d = x[l] - y[l];
+                sum[l] = d.mul_add(d, sum[l]);
+            }
+        }
+        for width in [8, 4, 2, 1] {
+            for l in 0..width {
+                sum[l] += sum[l + width];
+            }
+        }
+        sum[0] + rest
+    }
+
+    /// y += w (a - b).
+    fn add_scaled_difference<T: Real>(w: T, a: &[T], b: &[T], y: &mut [T]) {
+        for ((a, b), y) in a.iter().zip(b).zip(y) {
+            *y = w.mul_add(*a - *b, *y);
+        }
+    }
+}
+
+impl<T: Real> Op<T> for Distance {
+    fn name(&self) -> &'static str {
+        "distance on edges"
+    }
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        check_ends(&self.0, inputs[0], inputs[1])?;
+        Ok(Shape::new(1, self.0.len()))
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        let (a, b, squared) = (x.get(0), x.get(1), x.attr[0] == 2.0);
+        self.0.for_rows(out, 1, |i, out| {
+            let (others, _) = self.0.by_row.group(i);
+            for (other, s) in others.iter().zip(out) {
+                let r2 = squared_distance(a.col(i), b.col(*other as usize));
+                *s = if squared { r2 } else { r2.sqrt() };
+            }
+        });
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let (a, b, rows) = (saved.x.get(0), saved.x.get(1), saved.x.get(0).shape.rows);
+        // ds/da = (a - b) times 2, or times 1 / s.
+        for (bar, s) in out_bar.iter_mut().zip(saved.out.data) {
+            *bar = if saved.x.attr[0] == 2.0 {
+                T::of(2.0) * *bar
+            } else if *s > T::ZERO {
+                *bar / *s
+            } else {
+                T::ZERO
+            };
+        }
+        let factors = &*out_bar;
+        if let Some(a_bar) = x_bar.get(0) {
+            self.0.by_row.for_groups(a_bar, rows, |i, a_bar| {
+                for (e, other) in self.0.row(i).zip(self.0.by_row.group(i).0) {
+                    add_scaled_difference(factors[e], a.col(i), b.col(*other as usize), a_bar);
+                }
+            });
+        }
+        if let Some(b_bar) = x_bar.get(1) {
+            self.0.by_col.for_groups(b_bar, rows, |j, b_bar| {
+                let (others, numbers) = self.0.by_col.group(j);
+                for (k, other) in others.iter().enumerate() {
+                    let w = factors[numbers.get(k)];
+                    add_scaled_difference(w, b.col(j), a.col(*other as usize), b_bar);
+                }
+            });
+        }
+    }
+}
+
+/// Softmax of the columns of `s` (heads x entries of one row), head by head, into `p`.
+fn softmax_row<T: Real>(s: &[T], heads: usize, p: &mut [T]) {
+    if heads == 1 {
+        return softmax_one(s, p);
+    }
+    for h in 0..heads {
+        let own = || s.iter().skip(h).step_by(heads);
+        let top = own().fold(T::NEG_INFINITY, |m, v| m.max(*v));
+        let mut sum = T::ZERO;
+        for (p, s) in p.iter_mut().skip(h).step_by(heads).zip(own()) {
+            *p = (*s - top).exp();
+            sum += *p;
+        }
+        p.iter_mut().skip(h).step_by(heads).for_each(|p| *p /= sum);
+    }
+}
+
+simd_fn! {
+    fn softmax_one<T: Real>(s: &[T], p: &mut [T]) {
+        let mut top = T::NEG_INFINITY;
+        for s in s {
+            top = s.max(top);
+        }
+        for (p, s) in p.iter_mut().zip(s) {
+            *p = (*s - top).exp();
+        }
+        let mut sum = T::ZERO;
+        for p in p.iter() {
+            sum += *p;
+        }
+        for p in p.iter_mut() {
+            *p /= sum;
+        }
+    }
+}
+
+/// s_bar += p (p_bar - <p, p_bar>), row by row and head by head; p_bar is in `s_bar`'s place `p_bar`.
+fn softmax_vjp<T: Real>(pattern: &Pattern, heads: usize, p: &[T], p_bar: &[T], s_bar: &mut [T]) {
+    pattern.for_rows(s_bar, heads, |i, s_bar| {
+        let entries = pattern.row(i);
+        let range = entries.start * heads..entries.end * heads;
+        let (p, p_bar) = (&p[range.clone()], &p_bar[range]);
+        for h in 0..heads {
+            let pairs = || p.iter().zip(p_bar).skip(h).step_by(heads);
+            let mean = pairs().fold(T::ZERO, |sum, (p, b)| p.mul_add(*b, sum));
+            for (s, (p, b)) in s_bar.iter_mut().skip(h).step_by(heads).zip(pairs()) {
+                *s = p.mul_add(*b - mean, *s);
+            }
+        }
+    });
+}
+
+impl<T: Real> Op<T> for Softmax {
+    fn name(&self) -> &'static str {
+        "softmax on edges"
+    }
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        check_weights(&self.0, inputs[0], inputs[0].rows)?;
+        Ok(inputs[0])
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        let (s, heads) = (x.get(0), x.get(0).shape.rows);
+        self.0.for_rows(out, heads, |i, out| {
+            let entries = self.0.row(i);
+            softmax_row(&s.data[entries.start * heads..entries.end * heads], heads, out);
+        });
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        if let Some(s_bar) = x_bar.get(0) {
+            softmax_vjp(&self.0, saved.out.shape.rows, saved.out.data, out_bar, s_bar);
+        }
+    }
+}
+
+impl<T: Real> Op<T> for Attend {
+    fn name(&self) -> &'static str {
+        "attention on edges"
+    }
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        check_weights(&self.0, inputs[0], inputs[1].rows)?;
+        if inputs[1].cols != self.0.shape().cols {
+            return Err(format!("the graph is {}, x has another number of columns", self.0.shape()));
+        }
+        Ok(Shape::new(inputs[1].rows, self.0.shape().rows))
+    }
+    /// The softmax, and room for its cotangent.
+    fn aux_len(&self, inputs: &[Shape], _: Shape) -> usize {
+        inputs[0].len()
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], aux: &mut [T]) {
+        let (s, x, heads) = (x.get(0), x.get(1), x.get(0).shape.rows);
+        self.0.for_rows(aux, heads, |i, p| {
+            let entries = self.0.row(i);
+            softmax_row(&s.data[entries.start * heads..entries.end * heads], heads, p);
+        });
+        out.fill(T::ZERO);
+        self.0.by_row.accumulate(aux, heads, x.data, x.shape.rows, out);
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let (x, heads) = (saved.x.get(1), saved.x.get(0).shape.rows);
+        let (rows, p, y) = (x.shape.rows, saved.aux, saved.out);
+        let out_bar = &*out_bar;
+        if let Some(s_bar) = x_bar.get(0) {
+            // sum_e p_e p_bar_e = <y_bar_i, y_i>, so that no second pass over the edges is needed.
+            let block = rows / heads;
+            self.0.for_rows(s_bar, heads, |i, s_bar| {
+                let bar = &out_bar[i * rows..(i + 1) * rows];
+                let first = self.0.row(i).start * heads;
+                for h in 0..if block == 0 { 0 } else { heads } {
+                    let part = h * block..(h + 1) * block;
+                    let mean = dot(&bar[part.clone()], &y.col(i)[part.clone()]);
+                    for (k, other) in self.0.by_row.group(i).0.iter().enumerate() {
+                        let p_bar = dot(&bar[part.clone()], &x.col(*other as usize)[part.clone()]);
+                        let s = &mut s_bar[k * heads + h];
+                        *s = p[first + k * heads + h].mul_add(p_bar - mean, *s);
+                    }
+                }
+            });
+        }
+        if let Some(x_bar) = x_bar.get(1) {
+            self.0.by_col.accumulate(p, heads, out_bar, rows, x_bar);
+        }
+    }
+}
+
+impl<T: Real> Graph<'_, T> {
+    /// s_e = <q_i, k_j> for every edge, in `heads` equal blocks of rows (heads x nnz).
+    pub fn edge_dot(&mut self, graph: &Sparse, q: Var, k: Var, heads: usize) -> Var {
+        self.apply_with(graph.dot.clone(), &[q, k], [heads as f64, 0.0])
+    }
+    /// |a_i - b_j| for every edge (1 x nnz).
+    pub fn edge_distance(&mut self, graph: &Sparse, a: Var, b: Var) -> Var {
+        self.apply_with(graph.distance.clone(), &[a, b], [1.0, 0.0])
+    }
+    /// |a_i - b_j|^2 for every edge (1 x nnz).
+    pub fn edge_squared_distance(&mut self, graph: &Sparse, a: Var, b: Var) -> Var {
+        self.apply_with(graph.distance.clone(), &[a, b], [2.0, 0.0])
+    }
+    /// Softmax over the edges of each listening node.
+    pub fn edge_softmax(&mut self, graph: &Sparse, s: Var) -> Var {
+        self.apply(graph.softmax.clone(), &[s])
+    }
+    /// y_i = sum_j softmax_j(s_ij) x_j: edge softmax and weighted sum in one pass.
+    pub fn attend(&mut self, graph: &Sparse, s: Var, x: Var) -> Var {
+        self.apply(graph.attend.clone(), &[s, x])
+    }
+    /// y_i = sum_e w_e sin(x_j - x_i), entry by entry, through sin(a - b) = sin a cos b - cos a sin b:
+    /// one sine for each node instead of one for each edge.
+    pub fn edge_sine(&mut self, graph: &Sparse, w: Var, x: Var) -> Var {
+        let (sin, cos) = (self.sin(x), self.cos(x));
+        let (from_sin, from_cos) = (self.sparse_columns(graph, w, sin), self.sparse_columns(graph, w, cos));
+        let (a, b) = (self.mul(cos, from_sin), self.mul(sin, from_cos));
+        self.sub(a, b)
+    }
+}

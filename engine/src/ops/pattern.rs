@@ -1,0 +1,185 @@
+//! The fixed structure of a sparse matrix, in both orders, cut into tasks of equal work.
+//!
+//! S is m x n; entry e stands in row i and column j: on a graph, the edge by which node i listens to
+//! node j. Entries are numbered in the order of CSR (by row, then by column).
+
+use std::ops::Range;
+
+use sprs::CsMat;
+
+use crate::{Real, Shape, par};
+
+/// Entries that a task works off: tens of microseconds at usual feature lengths. A constant, so that
+/// results do not depend on threads.
+const TASK: usize = 1024;
+
+/// The structure of a sparse matrix.
+#[derive(Debug)]
+pub struct Pattern {
+    shape: Shape,
+    /// Entries of each row.
+    pub(super) by_row: Order,
+    /// Entries of each column.
+    pub(super) by_col: Order,
+}
+
+/// Entries grouped by row (or by column): where each points, and its number.
+#[derive(Debug)]
+pub(super) struct Order {
+    starts: Vec<usize>,
+    others: Vec<u32>,
+    /// The number of each entry; empty where the order is that of the numbers.
+    numbers: Vec<u32>,
+    /// Groups are worked off in these ranges: tasks[k]..tasks[k + 1].
+    tasks: Vec<usize>,
+}
+
+impl Pattern {
+    /// The structure of `matrix`, and its values in the order of their numbers. Panics beyond 2^32 rows,
+    /// columns or entries.
+    pub fn new<T: Real>(matrix: &CsMat<T>) -> (Self, Vec<T>) {
+        let csr = matrix.to_csr();
+        let limit = u32::MAX as usize;
+        assert!(
+            csr.nnz() < limit && csr.rows() < limit && csr.cols() < limit,
+            "a pattern has 32-bit indices"
+        );
+        let number = |n: &usize| *n as u32;
+        let starts = csr.indptr().raw_storage().to_vec();
+        let by_row = Order::new(starts, csr.indices().iter().map(number).collect(), Vec::new());
+        let numbered = CsMat::new(
+            csr.shape(),
+            csr.indptr().raw_storage().to_vec(),
+            csr.indices().to_vec(),
+            (0..csr.nnz()).collect::<Vec<usize>>(),
+        );
+        let csc = numbered.to_csc();
+        let by_col = Order::new(
+            csc.indptr().raw_storage().to_vec(),
+            csc.indices().iter().map(number).collect(),
+            csc.data().iter().map(number).collect(),
+        );
+        let shape = Shape::new(csr.rows(), csr.cols());
+        (Self { shape, by_row, by_col }, csr.data().to_vec())
+    }
+
+    /// Rows and columns.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.by_row.others.len()
+    }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The numbers of the entries of row i.
+    pub fn row(&self, i: usize) -> Range<usize> {
+        self.by_row.starts[i]..self.by_row.starts[i + 1]
+    }
+    /// The column of each entry.
+    pub fn columns(&self) -> &[u32] {
+        &self.by_row.others
+    }
+    /// The row of each entry.
+    pub fn rows(&self) -> impl Iterator<Item = u32> {
+        (0..self.shape.rows).flat_map(|i| self.row(i).map(move |_| i as u32))
+    }
+
+    /// Runs `f(i, the slice of row i's entries)` for every row, with `stride` numbers for each entry.
+    pub(super) fn for_rows<T: Send>(
+        &self,
+        data: &mut [T],
+        stride: usize,
+        f: impl Fn(usize, &mut [T]) + Sync,
+    ) {
+        let order = &self.by_row;
+        let bounds = |task: usize| order.starts[order.tasks[task]] * stride;
+        split(data, 0, order.tasks.len() - 1, &bounds, &|task, mut part| {
+            for i in order.tasks[task]..order.tasks[task + 1] {
+                let (row, rest) = part.split_at_mut(stride * self.row(i).len());
+                f(i, row);
+                part = rest;
+            }
+        });
+    }
+}
+
+impl Order {
+    fn new(starts: Vec<usize>, others: Vec<u32>, numbers: Vec<u32>) -> Self {
+        let groups = starts.len() - 1;
+        let mut tasks = vec![0];
+        let mut work = 0;
+        for g in 0..groups {
+            work += 1 + starts[g + 1] - starts[g];
+            if work >= TASK || g + 1 == groups {
+                tasks.push(g + 1);
+                work = 0;
+            }
+        }
+        Self { starts, others, numbers, tasks }
+    }
+
+    /// The other ends of group g's entries and their numbers.
+    #[inline]
+    pub(super) fn group(&self, g: usize) -> (&[u32], Numbers<'_>) {
+        let entries = self.starts[g]..self.starts[g + 1];
+        let numbers = match self.numbers.is_empty() {
+            true => Numbers::From(entries.start),
+            false => Numbers::List(&self.numbers[entries.clone()]),
+        };
+        (&self.others[entries], numbers)
+    }
+
+    /// Runs `f(g, column g of out)` for every group, in parallel tasks; columns have `rows` numbers.
+    pub(super) fn for_groups<T: Send>(&self, out: &mut [T], rows: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+        if rows == 0 {
+            return;
+        }
+        split(out, 0, self.tasks.len() - 1, &|task| self.tasks[task] * rows, &|task, part| {
+            let first = self.tasks[task];
+            part.chunks_exact_mut(rows).enumerate().for_each(|(k, column)| f(first + k, column));
+        });
+    }
+}
+
+/// Numbers of a group's entries.
+#[derive(Clone, Copy)]
+pub(super) enum Numbers<'a> {
+    /// Consecutive, from the first.
+    From(usize),
+    /// One by one.
+    List(&'a [u32]),
+}
+
+impl Numbers<'_> {
+    /// The number of the group's k-th entry.
+    #[inline]
+    pub(super) fn get(self, k: usize) -> usize {
+        match self {
+            Self::From(first) => first + k,
+            Self::List(list) => list[k] as usize,
+        }
+    }
+}
+
+/// Runs `f(task, part)` for tasks first..last on the parts of `data` between their bounds.
+fn split<T: Send>(
+    data: &mut [T],
+    first: usize,
+    last: usize,
+    bounds: &(impl Fn(usize) -> usize + Sync),
+    f: &(impl Fn(usize, &mut [T]) + Sync),
+) {
+    match last - first {
+        0 => {}
+        1 => f(first, data),
+        n => {
+            let middle = first + n / 2;
+            let (left, right) = data.split_at_mut(bounds(middle) - bounds(first));
+            par::join(|| split(left, first, middle, bounds, f), || split(right, middle, last, bounds, f));
+        }
+    }
+}

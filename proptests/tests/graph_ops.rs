@@ -1,0 +1,178 @@
+//! Kernels on graphs: every op against a plain reference and finite differences in f64, over shapes
+//! that include nothing, one node, rows without entries and a hub; the same bits for any threads.
+
+use engine::gradcheck::gradcheck;
+use engine::ops::spmm::Sparse;
+use engine::rng::Stream;
+use engine::{Graph, Matrix, Tape, Var};
+use proptest::prelude::*;
+use sprs::CsMat;
+
+/// Feature lengths: nothing, less than, about and beyond a register tile.
+fn length() -> impl Strategy<Value = usize> {
+    prop::sample::select(vec![0, 1, 2, 3, 7, 16, 17, 63, 64, 69, 130])
+}
+
+/// An m x n pattern in which row 0, if any, is full.
+fn pattern(m: usize, n: usize, seed: u64) -> CsMat<f64> {
+    let mut s = Stream::new(seed, "pattern", m as u64, n as u64);
+    let (mut starts, mut columns, mut data) = (vec![0], Vec::new(), Vec::new());
+    for i in 0..m {
+        for j in 0..n {
+            if i == 0 || s.uniform() < 0.25 {
+                columns.push(j);
+                data.push(s.uniform() - 0.4);
+            }
+        }
+        starts.push(columns.len());
+    }
+    CsMat::new((m, n), starts, columns, data)
+}
+
+fn random(rows: usize, cols: usize, seed: u64) -> Matrix<f64> {
+    let mut m = Matrix::zeros(rows, cols);
+    Stream::new(seed, "random", rows as u64, cols as u64).fill_normal(m.data_mut());
+    m
+}
+
+/// The (row, column) of each entry.
+fn entries(s: &CsMat<f64>) -> Vec<(usize, usize)> {
+    s.iter().map(|(_, (i, j))| (i, j)).collect()
+}
+
+fn run(inputs: &[Matrix<f64>], f: impl Fn(&mut Graph<f64>, &[Var]) -> Var) -> Vec<f64> {
+    let mut tape = Tape::new();
+    let mut g = tape.record(&[]);
+    let vars: Vec<_> = inputs.iter().map(|m| g.variable(m.rows(), m.cols(), m.data())).collect();
+    let y = f(&mut g, &vars);
+    g.value(y).data.to_vec()
+}
+
+fn check(name: &str, inputs: &[Matrix<f64>], want: &[f64], f: impl Fn(&mut Graph<f64>, &[Var]) -> Var) {
+    let got = run(inputs, &f);
+    assert_eq!(got.len(), want.len(), "{name}");
+    assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-12 * b.abs().max(1.0)), "{name}");
+    if let Err(e) = gradcheck(inputs, 1e-6, f) {
+        panic!("{name}: {e}");
+    }
+}
+
+/// Softmax over the entries of each row, head by head.
+fn softmax(s: &CsMat<f64>, scores: &Matrix<f64>) -> Matrix<f64> {
+    let ends = entries(s);
+    let mut p = scores.clone();
+    for h in 0..scores.rows() {
+        for i in 0..s.rows() {
+            let own: Vec<usize> = (0..ends.len()).filter(|e| ends[*e].0 == i).collect();
+            let total: f64 = own.iter().map(|e| scores[(h, *e)].exp()).sum();
+            own.iter().for_each(|e| p[(h, *e)] = scores[(h, *e)].exp() / total);
+        }
+    }
+    p
+}
+
+/// y_i = sum_e w_e x_j, head by head.
+fn weigh(s: &CsMat<f64>, w: &Matrix<f64>, x: &Matrix<f64>) -> Matrix<f64> {
+    let mut y = Matrix::zeros(x.rows(), s.rows());
+    let block = x.rows() / w.rows();
+    for (e, (i, j)) in entries(s).into_iter().enumerate() {
+        for a in 0..x.rows() {
+            y[(a, i)] += w[(a / block, e)] * x[(a, j)];
+        }
+    }
+    y
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn ops_on_edges(m in 0_usize..9, n in 0_usize..9, d in length(), heads in 1_usize..4, seed in 0_u64..1 << 40) {
+        let s = pattern(m, n, seed);
+        let (sparse, values) = Sparse::new(&s);
+        let ends = entries(&s);
+        let (d, nnz) = (d * heads, ends.len());
+        let (q, k) = (random(d, m, seed), random(d, n, seed ^ 1));
+
+        let block = d / heads;
+        let mut dots = Matrix::zeros(heads, nnz);
+        for (e, (i, j)) in ends.iter().enumerate() {
+            for a in 0..d {
+                dots[(a / block, e)] += q[(a, *i)] * k[(a, *j)];
+            }
+        }
+        let f = |g: &mut Graph<f64>, x: &[Var]| g.edge_dot(&sparse, x[0], x[1], heads);
+        check("dot", &[q.clone(), k.clone()], dots.data(), f);
+
+        let square = |e: &(usize, usize)| (0..d).map(|a| (q[(a, e.0)] - k[(a, e.1)]).powi(2)).sum::<f64>();
+        let squares: Vec<f64> = ends.iter().map(square).collect();
+        let f = |g: &mut Graph<f64>, x: &[Var]| g.edge_squared_distance(&sparse, x[0], x[1]);
+        check("squared distance", &[q.clone(), k.clone()], &squares, f);
+        let roots: Vec<f64> = squares.iter().map(|r| r.sqrt()).collect();
+        let f = |g: &mut Graph<f64>, x: &[Var]| g.edge_distance(&sparse, x[0], x[1]);
+        check("distance", &[q.clone(), k.clone()], &roots, f);
+
+        let scores = random(heads, nnz, seed ^ 2);
+        let p = softmax(&s, &scores);
+        let f = |g: &mut Graph<f64>, x: &[Var]| g.edge_softmax(&sparse, x[0]);
+        check("softmax", std::slice::from_ref(&scores), p.data(), f);
+        let f = |g: &mut Graph<f64>, x: &[Var]| g.attend(&sparse, x[0], x[1]);
+        check("attend", &[scores.clone(), k.clone()], weigh(&s, &p, &k).data(), f);
+        let f = |g: &mut Graph<f64>, x: &[Var]| g.sparse_columns(&sparse, x[0], x[1]);
+        check("heads", &[scores.clone(), k.clone()], weigh(&s, &scores, &k).data(), f);
+
+        if m == n {
+            let w = Matrix::from_vec(1, nnz, values);
+            let mut want = weigh(&s, &w, &k);
+            want.data_mut().iter_mut().zip(k.data()).for_each(|(y, x)| *y -= x);
+            let f = |g: &mut Graph<f64>, x: &[Var]| g.sparse_laplacian(&sparse, x[0], x[1]);
+            check("laplacian", &[w.clone(), k.clone()], want.data(), f);
+            let mut sines = Matrix::zeros(d, m);
+            for (e, (i, j)) in ends.iter().enumerate() {
+                (0..d).for_each(|a| sines[(a, *i)] += w[(0, e)] * (k[(a, *j)] - k[(a, *i)]).sin());
+            }
+            let f = |g: &mut Graph<f64>, x: &[Var]| g.edge_sine(&sparse, x[0], x[1]);
+            check("sine", &[w, k], sines.data(), f);
+        }
+    }
+}
+
+#[test]
+fn the_distance_of_a_node_to_itself_has_no_gradient() {
+    let s = CsMat::new((1, 1), vec![0, 1], vec![0], vec![1.0]);
+    let (sparse, _) = Sparse::new(&s);
+    let mut tape = Tape::<f64>::new();
+    let mut g = tape.record(&[]);
+    let x = g.variable(3, 1, &[1.0, 2.0, 3.0]);
+    let r = g.edge_distance(&sparse, x, x);
+    assert_eq!(g.value(r).data, [0.0]);
+    g.backward_from(r, &[1.0], &mut []);
+    assert_eq!(g.grad(x).data, [0.0; 3]);
+}
+
+/// Bits of the output and gradients of attention on a graph of several tasks with a hub.
+fn attention_bits(threads: usize) -> Vec<u32> {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+    pool.install(|| {
+        let (sparse, _) = Sparse::new(&pattern(150, 150, 5));
+        let mut tape = Tape::<f32>::new();
+        let mut g = tape.record(&[]);
+        let mut data = vec![0.0; 48 * 150];
+        Stream::new(1, "x", 0, 0).fill_normal(&mut data);
+        let x = g.variable(48, 150, &data);
+        let s = g.edge_dot(&sparse, x, x, 2);
+        let y = g.attend(&sparse, s, x);
+        let r = g.edge_distance(&sparse, y, x);
+        let z = g.sparse_laplacian(&sparse, r, y);
+        let seed = vec![1.0; 48 * 150];
+        g.backward_from(z, &seed, &mut []);
+        g.value(z).data.iter().chain(g.grad(x).data).map(|v| v.to_bits()).collect()
+    })
+}
+
+#[test]
+fn the_same_bits_for_any_number_of_threads() {
+    let one = attention_bits(1);
+    assert_eq!(one, attention_bits(2));
+    assert_eq!(one, attention_bits(5));
+}
