@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::integrate::Tableau;
 use crate::integrate::tableau::DORMAND_PRINCE;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Tape, Var};
+use crate::{Graph, Op, Real, Shape, Tape, Var, par, simd_fn};
 
 /// y = x_0 + h sum_i w_i x_i; h is the use's scalar, the w_i the op's.
 struct Combination(&'static [f64]);
@@ -22,19 +22,31 @@ impl<T: Real> Op<T> for Combination {
         same.then_some(inputs[0]).ok_or("the right-hand side has the shape of the state".into())
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
-        out.copy_from_slice(x.get(0).data);
-        for (k, w) in self.0.iter().enumerate().filter(|(_, w)| **w != 0.0) {
-            let w = T::of(x.attr[0] * w);
-            out.iter_mut().zip(x.get(k + 1).data).for_each(|(y, k)| *y = w.mul_add(*k, *y));
-        }
+        par::for_chunks(out, par::CHUNK, |c, out| {
+            let at = c * par::CHUNK..c * par::CHUNK + out.len();
+            out.copy_from_slice(&x.get(0).data[at.clone()]);
+            for (k, w) in self.0.iter().enumerate().filter(|(_, w)| **w != 0.0) {
+                axpy(T::of(x.attr[0] * w), &x.get(k + 1).data[at.clone()], out);
+            }
+        });
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let weights = std::iter::once(1.0).chain(self.0.iter().map(|w| saved.x.attr[0] * w));
-        for (k, w) in weights.enumerate() {
+        for (k, w) in weights.enumerate().filter(|(_, w)| *w != 0.0) {
             if let Some(bar) = x_bar.get(k) {
-                let w = T::of(w);
-                bar.iter_mut().zip(&*out_bar).for_each(|(b, y)| *b = w.mul_add(*y, *b));
+                let out_bar = &*out_bar;
+                par::for_chunks(bar, par::CHUNK, |c, bar| {
+                    axpy(T::of(w), &out_bar[c * par::CHUNK..c * par::CHUNK + bar.len()], bar);
+                });
             }
+        }
+    }
+}
+
+simd_fn! {
+    fn axpy<T: Real>(w: T, x: &[T], y: &mut [T]) {
+        for (x, y) in x.iter().zip(y) {
+            *y = w.mul_add(*x, *y);
         }
     }
 }

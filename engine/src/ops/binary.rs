@@ -4,7 +4,7 @@
 //! The cotangent of a repeated b is summed over its repetitions, in the order of the columns.
 
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Var};
+use crate::{Graph, Op, Real, Shape, Var, View, par, simd_fn};
 
 /// A function of two numbers with its partial derivatives.
 trait Binary: Send + Sync + 'static {
@@ -52,11 +52,6 @@ binary! {
 
 struct Broadcast<B>(B);
 
-/// Steps in b for a step down a column and a step to the next column of a.
-fn strides(b: Shape) -> (usize, usize) {
-    (usize::from(b.rows > 1), if b.cols > 1 { b.rows } else { 0 })
-}
-
 impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
     fn name(&self) -> &'static str {
         B::NAME
@@ -74,35 +69,150 @@ impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
 
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
         let (a, b) = (x.get(0), x.get(1));
-        if a.shape == b.shape {
-            for ((y, a), b) in out.iter_mut().zip(a.data).zip(b.data) {
-                *y = B::value(*a, *b);
+        let rows = a_rows(a.shape);
+        for_blocks(out, a.shape, b.shape, |at, out| {
+            let a = &a.data[at.clone()];
+            match operand(b, a.len(), at.start / rows, at.start) {
+                Operand::Slice(b) => values::<T, B>(a, b, out),
+                Operand::Number(b) => values_with::<T, B>(a, b, out),
             }
-            return;
-        }
-        let (down, right) = strides(b.shape);
-        for j in 0..a.shape.cols {
-            let column = &mut out[j * a.shape.rows..(j + 1) * a.shape.rows];
-            for (i, (y, a)) in column.iter_mut().zip(a.col(j)).enumerate() {
-                *y = B::value(*a, b.data[i * down + j * right]);
-            }
-        }
+        });
     }
 
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (a, b) = (saved.x.get(0), saved.x.get(1));
-        let (rows, (down, right)) = (a.shape.rows, strides(b.shape));
-        let b_at = |k: usize| (k % rows) * down + (k / rows) * right;
+        let (rows, out_bar) = (a_rows(a.shape), &*out_bar);
         if let Some(a_bar) = x_bar.get(0) {
-            for (k, (a_bar, y_bar)) in a_bar.iter_mut().zip(&*out_bar).enumerate() {
-                *a_bar += B::slopes(a.data[k], b.data[b_at(k)]).0 * *y_bar;
+            for_blocks(a_bar, a.shape, b.shape, |at, a_bar| {
+                let (a, y_bar) = (&a.data[at.clone()], &out_bar[at.clone()]);
+                match operand(b, a.len(), at.start / rows, at.start) {
+                    Operand::Slice(b) => first_slopes::<T, B>(a, b, y_bar, a_bar),
+                    Operand::Number(b) => first_slopes_with::<T, B>(a, b, y_bar, a_bar),
+                }
+            });
+        }
+        let Some(b_bar) = x_bar.get(1).filter(|_| !a.shape.is_empty()) else { return };
+        let column = |j: usize| j * rows..(j + 1) * rows;
+        match (b.shape == a.shape, b.shape.rows > 1, b.shape.cols > 1) {
+            (true, ..) => par::for_chunks(b_bar, par::CHUNK, |c, b_bar| {
+                let at = c * par::CHUNK..c * par::CHUNK + b_bar.len();
+                second_slopes::<T, B>(&a.data[at.clone()], &b.data[at.clone()], &out_bar[at], b_bar);
+            }),
+            // One column: a few rows in each task, summed over the columns in their order.
+            (_, true, _) => par::for_chunks(b_bar, ROWS, |c, b_bar| {
+                for j in 0..a.shape.cols {
+                    let at = j * rows + c * ROWS..j * rows + c * ROWS + b_bar.len();
+                    let b = &b.data[c * ROWS..c * ROWS + b_bar.len()];
+                    second_slopes::<T, B>(&a.data[at.clone()], b, &out_bar[at], b_bar);
+                }
+            }),
+            // One row: a sum down each column.
+            (_, _, true) => {
+                let columns = (par::CHUNK / rows).max(1);
+                par::for_chunks(b_bar, columns, |c, b_bar| {
+                    for (k, b_bar) in b_bar.iter_mut().enumerate() {
+                        let j = c * columns + k;
+                        *b_bar += second_sum::<T, B>(&a.data[column(j)], b.data[j], &out_bar[column(j)]);
+                    }
+                });
+            }
+            _ => {
+                for j in 0..if b.shape.len() == 1 { a.shape.cols } else { 0 } {
+                    b_bar[0] += second_sum::<T, B>(&a.data[column(j)], b.data[0], &out_bar[column(j)]);
+                }
             }
         }
-        if let Some(b_bar) = x_bar.get(1) {
-            for (k, y_bar) in out_bar.iter().enumerate() {
-                b_bar[b_at(k)] += B::slopes(a.data[k], b.data[b_at(k)]).1 * *y_bar;
+    }
+}
+
+/// Rows of a repeated column that a task sums over: a cache line or two of each column.
+const ROWS: usize = 64;
+
+/// Rows of a, 1 where there are none, to divide by.
+fn a_rows(a: Shape) -> usize {
+    a.rows.max(1)
+}
+
+/// What stands beside a stretch of a.
+enum Operand<'a, T> {
+    Slice(&'a [T]),
+    Number(T),
+}
+
+/// b beside the stretch of a that begins at entry `at`, in column j.
+fn operand<T: Real>(b: View<'_, T>, len: usize, j: usize, at: usize) -> Operand<'_, T> {
+    match (b.shape.rows > 1, b.shape.cols > 1) {
+        (true, true) => Operand::Slice(&b.data[at..at + len]),
+        (true, false) => Operand::Slice(&b.data[..len]),
+        (false, true) => Operand::Number(b.data[j]),
+        (false, false) => Operand::Number(b.data[0]),
+    }
+}
+
+/// Runs `f(range, part)` over stretches of a, in parallel: of any length where b has a's shape or is one
+/// number, whole columns one by one where it is one column or one row.
+fn for_blocks<T: Real>(
+    data: &mut [T],
+    a: Shape,
+    b: Shape,
+    f: impl Fn(std::ops::Range<usize>, &mut [T]) + Sync,
+) {
+    // A vector counts as a matrix of its own shape, so that each stretch has one operand.
+    let whole = (b.rows > 1 && b.cols > 1) || b.len() == 1;
+    let stretch = if whole { par::CHUNK } else { a.rows.max(1) };
+    let per_task = (par::CHUNK / stretch).max(1) * stretch;
+    par::for_chunks(data, per_task, |task, part| {
+        for (k, part) in part.chunks_mut(stretch).enumerate() {
+            let at = task * per_task + k * stretch;
+            f(at..at + part.len(), part);
+        }
+    });
+}
+
+simd_fn! {
+    fn values<T: Real, B: Binary>(a: &[T], b: &[T], y: &mut [T]) {
+        for ((a, b), y) in a.iter().zip(b).zip(y) {
+            *y = B::value(*a, *b);
+        }
+    }
+    fn values_with<T: Real, B: Binary>(a: &[T], b: T, y: &mut [T]) {
+        for (a, y) in a.iter().zip(y) {
+            *y = B::value(*a, b);
+        }
+    }
+    fn first_slopes<T: Real, B: Binary>(a: &[T], b: &[T], y_bar: &[T], a_bar: &mut [T]) {
+        for (((a, b), y_bar), a_bar) in a.iter().zip(b).zip(y_bar).zip(a_bar) {
+            *a_bar = B::slopes(*a, *b).0.mul_add(*y_bar, *a_bar);
+        }
+    }
+    fn first_slopes_with<T: Real, B: Binary>(a: &[T], b: T, y_bar: &[T], a_bar: &mut [T]) {
+        for ((a, y_bar), a_bar) in a.iter().zip(y_bar).zip(a_bar) {
+            *a_bar = B::slopes(*a, b).0.mul_add(*y_bar, *a_bar);
+        }
+    }
+    fn second_slopes<T: Real, B: Binary>(a: &[T], b: &[T], y_bar: &[T], b_bar: &mut [T]) {
+        for (((a, b), y_bar), b_bar) in a.iter().zip(b).zip(y_bar).zip(b_bar) {
+            *b_bar = B::slopes(*a, *b).1.mul_add(*y_bar, *b_bar);
+        }
+    }
+    /// The sum of y_bar times the slope in one number b, in a fixed order over lanes.
+    fn second_sum<T: Real, B: Binary>(a: &[T], b: T, y_bar: &[T]) -> T {
+        const LANES: usize = 16;
+        let mut sum = [T::ZERO; LANES];
+        let (xs, ys) = (a.chunks_exact(LANES), y_bar.chunks_exact(LANES));
+        let mut rest = T::ZERO;
+        for (a, y) in xs.remainder().iter().zip(ys.remainder()) {
+            rest = B::slopes(*a, b).1.mul_add(*y, rest);
+        }
+        for (a, y) in xs.zip(ys) {
+            for l in 0..LANES {
+                sum[l] = B::slopes(a[l], b).1.mul_add(y[l], sum[l]);
             }
         }
+        for l in 1..LANES {
+            sum[0] += sum[l];
+        }
+        sum[0] + rest
     }
 }
 

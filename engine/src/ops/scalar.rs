@@ -7,6 +7,8 @@ use crate::{Graph, Op, Real, Shape, Var, par, simd_fn};
 struct Affine;
 /// y = x^p = exp(p log x), x > 0; x_bar += p x^(p - 1) y_bar.
 struct Power;
+/// y = sign(x) |x|^p, p >= 1; x_bar += p |x|^(p - 1) y_bar.
+struct SignedPower;
 /// y = min(max(x, a), b); x_bar += y_bar where a < x < b.
 struct Clamp;
 
@@ -46,6 +48,28 @@ impl<T: Real> Op<T> for Power {
         let p = T::of(saved.x.attr[0]);
         if let Some(x_bar) = x_bar.get(0) {
             power_vjp(p, saved.x.get(0).data, saved.out.data, out_bar, x_bar);
+        }
+    }
+}
+
+impl<T: Real> Op<T> for SignedPower {
+    fn name(&self) -> &'static str {
+        "signed power"
+    }
+    fn shape(&self, inputs: &[Shape], attr: Attr) -> Result<Shape, String> {
+        if attr[0] >= 1.0 { Ok(inputs[0]) } else { Err("the exponent is at least 1".into()) }
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        let (p, x) = (T::of(x.attr[0]), x.get(0).data);
+        par::for_chunks(out, par::CHUNK, |i, out| signed_power(p, &x[i * par::CHUNK..][..out.len()], out));
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let (p, x, out_bar) = (T::of(saved.x.attr[0]), saved.x.get(0).data, &*out_bar);
+        if let Some(x_bar) = x_bar.get(0) {
+            par::for_chunks(x_bar, par::CHUNK, |i, x_bar| {
+                let at = i * par::CHUNK..i * par::CHUNK + x_bar.len();
+                signed_power_vjp(p, &x[at.clone()], &out_bar[at], x_bar);
+            });
         }
     }
 }
@@ -98,6 +122,21 @@ simd_fn! {
         }
     }
 
+    fn signed_power<T: Real>(p: T, x: &[T], y: &mut [T]) {
+        for (x, y) in x.iter().zip(y) {
+            let r = (p * x.abs().ln()).exp();
+            *y = if *x < T::ZERO { -r } else { r };
+        }
+    }
+
+    fn signed_power_vjp<T: Real>(p: T, x: &[T], y_bar: &[T], x_bar: &mut [T]) {
+        // |x|^0 is 1 at 0 too, where 0 log 0 would be NaN.
+        let tiny = T::of(1e-30);
+        for ((x, y_bar), x_bar) in x.iter().zip(y_bar).zip(x_bar) {
+            *x_bar += p * ((p - T::ONE) * x.abs().max(tiny).ln()).exp() * *y_bar;
+        }
+    }
+
     fn power_vjp<T: Real>(p: T, x: &[T], y: &[T], y_bar: &[T], x_bar: &mut [T]) {
         for (((x, y), y_bar), x_bar) in x.iter().zip(y).zip(y_bar).zip(x_bar) {
             *x_bar += p * *y / *x * *y_bar;
@@ -124,6 +163,11 @@ impl<T: Real> Graph<'_, T> {
     /// x^p for x > 0.
     pub fn power(&mut self, x: Var, p: f64) -> Var {
         self.apply_with(&Power, &[x], [p, 0.0])
+    }
+
+    /// sign(x) |x|^p for p >= 1: the porous medium's nonlinearity, odd and increasing.
+    pub fn signed_power(&mut self, x: Var, p: f64) -> Var {
+        self.apply_with(&SignedPower, &[x], [p, 0.0])
     }
 
     /// min(max(x, low), high).
