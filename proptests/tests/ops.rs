@@ -112,7 +112,7 @@ proptest! {
             let x = entries(rows, cols, seed, *positive).cast::<f32>().cast::<f64>();
             let (a, b) = (run::<f64>(std::slice::from_ref(&x), |g, x| f64_op(g, x[0])), run::<f32>(std::slice::from_ref(&x), |g, x| f32_op(g, x[0])));
             // A sum rounds in proportion to what is summed, which may be far larger than the result.
-            let summed = if a.len() < x.len() { x.data().iter().map(|v| v.abs()).sum::<f64>() } else { 0.0 };
+            let summed = if a.len() < x.data().len() { x.data().iter().map(|v| v.abs()).sum::<f64>() } else { 0.0 };
             for (a, b) in a.iter().zip(&b) {
                 let same = a == b || (a - b).abs() < 2e-5 * a.abs().max(1.0) + 3e-7 * summed;
                 prop_assert!(same, "{name}: {a} {b}");
