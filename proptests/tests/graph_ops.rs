@@ -2,6 +2,7 @@
 //! that include nothing, one node, rows without entries and a hub; the same bits for any threads.
 
 use engine::gradcheck::gradcheck;
+use engine::ops::flux::Mean;
 use engine::ops::spmm::Sparse;
 use engine::rng::Stream;
 use engine::{Graph, Matrix, Tape, Var};
@@ -83,6 +84,17 @@ fn weigh(s: &CsMat<f64>, w: &Matrix<f64>, x: &Matrix<f64>) -> Matrix<f64> {
     y
 }
 
+/// The mobility of an edge, as its definition says.
+fn theta(mean: Mean, a: f64, b: f64, drop: f64) -> f64 {
+    match mean {
+        Mean::Arithmetic => 0.5 * (a + b),
+        Mean::Logarithmic if a == b => a,
+        Mean::Logarithmic => (a - b) / (a.ln() - b.ln()),
+        Mean::Upwind if drop > 0.0 => b,
+        Mean::Upwind => a,
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 
@@ -132,7 +144,21 @@ proptest! {
                 (0..d).for_each(|a| sines[(a, *i)] += w[(0, e)] * (k[(a, *j)] - k[(a, *i)]).sin());
             }
             let f = |g: &mut Graph<f64>, x: &[Var]| g.edge_sine(&sparse, x[0], x[1]);
-            check("sine", &[w, k], sines.data(), f);
+            check("sine", &[w.clone(), k.clone()], sines.data(), f);
+
+            let density = Matrix::from_vec(d, n, k.data().iter().map(|v| 0.1 + v * v).collect());
+            let phi = random(d, n, seed ^ 3);
+            for mean in [Mean::Arithmetic, Mean::Logarithmic, Mean::Upwind] {
+                let mut want = Matrix::zeros(d, m);
+                for (e, (i, j)) in ends.iter().enumerate() {
+                    for a in 0..d {
+                        let (x, y, drop) = (density[(a, *i)], density[(a, *j)], phi[(a, *j)] - phi[(a, *i)]);
+                        want[(a, *i)] += w[(0, e)] * theta(mean, x, y, drop) * drop;
+                    }
+                }
+                let f = |g: &mut Graph<f64>, x: &[Var]| g.edge_flux(&sparse, mean, x[0], x[1], x[2]);
+                check(&format!("{mean:?}"), &[w.clone(), density.clone(), phi.clone()], want.data(), f);
+            }
         }
     }
 }
@@ -175,4 +201,21 @@ fn the_same_bits_for_any_number_of_threads() {
     let one = attention_bits(1);
     assert_eq!(one, attention_bits(2));
     assert_eq!(one, attention_bits(5));
+}
+
+/// Equal and nearly equal ends, where the logarithmic mean's quotient has no digits left.
+#[test]
+fn the_logarithmic_mean_of_close_densities() {
+    let s = CsMat::new((2, 2), vec![0, 1, 2], vec![1, 0], vec![1.0, 1.0]);
+    let (sparse, _) = Sparse::new(&s);
+    for gap in [0.0, 1e-12, 1e-6, 1e-3, 0.02, 0.06, 0.07, 0.5] {
+        let x = [Matrix::from_vec(1, 2, vec![1.0, 1.0]), Matrix::from_vec(1, 2, vec![2.0, 2.0 + gap])];
+        let phi = Matrix::from_vec(1, 2, vec![0.0, 1.0]);
+        let f = |g: &mut Graph<f64>, x: &[Var]| g.edge_flux(&sparse, Mean::Logarithmic, x[0], x[1], x[2]);
+        // z / atanh z with atanh summed to convergence.
+        let z: f64 = gap / (4.0 + gap);
+        let series: f64 = (0..40).map(|k| z.powi(2 * k) / (2 * k + 1) as f64).sum();
+        let want = (2.0 + gap / 2.0) / series;
+        check("logarithmic", &[x[0].clone(), x[1].clone(), phi], &[want, -want], f);
+    }
 }

@@ -6,6 +6,7 @@ pub mod activation;
 mod arrange;
 mod binary;
 mod edges;
+pub mod flux;
 pub mod index;
 pub mod linear;
 mod matmul;

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use sprs::CsMat;
 
 use super::edges::{Attend, Distance, Dot, Softmax};
+use super::flux::Flux;
 use super::pattern::{Numbers, Order, Pattern};
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
 use crate::{Graph, Op, Real, Shape, Var, par, simd_fn};
@@ -279,6 +280,7 @@ pub struct Sparse {
     pub(super) softmax: Arc<Softmax>,
     pub(super) distance: Arc<Distance>,
     pub(super) attend: Arc<Attend>,
+    pub(super) flux: Arc<Flux>,
 }
 
 impl Sparse {
@@ -294,6 +296,7 @@ impl Sparse {
             softmax: Arc::new(Softmax(p.clone())),
             distance: Arc::new(Distance(p.clone())),
             attend: Arc::new(Attend(p.clone())),
+            flux: Arc::new(Flux(p.clone())),
             pattern: p,
         };
         (sparse, values)
