@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod failure;
 pub mod gmm;
+pub mod graph_data;
 pub mod interrupt;
 pub mod npy;
 pub mod plot;

@@ -1,0 +1,97 @@
+//! Connected components, and the graph restricted to some of its nodes.
+
+use sprs::TriMat;
+
+use super::{Dataset, Split};
+
+impl Dataset {
+    /// The component of each node, numbered in the order of their first nodes, and their number.
+    pub fn components(&self) -> (Vec<usize>, usize) {
+        let n = self.nodes();
+        // Union-find with halving; a root points to itself.
+        let mut parent: Vec<usize> = (0..n).collect();
+        fn root(parent: &mut [usize], mut i: usize) -> usize {
+            while parent[i] != i {
+                parent[i] = parent[parent[i]];
+                i = parent[i];
+            }
+            i
+        }
+        for (u, v) in &self.edges {
+            let (a, b) = (root(&mut parent, *u as usize), root(&mut parent, *v as usize));
+            parent[a.max(b)] = a.min(b);
+        }
+        let (mut number, mut count) = (vec![usize::MAX; n], 0);
+        let mut component = vec![0; n];
+        for i in 0..n {
+            let r = root(&mut parent, i);
+            if number[r] == usize::MAX {
+                number[r] = count;
+                count += 1;
+            }
+            component[i] = number[r];
+        }
+        (component, count)
+    }
+
+    /// The nodes of the largest component (of equal ones, the first).
+    pub fn largest_component(&self) -> Vec<u32> {
+        let (component, count) = self.components();
+        let mut sizes = vec![0; count];
+        component.iter().for_each(|c| sizes[*c] += 1);
+        let largest = (0..count).rev().max_by_key(|c| sizes[*c]).unwrap_or(0);
+        (0..self.nodes() as u32).filter(|i| component[*i as usize] == largest).collect()
+    }
+
+    /// Only `nodes` (sorted), numbered anew in their order; splits lose the other nodes.
+    pub fn restrict(&self, nodes: &[u32]) -> Self {
+        let mut place = vec![u32::MAX; self.nodes()];
+        nodes.iter().enumerate().for_each(|(k, i)| place[*i as usize] = k as u32);
+        let list = |old: &[u32]| -> Vec<u32> {
+            old.iter().map(|i| place[*i as usize]).filter(|k| *k != u32::MAX).collect()
+        };
+        let pairs = |old: &[(u32, u32)]| -> Vec<(u32, u32)> {
+            let moved = old.iter().map(|(u, v)| (place[*u as usize], place[*v as usize]));
+            moved.filter(|(u, v)| *u != u32::MAX && *v != u32::MAX).collect()
+        };
+        let split =
+            |s: &Split| Split { train: list(&s.train), validation: list(&s.validation), test: list(&s.test) };
+        let mut features = TriMat::new((nodes.len(), self.features.cols()));
+        for (k, i) in nodes.iter().enumerate() {
+            if let Some(row) = self.features.outer_view(*i as usize) {
+                row.iter().for_each(|(j, v)| features.add_triplet(k, j, *v));
+            }
+        }
+        Self {
+            name: self.name.clone(),
+            edges: pairs(&self.edges),
+            raw_edges: self.raw_edges.as_deref().map(pairs),
+            features: features.to_csr(),
+            labels: nodes.iter().map(|i| self.labels[*i as usize]).collect(),
+            classes: self.classes,
+            unlabelled: list(&self.unlabelled),
+            splits: self.splits.iter().map(split).collect(),
+            public: self.public.as_ref().map(split),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::synthetic::from_edges;
+
+    #[test]
+    fn components_and_restriction() {
+        let mut data = from_edges("test", 6, &[(0, 3), (1, 2), (2, 5)], vec![0, 1, 0, 1, 0, 1], 2);
+        data.splits = vec![super::Split { train: vec![0, 1], validation: vec![2, 4], test: vec![5] }];
+        assert_eq!(data.components(), (vec![0, 1, 1, 0, 2, 1], 3));
+        assert_eq!(data.largest_component(), [1, 2, 5]);
+        let part = data.restrict(&[1, 2, 5]);
+        assert_eq!(part.edges, [(0, 1), (1, 0), (1, 2), (2, 1)]);
+        assert_eq!(part.labels, [1, 0, 1]);
+        let one_hot: Vec<_> = part.features.iter().map(|(v, at)| (*v, at)).collect();
+        assert_eq!(one_hot, [(1.0, (0, 1)), (1.0, (1, 2)), (1.0, (2, 5))]);
+        assert_eq!(part.splits[0].train, [0]);
+        assert_eq!(part.splits[0].test, [2]);
+    }
+}

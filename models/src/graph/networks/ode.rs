@@ -1,0 +1,136 @@
+//! Encoder, integration of a right-hand side over [0, T], decoder.
+
+use engine::integrate::tableau;
+use engine::ode::{Method, adaptive};
+use engine::{Graph, Params, Real, Var};
+
+use super::{Network, Outputs};
+use crate::graph::dynamics::{Dynamics, Start};
+use crate::graph::layers::{Decoder, Encoder};
+use crate::graph::settings::{Model, Solver};
+use crate::graph::{Dataset, Dropout};
+
+/// What stands before and behind the integration.
+pub struct Ends<T> {
+    pub(super) encoder: Encoder<T>,
+    pub(super) decoder: Decoder,
+}
+
+impl<T: Real> Ends<T> {
+    /// As the settings say.
+    pub fn new(m: &Model, data: &Dataset, params: &mut Params<T>, seed: u64) -> Self {
+        let encoder = Encoder::new(params, data, m.hidden, m.deep_encoder, m.input_dropout, seed);
+        let sizes = (m.hidden, data.classes);
+        let decoder = Decoder::new(params, sizes, (m.deep_decoder, m.relu), m.dropout, seed);
+        Self { encoder, decoder }
+    }
+}
+
+/// An ordinary differential equation.
+pub struct Ode<T> {
+    ends: Ends<T>,
+    dynamics: Box<dyn Dynamics<T>>,
+    method: Option<Method>,
+    steps: usize,
+    time: f64,
+    tolerance: f64,
+}
+
+/// Steps after which an adaptive integration gives up.
+const MAX_STEPS: usize = 1000;
+
+impl<T: Real> Ode<T> {
+    /// Integrates `dynamics` as the settings say.
+    pub fn new(m: &Model, ends: Ends<T>, dynamics: Box<dyn Dynamics<T>>) -> Self {
+        let method = match m.solver {
+            Solver::Euler => Some(&tableau::EULER),
+            Solver::Midpoint => Some(&tableau::MIDPOINT),
+            Solver::Rk4 => Some(&tableau::RK4),
+            Solver::Adaptive => None,
+        };
+        let method = method.map(Method::new);
+        Self { ends, dynamics, method, steps: m.steps(), time: m.time, tolerance: m.tolerance }
+    }
+
+    /// The state at T from the state `x0`.
+    pub fn integrate(&self, g: &mut Graph<T>, x0: Var) -> Var {
+        let start = Start { weights: self.dynamics.weights(g, x0), x0 };
+        let f = |g: &mut Graph<T>, x: Var, t: f64| self.dynamics.velocity(g, x, t, start);
+        let span = (0.0, self.time);
+        match &self.method {
+            Some(method) => method.integrate(g, x0, span, self.steps, f),
+            // An integration that fails gives a state that is not a number, and the training stops there.
+            None => match adaptive(g, x0, span, self.tolerance, MAX_STEPS, f) {
+                Ok((x, _)) => x,
+                Err(_) => g.scale(x0, f64::NAN),
+            },
+        }
+    }
+}
+
+impl<T: Real> Network<T> for Ode<T> {
+    fn forward(&self, g: &mut Graph<T>, dropout: &mut Dropout<T>) -> Outputs {
+        let first = self.ends.encoder.apply(g, dropout);
+        let last = self.integrate(g, first);
+        Outputs { first, last, logits: self.ends.decoder.apply(g, last, dropout) }
+    }
+}
+
+/// FROND (Kang et al. 2024): Caputo's derivative of order b in (0, 1] instead of d/dt, by the predictor
+/// x_{k+1} = x_0 + 1 / Gamma(b) sum_{j <= k} c_{j,k} f_j, c_{j,k} = h^b / b ((k + 1 - j)^b - (k - j)^b).
+pub struct Fractional<T> {
+    ends: Ends<T>,
+    dynamics: Box<dyn Dynamics<T>>,
+    order: f64,
+    steps: usize,
+    time: f64,
+}
+
+impl<T: Real> Fractional<T> {
+    /// Integrates `dynamics` as the settings say.
+    pub fn new(m: &Model, ends: Ends<T>, dynamics: Box<dyn Dynamics<T>>) -> Self {
+        Self { ends, dynamics, order: m.order, steps: m.steps(), time: m.time }
+    }
+}
+
+/// Gamma(x) for x in (0, 2], by Gamma(x) = Gamma(x + 10) / (x ... (x + 9)) and Stirling's series.
+fn gamma(x: f64) -> f64 {
+    let z = x + 10.0;
+    let r = 1.0 / (z * z);
+    let series = (1.0 / 12.0 - r * (1.0 / 360.0 - r * (1.0 / 1260.0 - r / 1680.0))) / z;
+    let large = (2.0 * std::f64::consts::PI / z).sqrt() * (z.ln() * z - z + series).exp();
+    large / (0..10).map(|k| x + f64::from(k)).product::<f64>()
+}
+
+impl<T: Real> Network<T> for Fractional<T> {
+    fn forward(&self, g: &mut Graph<T>, dropout: &mut Dropout<T>) -> Outputs {
+        let first = self.ends.encoder.apply(g, dropout);
+        let start = Start { weights: self.dynamics.weights(g, first), x0: first };
+        let (b, h) = (self.order, self.time / self.steps as f64);
+        let factor = h.powf(b) / (b * gamma(b));
+        let (mut x, mut past) = (first, Vec::with_capacity(self.steps));
+        for k in 0..self.steps {
+            past.push(self.dynamics.velocity(g, x, k as f64 * h, start));
+            x = first;
+            for (j, f) in past.iter().enumerate() {
+                let age = (k - j) as f64;
+                let term = g.scale(*f, factor * ((age + 1.0).powf(b) - age.powf(b)));
+                x = g.add(x, term);
+            }
+        }
+        Outputs { first, last: x, logits: self.ends.decoder.apply(g, x, dropout) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::gamma;
+
+    #[test]
+    fn gamma_of_known_points() {
+        let root = std::f64::consts::PI.sqrt();
+        for (x, want) in [(1.0, 1.0), (0.5, root), (1.5, root / 2.0), (2.0, 1.0)] {
+            assert!((gamma(x) - want).abs() < 1e-12, "{x}");
+        }
+    }
+}
