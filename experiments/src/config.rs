@@ -44,6 +44,14 @@ pub fn resolve<C: Serialize + DeserializeOwned>(
     Value::Table(table).try_into().map_err(|e: toml::de::Error| Failure::usage(first_line(&e)))
 }
 
+/// `base` overridden by the TOML text of `source`.
+pub fn overlay<C: Serialize + DeserializeOwned>(base: &C, text: &str, source: &str) -> Result<C, Failure> {
+    let mut table = to_table(base)?;
+    let over = text.parse::<Table>().map_err(|e| Failure::usage(format!("{source}: {}", e.message())))?;
+    merge(&mut table, over, "", source)?;
+    Value::Table(table).try_into().map_err(|e: toml::de::Error| Failure::usage(first_line(&e)))
+}
+
 /// Reads a configuration that must be whole, as a run folder holds it.
 pub fn load_exact<C: Serialize + DeserializeOwned>(path: &Path) -> Result<C, Failure> {
     let table = read(path)?;

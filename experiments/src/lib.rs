@@ -6,6 +6,7 @@ pub mod cli;
 pub mod config;
 pub mod failure;
 pub mod gmm;
+pub mod graph;
 pub mod graph_data;
 pub mod interrupt;
 pub mod npy;
@@ -14,3 +15,10 @@ pub mod progress;
 pub mod run_folder;
 pub mod table;
 pub mod workloads;
+
+/// The most memory that this process has held, in MiB; NaN where the system does not tell.
+pub fn peak_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+    line.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok()).map_or(f64::NAN, |kib| kib / 1024.0)
+}

@@ -106,10 +106,3 @@ fn objective(config: &GmmConfig) -> &'static str {
         models::iwsm::Objective::Idem => "iDEM",
     }
 }
-
-/// The most memory that this process has held, in MiB; NaN where the system does not tell.
-pub(super) fn peak_mib() -> f64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    line.and_then(|l| l.split_whitespace().next()?.parse::<f64>().ok()).map_or(f64::NAN, |kib| kib / 1024.0)
-}

@@ -268,7 +268,7 @@ impl Run {
         figures.push(Figure::plain("energy_evaluations", evaluations));
         figures.push(Figure::plain("gradient_evaluations", evaluations));
         figures.push(Figure::plain("seconds", seconds));
-        figures.push(Figure::plain("peak_mib", report::peak_mib()));
+        figures.push(Figure::plain("peak_mib", crate::peak_mib()));
         self.folder.write("samples.npy", &npy::encode(self.dim(), &samples))?;
         self.folder.write("weights.csv", report::weights_csv(&levels).as_bytes())?;
         self.folder.write("metrics.json", report::metrics_json(&self.config, &figures, 1).as_bytes())?;

@@ -1,9 +1,11 @@
 //! Pictures as PNG, drawn with a font of our own, so that they need nothing from the system.
 
 mod canvas;
+mod clouds;
 mod contour;
 mod curves;
 mod density;
 
+pub use clouds::{Cloud, clouds};
 pub use curves::{Panel, Series, panels};
 pub use density::{Grid, density_samples};

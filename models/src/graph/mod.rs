@@ -12,6 +12,7 @@ pub mod dynamics;
 pub mod homophily;
 pub mod layers;
 pub mod networks;
+pub mod project;
 pub mod score;
 pub mod settings;
 pub mod synthetic;

@@ -1,0 +1,74 @@
+//! Settings to begin with: a default for each network, and those that a search chose for a data set.
+
+use models::graph::score::Metric;
+use models::graph::settings::{MODELS, Model, Solver, Training};
+
+use super::GraphConfig;
+use crate::config::{nearest, overlay};
+use crate::failure::Failure;
+
+macro_rules! chosen {
+    ($($name:literal),* $(,)?) => {
+        /// Files of configs/graph by name (data-model): found by searches on validation figures.
+        const CHOSEN: &[(&str, &str)] =
+            &[$(($name, include_str!(concat!("../../configs/graph/", $name, ".toml")))),*];
+    };
+}
+
+chosen! {}
+
+/// The settings made for a network on a data set.
+pub fn preset(data: &str, model: &str) -> Result<GraphConfig, Failure> {
+    if !MODELS.contains(&model) {
+        let hint = nearest(model, &MODELS).map_or(String::new(), |n| format!(", did you mean {n}?"));
+        return Err(Failure::usage(format!("unknown model `{model}`{hint} (models: {})", MODELS.join(", "))));
+    }
+    let mut config = GraphConfig { seed: 0, ..Default::default() };
+    config.data.name = data.into();
+    config.data.metric = if data == "minesweeper" { Metric::RocAuc } else { Metric::Accuracy };
+    config.data.development = if data == "coauthor_cs" { 5000 } else { 1500 };
+    config.model.name = model.into();
+    let m = &mut config.model;
+    match model {
+        "grade" | "grand" | "acmp" | "kuramoto" | "gread-bs" | "gread-fisher" | "gread-allen-cahn" => {}
+        "frond" => (m.time, m.step) = (8.0, 1.0),
+        _ => {
+            (m.input_dropout, m.dropout) = (0.5, 0.5);
+            config.train = Training { decay: 5e-4, ..Training::default() };
+        }
+    }
+    match model {
+        "acmp" | "gread-allen-cahn" | "gread-fisher" => m.solver = Solver::Rk4,
+        "gcnii" => m.layers = 16,
+        "h2gcn" => m.layers = 1,
+        "graphcon" => (m.layers, m.step, m.teleport) = (3, 1.0, 1.0),
+        _ => {}
+    }
+    if super::super::graph_data::BUILT_IN.contains(&data) {
+        config.model = Model { hidden: 16, ..config.model };
+    }
+    let key = format!("{data}-{model}");
+    match CHOSEN.iter().find(|(name, _)| *name == key) {
+        Some((name, text)) => overlay(&config, text, name),
+        None => Ok(config),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_preset_is_sound() {
+        for model in MODELS {
+            for data in ["karate", "cora", "texas", "minesweeper"] {
+                preset(data, model).unwrap().check().unwrap();
+            }
+        }
+        for (name, _) in CHOSEN {
+            let (data, model) = name.split_once('-').unwrap();
+            preset(data, model).unwrap().check().unwrap();
+        }
+        assert!(preset("cora", "grda").unwrap_err().to_string().contains("grade"));
+    }
+}

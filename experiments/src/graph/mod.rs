@@ -1,0 +1,14 @@
+//! Node classification on graphs: configuration, runs over splits, search, pictures.
+
+mod chosen;
+mod config;
+mod picture;
+mod report;
+mod run;
+mod search;
+
+pub use chosen::preset;
+pub use config::{DataChoice, GraphConfig, SplitKind, splits};
+pub use report::{Summary, table};
+pub use run::{Options, Run};
+pub use search::search;

@@ -1,0 +1,34 @@
+//! The graph before and after: states in the plane of their principal components, coloured by class.
+
+use models::graph::Dataset;
+use models::graph::project::principal_plane;
+
+use crate::failure::Failure;
+use crate::plot::{Cloud, clouds};
+
+/// Nodes beyond which a picture of all edges shows nothing.
+const MOST: usize = 3000;
+
+/// A picture of the states `first` and `last` (rows x nodes each), unless the graph is large.
+pub(super) fn draw(
+    data: &Dataset,
+    model: &str,
+    first: &[f32],
+    last: &[f32],
+) -> Result<Option<Vec<u8>>, Failure> {
+    if data.nodes() > MOST {
+        return Ok(None);
+    }
+    let cloud = |title: String, x: &[f32]| Cloud {
+        title,
+        points: principal_plane(x, x.len() / data.nodes().max(1)),
+        classes: data.labels.clone(),
+        edges: data.edges.iter().filter(|(u, v)| u < v).copied().collect(),
+    };
+    let name = &data.name;
+    clouds(&[
+        cloud(format!("{name}: after the encoder"), first),
+        cloud(format!("{name}: after {model}"), last),
+    ])
+    .map(Some)
+}

@@ -1,0 +1,187 @@
+//! What a run over splits says: figures, metrics.json, a table.
+
+use models::metrics::{mean, sd};
+use serde_json::json;
+
+use super::GraphConfig;
+use crate::table::plain;
+
+/// One training: a split and an initialisation, with and without aggregation.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Job {
+    /// The split.
+    pub split: usize,
+    /// The initialisation.
+    pub initialisation: usize,
+    /// The epoch that counts.
+    pub best: usize,
+    /// Epochs trained.
+    pub epochs: usize,
+    /// Validation figure.
+    pub validation: f64,
+    /// Test figure.
+    pub test: f64,
+    /// Test figure of the ablation; NaN without one.
+    pub ablation: f64,
+    /// Seconds, without the ablation.
+    pub seconds: f64,
+}
+
+/// Columns of jobs.csv.
+pub(super) const COLUMNS: &str = "split,initialisation,best_epoch,epochs,validation,test,ablation,seconds";
+
+impl Job {
+    pub(super) fn to_csv(self) -> String {
+        let Self { split, initialisation, best, epochs, validation, test, ablation, seconds } = self;
+        format!("{split},{initialisation},{best},{epochs},{validation},{test},{ablation},{seconds}")
+    }
+
+    pub(super) fn from_csv(line: &str) -> Option<Self> {
+        let v: Vec<f64> = line.split(',').map(str::parse).collect::<Result<_, _>>().ok()?;
+        let [split, initialisation, best, epochs, validation, test, ablation, seconds] = v[..] else {
+            return None;
+        };
+        let [split, initialisation, best, epochs] = [split, initialisation, best, epochs].map(|v| v as usize);
+        Some(Self { split, initialisation, best, epochs, validation, test, ablation, seconds })
+    }
+}
+
+/// The figures of a run.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Data set.
+    pub data: String,
+    /// Network.
+    pub model: String,
+    /// Mean test figure over all trainings.
+    pub test: f64,
+    /// Its standard deviation over splits (of each split's mean over initialisations).
+    pub test_sd: f64,
+    /// Mean validation figure.
+    pub validation: f64,
+    /// Mean test figure without aggregation.
+    pub ablation: Option<f64>,
+    /// Probability of a difference to the ablation as large as this by chance: an exact sign-flip test over
+    /// splits.
+    pub ablation_p: Option<f64>,
+    /// Mean test figure of each split.
+    pub per_split: Vec<f64>,
+    /// Parameters.
+    pub parameters: usize,
+    /// Milliseconds of an epoch, evaluation included, with one training on each thread.
+    pub epoch_ms: f64,
+    /// Seconds of the whole run.
+    pub seconds: f64,
+}
+
+impl Summary {
+    pub(super) fn new(config: &GraphConfig, jobs: &[Job], parameters: usize, seconds: f64) -> Self {
+        let splits = jobs.iter().map(|j| j.split).max().map_or(0, |k| k + 1);
+        let each = |f: fn(&Job) -> f64| -> Vec<f64> {
+            let of = |k: usize| mean(&jobs.iter().filter(|j| j.split == k).map(f).collect::<Vec<_>>());
+            (0..splits).map(of).collect()
+        };
+        let all = |f: fn(&Job) -> f64| mean(&jobs.iter().map(f).collect::<Vec<_>>());
+        let per_split = each(|j| j.test);
+        let ablation = all(|j| j.ablation);
+        let gains: Vec<f64> = per_split.iter().zip(each(|j| j.ablation)).map(|(a, b)| a - b).collect();
+        Self {
+            data: config.data.name.clone(),
+            model: config.model.name.clone(),
+            test: all(|j| j.test),
+            test_sd: if splits > 1 {
+                sd(&per_split)
+            } else {
+                sd(&jobs.iter().map(|j| j.test).collect::<Vec<_>>())
+            },
+            validation: all(|j| j.validation),
+            ablation: ablation.is_finite().then_some(ablation),
+            ablation_p: ablation.is_finite().then(|| sign_flip(&gains)),
+            per_split,
+            parameters,
+            epoch_ms: 1e3 * all(|j| j.seconds / j.epochs.max(1) as f64),
+            seconds,
+        }
+    }
+
+    pub(super) fn to_json(&self, config: &GraphConfig) -> String {
+        let value = json!({
+            "data": self.data, "model": self.model, "seed": config.seed,
+            "form": config.model.form, "kernel": config.model.kernel, "metric": config.data.metric,
+            "split": config.data.split, "initialisations": config.data.initialisations,
+            "test_accuracy": self.test, "test_accuracy_sd": self.test_sd, "val_accuracy": self.validation,
+            "per_split": self.per_split, "ablation_accuracy": self.ablation, "ablation_p": self.ablation_p,
+            "parameters": self.parameters, "epoch_ms": self.epoch_ms, "seconds": self.seconds,
+            "peak_mib": crate::peak_mib(),
+        });
+        format!("{value:#}\n")
+    }
+}
+
+/// The share of sign patterns of `gains` whose mean is at least as far from 0 as that of `gains`: exact up
+/// to 20 numbers, NaN beyond.
+fn sign_flip(gains: &[f64]) -> f64 {
+    let n = gains.len();
+    if n == 0 || n > 20 {
+        return f64::NAN;
+    }
+    let total: f64 = gains.iter().sum();
+    let as_far = |pattern: &u32| {
+        let sum: f64 =
+            gains.iter().enumerate().map(|(k, g)| if pattern >> k & 1 == 1 { -g } else { *g }).sum();
+        sum.abs() >= total.abs() - 1e-12
+    };
+    (0..1_u32 << n).filter(as_far).count() as f64 / f64::from(1_u32 << n)
+}
+
+/// The table at the end.
+pub fn table(rows: &[Summary]) -> String {
+    let percent = |v: f64| format!("{:.2}", 100.0 * v);
+    let rows: Vec<Vec<String>> = (rows.iter())
+        .map(|s| {
+            let ablation =
+                s.ablation.map(|a| format!("{} (p {:.2})", percent(a), s.ablation_p.unwrap_or(f64::NAN)));
+            vec![
+                s.data.clone(),
+                s.model.clone(),
+                format!("{} +- {}", percent(s.test), percent(s.test_sd)),
+                percent(s.validation),
+                ablation.unwrap_or_default(),
+                s.parameters.to_string(),
+                format!("{:.1}", s.epoch_ms),
+            ]
+        })
+        .collect();
+    plain(
+        &["data", "model", "test %", "validation %", "without aggregation %", "parameters", "ms/epoch"],
+        &rows,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_sign_flip_test_counts_patterns() {
+        assert_eq!(sign_flip(&[1.0; 10]), 2.0 / 1024.0);
+        assert_eq!(sign_flip(&[1.0, -1.0]), 1.0);
+        assert_eq!(sign_flip(&[2.0, 1.0]), 0.5);
+    }
+
+    #[test]
+    fn a_job_reads_back() {
+        let job = Job {
+            split: 3,
+            initialisation: 1,
+            best: 17,
+            epochs: 200,
+            validation: 0.5,
+            test: 1.0 / 3.0,
+            ablation: 0.25,
+            seconds: 1.5,
+        };
+        assert_eq!(Job::from_csv(&job.to_csv()), Some(job));
+        assert_eq!(Job::from_csv("1,2"), None);
+    }
+}

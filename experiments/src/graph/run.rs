@@ -1,0 +1,247 @@
+//! One run: a network on every split of a data set, one training on each thread, with its ablation.
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use engine::Params;
+use engine::checkpoint::Checkpoint;
+use models::graph::networks::build;
+use models::graph::score::predicted;
+use models::graph::train::{Outcome, TrainError, fit, states};
+use models::graph::{Dataset, Split};
+use rayon::prelude::*;
+
+use super::report::{COLUMNS, Job, Summary};
+use super::{GraphConfig, picture, preset, splits};
+use crate::config::{load_exact, to_toml};
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::npy;
+use crate::plot::{Panel, Series, panels};
+use crate::progress::Progress;
+use crate::run_folder::{History, RunFolder};
+
+/// Columns of history.csv: the first training's epochs.
+const HISTORY: [&str; 5] = ["epoch", "loss", "validation_loss", "validation", "test"];
+
+/// What changes how a run is watched, not what it computes.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Show no progress.
+    pub quiet: bool,
+    /// Worker threads, for the record.
+    pub threads: usize,
+    /// Train without aggregation too, where the network has one.
+    pub ablation: bool,
+}
+
+/// A run in its folder.
+pub struct Run {
+    config: GraphConfig,
+    folder: RunFolder,
+    data: Dataset,
+    splits: Vec<Split>,
+    options: Options,
+    done: Vec<Job>,
+}
+
+impl Run {
+    /// A new run; nothing is written before data and settings are known to be sound.
+    pub fn create(
+        out: &Path,
+        force: bool,
+        config: GraphConfig,
+        data: Dataset,
+        options: Options,
+    ) -> Result<Self, Failure> {
+        config.check()?;
+        let (data, splits) = splits(data, &config.data)?;
+        check_splits(&data, &splits)?;
+        let folder = RunFolder::create(out, force)?;
+        let defaults = preset(&config.data.name, &config.model.name)?;
+        folder.write("config.toml", to_toml(&config, &defaults)?.as_bytes())?;
+        folder.write_environment(options.threads)?;
+        folder.mark_latest();
+        Ok(Self { config, folder, data, splits, options, done: Vec::new() })
+    }
+
+    /// The settings of an earlier run.
+    pub fn settings(path: &Path) -> Result<GraphConfig, Failure> {
+        let folder = RunFolder::open(path, &["config.toml"])?;
+        let config: GraphConfig = load_exact(&folder.file("config.toml"))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Goes on with a run: trainings that are in jobs.csv are not done again.
+    pub fn resume(path: &Path, data: Dataset, options: Options) -> Result<Self, Failure> {
+        let config = Self::settings(path)?;
+        let folder = RunFolder::open(path, &["config.toml"])?;
+        let (data, splits) = splits(data, &config.data)?;
+        check_splits(&data, &splits)?;
+        let mut done = Vec::new();
+        if folder.file("jobs.csv").exists() {
+            let text = String::from_utf8_lossy(&folder.read("jobs.csv")?).into_owned();
+            let jobs: Option<Vec<Job>> = text.lines().skip(1).map(Job::from_csv).collect();
+            let whole = text.lines().next() == Some(COLUMNS);
+            done = jobs.filter(|_| whole).ok_or_else(|| {
+                Failure::usage(format!("{}: damaged; start a new run", folder.file("jobs.csv").display()))
+            })?;
+        }
+        Ok(Self { config, folder, data, splits, options, done })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// The seed of a training.
+    fn seed(&self, split: usize, initialisation: usize) -> u64 {
+        let c = self.config.seed;
+        engine::rng::Stream::new(c, "training", split as u64, initialisation as u64).next_u64()
+    }
+
+    /// Trains everything that is not done, measures and draws.
+    pub fn execute(&self, interrupt: &Interrupt) -> Result<Summary, Failure> {
+        let began = Instant::now();
+        let inits = self.config.data.initialisations;
+        let all: Vec<(usize, usize)> =
+            (0..self.splits.len()).flat_map(|s| (0..inits).map(move |i| (s, i))).collect();
+        let open =
+            |(s, i): &(usize, usize)| !self.done.iter().any(|j| (j.split, j.initialisation) == (*s, *i));
+        let left: Vec<(usize, usize)> = all.iter().filter(|at| open(at)).copied().collect();
+        let progress = Progress::new(self.done.len() as u64, all.len() as u64, self.options.quiet);
+        let shared = Mutex::new((self.done.clone(), progress));
+        let outcome = left.par_iter().try_for_each(|(split, initialisation)| {
+            let job = self.train(*split, *initialisation, interrupt)?;
+            let Ok(mut shared) = shared.lock() else {
+                return Err(Failure::Failed("another training failed".into()));
+            };
+            let (done, progress) = &mut *shared;
+            done.push(job);
+            done.sort_by_key(|j| (j.split, j.initialisation));
+            let validation = done.iter().map(|j| j.validation).sum::<f64>() / done.len() as f64;
+            progress.set(done.len() as u64, || {
+                format!(
+                    "{} on {}: validation {:.2} %",
+                    self.config.model.name,
+                    self.config.data.name,
+                    100.0 * validation
+                )
+            });
+            self.save(done)
+        });
+        let (done, progress) =
+            shared.into_inner().map_err(|_| Failure::Failed("a training failed".into()))?;
+        progress.finish();
+        outcome?;
+        let mut params = Params::<f32>::new();
+        build::<f32>(&self.config.model, &self.data, &mut params, 0).map_err(Failure::usage)?;
+        let summary = Summary::new(&self.config, &done, params.len(), began.elapsed().as_secs_f64());
+        self.folder.write("metrics.json", summary.to_json(&self.config).as_bytes())?;
+        Ok(summary)
+    }
+
+    fn save(&self, done: &[Job]) -> Result<(), Failure> {
+        let lines: String = done.iter().map(|j| j.to_csv() + "\n").collect();
+        self.folder.write("jobs.csv", format!("{COLUMNS}\n{lines}").as_bytes())
+    }
+
+    fn train(&self, split: usize, initialisation: usize, interrupt: &Interrupt) -> Result<Job, Failure> {
+        let seed = self.seed(split, initialisation);
+        let fit = |model: &models::graph::settings::Model| {
+            let stop = || interrupt.requested();
+            let settings = (model, &self.config.train);
+            fit(&self.data, &self.splits[split], settings, self.config.data.metric, seed, &stop)
+                .map_err(|e| self.failure(e, split))
+        };
+        let outcome = fit(&self.config.model)?;
+        let mut ablation = f64::NAN;
+        if self.options.ablation && self.config.model.name == "grade" {
+            let mut without = self.config.model.clone();
+            without.aggregation = 0.0;
+            ablation = fit(&without)?.figures().test;
+        }
+        if (split, initialisation) == (0, 0) {
+            self.show(&outcome, seed)?;
+        }
+        let Outcome { best, epochs, seconds, .. } = &outcome;
+        let figures = outcome.figures();
+        Ok(Job {
+            split,
+            initialisation,
+            best: *best,
+            epochs: epochs.len(),
+            validation: figures.validation,
+            test: figures.test,
+            ablation,
+            seconds: *seconds,
+        })
+    }
+
+    fn failure(&self, e: TrainError, split: usize) -> Failure {
+        match e {
+            TrainError::Settings(what) => Failure::usage(what),
+            TrainError::Diverged(_) => {
+                Failure::Diverged(format!("{} on split {split}: {e}", self.config.data.name))
+            }
+            TrainError::Stopped => Failure::Interrupted(format!(
+                "stopped; finished trainings are saved, go on with: graph --resume {}",
+                self.folder.path().display()
+            )),
+        }
+    }
+
+    /// Files of the first training: its curve, its network, what it says of every node.
+    fn show(&self, outcome: &Outcome, seed: u64) -> Result<(), Failure> {
+        let mut history = History::new(&HISTORY);
+        for (k, e) in outcome.epochs.iter().enumerate() {
+            history.push(&[k as f64, e.loss, e.validation_loss, e.validation, e.test]);
+        }
+        self.folder.write("history.csv", history.to_csv().as_bytes())?;
+        let curve = |name: &str| Series { name: name.into(), points: history.series(name), floor: false };
+        let label = format!("{} on {}, split 0", self.config.model.name, self.config.data.name);
+        let parts = [
+            Panel {
+                label: "cross-entropy".into(),
+                log: true,
+                series: vec![curve("loss"), curve("validation_loss")],
+            },
+            Panel { label: "figure".into(), log: false, series: vec![curve("validation"), curve("test")] },
+        ];
+        self.folder.write("training.png", &panels(&label, "epoch", &parts)?)?;
+
+        let mut checkpoint = Checkpoint::new();
+        for (name, id) in outcome.params.entries() {
+            // Column-major rows x cols is row-major cols x rows.
+            checkpoint.put(name, &[id.shape.cols, id.shape.rows], outcome.params.view(id).data);
+        }
+        checkpoint.note("seed", seed);
+        checkpoint.note("epoch", outcome.best);
+        let bytes = checkpoint.encode().map_err(|e| Failure::Failed(e.to_string()))?;
+        self.folder.write("checkpoint.safetensors", &bytes)?;
+
+        let [first, last, logits] = states(&self.data, &self.config.model, &outcome.params, seed)
+            .map_err(|e| Failure::Failed(e.to_string()))?;
+        let n = self.data.nodes().max(1);
+        self.folder.write("embeddings.npy", &npy::encode(last.len() / n, &last))?;
+        let lines: String = (logits.chunks_exact(self.data.classes).zip(&self.data.labels).enumerate())
+            .map(|(i, (scores, label))| format!("{i},{label},{}\n", predicted(scores)))
+            .collect();
+        self.folder.write("predictions.csv", format!("node,class,predicted\n{lines}").as_bytes())?;
+        if let Some(png) = picture::draw(&self.data, &self.config.model.name, &first, &last)? {
+            self.folder.write("graph.png", &png)?;
+        }
+        Ok(())
+    }
+}
+
+fn check_splits(data: &Dataset, splits: &[Split]) -> Result<(), Failure> {
+    let problem = |(k, s): (usize, &Split)| {
+        models::graph::check::split_problem(s, data.nodes())
+            .map(|what| Failure::usage(format!("data set {}: split {k}: {what}", data.name)))
+    };
+    splits.iter().enumerate().find_map(problem).map_or(Ok(()), Err)
+}
