@@ -6,6 +6,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod adjoint;
 pub mod checkpoint;
 pub mod gradcheck;
 pub mod integrate;

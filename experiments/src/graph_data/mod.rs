@@ -19,7 +19,7 @@ use crate::failure::Failure;
 /// Names of the data sets that need no file.
 pub const BUILT_IN: [&str; 2] = ["karate", "csbm"];
 
-/// The block model called `csbm`: heterophilic, so that a network must tell neighbours' classes apart.
+/// The block model called `csbm`: neither features nor edges alone are enough.
 pub const CSBM: BlockModel =
     BlockModel { nodes: 400, classes: 4, degree: 8.0, homophily: 0.75, features: 16, signal: 1.5 };
 
