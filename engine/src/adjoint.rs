@@ -48,8 +48,10 @@ pub fn adjoint_gradient<T: Real>(
             let w = T::of(-h * tableau.b[i]);
             gradient.iter_mut().zip(&slope).for_each(|(g, s)| *g = w.mul_add(*s, *g));
         }
-        combine(&x.clone(), tableau.b, &kx, &mut x);
-        combine(&bar.to_vec(), tableau.b, &ka, bar);
+        combine(&x, tableau.b, &kx, &mut at_x);
+        std::mem::swap(&mut x, &mut at_x);
+        combine(bar, tableau.b, &ka, &mut at_a);
+        bar.copy_from_slice(&at_a);
     }
     x
 }

@@ -106,6 +106,8 @@ struct Node<T: Real> {
 pub struct Tape<T: Real> {
     values: Vec<T>,
     bars: Vec<T>,
+    /// Which values have a cotangent in `bars`.
+    reached: Vec<bool>,
     aux: Vec<T>,
     slots: Vec<Slot>,
     nodes: Vec<Node<T>>,
@@ -127,6 +129,7 @@ impl<T: Real> Tape<T> {
         Self {
             values: Vec::new(),
             bars: Vec::new(),
+            reached: Vec::new(),
             aux: Vec::new(),
             slots: Vec::new(),
             nodes: Vec::new(),
@@ -137,7 +140,7 @@ impl<T: Real> Tape<T> {
 
     /// Fills the slabs with NaN, so that a test finds an op that reads what it has not written.
     pub(crate) fn poison(&mut self) {
-        for slab in [&mut self.values, &mut self.aux] {
+        for slab in [&mut self.values, &mut self.aux, &mut self.bars] {
             slab.fill(T::of(f64::NAN));
         }
     }
@@ -285,17 +288,25 @@ impl<T: Real> Graph<'_, T> {
         assert_eq!(seed.len(), slot.shape.len(), "the seed has the shape of the output, {}", slot.shape);
         let Place::Slab(at) = slot.place else { panic!("backward from a parameter") };
         let tape = &mut *self.tape;
-        tape.bars.clear();
-        tape.bars.resize(tape.used.0, T::ZERO);
+        if tape.bars.len() < tape.used.0 {
+            tape.bars.resize(tape.used.0, T::ZERO);
+        }
+        tape.reached.clear();
+        tape.reached.resize(tape.slots.len(), false);
+        tape.reached[out.slot as usize] = true;
         tape.bars[at..at + seed.len()].copy_from_slice(seed);
         for node in tape.nodes.iter().rev() {
-            if node.out > out.slot {
+            if !tape.reached[node.out as usize] {
                 continue;
             }
             let slot = tape.slots[node.out as usize];
             let Place::Slab(at) = slot.place else { unreachable!("an op's output lies in the slab") };
             let (before, out_bar) = tape.bars.split_at_mut(at);
             let ids = &node.inputs[..node.arity];
+            // A cotangent is zeroed right before its first use, while it is in cache.
+            for id in ids {
+                clear(before, tape.slots[*id as usize], &mut tape.reached[*id as usize]);
+            }
             let saved = Saved {
                 x: Inputs {
                     values: &tape.values[..at],
@@ -310,6 +321,10 @@ impl<T: Real> Graph<'_, T> {
             let mut x_bar = Cotangents { bars: before, params: param_grads, slots: &tape.slots, ids };
             node.op.get().vjp(&saved, &mut out_bar[..slot.shape.len()], &mut x_bar);
         }
+        // What the output does not depend on has the gradient 0.
+        for (slot, reached) in tape.slots.iter().zip(&mut tape.reached) {
+            clear(&mut tape.bars, *slot, reached);
+        }
     }
 
     /// The gradient of a variable (a leaf) after `backward`.
@@ -317,6 +332,14 @@ impl<T: Real> Graph<'_, T> {
         let slot = self.slot(v);
         let Place::Slab(at) = slot.place else { panic!("a parameter's gradient lies in the gradient slice") };
         View { data: &self.tape.bars[at..at + slot.shape.len()], shape: slot.shape }
+    }
+}
+
+/// Zeroes a value's cotangent, unless it has been reached already.
+fn clear<T: Real>(bars: &mut [T], slot: Slot, reached: &mut bool) {
+    if let (Place::Slab(at), true, false) = (slot.place, slot.wants_grad, *reached) {
+        bars[at..at + slot.shape.len()].fill(T::ZERO);
+        *reached = true;
     }
 }
 

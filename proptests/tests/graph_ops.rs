@@ -2,6 +2,8 @@
 //! that include nothing, one node, rows without entries and a hub; the same bits for any threads.
 
 use engine::gradcheck::gradcheck;
+use engine::integrate::tableau::RK4;
+use engine::ode::{Method, diffusion_rk4_step};
 use engine::ops::flux::Mean;
 use engine::ops::spmm::Sparse;
 use engine::rng::Stream;
@@ -139,6 +141,18 @@ proptest! {
             want.data_mut().iter_mut().zip(k.data()).for_each(|(y, x)| *y -= x);
             let f = |g: &mut Graph<f64>, x: &[Var]| g.sparse_laplacian(&sparse, x[0], x[1]);
             check("laplacian", &[w.clone(), k.clone()], want.data(), f);
+            let z = random(d, n, seed ^ 4);
+            let mut stepped = z.clone();
+            stepped.data_mut().iter_mut().zip(want.data()).for_each(|(y, l)| *y += 0.3 * l);
+            let f = |g: &mut Graph<f64>, x: &[Var]| g.sparse_step(&sparse, x[0], x[1], x[2], 0.3);
+            check("step", &[w.clone(), k.clone(), z], stepped.data(), f);
+            let rk4 = |g: &mut Graph<f64>, x: &[Var]| {
+                let f = &mut |g: &mut Graph<f64>, y: Var, _: f64| g.sparse_laplacian(&sparse, x[0], y);
+                Method::new(&RK4).step(g, x[1], 0.0, 0.3, f).0
+            };
+            let plain = run(&[w.clone(), k.clone()], rk4);
+            let f = |g: &mut Graph<f64>, x: &[Var]| diffusion_rk4_step(g, &sparse, x[0], x[1], 0.3);
+            check("Runge-Kutta by Horner's rule", &[w.clone(), k.clone()], &plain, f);
             let mut sines = Matrix::zeros(d, m);
             for (e, (i, j)) in ends.iter().enumerate() {
                 (0..d).for_each(|a| sines[(a, *i)] += w[(0, e)] * (k[(a, *j)] - k[(a, *i)]).sin());

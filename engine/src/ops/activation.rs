@@ -13,17 +13,20 @@ use crate::{Graph, Op, Real, Shape, Var, par, simd_fn};
 pub trait Activation: Send + Sync + 'static {
     /// The field's name for it.
     const NAME: &'static str;
+    /// Whether f(x) = x, so that no slope needs to be kept.
+    const IS_IDENTITY: bool = false;
     /// (f(x), f'(x)).
     fn value_and_slope<T: Real>(x: T) -> (T, T);
 }
 
 macro_rules! activations {
-    ($($(#[$meta:meta])* $name:ident, $method:ident, $text:literal, |$x:ident| $body:expr;)+) => {$(
+    ($($(#[$meta:meta])* $name:ident, $method:ident, $text:literal, $(identity: $same:literal,)? |$x:ident| $body:expr;)+) => {$(
         $(#[$meta])*
         pub struct $name;
 
         impl Activation for $name {
             const NAME: &'static str = $text;
+            $(const IS_IDENTITY: bool = $same;)?
             #[inline(always)]
             fn value_and_slope<T: Real>($x: T) -> (T, T) {
                 $body
@@ -41,7 +44,7 @@ macro_rules! activations {
 
 activations! {
     /// f(x) = x.
-    Identity, identity, "identity", |x| (x, T::ONE);
+    Identity, identity, "identity", identity: true, |x| (x, T::ONE);
     /// f(x) = max(x, 0); slope 0 at 0.
     Relu, relu, "relu", |x| if x > T::ZERO { (x, T::ONE) } else { (x * T::ZERO, T::ZERO) };
     /// f(x) = x for x > 0, x / 5 below.

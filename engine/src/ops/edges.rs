@@ -11,7 +11,7 @@
 use std::sync::Arc;
 
 use super::pattern::Pattern;
-use super::spmm::{Sparse, check_weights, dot, sampled_product};
+use super::spmm::{LANES, Sparse, check_weights, dot, lane_sum, sampled_product};
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
 use crate::{Graph, Op, Real, Shape, Var, simd_fn};
 
@@ -62,26 +62,19 @@ impl<T: Real> Op<T> for Dot {
 
 simd_fn! {
     fn squared_distance<T: Real>(x: &[T], y: &[T]) -> T {
-        const LANES: usize = 16;
+        let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
         let mut sum = [T::ZERO; LANES];
-        let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
-        let mut rest = T::ZERO;
-        for (x, y) in xs.remainder().iter().zip(ys.remainder()) {
-            let d = *x - *y;
-            rest = d.mul_add(d, rest);
-        }
-        for (x, y) in xs.zip(ys) {
+        for (x, y) in xs.iter().zip(ys) {
             for l in 0..LANES {
                 let d = x[l] - y[l];
                 sum[l] = d.mul_add(d, sum[l]);
             }
         }
-        for width in [8, 4, 2, 1] {
-            for l in 0..width {
-                sum[l] += sum[l + width];
-            }
+        let mut rest = T::ZERO;
+        for (x, y) in x_rest.iter().zip(y_rest) {
+            rest = (*x - *y).mul_add(*x - *y, rest);
         }
-        sum[0] + rest
+        lane_sum(sum) + rest
     }
 
     /// y += w (a - b).

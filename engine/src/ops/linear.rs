@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::activation::{Activation, Gelu, Identity, Relu, Silu, Tanh};
 use crate::matrix::faer_mut;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Var, simd_fn};
+use crate::{Graph, Op, Real, Shape, Var, par, simd_fn};
 
 /// Columns that one task works off: a constant, so that results do not depend on threads.
 const COLUMNS: usize = 128;
@@ -42,8 +42,9 @@ impl<A: Activation, T: Real> Op<T> for Linear<A> {
         Ok(Shape::new(w.rows, x.cols))
     }
 
+    /// The slopes.
     fn aux_len(&self, _: &[Shape], out: Shape) -> usize {
-        out.len()
+        if A::IS_IDENTITY { 0 } else { out.len() }
     }
 
     fn forward(&self, x: &Inputs<T>, out: &mut [T], aux: &mut [T]) {
@@ -53,7 +54,11 @@ impl<A: Activation, T: Real> Op<T> for Linear<A> {
             let shape = Shape::new(m, out.len() / m);
             let x = MatRef::from_column_major_slice(x, k, shape.cols);
             matmul(faer_mut(out, shape), Accum::Replace, w.faer(), x, T::ONE, Par::Seq);
-            bias_activation::<T, A>(b.data, out, aux);
+            if A::IS_IDENTITY {
+                add_bias(b.data, out);
+            } else {
+                bias_activation::<T, A>(b.data, out, aux);
+            }
         };
         if x.shape.cols <= COLUMNS || m == 0 || k == 0 {
             if m > 0 {
@@ -61,9 +66,14 @@ impl<A: Activation, T: Real> Op<T> for Linear<A> {
             }
             return;
         }
-        (x.data.par_chunks(COLUMNS * k), out.par_chunks_mut(COLUMNS * m), aux.par_chunks_mut(COLUMNS * m))
-            .into_par_iter()
-            .for_each(|(x, out, aux)| block(x, out, aux));
+        let (xs, outs) = (x.data.par_chunks(COLUMNS * k), out.par_chunks_mut(COLUMNS * m));
+        if A::IS_IDENTITY {
+            (xs, outs).into_par_iter().for_each(|(x, out)| block(x, out, &mut []));
+        } else {
+            (xs, outs, aux.par_chunks_mut(COLUMNS * m))
+                .into_par_iter()
+                .for_each(|(x, out, aux)| block(x, out, aux));
+        }
     }
 
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
@@ -72,25 +82,58 @@ impl<A: Activation, T: Real> Op<T> for Linear<A> {
         if shape.is_empty() {
             return;
         }
-        scale_by_slope(saved.aux, out_bar);
+        if !A::IS_IDENTITY {
+            par::for_chunks(out_bar, par::CHUNK, |k, g| {
+                scale_by_slope(&saved.aux[k * par::CHUNK..k * par::CHUNK + g.len()], g);
+            });
+        }
         let g = MatRef::from_column_major_slice(out_bar, shape.rows, shape.cols);
         if let Some(b_bar) = x_bar.get(2) {
             add_columns(out_bar, b_bar);
         }
+        // Blocks of the results: W's columns only where the batch is long enough to be worth it.
         if let Some(w_bar) = x_bar.get(0) {
-            matmul(faer_mut(w_bar, w.shape), Accum::Add, g, x.faer().transpose(), T::ONE, Par::Seq);
+            let (m, k) = (w.shape.rows, if shape.cols <= COLUMNS { w.shape.cols.max(1) } else { BLOCK });
+            par::for_chunks(w_bar, m * k, |c, w_bar| {
+                let n = w_bar.len() / m;
+                let x = x.faer().subrows(c * k, n).transpose();
+                matmul(faer_mut(w_bar, Shape::new(m, n)), Accum::Add, g, x, T::ONE, Par::Seq);
+            });
         }
         if let Some(x_bar) = x_bar.get(1) {
-            matmul(faer_mut(x_bar, x.shape), Accum::Add, w.faer().transpose(), g, T::ONE, Par::Seq);
+            let k = x.shape.rows;
+            par::for_chunks(x_bar, COLUMNS * k.max(1), |c, x_bar| {
+                let n = x_bar.len() / k;
+                let g = g.subcols(c * COLUMNS, n);
+                matmul(
+                    faer_mut(x_bar, Shape::new(k, n)),
+                    Accum::Add,
+                    w.faer().transpose(),
+                    g,
+                    T::ONE,
+                    Par::Seq,
+                );
+            });
         }
     }
 }
+
+/// Columns of W's cotangent that one task works off, of a long batch.
+const BLOCK: usize = 32;
 
 simd_fn! {
     fn bias_activation<T: Real, A: Activation>(b: &[T], out: &mut [T], aux: &mut [T]) {
         for (out, aux) in out.chunks_exact_mut(b.len()).zip(aux.chunks_exact_mut(b.len())) {
             for ((y, slope), b) in out.iter_mut().zip(aux).zip(b) {
                 (*y, *slope) = A::value_and_slope(*y + *b);
+            }
+        }
+    }
+
+    fn add_bias<T: Real>(b: &[T], out: &mut [T]) {
+        for out in out.chunks_exact_mut(b.len()) {
+            for (y, b) in out.iter_mut().zip(b) {
+                *y += *b;
             }
         }
     }

@@ -133,6 +133,12 @@ impl Order {
         (&self.others[entries], numbers)
     }
 
+    /// The other ends of the entries from the beginning of group g on, over the groups after it too.
+    #[inline]
+    pub(super) fn from(&self, g: usize) -> &[u32] {
+        &self.others[self.starts[g]..]
+    }
+
     /// Runs `f(g, column g of out)` for every group, in parallel tasks; columns have `rows` numbers.
     pub(super) fn for_groups<T: Send>(&self, out: &mut [T], rows: usize, f: impl Fn(usize, &mut [T]) + Sync) {
         if rows == 0 {

@@ -14,9 +14,12 @@ use sprs::CsMat;
 use super::edges::{Attend, Distance, Dot, Softmax};
 use super::flux::Flux;
 use super::pattern::{Numbers, Order, Pattern};
+use crate::simd::prefetch;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
 use crate::{Graph, Op, Real, Shape, Var, par, simd_fn};
 
+/// Entries by which columns are asked for before they are used.
+const AHEAD: usize = 12;
 /// Rows that `weighted_sum` keeps in registers while it walks over the entries.
 const TILE: usize = 64;
 
@@ -26,8 +29,12 @@ impl Order {
         self.for_groups(out, rows, |g, y| {
             let (others, numbers) = self.group(g);
             match numbers {
-                Numbers::From(first) if heads == 1 => weighted_sum(others, Consecutive(first), w, x, y),
-                Numbers::List(list) if heads == 1 => weighted_sum(others, Listed(list), w, x, y),
+                Numbers::From(first) if heads == 1 => {
+                    weighted_sum(others, self.from(g), Consecutive(first), w, x, y);
+                }
+                Numbers::List(list) if heads == 1 => {
+                    weighted_sum(others, self.from(g), Listed(list), w, x, y)
+                }
                 _ => gather_scaled(others, numbers, w, heads, x, y),
             }
         });
@@ -66,7 +73,7 @@ impl Number for Listed<'_> {
 
 simd_fn! {
     /// y += sum_k w_{number k} x_{others k}: a tile of y stays in registers over all entries.
-    fn weighted_sum<T: Real, N: Number>(others: &[u32], number: N, w: &[T], x: &[T], y: &mut [T]) {
+    fn weighted_sum<T: Real, N: Number>(others: &[u32], ahead: &[u32], number: N, w: &[T], x: &[T], y: &mut [T]) {
         let rows = y.len();
         let mut tiles = y.chunks_exact_mut(TILE);
         let mut at = 0;
@@ -74,6 +81,9 @@ simd_fn! {
             let mut sum = [T::ZERO; TILE];
             sum.copy_from_slice(tile);
             for (k, other) in others.iter().enumerate() {
+                if let Some(next) = ahead.get(k + AHEAD) {
+                    prefetch(x, *next as usize * rows + at, TILE);
+                }
                 let start = *other as usize * rows + at;
                 let (w, x) = (w[number.at(k)], &x[start..start + TILE]);
                 for r in 0..TILE {
@@ -92,6 +102,36 @@ simd_fn! {
         }
     }
 
+    /// w_bar_k += <a, b_{others k}>. Lanes are added up in a second loop over many entries: next to the
+    /// first, the compiler would split its vectors for the sake of the few additions at the end.
+    fn add_dots<T: Real>(a: &[T], others: &[u32], ahead: &[u32], b: &[T], w_bar: &mut [T]) {
+        const GROUP: usize = 32;
+        let mut lanes = [[T::ZERO; LANES]; GROUP];
+        let (blocks, rest) = a.as_chunks::<LANES>();
+        for (k, (others, w_bar)) in others.chunks(GROUP).zip(w_bar.chunks_mut(GROUP)).enumerate() {
+            for ((e, other), lanes) in others.iter().enumerate().zip(&mut lanes) {
+                if let Some(next) = ahead.get(k * GROUP + e + AHEAD) {
+                    prefetch(b, *next as usize * a.len(), a.len());
+                }
+                let start = *other as usize * a.len();
+                let b = b[start..start + a.len()].as_chunks::<LANES>().0;
+                let mut sum = [T::ZERO; LANES];
+                for (a, b) in blocks.iter().zip(b) {
+                    for l in 0..LANES {
+                        sum[l] = a[l].mul_add(b[l], sum[l]);
+                    }
+                }
+                *lanes = sum;
+            }
+            for ((other, lanes), w) in others.iter().zip(&lanes).zip(w_bar) {
+                let end = (*other as usize + 1) * a.len();
+                let b = &b[end - rest.len()..end];
+                let rest = rest.iter().zip(b).fold(T::ZERO, |sum, (a, b)| a.mul_add(*b, sum));
+                *w += lane_sum(*lanes) + rest;
+            }
+        }
+    }
+
     /// y += w x.
     fn axpy<T: Real>(w: T, x: &[T], y: &mut [T]) {
         for (x, y) in x.iter().zip(y) {
@@ -101,25 +141,32 @@ simd_fn! {
 
     /// <x, y>, summed in a fixed order over lanes.
     pub(super) fn dot<T: Real>(x: &[T], y: &[T]) -> T {
-        const LANES: usize = 16;
-        let mut sum = [T::ZERO; LANES];
-        let (xs, ys) = (x.chunks_exact(LANES), y.chunks_exact(LANES));
-        let mut rest = T::ZERO;
-        for (x, y) in xs.remainder().iter().zip(ys.remainder()) {
-            rest = x.mul_add(*y, rest);
-        }
-        for (x, y) in xs.zip(ys) {
-            for l in 0..LANES {
-                sum[l] = x[l].mul_add(y[l], sum[l]);
-            }
-        }
-        for width in [8, 4, 2, 1] {
-            for l in 0..width {
-                sum[l] += sum[l + width];
-            }
-        }
-        sum[0] + rest
+        lane_dot(x, y)
     }
+}
+
+#[inline(always)]
+fn lane_dot<T: Real>(x: &[T], y: &[T]) -> T {
+    let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
+    let mut sum = [T::ZERO; LANES];
+    for (x, y) in xs.iter().zip(ys) {
+        for l in 0..LANES {
+            sum[l] = x[l].mul_add(y[l], sum[l]);
+        }
+    }
+    let rest = x_rest.iter().zip(y_rest).fold(T::ZERO, |sum, (x, y)| x.mul_add(*y, sum));
+    lane_sum(sum) + rest
+}
+
+/// Numbers that reductions add side by side.
+pub(super) const LANES: usize = 16;
+
+/// The sum of the lanes, halves onto halves.
+#[inline(always)]
+pub(super) fn lane_sum<T: Real>(lanes: [T; LANES]) -> T {
+    let eight: [T; 8] = std::array::from_fn(|l| lanes[l] + lanes[l + 8]);
+    let four: [T; 4] = std::array::from_fn(|l| eight[l] + eight[l + 4]);
+    (four[0] + four[2]) + (four[1] + four[3])
 }
 
 /// The general case: entries in any order, and heads with weights of their own.
@@ -153,6 +200,9 @@ pub(super) fn sampled_product<T: Real>(
     pattern.for_rows(w_bar, heads, |i, w_bar| {
         let (others, _) = pattern.by_row.group(i);
         let a = &a[i * rows..(i + 1) * rows];
+        if heads == 1 {
+            return add_dots(a, others, pattern.by_row.from(i), b, w_bar);
+        }
         for (other, w_bar) in others.iter().zip(w_bar.chunks_exact_mut(heads)) {
             let b = &b[*other as usize * rows..(*other as usize + 1) * rows];
             for ((w, a), b) in w_bar.iter_mut().zip(a.chunks_exact(block)).zip(b.chunks_exact(block)) {
@@ -229,6 +279,64 @@ simd_fn! {
     }
 }
 
+/// Y = X + c Z (S - I)^T, c the use's scalar; inputs w, z, x.
+pub(super) struct Step(Arc<Pattern>);
+
+impl<T: Real> Op<T> for Step {
+    fn name(&self) -> &'static str {
+        "sparse step"
+    }
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        let (s, x) = (self.0.shape(), inputs[1]);
+        if inputs[0] != Shape::new(1, self.0.len()) || s != Shape::new(x.cols, x.cols) || x != inputs[2] {
+            return Err(format!("S is {s} with one weight for each of its {} entries", self.0.len()));
+        }
+        Ok(x)
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        let (w, z, x, c) = (x.get(0).data, x.get(1), x.get(2), T::of(x.attr[0]));
+        self.0.by_row.for_groups(out, z.shape.rows, |i, y| {
+            y.fill(T::ZERO);
+            let order = &self.0.by_row;
+            weighted_sum(order.group(i).0, order.from(i), Consecutive(self.0.row(i).start), w, z.data, y);
+            step(c, z.col(i), x.col(i), y);
+        });
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let (w, z, c) = (saved.x.get(0), saved.x.get(1), T::of(saved.x.attr[0]));
+        let rows = z.shape.rows;
+        if let Some(bar) = x_bar.get(2) {
+            let out_bar = &*out_bar;
+            par::for_chunks(bar, par::CHUNK, |k, x| {
+                axpy(T::ONE, &out_bar[k * par::CHUNK..k * par::CHUNK + x.len()], x);
+            });
+        }
+        par::for_chunks(out_bar, par::CHUNK, |_, g| g.iter_mut().for_each(|g| *g *= c));
+        let out_bar = &*out_bar;
+        if let Some(w_bar) = x_bar.get(0) {
+            sampled_product(&self.0, 1, out_bar, z.data, rows, w_bar);
+        }
+        if let Some(z_bar) = x_bar.get(1) {
+            self.0.by_col.for_groups(z_bar, rows, |j, bar| {
+                axpy(-T::ONE, &out_bar[j * rows..(j + 1) * rows], bar);
+                let (others, numbers) = self.0.by_col.group(j);
+                if let Numbers::List(list) = numbers {
+                    weighted_sum(others, self.0.by_col.from(j), Listed(list), w.data, out_bar, bar);
+                }
+            });
+        }
+    }
+}
+
+simd_fn! {
+    /// y = x + c (y - z).
+    fn step<T: Real>(c: T, z: &[T], x: &[T], y: &mut [T]) {
+        for ((z, x), y) in z.iter().zip(x).zip(y) {
+            *y = c.mul_add(*y - *z, *x);
+        }
+    }
+}
+
 impl<T: Real> Op<T> for Features {
     fn name(&self) -> &'static str {
         "sparse product over rows"
@@ -276,6 +384,7 @@ pub struct Sparse {
     things: Arc<Things>,
     laplacian: Arc<Things>,
     features: Arc<Features>,
+    step: Arc<Step>,
     pub(super) dot: Arc<Dot>,
     pub(super) softmax: Arc<Softmax>,
     pub(super) distance: Arc<Distance>,
@@ -292,6 +401,7 @@ impl Sparse {
             things: Arc::new(Things { pattern: p.clone(), minus_identity: false }),
             laplacian: Arc::new(Things { pattern: p.clone(), minus_identity: true }),
             features: Arc::new(Features(p.clone())),
+            step: Arc::new(Step(p.clone())),
             dot: Arc::new(Dot(p.clone())),
             softmax: Arc::new(Softmax(p.clone())),
             distance: Arc::new(Distance(p.clone())),
@@ -300,6 +410,18 @@ impl Sparse {
             pattern: p,
         };
         (sparse, values)
+    }
+
+    /// X S^T outside a graph: `out` (rows x m) from `x` (rows x n) and the values of S.
+    pub fn product<T: Real>(&self, values: &[T], x: &[T], rows: usize, out: &mut [T]) {
+        let shape = self.pattern.shape();
+        assert!(
+            values.len() == self.pattern.len()
+                && x.len() == rows * shape.cols
+                && out.len() == rows * shape.rows
+        );
+        out.fill(T::ZERO);
+        self.pattern.by_row.accumulate(values, 1, x, rows, out);
     }
 
     /// The structure.
@@ -316,6 +438,11 @@ impl<T: Real> Graph<'_, T> {
     /// X (S - I)^T: column i of the result is sum_j S_ij x_j - x_i. S is square.
     pub fn sparse_laplacian(&mut self, sparse: &Sparse, values: Var, x: Var) -> Var {
         self.apply(sparse.laplacian.clone(), &[values, x])
+    }
+    /// X + c Z (S - I)^T: column i of the result is x_i + c (sum_j S_ij z_j - z_i). S is square, `values`
+    /// 1 x nnz.
+    pub fn sparse_step(&mut self, sparse: &Sparse, values: Var, z: Var, x: Var, c: f64) -> Var {
+        self.apply_with(sparse.step.clone(), &[values, z, x], [c, 0.0])
     }
     /// S X.
     pub fn sparse_rows(&mut self, sparse: &Sparse, values: Var, x: Var) -> Var {

@@ -15,7 +15,7 @@ const WARM_UP: Duration = Duration::from_millis(300);
     after_help = "Examples:\n  speed                          every workload on all cores\n  speed --only mlp --threads 1   one workload on one thread\n  speed --reps 51                a steadier median"
 )]
 struct Args {
-    /// Workload to run: mlp, mlp_wide or gmm_score (default: all).
+    /// Workload to run (default: all).
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(ALL.iter().map(|w| w.name)))]
     only: Option<String>,
     /// Threads (default: one for each core).

@@ -3,7 +3,9 @@
 //! All arithmetic is f32; one call of the returned closure is one whole step.
 
 mod gmm_score;
+mod graph_ode;
 mod mlp;
+mod spmm;
 
 /// One whole step, blocking.
 pub type Step = Box<dyn FnMut()>;
@@ -34,5 +36,15 @@ pub const ALL: &[Workload] = &[
         name: "gmm_score",
         what: "Monte Carlo score and log-density of a noised 40-mode mixture, 512 points, 500 draws each",
         build: gmm_score::build,
+    },
+    Workload {
+        name: "graph_ode",
+        what: "attention-weighted graph diffusion of Cora's size, 16 RK4 steps: loss, backward, Adam",
+        build: graph_ode::build,
+    },
+    Workload {
+        name: "spmm",
+        what: "sparse 100 000 x 100 000 with 1.2 million entries times dense 100 000 x 64",
+        build: spmm::build,
     },
 ];

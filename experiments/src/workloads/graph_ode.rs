@@ -1,0 +1,75 @@
+//! Attention-weighted graph diffusion at the size of Cora: 2708 nodes, 10 556 directed edges, 1433
+//! features of which 1.27 % are set, hidden 64, 16 steps of RK4 with attention at each step's beginning,
+//! cross-entropy, backward through the solver, Adam.
+
+use engine::ode::diffusion_rk4_step;
+use engine::ops::spmm::Sparse;
+use engine::optim::Adam;
+use engine::rng::Stream;
+use engine::{Params, Tape};
+use models::graph::score::cross_entropy;
+use models::graph::{Adjacency, Normalisation};
+use sprs::{CsMat, TriMat};
+
+use super::Step;
+
+const NODES: usize = 2708;
+const EDGES: usize = 5278;
+const FEATURES: usize = 1433;
+const CLASSES: usize = 7;
+const HIDDEN: usize = 64;
+const STEPS: usize = 16;
+const DT: f64 = 0.25;
+
+pub(super) fn build() -> Step {
+    let mut s = Stream::new(0, "graph_ode", 0, 0);
+    let mut edges = std::collections::BTreeSet::new();
+    while edges.len() < 2 * EDGES {
+        let (u, v) = (s.index(NODES) as u32, s.index(NODES) as u32);
+        edges.extend([(u, v), (v, u)]);
+    }
+    let edges: Vec<(u32, u32)> = edges.into_iter().collect();
+    let graph = Adjacency::<f32>::new(NODES, &edges, Normalisation::Ones, false);
+    let mut features = TriMat::new((NODES, FEATURES));
+    for i in 0..NODES {
+        for j in 0..FEATURES {
+            if s.uniform() < 0.0127 {
+                features.add_triplet(i, j, 1.0_f32);
+            }
+        }
+    }
+    let features: CsMat<f32> = features.to_csr();
+    let (features, set) = Sparse::new(&features);
+    let labels: Vec<u32> = (0..NODES).map(|_| s.index(CLASSES) as u32).collect();
+    let everyone: Vec<u32> = (0..NODES as u32).collect();
+
+    let mut params = Params::<f32>::new();
+    let encoder = params.add_weight("encoder", HIDDEN, FEATURES, 0.03 * (FEATURES as f64).sqrt(), 0);
+    let mut linear = |name: &str, rows: usize| {
+        let w = params.add_weight(name, rows, HIDDEN, 1.0, 0);
+        (w, params.add_zeros(format!("{name}.bias"), rows, 1))
+    };
+    let (query, key, decoder) = (linear("query", HIDDEN), linear("key", HIDDEN), linear("decoder", CLASSES));
+    let mut adam = Adam::new(params.len());
+    let (mut tape, mut gradient) = (Tape::new(), vec![0.0; params.len()]);
+    let mut seed = vec![0.0; CLASSES * NODES];
+    Box::new(move || {
+        let mut g = tape.record(params.values());
+        let (values, w) = (g.constant(1, set.len(), &set), g.param(encoder));
+        let mut x = g.sparse_columns(&features, values, w);
+        let [query, key, decoder] = [query, key, decoder].map(|(w, b)| (g.param(w), g.param(b)));
+        for _ in 0..STEPS {
+            let (q, k) = (g.linear(query.0, x, query.1), g.linear(key.0, x, key.1));
+            let scores = g.edge_dot(&graph.sparse, q, k, 1);
+            let scores = g.scale(scores, 1.0 / (HIDDEN as f64).sqrt());
+            let a = g.edge_softmax(&graph.sparse, scores);
+            x = diffusion_rk4_step(&mut g, &graph.sparse, a, x, DT);
+        }
+        let x = g.relu(x);
+        let logits = g.linear(decoder.0, x, decoder.1);
+        cross_entropy(g.value(logits).data, CLASSES, &labels, &everyone, &mut seed);
+        gradient.fill(0.0);
+        g.backward_from(logits, &seed, &mut gradient);
+        adam.step(params.values_mut(), &gradient, 1e-3);
+    })
+}
