@@ -161,9 +161,6 @@ fn upwind_keeps_densities_positive() {
         ..settings(Form::Paper, Kernel::Log)
     };
     let grade = Grade::new(&mut params, mixing, settings, CHANNELS, 2).unwrap();
-    // b > 0: with b < 0 the drop of the potential changes sign and the other end is upwind.
-    let b = params.find("beta").unwrap();
-    params.values_mut()[b.range()].fill(0.9);
     let mut x = positive(data.nodes());
     (0..data.nodes()).step_by(3).for_each(|i| x.col_mut(i).fill(0.0));
     let v = velocity(&grade, &params, &x);

@@ -10,13 +10,14 @@ use plotters::style::{FontStyle, RGBColor, register_font};
 use crate::failure::Failure;
 
 /// Series colours, distinguishable with impaired colour vision (Okabe and Ito 2008).
-pub(super) const COLORS: [RGBColor; 6] = [
+pub(super) const COLORS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
     RGBColor(204, 121, 167),
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
+    RGBColor(110, 110, 110),
 ];
 
 /// The font's name.

@@ -9,12 +9,14 @@ pub mod components;
 pub mod dataset;
 pub mod dropout;
 pub mod dynamics;
+pub mod evolve;
 pub mod homophily;
 pub mod layers;
 pub mod networks;
 pub mod project;
 pub mod score;
 pub mod settings;
+pub mod smoothing;
 pub mod synthetic;
 pub mod train;
 

@@ -2,7 +2,7 @@
 //! gradient of an interaction potential K x, with kernel values kappa on the edges.
 //!
 //! `paper`: dx_u/dt = s(alpha) sum_v w_uv [sigma(x_v) - sigma(x_u)]
-//!                  + r2 b o sum_v w_uv theta(x_u, x_v) o [(K x)_v - (K x)_u],
+//!                  + sum_v w_uv theta(x_u, x_v) o [phi_v - phi_u],  phi = r2 b o K x,
 //! `code`:  dx/dt = r1 s(alpha(t)) o (A sigma(x) - sigma(x)) + r2 b o R(x), R = (A x - x) o (K x), and for
 //! the sine kernel R_u = w0 + w1 mean over the edges of u of sin(x_j - x_u) / degree of u.
 //! s is the logistic function, b free of sign. With r2 = 0 this is GRAND.
@@ -194,8 +194,11 @@ impl<T: Real> Grade<T> {
         }
     }
 
-    /// The aggregation term before its coefficient; none if it is off.
-    fn aggregation(&self, g: &mut Graph<T>, x: Var, change: Var, weights: Var) -> Option<Var> {
+    /// The aggregation term; none if it is off.
+    ///
+    /// The paper form's potential is multiplied by r2 b before the flux is taken, so that upwind knows which
+    /// way mass moves whatever the sign of b.
+    fn aggregation(&self, g: &mut Graph<T>, x: Var, t: f64, change: Var, weights: Var) -> Option<Var> {
         if self.settings.aggregation == 0.0 {
             return None;
         }
@@ -204,13 +207,27 @@ impl<T: Real> Grade<T> {
             let pull = g.edge_sine(&self.mixing.adjacency.sparse, w, x);
             let (w0, w1) = (g.param(*w0), g.param(*w1));
             let pull = g.mul(pull, w1);
-            return Some(g.add(pull, w0));
+            let r = g.add(pull, w0);
+            return Some(self.weighted(g, r, t));
         }
         let phi = self.potential(g, x)?;
         Some(match self.settings.form {
-            Form::Paper => self.transport(g, weights, x, phi),
-            Form::Code => g.mul(change, phi),
+            Form::Paper => {
+                let phi = self.weighted(g, phi, t);
+                self.transport(g, weights, x, phi)
+            }
+            Form::Code => {
+                let r = g.mul(change, phi);
+                self.weighted(g, r, t)
+            }
         })
+    }
+
+    /// r2 b o r.
+    fn weighted(&self, g: &mut Graph<T>, r: Var, t: f64) -> Var {
+        let b = self.beta.at(g, t);
+        let r = g.mul(r, b);
+        g.scale(r, self.settings.aggregation)
     }
 }
 
@@ -233,10 +250,7 @@ impl<T: Real> Dynamics<T> for Grade<T> {
         let alpha = self.alpha.squashed(g, t);
         let diffusion = g.mul(change, alpha);
         let mut f = g.scale(diffusion, self.settings.diffusion);
-        if let Some(r) = self.aggregation(g, x, linear, start.weights) {
-            let b = self.beta.at(g, t);
-            let r = g.mul(r, b);
-            let r = g.scale(r, self.settings.aggregation);
+        if let Some(r) = self.aggregation(g, x, t, linear, start.weights) {
             f = g.add(f, r);
         }
         add_source(g, f, self.source, start)
