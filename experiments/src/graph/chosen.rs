@@ -38,7 +38,10 @@ pub fn preset(data: &str, model: &str) -> Result<GraphConfig, Failure> {
         }
     }
     match model {
-        "acmp" | "gread-allen-cahn" | "gread-fisher" => m.solver = Solver::Rk4,
+        // The well is stiff where states are large.
+        "acmp" => (m.time, m.step, m.solver) = (1.0, 0.1, Solver::Rk4),
+        // Their reactions grow without bound on one side: a longer time blows up.
+        "gread-allen-cahn" | "gread-fisher" => (m.time, m.step, m.solver) = (0.25, 0.25, Solver::Rk4),
         "gcnii" => m.layers = 16,
         "h2gcn" => m.layers = 1,
         "graphcon" => (m.layers, m.step, m.teleport) = (3, 1.0, 1.0),

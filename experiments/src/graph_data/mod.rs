@@ -1,5 +1,6 @@
 //! Data sets from files, or made on the spot.
 
+pub mod import;
 pub mod known;
 pub mod npz;
 mod uniform;

@@ -11,8 +11,11 @@ use crate::failure::Failure;
 
 /// The most that an archive may unpack to.
 const LIMIT: u64 = 4 << 30;
-/// The most that an array may grow in unpacking: deflate itself cannot exceed about 1030.
-const RATIO: u64 = 1100;
+/// The most that an array beyond [`SMALL`] may grow in unpacking; deflate reaches about 1030 on zeros, data
+/// worth keeping less than 100.
+const RATIO: u64 = 200;
+/// Arrays up to this many bytes are harmless whatever they came from.
+const SMALL: u64 = 64 << 20;
 
 /// An array's entries, widened.
 #[derive(Clone, Debug, PartialEq)]
@@ -53,7 +56,7 @@ impl Npz {
             let mut entry = archive.by_index(k).map_err(|e| broken(&e))?;
             let name = entry.name().map_err(|e| broken(&e))?.into_owned();
             total = total.saturating_add(entry.size());
-            if total > LIMIT || entry.size() > (1 << 16) + RATIO * entry.compressed_size() {
+            if total > LIMIT || entry.size() > SMALL.max(RATIO * entry.compressed_size()) {
                 return Err(Failure::usage(format!(
                     "{place}: {name} claims to unpack to {} bytes from {}; refused as a zip bomb",
                     entry.size(),
