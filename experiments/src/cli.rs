@@ -25,12 +25,17 @@ pub struct Common {
     /// Replace what an earlier run left in --out.
     #[arg(long)]
     pub force: bool,
-    /// Seconds between checkpoints, at least.
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
-    pub save_every: f64,
     /// No progress, no table.
     #[arg(long)]
     pub quiet: bool,
+}
+
+/// When to save, for experiments that can go on.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Saving {
+    /// Seconds between checkpoints, at least.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
+    pub save_every: f64,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

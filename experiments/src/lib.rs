@@ -12,6 +12,7 @@ pub mod interrupt;
 pub mod npy;
 pub mod plot;
 pub mod progress;
+pub mod reference;
 pub mod run_folder;
 pub mod table;
 pub mod workloads;

@@ -10,6 +10,8 @@ use crate::failure::Failure;
 const OURS: &[&str] = &[
     "config.toml",
     "metrics.json",
+    "summary.json",
+    "energies.png",
     "history.csv",
     "samples.npy",
     "checkpoint.safetensors",

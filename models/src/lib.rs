@@ -6,6 +6,7 @@ pub mod evaluate;
 pub mod graph;
 pub mod iwsm;
 pub mod metrics;
+pub mod reference;
 pub mod sampling;
 pub mod score;
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use experiments::cli::{Common, apply_threads, parse};
+use experiments::cli::{Common, Saving, apply_threads, parse};
 use experiments::config::resolve;
 use experiments::failure::{Failure, run};
 use experiments::gmm::{GmmConfig, Options, Run, Start, report, summarise};
@@ -45,6 +45,8 @@ struct Args {
     eval_only: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    saving: Saving,
 }
 
 const EXAMPLES: &str = "\
@@ -66,7 +68,7 @@ fn main() -> ExitCode {
         let interrupt = Interrupt::install()?;
         let config = configure(&args)?;
         let quiet = args.common.quiet;
-        let options = Options { quiet, save_every: args.common.save_every, threads };
+        let options = Options { quiet, save_every: args.saving.save_every, threads };
         if let Some(start) = restart(&args) {
             return finish(Run::open(start, config, options)?, &interrupt, quiet);
         }

@@ -6,9 +6,11 @@
 
 mod mixture;
 mod mixture_kernel;
+pub mod particles;
 mod pointwise;
 
 pub use mixture::{GMM_SCALE, Mixture, MixtureError};
+pub use particles::{DoubleWell, LennardJones, ParticleSystem};
 pub use pointwise::Pointwise;
 
 use engine::rng::Stream;

@@ -1,0 +1,154 @@
+//! One run: sample, check, write.
+
+use std::time::Instant;
+
+use models::reference::{Convergence, Report, Sampler};
+use serde_json::{Value, json};
+
+use super::ReferenceConfig;
+use crate::config::to_toml;
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::npy;
+use crate::plot::{Panel, Series, panels};
+use crate::progress::Progress;
+use crate::run_folder::RunFolder;
+use crate::table::{figure, plain};
+
+/// Bins of the energy histograms.
+const BINS: usize = 60;
+
+/// What came of a run.
+pub struct Outcome {
+    /// The figures.
+    pub report: Report,
+    /// Seconds of sampling.
+    pub seconds: f64,
+    /// What was wrong, one line for each failed check.
+    pub failures: Vec<String>,
+}
+
+/// Samples, and writes samples.npy, summary.json and energies.png; also if a check fails.
+pub fn execute(
+    config: &ReferenceConfig,
+    folder: &RunFolder,
+    interrupt: &Interrupt,
+    threads: usize,
+    quiet: bool,
+) -> Result<Outcome, Failure> {
+    let defaults = ReferenceConfig::preset(&config.target)?;
+    folder.write("config.toml", to_toml(config, &defaults)?.as_bytes())?;
+    folder.write_environment(threads)?;
+    let (energy, system) = config.energy();
+    let wrong = |e: models::reference::ConfigError| Failure::usage(format!("sampler.{e}"));
+    let mut sampler =
+        Sampler::new(config.sampler.clone(), &*energy, Some(system), config.seed).map_err(wrong)?;
+    let total = sampler.sweeps_for(config.samples);
+    let mut progress = Progress::new(0, total as u64, quiet);
+    let began = Instant::now();
+    while sampler.sweeps() < total {
+        if interrupt.requested() {
+            progress.finish();
+            return Err(Failure::Interrupted(format!(
+                "stopped at sweep {} of {total}; no samples were written, start again with --out {} --force",
+                sampler.sweeps(),
+                folder.path().display()
+            )));
+        }
+        sampler.sweep();
+        progress.set(sampler.sweeps() as u64, || match sampler.recorded() {
+            0 => "warm-up".into(),
+            n => format!("{n} samples"),
+        });
+    }
+    progress.finish();
+    let seconds = began.elapsed().as_secs_f64();
+    let report = sampler.report();
+    let failures = report.failures();
+    let dim = energy.dim();
+    let states = &sampler.states()[..config.samples * dim];
+    let samples: Vec<f32> = states.iter().map(|v| *v as f32).collect();
+    folder.write("samples.npy", &npy::encode(dim, &samples))?;
+    let text = format!("{:#}\n", summary(config, &report, &failures, seconds));
+    folder.write("summary.json", text.as_bytes())?;
+    folder.write("energies.png", &histogram(&config.target, sampler.energies())?)?;
+    folder.write("DONE", b"")?;
+    Ok(Outcome { report, seconds, failures })
+}
+
+fn summary(config: &ReferenceConfig, r: &Report, failures: &[String], seconds: f64) -> Value {
+    let checks = |c: Convergence| json!({ "r_hat": c.r_hat, "bulk_ess": c.bulk_ess, "tail_ess": c.tail_ess });
+    json!({
+        "target": config.target,
+        "seed": config.seed,
+        "samples": config.samples,
+        "passed": failures.is_empty(),
+        "failures": failures,
+        "energy": { "mean": r.energy_mean, "standard_error": r.energy_error, "sd": r.energy_sd },
+        "mean_distance": { "mean": r.spread_mean, "standard_error": r.spread_error },
+        "log_z": { "value": r.log_z.value, "standard_error": r.log_z.error },
+        "convergence": { "energy": checks(r.energy), "mean_distance": checks(r.spread) },
+        "starts_differ_by_standard_errors": { "energy": r.start_energy_z, "mean_distance": r.start_spread_z },
+        "walkers": r.walkers,
+        "recorded_sweeps": r.sweeps,
+        "round_trips": r.round_trips,
+        "rungs": r.rungs,
+        "swap_rates": r.swap_rates,
+        "acceptances": r.acceptances,
+        "step_sizes": r.steps,
+        "seconds": seconds,
+    })
+}
+
+/// The figures as a table for the terminal.
+pub(super) fn table(outcome: &Outcome) -> String {
+    let r = &outcome.report;
+    let range = |x: &[f64]| {
+        let low = x.iter().copied().fold(f64::INFINITY, f64::min);
+        let high = x.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        format!("{low:.2} to {high:.2}")
+    };
+    let checks = |c: Convergence| format!("{:.4}, {:.0}, {:.0}", c.r_hat, c.bulk_ess, c.tail_ess);
+    let rows: [(&str, String); 10] = [
+        ("energy, mean", figure(r.energy_mean, Some(r.energy_error))),
+        ("energy, standard deviation", figure(r.energy_sd, None)),
+        ("mean distance", figure(r.spread_mean, Some(r.spread_error))),
+        ("log Z", figure(r.log_z.value, Some(r.log_z.error))),
+        ("R-hat, bulk and tail ESS: energy", checks(r.energy)),
+        ("R-hat, bulk and tail ESS: mean distance", checks(r.spread)),
+        ("starts differ by standard errors", format!("{:.1}, {:.1}", r.start_energy_z, r.start_spread_z)),
+        ("swap rates", range(&r.swap_rates)),
+        ("round trips", r.round_trips.to_string()),
+        ("seconds", figure(outcome.seconds, None)),
+    ];
+    plain(&["", "value"], &rows.map(|(name, value)| vec![name.into(), value]))
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&table(self))
+    }
+}
+
+/// Energy histograms of the walkers from narrow and from wide starts, which must agree.
+fn histogram(target: &str, chains: &[Vec<f64>]) -> Result<Vec<u8>, Failure> {
+    let mut all = chains.concat();
+    all.sort_unstable_by(f64::total_cmp);
+    // The outermost thousandths would squeeze the rest.
+    let at = |p: f64| all.get(((all.len().max(1) - 1) as f64 * p) as usize).copied().unwrap_or(0.0);
+    let (low, high) = (at(0.001), at(0.999));
+    let width = (high - low) / BINS as f64;
+    let series = |name: &str, side: usize| {
+        let energies: Vec<f64> = chains.iter().skip(side).step_by(2).flatten().copied().collect();
+        let mut counts = [0.0; BINS];
+        for e in energies.iter().filter(|e| (low..high).contains(*e)) {
+            counts[(((e - low) / width) as usize).min(BINS - 1)] += 1.0;
+        }
+        let density =
+            |(b, c): (usize, &f64)| (low + (b as f64 + 0.5) * width, c / (energies.len() as f64 * width));
+        Series { name: name.into(), points: counts.iter().enumerate().map(density).collect(), floor: false }
+    };
+    let curves = vec![series("narrow starts", 0), series("wide starts", 1)];
+    let panel = Panel { label: "density".into(), log: false, series: curves };
+    panels(&format!("{target}: energy"), "energy", &[panel])
+}

@@ -1,0 +1,111 @@
+//! The binary `reference` as a user meets it.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+
+fn reference(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_reference"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    reference(args).output().unwrap()
+}
+
+fn refused(args: &[&str], needle: &str) {
+    let output = run(args);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+    assert!(stderr.contains(needle), "{args:?}: {stderr}");
+    assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
+}
+
+const SMALL: &[&str] = &["--quiet", "--samples", "2000", "--seed", "7", "--set", "sampler.warm_up=800"];
+
+/// summary.json without what the clock decides.
+fn summary(folder: &Path) -> serde_json::Value {
+    let text = std::fs::read_to_string(folder.join("summary.json")).unwrap();
+    let mut value: serde_json::Value = serde_json::from_str(&text).unwrap();
+    value.as_object_mut().unwrap().remove("seconds");
+    value
+}
+
+#[test]
+fn a_small_run_passes_its_checks_whatever_the_number_of_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = |threads: &str| {
+        let out = dir.path().join(threads);
+        let output = run(&[SMALL, &["--threads", threads, "--out", out.to_str().unwrap()]].concat());
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        out
+    };
+    let (one, two) = (folder("1"), folder("2"));
+    assert_eq!(summary(&one), summary(&two));
+    let bytes = std::fs::read(one.join("samples.npy")).unwrap();
+    assert_eq!(bytes, std::fs::read(two.join("samples.npy")).unwrap());
+    let (n, d, x) = experiments::npy::decode(&bytes).unwrap();
+    assert_eq!((n, d), (2000, 8));
+    assert!(x.chunks(8).all(|x| (x[0] + x[2] + x[4] + x[6]).abs() < 1e-5), "mean-free");
+    let s = summary(&one);
+    assert_eq!(s["passed"], true);
+    let energy = s["energy"]["mean"].as_f64().unwrap();
+    assert!((energy + 22.47).abs() < 0.2, "{energy}");
+    assert!(["config.toml", "energies.png", "env.json", "DONE"].iter().all(|f| one.join(f).exists()));
+}
+
+#[test]
+fn a_run_that_is_too_short_fails_in_one_line_and_leaves_its_summary() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let short = ["--set", "sampler.warm_up=1", "--set", "sampler.thin=1", "--samples", "100", "--quiet"];
+    let output = run(&[&short[..], &["--out", out.to_str().unwrap()]].concat());
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(1), "{stderr}");
+    assert!(
+        stderr.starts_with("error: the samples cannot be trusted") && stderr.lines().count() == 1,
+        "{stderr}"
+    );
+    assert_eq!(summary(&out)["passed"], false);
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_leaves_no_samples_and_exits_with_130() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let args = ["--target", "lj13", "--samples", "1000000", "--quiet", "--out", out.to_str().unwrap()];
+    let child = reference(&args).spawn().unwrap();
+    while !out.join("env.json").exists() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(130));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("no samples were written"));
+    let mut names: Vec<_> =
+        std::fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    assert_eq!(names, ["config.toml", "env.json"]);
+}
+
+#[test]
+fn bad_arguments_are_refused_in_one_line_and_nothing_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let out = out.to_str().unwrap();
+    let with = |more: &[&'static str]| [more, &["--out", out]].concat();
+    refused(&with(&["--target", "lj14"]), "did you mean lj13");
+    refused(&with(&["--samples", "0"]), "samples = 0");
+    refused(&with(&["--samples", "-3"]), "invalid value");
+    refused(&with(&["--set", "sampler.rungs=1"]), "sampler.rungs = 1");
+    refused(&with(&["--set", "sampler.walkers=7"]), "must be even");
+    refused(&with(&["--set", "sampler.scale=0"]), "sampler.scale = 0");
+    refused(&with(&["--set", "sampler.rung=9"]), "did you mean `sampler.rungs`");
+    refused(&with(&["--config", "/nonexistent.toml"]), "no such file");
+    refused(&with(&["--save-every", "3"]), "--save-every");
+    assert!(!Path::new(out).exists());
+    std::fs::write(dir.path().join("mine.txt"), "x").unwrap();
+    refused(&["--out", dir.path().to_str().unwrap()], "--force");
+}
