@@ -22,7 +22,17 @@ fn refused(args: &[&str], needle: &str) {
     assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
 }
 
-const SMALL: &[&str] = &["--quiet", "--samples", "2000", "--seed", "7", "--set", "sampler.warm_up=800"];
+const SMALL: &[&str] = &[
+    "--quiet",
+    "--samples",
+    "2000",
+    "--seed",
+    "7",
+    "--set",
+    "sampler.warm_up=800",
+    "--set",
+    "sampler.thin=40",
+];
 
 /// summary.json without what the clock decides.
 fn summary(folder: &Path) -> serde_json::Value {
