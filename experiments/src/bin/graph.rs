@@ -19,7 +19,8 @@ use experiments::run_folder::RunFolder;
 #[command(version, allow_negative_numbers = true, after_help = EXAMPLES)]
 struct Args {
     /// Data set: karate and csbm need no file (default: both); others are read from --data-dir; `all` runs
-    /// every known one that is there; a path to an npz of your own works too.
+    /// every known one that is there; a path to an npz of your own works too; csbm-NODES-DEGREE draws a block
+    /// model of that size.
     #[arg(long, value_name = "NAME")]
     data: Option<String>,
     /// Folder with NAME.npz files (default: what METASTABLE_DATA names).

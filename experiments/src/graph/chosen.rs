@@ -15,7 +15,19 @@ macro_rules! chosen {
     };
 }
 
-chosen! {}
+chosen! {
+    "chameleon_filtered-grade",
+    "cora-grade",
+    "cornell-grade",
+    "cornell-mlp",
+    "cornell_fixed-grade",
+    "texas-grade",
+    "texas-grand",
+    "texas-mlp",
+    "wisconsin-grade",
+    "wisconsin-grand",
+    "wisconsin-mlp",
+}
 
 /// The settings made for a network on a data set.
 pub fn preset(data: &str, model: &str) -> Result<GraphConfig, Failure> {
@@ -47,7 +59,7 @@ pub fn preset(data: &str, model: &str) -> Result<GraphConfig, Failure> {
         "graphcon" => (m.layers, m.step, m.teleport) = (3, 1.0, 1.0),
         _ => {}
     }
-    if super::super::graph_data::BUILT_IN.contains(&data) {
+    if data == "karate" || data.starts_with("csbm") {
         config.model = Model { hidden: 16, ..config.model };
     }
     let key = format!("{data}-{model}");

@@ -144,7 +144,11 @@ pub fn table(rows: &[Summary]) -> String {
             vec![
                 s.data.clone(),
                 s.model.clone(),
-                format!("{} +- {}", percent(s.test), percent(s.test_sd)),
+                if s.test_sd.is_finite() {
+                    format!("{} +- {}", percent(s.test), percent(s.test_sd))
+                } else {
+                    percent(s.test)
+                },
                 percent(s.validation),
                 ablation.unwrap_or_default(),
                 s.parameters.to_string(),

@@ -52,12 +52,28 @@ pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Dataset, Failure> {
     let data = match name {
         "karate" => karate(),
         "csbm" => CSBM.draw(0),
+        _ if name.starts_with("csbm-") => sized(name)?.draw(0),
         _ if name.ends_with(".npz") => decode(Path::new(name))?,
         _ => decode(&find(name, data_dir)?)?,
     };
     match check(&data).into_iter().find(|f| f.fatal) {
         Some(finding) => Err(Failure::usage(format!("data set {name}: {}", finding.what))),
         None => Ok(data),
+    }
+}
+
+/// `csbm-NODES-DEGREE`: the block model at another size, up to what 32-bit numbers can count.
+fn sized(name: &str) -> Result<BlockModel, Failure> {
+    let numbers: Option<Vec<usize>> = name.split('-').skip(1).map(|v| v.parse().ok()).collect();
+    match numbers.as_deref() {
+        Some(&[nodes, degree])
+            if (8..=100_000_000).contains(&nodes) && degree > 0 && nodes * degree < 1 << 31 =>
+        {
+            Ok(BlockModel { nodes, degree: degree as f64, ..CSBM })
+        }
+        _ => Err(Failure::usage(format!(
+            "data set {name}: write csbm-NODES-DEGREE with at least 8 nodes, for example csbm-1000000-20"
+        ))),
     }
 }
 
