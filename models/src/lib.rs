@@ -10,7 +10,8 @@ pub mod reference;
 pub mod sampling;
 pub mod score;
 
-/// The README's example, compiled and run with the documentation tests.
+/// The README's example, compiled with the documentation tests; tests/own_energy.rs runs the same thing
+/// (documentation tests are built without optimisation, which takes minutes here).
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;
