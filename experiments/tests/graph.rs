@@ -80,8 +80,21 @@ fn every_model_trains_and_a_search_writes_its_log() {
         graph(&["--data", "karate", "--quick", "--search", "4", "--quiet", "--out", out.to_str().unwrap()]);
     assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
     let log = std::fs::read_to_string(out.join("search/search.csv")).unwrap();
-    assert_eq!(log.lines().count(), 5);
+    // Four trials in round 1, the best of them in round 2, and that one again in round 3.
+    assert_eq!(log.lines().count(), 1 + 4 + 1 + 1);
     assert!(!log.contains("test"), "the search does not look at test figures");
+    // Interrupted after a few trainings, as by kill -9: resuming finds the same.
+    let trainings = out.join("search/trainings.csv");
+    let whole = std::fs::read_to_string(&trainings).unwrap();
+    let kept: String = whole.lines().take(4).map(|l| l.to_string() + "\n").collect();
+    std::fs::write(&trainings, kept).unwrap();
+    let jobs_before = jobs(&out.join("best"));
+    std::fs::remove_dir_all(out.join("best")).unwrap();
+    let result = graph(&["--resume", out.to_str().unwrap(), "--quiet"]);
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    assert_eq!(std::fs::read_to_string(&trainings).unwrap(), whole);
+    assert_eq!(std::fs::read_to_string(out.join("search/search.csv")).unwrap(), log);
+    assert_eq!(jobs(&out.join("best")), jobs_before);
     // What a search found can be given back as a configuration.
     let best = out.join("search/best.toml");
     let again = dir.path().join("again");

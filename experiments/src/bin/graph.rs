@@ -7,7 +7,7 @@ use clap::Parser;
 use experiments::cli::{Common, apply_threads, parse};
 use experiments::config::resolve;
 use experiments::failure::{Failure, run};
-use experiments::graph::{GraphConfig, Options, Run, Summary, preset, search, table};
+use experiments::graph::{GraphConfig, Options, Run, Search, Summary, defaults, preset, table};
 use experiments::graph_data::{BUILT_IN, KNOWN, file, folder, load};
 use experiments::interrupt::Interrupt;
 use experiments::run_folder::RunFolder;
@@ -48,7 +48,7 @@ struct Args {
     /// Initialisations for each split.
     #[arg(long, value_name = "N")]
     seeds: Option<u64>,
-    /// Search N settings at random on validation figures first, and use the best.
+    /// Search N settings at random, by successive halving on validation figures, first; then use the best.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     search: Option<u64>,
     /// Do not train without aggregation beside.
@@ -83,8 +83,7 @@ fn main() -> ExitCode {
         let options = Options { quiet: args.common.quiet, threads, ablation: !args.no_ablation };
         let data_dir = args.data_dir.as_deref();
         if let Some(path) = &args.resume {
-            let data = load(&Run::settings(path)?.data.name, data_dir)?;
-            return show(&[Run::resume(path, data, options)?.execute(&interrupt)?], path, &args);
+            return show(&[resume(path, data_dir, options, &interrupt)?], path, &args);
         }
         let names = names(&args)?;
         let base = args.common.out.clone();
@@ -124,19 +123,39 @@ fn one(
     options: Options,
     interrupt: &Interrupt,
 ) -> Result<Summary, Failure> {
-    let mut config = configure(name, args)?;
+    let config = configure(name, args)?;
     let data = load(name, args.data_dir.as_deref())?;
-    if let Some(trials) = args.search {
-        let folder = RunFolder::create(&out.join("search"), args.common.force)?;
-        config = search(&folder, &config, &data, trials, options.quiet, interrupt)?;
+    let Some(trials) = args.search else {
+        return Run::create(out, args.common.force, config, data, options)?.execute(interrupt);
+    };
+    let folder = RunFolder::create(&out.join("search"), args.common.force)?;
+    let best = Search::create(folder, config, trials)?.execute(data.clone(), options.quiet, interrupt)?;
+    Run::create(&out.join("best"), args.common.force, best, data, options)?.execute(interrupt)
+}
+
+/// Goes on with a run, or with a search and the run of what it found.
+fn resume(
+    path: &Path,
+    data_dir: Option<&Path>,
+    options: Options,
+    interrupt: &Interrupt,
+) -> Result<Summary, Failure> {
+    let (search, best) = (path.join("search"), path.join("best"));
+    let path = if search.is_dir() { best.as_path() } else { path };
+    if search.is_dir() && !best.join("config.toml").exists() {
+        let search = Search::resume(RunFolder::open(&search, &["config.toml", "plan.toml"])?)?;
+        let data = load(search.data_name(), data_dir)?;
+        let config = search.execute(data.clone(), options.quiet, interrupt)?;
+        return Run::create(path, true, config, data, options)?.execute(interrupt);
     }
-    let out = if args.search.is_some() { out.join("best") } else { out.to_path_buf() };
-    Run::create(&out, args.common.force, config, data, options)?.execute(interrupt)
+    let data = load(&Run::settings(path)?.data.name, data_dir)?;
+    Run::resume(path, data, options)?.execute(interrupt)
 }
 
 /// Preset, file, overrides, flags: the later wins.
 fn configure(name: &str, args: &Args) -> Result<GraphConfig, Failure> {
-    let mut base = preset(name, &args.model)?;
+    let starting = if args.search.is_some() { defaults } else { preset };
+    let mut base = starting(name, &args.model)?;
     if args.quick {
         (base.train.epochs, base.data.splits) = (20, 2);
     }

@@ -32,8 +32,19 @@ chosen! {
     "wisconsin-mlp",
 }
 
-/// The settings made for a network on a data set.
+/// The settings that a search chose for a network on a data set, or the network's defaults.
 pub fn preset(data: &str, model: &str) -> Result<GraphConfig, Failure> {
+    let config = defaults(data, model)?;
+    let key = format!("{data}-{model}");
+    match CHOSEN.iter().find(|(name, _)| *name == key) {
+        Some((name, text)) => overlay(&config, text, name),
+        None => Ok(config),
+    }
+}
+
+/// A network's settings before any search; a search begins with them, so that none starts from the outcome
+/// of another.
+pub fn defaults(data: &str, model: &str) -> Result<GraphConfig, Failure> {
     if !MODELS.contains(&model) {
         let hint = nearest(model, &MODELS).map_or(String::new(), |n| format!(", did you mean {n}?"));
         return Err(Failure::usage(format!("unknown model `{model}`{hint} (models: {})", MODELS.join(", "))));
@@ -65,11 +76,7 @@ pub fn preset(data: &str, model: &str) -> Result<GraphConfig, Failure> {
     if data == "karate" || data.starts_with("csbm") {
         config.model = Model { hidden: 16, ..config.model };
     }
-    let key = format!("{data}-{model}");
-    match CHOSEN.iter().find(|(name, _)| *name == key) {
-        Some((name, text)) => overlay(&config, text, name),
-        None => Ok(config),
-    }
+    Ok(config)
 }
 
 #[cfg(test)]

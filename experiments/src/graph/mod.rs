@@ -7,8 +7,8 @@ mod report;
 mod run;
 mod search;
 
-pub use chosen::preset;
+pub use chosen::{defaults, preset};
 pub use config::{DataChoice, GraphConfig, SplitKind, splits};
 pub use report::{Summary, table};
 pub use run::{Options, Run};
-pub use search::search;
+pub use search::Search;

@@ -1,0 +1,84 @@
+//! The space that a search draws settings from.
+
+use engine::rng::Stream;
+use models::graph::Normalisation;
+use models::graph::coefficient::Dependence;
+use models::graph::dynamics::{Form, Kernel, Mobility};
+use models::graph::settings::Model;
+
+use crate::graph::GraphConfig;
+
+/// Graphs with more nodes than this are searched with at most 64 numbers a node, because a training of a
+/// wider network takes minutes there.
+const LARGE: usize = 5000;
+
+/// The settings of a trial on a graph with `nodes` nodes; what does not belong to the network stays.
+/// Trial 0 is `base` itself.
+pub(super) fn draw(base: &GraphConfig, nodes: usize, trial: u64) -> GraphConfig {
+    if trial == 0 {
+        return base.clone();
+    }
+    let mut s = Stream::new(base.seed, "search", trial, 0);
+    let mut config = base.clone();
+    let mut between = |low: f64, high: f64| low + (high - low) * s.uniform();
+    let rounded = |v: f64| (v * 1e4).round() / 1e4;
+    let t = &mut config.train;
+    t.learning_rate = rounded(10f64.powf(between(-2.6, -1.5)));
+    t.decay = 10f64.powf(between(-4.5, -1.5));
+    t.decay = (t.decay * 1e6).round() / 1e6;
+    let m = &mut config.model;
+    m.input_dropout = rounded(between(0.0, 0.7));
+    m.dropout = rounded(between(0.0, 0.7));
+    let mut pick = |n: usize| s.index(n);
+    m.hidden = [32, 64, 128][pick(if nodes > LARGE { 2 } else { 3 })];
+    let on = |k: usize| k == 1;
+    match m.name.as_str() {
+        "mlp" | "gcn" | "sage" => m.layers = 2 + pick(2),
+        "gat" => (m.layers, m.heads) = (2, [1, 4, 8][pick(3)]),
+        "gcnii" => {
+            m.layers = [4, 8, 16, 32][pick(4)];
+            (m.teleport, m.lambda) = ([0.1, 0.3, 0.5][pick(3)], [0.5, 1.0, 1.5][pick(3)]);
+        }
+        "h2gcn" => m.layers = 1 + pick(2),
+        "gprgnn" => m.teleport = [0.1, 0.2, 0.5, 0.9][pick(4)],
+        "graphcon" => {
+            m.layers = [1, 2, 3, 5][pick(4)];
+            m.teleport = [0.0, 0.5, 1.0][pick(3)];
+            (m.deep_encoder, m.deep_decoder, m.relu) = (on(pick(2)), on(pick(2)), on(pick(2)));
+        }
+        _ => continuous(m, &mut pick),
+    }
+    config
+}
+
+/// The part of the space that belongs to differential equations.
+fn continuous(m: &mut Model, pick: &mut impl FnMut(usize) -> usize) {
+    use Normalisation::{Column, Row, Symmetric};
+    let on = |k: usize| k == 1;
+    m.time = [0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0][pick(7)];
+    m.step = [0.25, 0.5, 1.0][pick(3)];
+    m.normalisation = [Symmetric, Row, Column][pick(3)];
+    m.loops = on(pick(2));
+    m.attention = pick(4) == 0;
+    (m.deep_encoder, m.deep_decoder, m.relu) = (on(pick(2)), on(pick(2)), on(pick(2)));
+    let dependence = [Dependence::Scalar, Dependence::Channel, Dependence::Time];
+    m.alpha = dependence[pick(3)];
+    m.beta = [Dependence::Channel, Dependence::Channel, Dependence::Time][pick(3)];
+    m.source = pick(3) == 0;
+    if m.name == "frond" {
+        (m.order, m.step) = ([0.5, 0.7, 0.85, 0.95][pick(4)], m.step.max(0.5));
+    }
+    if m.name != "grade" {
+        return;
+    }
+    m.kernel = [Kernel::Gat, Kernel::Log, Kernel::Gauss, Kernel::Sin][pick(4)];
+    m.form = if m.kernel == Kernel::Sin || on(pick(2)) { Form::Code } else { Form::Paper };
+    m.mobility = [Mobility::Node, Mobility::Mean][pick(2)];
+    m.sigma = ["identity", "identity", "learned"][pick(3)].into();
+    m.diffusion = 0.1 * (1 + pick(10)) as f64;
+    m.aggregation = 0.1 * (1 + pick(10)) as f64;
+    (m.diffusion, m.aggregation) =
+        ((m.diffusion * 10.0).round() / 10.0, (m.aggregation * 10.0).round() / 10.0);
+    m.log_eps = [0.01, 0.1, 0.3, 1.0][pick(4)];
+    m.width = [1.0, 3.0, 10.0][pick(3)];
+}
