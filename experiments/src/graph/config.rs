@@ -20,12 +20,27 @@ pub enum SplitKind {
     Random,
 }
 
+/// Which way edges are used: whom a node listens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Edges {
+    /// Both ends of an edge listen to each other.
+    Undirected,
+    /// A node listens to the nodes that its own edges in the source's list lead to (a page to the pages that
+    /// it links to). GREAD and its kin use WebKB and Film so.
+    Directed,
+    /// A node listens to the nodes whose edges lead to it.
+    Reversed,
+}
+
 /// The data and how they are split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataChoice {
     /// Name of the data set.
     pub name: String,
+    /// undirected, directed or reversed; the latter two where the source's list has directions.
+    pub edges: Edges,
     /// Where splits come from.
     pub split: SplitKind,
     /// Number of splits: at most this many fixed ones, or exactly this many random ones.
@@ -58,6 +73,7 @@ impl Default for DataChoice {
     fn default() -> Self {
         Self {
             name: "karate".into(),
+            edges: Edges::Undirected,
             split: SplitKind::Fixed,
             splits: 10,
             initialisations: 1,
@@ -88,6 +104,23 @@ impl GraphConfig {
 
 /// The graph as it is used, and its splits.
 pub fn splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>), Failure> {
+    let (mut data, splits) = drawn_splits(data, choice)?;
+    if choice.edges != Edges::Undirected {
+        let Some(raw) = data.raw_edges.take() else {
+            return Err(Failure::usage(format!(
+                "data.edges: {} has no directions of its edges; use undirected",
+                data.name
+            )));
+        };
+        let turned = |(i, j): (u32, u32)| if choice.edges == Edges::Reversed { (j, i) } else { (i, j) };
+        data.edges = raw.into_iter().filter(|(i, j)| i != j).map(turned).collect();
+        data.edges.sort_unstable();
+        data.edges.dedup();
+    }
+    Ok((data, splits))
+}
+
+fn drawn_splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>), Failure> {
     if choice.metric == Metric::RocAuc && data.classes != 2 {
         return Err(Failure::usage(format!(
             "data.metric = roc-auc wants two classes; {} has {}",

@@ -8,7 +8,7 @@ mod run;
 mod search;
 
 pub use chosen::{defaults, preset};
-pub use config::{DataChoice, GraphConfig, SplitKind, splits};
+pub use config::{DataChoice, Edges, GraphConfig, SplitKind, splits};
 pub use report::{Summary, table};
 pub use run::{Options, Run};
 pub use search::Search;

@@ -17,7 +17,7 @@ use models::graph::{Dataset, Split};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{GraphConfig, splits};
+use super::{DataChoice, Edges, GraphConfig, splits};
 use crate::config::{load_exact, to_toml};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
@@ -93,8 +93,8 @@ impl Search {
         quiet: bool,
         interrupt: &Interrupt,
     ) -> Result<GraphConfig, Failure> {
-        let (data, splits) = splits(data, &self.base.data)?;
-        let n = splits.len();
+        let graphs = Graphs::new(&data, &self.base.data)?;
+        let n = graphs.splits.len();
         let mut rows = Vec::new();
         let mut kept: Vec<u64> = (0..self.trials).collect();
         let rounds = [
@@ -109,7 +109,7 @@ impl Search {
                 (0..splits_used).flat_map(move |s| (0..inits).map(move |i| (trial, s, i)))
             };
             let wanted: Vec<Place> = kept.iter().flat_map(places).collect();
-            self.train(&data, &splits, round + 1, &wanted, quiet, interrupt)?;
+            self.train(&graphs, round + 1, &wanted, quiet, interrupt)?;
             let mut judged: Vec<(u64, f64)> =
                 kept.iter().map(|t| (*t, self.figure(*t, splits_used, inits))).collect();
             // Stable: of equal figures the earlier trial stays ahead.
@@ -117,8 +117,8 @@ impl Search {
             kept = judged.iter().map(|j| j.0).collect();
             rows.extend(judged.into_iter().map(|(trial, figure)| (round + 1, trial, figure)));
         }
-        self.log(&rows, data.nodes())?;
-        let best = self.settings(data.nodes(), kept[0]);
+        self.log(&rows, &graphs.space)?;
+        let best = space::draw(&self.base, &graphs.space, kept[0]);
         let note = format!(
             "# Trial {} of a search over {}, seed {}: mean validation figure {:.4} over {n} splits with {INITIALISATIONS} initialisations.\n",
             kept[0],
@@ -129,10 +129,6 @@ impl Search {
         let text = note + &to_toml(&best, &best)?.replace("  # default", "");
         self.folder.write("best.toml", text.as_bytes())?;
         Ok(best)
-    }
-
-    fn settings(&self, nodes: usize, trial: u64) -> GraphConfig {
-        space::draw(&self.base, nodes, trial)
     }
 
     /// The mean validation figure of a trial over its first `splits` splits and `inits` initialisations;
@@ -146,8 +142,7 @@ impl Search {
     /// Trains what is wanted and not done, several trainings at a time.
     fn train(
         &mut self,
-        data: &Dataset,
-        splits: &[Split],
+        graphs: &Graphs,
         round: usize,
         wanted: &[Place],
         quiet: bool,
@@ -160,7 +155,7 @@ impl Search {
         let shared = Mutex::new((std::mem::take(&mut self.done), progress, Instant::now(), already));
         let this = &*self;
         let outcome = left.par_iter().try_for_each(|place| {
-            let validation = this.one(data, splits, *place, interrupt)?;
+            let validation = this.one(graphs, *place, interrupt)?;
             let Ok(mut shared) = shared.lock() else {
                 return Err(Failure::Failed("another training failed".into()));
             };
@@ -189,17 +184,17 @@ impl Search {
 
     fn one(
         &self,
-        data: &Dataset,
-        splits: &[Split],
+        graphs: &Graphs,
         (trial, split, initialisation): Place,
         interrupt: &Interrupt,
     ) -> Result<f64, Failure> {
-        let config = self.settings(data.nodes(), trial);
+        let config = space::draw(&self.base, &graphs.space, trial);
         config.check()?;
         let seed = Stream::new(self.base.seed, "training", split as u64, initialisation as u64).next_u64();
         let settings = (&config.model, &config.train);
         let stop = || interrupt.requested();
-        match fit(data, &splits[split], settings, self.base.data.metric, seed, &stop) {
+        let data = graphs.used(config.data.edges);
+        match fit(data, &graphs.splits[split], settings, self.base.data.metric, seed, &stop) {
             Ok(outcome) => Ok(outcome.figures().validation),
             // Settings under which the equation blows up are the worst there are.
             Err(TrainError::Diverged(_)) => Ok(0.0),
@@ -220,10 +215,10 @@ impl Search {
     }
 
     /// search.csv: every round's trials with their figures, best first, and what each changes.
-    fn log(&self, rows: &[(usize, u64, f64)], nodes: usize) -> Result<(), Failure> {
+    fn log(&self, rows: &[(usize, u64, f64)], graph: &space::Graph) -> Result<(), Failure> {
         let mut log = String::from("round,trial,validation,settings\n");
         for (round, trial, figure) in rows {
-            let text = to_toml(&self.settings(nodes, *trial), &self.base)?;
+            let text = to_toml(&space::draw(&self.base, graph, *trial), &self.base)?;
             let changed: Vec<&str> = (text.lines())
                 .filter(|l| l.contains('=') && !l.ends_with("# default"))
                 .map(str::trim)
@@ -231,6 +226,34 @@ impl Search {
             log += &format!("{round},{trial},{figure},{}\n", changed.join("; "));
         }
         self.folder.write("search.csv", log.as_bytes())
+    }
+}
+
+/// The graph with its edges used in every way that trials may choose, and its splits.
+struct Graphs {
+    uses: Vec<(Edges, Dataset)>,
+    splits: Vec<Split>,
+    space: space::Graph,
+}
+
+impl Graphs {
+    fn new(data: &Dataset, choice: &DataChoice) -> Result<Self, Failure> {
+        let directed = data.raw_edges.is_some();
+        let mut uses = Vec::new();
+        let (own, splits_of_own) = splits(data.clone(), choice)?;
+        let space = space::Graph { nodes: own.nodes(), directed };
+        for edges in [Edges::Undirected, Edges::Directed, Edges::Reversed] {
+            if directed || edges == Edges::Undirected {
+                let choice = DataChoice { edges, ..choice.clone() };
+                uses.push((edges, splits(data.clone(), &choice)?.0));
+            }
+        }
+        Ok(Self { uses, splits: splits_of_own, space })
+    }
+
+    fn used(&self, edges: Edges) -> &Dataset {
+        let found = self.uses.iter().find(|(e, _)| *e == edges);
+        &found.unwrap_or(&self.uses[0]).1
     }
 }
 

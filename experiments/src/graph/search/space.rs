@@ -6,15 +6,22 @@ use models::graph::coefficient::Dependence;
 use models::graph::dynamics::{Form, Kernel, Mobility};
 use models::graph::settings::Model;
 
-use crate::graph::GraphConfig;
+use crate::graph::{Edges, GraphConfig};
 
 /// Graphs with more nodes than this are searched with at most 64 numbers a node, because a training of a
 /// wider network takes minutes there.
 const LARGE: usize = 5000;
 
-/// The settings of a trial on a graph with `nodes` nodes; what does not belong to the network stays.
-/// Trial 0 is `base` itself.
-pub(super) fn draw(base: &GraphConfig, nodes: usize, trial: u64) -> GraphConfig {
+/// What the space depends on.
+pub(super) struct Graph {
+    /// Number of nodes.
+    pub nodes: usize,
+    /// Whether its edges have directions at the source.
+    pub directed: bool,
+}
+
+/// The settings of a trial; what does not belong to the network stays. Trial 0 is `base` itself.
+pub(super) fn draw(base: &GraphConfig, graph: &Graph, trial: u64) -> GraphConfig {
     if trial == 0 {
         return base.clone();
     }
@@ -30,7 +37,10 @@ pub(super) fn draw(base: &GraphConfig, nodes: usize, trial: u64) -> GraphConfig 
     m.input_dropout = rounded(between(0.0, 0.7));
     m.dropout = rounded(between(0.0, 0.7));
     let mut pick = |n: usize| s.index(n);
-    m.hidden = [32, 64, 128][pick(if nodes > LARGE { 2 } else { 3 })];
+    m.hidden = [32, 64, 128][pick(if graph.nodes > LARGE { 2 } else { 3 })];
+    if graph.directed && m.name != "mlp" {
+        config.data.edges = [Edges::Undirected, Edges::Directed, Edges::Reversed][pick(3)];
+    }
     let on = |k: usize| k == 1;
     match m.name.as_str() {
         "mlp" | "gcn" | "sage" => m.layers = 2 + pick(2),
