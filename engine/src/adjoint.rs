@@ -1,52 +1,60 @@
 //! Gradients by the continuous adjoint (Chen et al. 2018): x and its adjoint a are integrated back in
 //! time together, dx/dt = f, da/dt = -(df/dx)^T a, and (df/dtheta)^T a is gathered on the way. Memory does
 //! not grow with the number of steps. The result differs from the derivative of the discrete steps by
-//! the integrator's error; [`checkpointed_gradient`](crate::ode::checkpointed_gradient) has none.
+//! the integrator's error; [`Gradient::Checkpointed`](crate::integral::Gradient) has none.
 
 use crate::integrate::Tableau;
-use crate::{Graph, Real, Shape, Tape, Var};
+use crate::tape::MAX_INPUTS;
+use crate::{Graph, Real, Tape, Var, View};
 
-/// Goes back from the state `x1` at span.1 to span.0 in `steps` equal steps of the method. `bar` enters as
-/// the cotangent of x1 and leaves as that of the initial state; parameter gradients are added to
-/// `gradient`. Returns the initial state as it was found again.
+/// Goes back from the state `x1` by `steps` (t, h) of the method, h negative, each beginning where the one
+/// before it ended. `given` are values that f uses at every time. Of `bars` the first enters as the
+/// cotangent of x1 and leaves as that of the initial state; to the second those of what is given are added,
+/// where they are not empty, and to the third those of the parameters. Returns the initial state as it was
+/// found again.
 pub fn adjoint_gradient<T: Real>(
     tape: &mut Tape<T>,
     params: &[T],
     tableau: &Tableau,
-    (shape, x1): (Shape, &[T]),
-    (t0, t1): (f64, f64),
-    steps: usize,
-    f: impl Fn(&mut Graph<T>, Var, f64) -> Var,
-    bar: &mut [T],
-    gradient: &mut [T],
+    x1: View<T>,
+    steps: &[(f64, f64)],
+    given: &[View<T>],
+    f: impl Fn(&mut Graph<T>, Var, f64, &[Var]) -> Var,
+    (bar, given_bars, gradient): (&mut [T], &mut [Vec<T>], &mut [T]),
 ) -> Vec<T> {
-    let h = (t0 - t1) / steps.max(1) as f64;
     let stages = tableau.b.len();
-    let mut x = x1.to_vec();
+    let mut x = x1.data.to_vec();
     let (mut kx, mut ka) = (vec![x.clone(); stages], vec![x.clone(); stages]);
     let (mut at_x, mut at_a) = (x.clone(), x.clone());
     let mut slope = vec![T::ZERO; gradient.len()];
-    let combine = |base: &[T], weights: &[f64], ks: &[Vec<T>], out: &mut [T]| {
-        out.copy_from_slice(base);
-        for (w, k) in weights.iter().zip(ks).filter(|(w, _)| **w != 0.0) {
-            let w = T::of(h * w);
-            out.iter_mut().zip(k).for_each(|(y, k)| *y = w.mul_add(*k, *y));
-        }
-    };
-    for step in 0..steps {
-        let t = t1 + step as f64 * h;
+    for (t, h) in steps.iter().copied() {
+        let combine = |base: &[T], weights: &[f64], ks: &[Vec<T>], out: &mut [T]| {
+            out.copy_from_slice(base);
+            for (w, k) in weights.iter().zip(ks).filter(|(w, _)| **w != 0.0) {
+                let w = T::of(h * w);
+                out.iter_mut().zip(k).for_each(|(y, k)| *y = w.mul_add(*k, *y));
+            }
+        };
         for i in 0..stages {
             combine(&x, tableau.a[i], &kx, &mut at_x);
             combine(bar, tableau.a[i], &ka, &mut at_a);
             let mut graph = tape.record(params);
-            let v = graph.variable(shape.rows, shape.cols, &at_x);
-            let y = f(&mut graph, v, t + tableau.c[i] * h);
+            let v = graph.variable(x1.shape.rows, x1.shape.cols, &at_x);
+            let mut vars = [v; MAX_INPUTS];
+            for (var, g) in vars.iter_mut().zip(given) {
+                *var = graph.variable(g.shape.rows, g.shape.cols, g.data);
+            }
+            let vars = &vars[..given.len()];
+            let y = f(&mut graph, v, t + tableau.c[i] * h, vars);
             slope.fill(T::ZERO);
             graph.backward_from(y, &at_a, &mut slope);
             kx[i].copy_from_slice(graph.value(y).data);
             ka[i].iter_mut().zip(graph.grad(v).data).for_each(|(k, g)| *k = -*g);
             let w = T::of(-h * tableau.b[i]);
-            gradient.iter_mut().zip(&slope).for_each(|(g, s)| *g = w.mul_add(*s, *g));
+            let add =
+                |sum: &mut [T], s: &[T]| sum.iter_mut().zip(s).for_each(|(g, s)| *g = w.mul_add(*s, *g));
+            add(gradient, &slope);
+            given_bars.iter_mut().zip(vars).for_each(|(bar, var)| add(bar, graph.grad(*var).data));
         }
         combine(&x, tableau.b, &kx, &mut at_x);
         std::mem::swap(&mut x, &mut at_x);
@@ -59,30 +67,30 @@ pub fn adjoint_gradient<T: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Params;
     use crate::integrate::tableau::RK4;
+    use crate::{Params, Shape};
 
     #[test]
     fn decay_has_a_known_gradient() {
         // dx/dt = w x: x(1) = x0 e^w, dx(1)/dx0 = e^w, dx(1)/dw = x0 e^w.
         let mut params = Params::<f64>::new();
         let w = params.add("w", 1, 1, || -0.7);
-        let f = |g: &mut Graph<f64>, x: Var, _: f64| {
+        let f = |g: &mut Graph<f64>, x: Var, _: f64, _: &[Var]| {
             let w = g.param(w);
             g.mul(x, w)
         };
         let end = 2.0 * (-0.7_f64).exp();
+        let steps: Vec<(f64, f64)> = (0..50).map(|k| (1.0 - f64::from(k) / 50.0, -0.02)).collect();
         let (mut bar, mut gradient) = ([1.0], [0.0]);
         let x0 = adjoint_gradient(
             &mut Tape::new(),
             params.values(),
             &RK4,
-            (Shape::new(1, 1), &[end]),
-            (0.0, 1.0),
-            50,
+            View { data: &[end], shape: Shape::new(1, 1) },
+            &steps,
+            &[],
             f,
-            &mut bar,
-            &mut gradient,
+            (&mut bar, &mut [], &mut gradient),
         );
         assert!((x0[0] - 2.0).abs() < 1e-8);
         assert!((bar[0] - (-0.7_f64).exp()).abs() < 1e-8 && (gradient[0] - end).abs() < 1e-8);

@@ -9,6 +9,7 @@
 pub mod adjoint;
 pub mod checkpoint;
 pub mod gradcheck;
+pub mod integral;
 pub mod integrate;
 pub mod math;
 pub mod matrix;

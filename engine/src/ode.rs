@@ -1,5 +1,5 @@
 //! Integrators recorded on the tape, so that gradients flow through every step (discretise, then
-//! optimise), and a checkpointed gradient for long integrations.
+//! optimise); [`integral`](crate::integral) is the form for long integrations.
 //!
 //! A method is its Butcher tableau: k_i = f(x + h sum_{j<i} a_ij k_j, t + c_i h), x += h sum_i b_i k_i.
 
@@ -9,7 +9,7 @@ use crate::integrate::Tableau;
 use crate::integrate::tableau::DORMAND_PRINCE;
 use crate::ops::spmm::Sparse;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Tape, Var, par, simd_fn};
+use crate::{Graph, Op, Real, Shape, Var, par, simd_fn};
 
 /// y = x_0 + h sum_i w_i x_i; h is the use's scalar, the w_i the op's.
 struct Combination(&'static [f64]);
@@ -171,48 +171,11 @@ pub fn adaptive<T: Real>(
     if (t1 - t) * (t1 - t0).signum() <= 0.0 { Ok((x, max_steps)) } else { Err(OdeError::Steps(max_steps)) }
 }
 
-/// The gradient through `steps` steps with states stored only every ceil(sqrt(steps)): each segment
-/// is recorded again when its turn comes (Chen et al. 2016). `segment(graph, x, range)` records the
-/// steps of a range. Returns the final state; `x_bar` enters as its cotangent and leaves as the
-/// initial state's; parameter gradients are added to `gradient`. The same bits as one long tape, but
-/// for the order in which the segments' parameter gradients are added.
-pub fn checkpointed_gradient<T: Real>(
-    tape: &mut Tape<T>,
-    params: &[T],
-    x0: (Shape, &[T]),
-    steps: usize,
-    segment: impl Fn(&mut Graph<T>, Var, std::ops::Range<usize>) -> Var,
-    seed: impl FnOnce(&[T]) -> Vec<T>,
-    gradient: &mut [T],
-) -> (Vec<T>, Vec<T>) {
-    let (shape, x0) = x0;
-    let stride = (steps as f64).sqrt().ceil().max(1.0) as usize;
-    let ranges: Vec<_> = (0..steps).step_by(stride).map(|s| s..(s + stride).min(steps)).collect();
-    let mut states = vec![x0.to_vec()];
-    for range in &ranges {
-        let mut graph = tape.record(params);
-        graph.freeze_params();
-        let x = graph.constant(shape.rows, shape.cols, states.last().map_or(x0, |s| s));
-        let end = segment(&mut graph, x, range.clone());
-        let end = graph.value(end).data.to_vec();
-        states.push(end);
-    }
-    let last = states.pop().unwrap_or_default();
-    let mut bar = seed(&last);
-    for (range, state) in ranges.into_iter().zip(states).rev() {
-        let mut graph = tape.record(params);
-        let x = graph.variable(shape.rows, shape.cols, &state);
-        let end = segment(&mut graph, x, range);
-        graph.backward_from(end, &bar, gradient);
-        bar.copy_from_slice(graph.grad(x).data);
-    }
-    (last, bar)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::integrate::tableau::{ALL, RK4};
+    use crate::Tape;
+    use crate::integrate::tableau::ALL;
 
     /// dx/dt = (y, -x): a rotation.
     fn rotate(g: &mut Graph<f64>, x: Var, _: f64) -> Var {
@@ -256,45 +219,5 @@ mod tests {
         let mut g = tape.record(&[]);
         let x = g.variable(2, 1, &[1.0, 0.0]);
         assert_eq!(adaptive(&mut g, x, (0.0, 1.0), 1e-12, 3, rotate), Err(OdeError::Steps(3)));
-    }
-
-    #[test]
-    fn checkpointing_gives_the_gradient_of_one_long_tape() {
-        // dx/dt = tanh(w x), 10 steps of RK4; w is a parameter.
-        let mut params = crate::Params::<f64>::new();
-        let w = params.add("w", 2, 2, {
-            let mut k = 0.0;
-            move || {
-                k += 0.3;
-                k
-            }
-        });
-        let method = Method::new(&RK4);
-        let steps_from = |g: &mut Graph<f64>, mut x: Var, range: std::ops::Range<usize>| {
-            for i in range {
-                let f = &mut |g: &mut Graph<f64>, x: Var, _: f64| {
-                    let w = g.param(w);
-                    let y = g.matmul(w, x);
-                    g.tanh(y)
-                };
-                x = method.step(g, x, 0.1 * i as f64, 0.1, f).0;
-            }
-            x
-        };
-        let x0 = [0.4, -0.2, 0.1, 0.7];
-        let mut tape = Tape::new();
-        let mut long = vec![0.0; 4];
-        let mut g = tape.record(params.values());
-        let x = g.variable(2, 2, &x0);
-        let end = steps_from(&mut g, x, 0..10);
-        g.backward_from(end, &[1.0, 2.0, 3.0, 4.0], &mut long);
-        let (end, x_bar) = (g.value(end).data.to_vec(), g.grad(x).data.to_vec());
-        let mut short = vec![0.0; 4];
-        let shape = Shape::new(2, 2);
-        let seed = |_: &[f64]| vec![1.0, 2.0, 3.0, 4.0];
-        let got =
-            checkpointed_gradient(&mut tape, params.values(), (shape, &x0), 10, steps_from, seed, &mut short);
-        assert_eq!(got, (end, x_bar));
-        assert!(long.iter().zip(&short).all(|(a, b)| (a - b).abs() < 1e-14 * a.abs()), "{long:?} {short:?}");
     }
 }

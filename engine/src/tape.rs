@@ -369,6 +369,10 @@ impl<'s, T: Real> Inputs<'s, T> {
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
+    /// Every parameter of the graph, for an op that records a graph of its own.
+    pub fn all_params(&self) -> &'s [T] {
+        self.params
+    }
     /// Input k.
     pub fn get(&self, k: usize) -> View<'s, T> {
         let slot = self.slots[self.ids[k] as usize];
@@ -398,6 +402,10 @@ impl<T: Real> Cotangents<'_, T> {
     /// Whether input k wants its cotangent.
     pub fn wants(&self, k: usize) -> bool {
         self.slots[self.ids[k] as usize].wants_grad
+    }
+    /// The gradient of every parameter of the graph, to be added to.
+    pub fn all_params(&mut self) -> &mut [T] {
+        self.params
     }
     /// The cotangent of input k, unless nobody wants it.
     pub fn get(&mut self, k: usize) -> Option<&mut [T]> {

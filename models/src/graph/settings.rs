@@ -40,6 +40,18 @@ pub enum Solver {
     Adaptive,
 }
 
+/// How gradients pass through the integration of a continuous network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Backward {
+    /// Every value is kept: fastest, memory grows with the steps.
+    Tape,
+    /// States at every ceil(sqrt n)-th of n steps are kept, the rest is computed again; the same gradient.
+    Checkpointed,
+    /// The last state is kept, and the continuous adjoint integrated back.
+    Adjoint,
+}
+
 /// A network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -70,6 +82,8 @@ pub struct Model {
     pub solver: Solver,
     /// Error of a step, for the adaptive solver.
     pub tolerance: f64,
+    /// tape, checkpointed or adjoint.
+    pub backward: Backward,
     /// Two residual layers in the encoder.
     pub deep_encoder: bool,
     /// A residual tanh layer in the decoder.
@@ -136,6 +150,7 @@ impl Default for Model {
             step: 0.5,
             solver: Solver::Euler,
             tolerance: 1e-3,
+            backward: Backward::Tape,
             deep_encoder: false,
             deep_decoder: true,
             relu: true,

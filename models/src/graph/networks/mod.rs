@@ -67,16 +67,16 @@ pub fn build<T: Real>(
             let heads = if m.attention || name == "kuramoto" { m.heads } else { 0 };
             let mixing = Mixing::new(params, chosen(), m.hidden, heads, seed);
             let gread = |params: &mut Params<T>, mixing, reaction| {
-                Box::new(Gread::new(params, mixing, reaction, m.hidden, (m.alpha, m.beta), seed))
+                Arc::new(Gread::new(params, mixing, reaction, m.hidden, (m.alpha, m.beta), seed))
             };
-            let dynamics: Box<dyn Dynamics<T>> = match name {
-                "grade" => Box::new(Grade::new(params, mixing, m.grade()?, m.hidden, seed)?),
-                "grand" | "frond" => Box::new(Grand::new(params, mixing, m.source, seed)),
+            let dynamics: Arc<dyn Dynamics<T>> = match name {
+                "grade" => Arc::new(Grade::new(params, mixing, m.grade()?, m.hidden, seed)?),
+                "grand" | "frond" => Arc::new(Grand::new(params, mixing, m.source, seed)),
                 "gread-bs" => gread(params, mixing, Reaction::BlurringSharpening),
                 "gread-fisher" => gread(params, mixing, Reaction::Fisher),
                 "gread-allen-cahn" => gread(params, mixing, Reaction::AllenCahn),
-                "acmp" => Box::new(Acmp::new(params, mixing, m.hidden, seed)),
-                "kuramoto" => Box::new(Kuramoto::new(params, mixing)),
+                "acmp" => Arc::new(Acmp::new(params, mixing, m.hidden, seed)),
+                "kuramoto" => Arc::new(Kuramoto::new(params, mixing)),
                 other => return Err(format!("unknown model {other}")),
             };
             match name {

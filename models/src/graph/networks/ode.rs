@@ -1,5 +1,8 @@
 //! Encoder, integration of a right-hand side over [0, T], decoder.
 
+use std::sync::Arc;
+
+use engine::integral::{Gradient, Integral, RightHandSide, Steps};
 use engine::integrate::tableau;
 use engine::ode::{Method, adaptive};
 use engine::{Graph, Params, Real, Var};
@@ -7,7 +10,7 @@ use engine::{Graph, Params, Real, Var};
 use super::{Network, Outputs};
 use crate::graph::dynamics::{Dynamics, Start};
 use crate::graph::layers::{Decoder, Encoder};
-use crate::graph::settings::{Model, Solver};
+use crate::graph::settings::{Backward, Model, Solver};
 use crate::graph::{Dataset, Dropout};
 
 /// What stands before and behind the integration.
@@ -27,13 +30,21 @@ impl<T: Real> Ends<T> {
 }
 
 /// An ordinary differential equation.
-pub struct Ode<T> {
+pub struct Ode<T: Real> {
     ends: Ends<T>,
-    dynamics: Box<dyn Dynamics<T>>,
-    method: Option<Method>,
-    steps: usize,
+    dynamics: Arc<dyn Dynamics<T>>,
+    way: Way<T>,
     time: f64,
-    tolerance: f64,
+}
+
+/// How the equation is integrated.
+enum Way<T: Real> {
+    /// Equal steps on the network's own tape.
+    Fixed(Method, usize),
+    /// Steps by error on the network's own tape.
+    Adaptive(f64),
+    /// As one op with a tape of its own.
+    Apart(Arc<Integral<T>>),
 }
 
 /// Steps after which an adaptive integration gives up.
@@ -41,15 +52,28 @@ const MAX_STEPS: usize = 1000;
 
 impl<T: Real> Ode<T> {
     /// Integrates `dynamics` as the settings say.
-    pub fn new(m: &Model, ends: Ends<T>, dynamics: Box<dyn Dynamics<T>>) -> Self {
-        let method = match m.solver {
+    pub fn new(m: &Model, ends: Ends<T>, dynamics: Arc<dyn Dynamics<T>>) -> Self {
+        let tableau = match m.solver {
             Solver::Euler => Some(&tableau::EULER),
             Solver::Midpoint => Some(&tableau::MIDPOINT),
             Solver::Rk4 => Some(&tableau::RK4),
             Solver::Adaptive => None,
         };
-        let method = method.map(Method::new);
-        Self { ends, dynamics, method, steps: m.steps(), time: m.time, tolerance: m.tolerance }
+        let apart = |gradient| {
+            let steps = match tableau {
+                Some(tableau) => Steps::Fixed(tableau, m.steps()),
+                None => Steps::Adaptive(m.tolerance, MAX_STEPS),
+            };
+            let f = Arc::new(Velocity(dynamics.clone()));
+            Way::Apart(Arc::new(Integral::new(f, (0.0, m.time), steps, gradient)))
+        };
+        let way = match (m.backward, tableau) {
+            (Backward::Tape, Some(tableau)) => Way::Fixed(Method::new(tableau), m.steps()),
+            (Backward::Tape, None) => Way::Adaptive(m.tolerance),
+            (Backward::Checkpointed, _) => apart(Gradient::Checkpointed),
+            (Backward::Adjoint, _) => apart(Gradient::Adjoint),
+        };
+        Self { ends, dynamics, way, time: m.time }
     }
 
     /// The state at T from the state `x0`.
@@ -57,14 +81,24 @@ impl<T: Real> Ode<T> {
         let start = Start { weights: self.dynamics.weights(g, x0), x0 };
         let f = |g: &mut Graph<T>, x: Var, t: f64| self.dynamics.velocity(g, x, t, start);
         let span = (0.0, self.time);
-        match &self.method {
-            Some(method) => method.integrate(g, x0, span, self.steps, f),
+        match &self.way {
+            Way::Fixed(method, steps) => method.integrate(g, x0, span, *steps, f),
             // An integration that fails gives a state that is not a number, and the training stops there.
-            None => match adaptive(g, x0, span, self.tolerance, MAX_STEPS, f) {
+            Way::Adaptive(tolerance) => match adaptive(g, x0, span, *tolerance, MAX_STEPS, f) {
                 Ok((x, _)) => x,
                 Err(_) => g.scale(x0, f64::NAN),
             },
+            Way::Apart(integral) => g.apply(integral.clone(), &[x0, start.weights, x0]),
         }
+    }
+}
+
+/// Dynamics as an integral's right-hand side; given are the edge weights and the initial state.
+struct Velocity<T>(Arc<dyn Dynamics<T>>);
+
+impl<T: Real> RightHandSide<T> for Velocity<T> {
+    fn record(&self, g: &mut Graph<T>, x: Var, t: f64, given: &[Var]) -> Var {
+        self.0.velocity(g, x, t, Start { weights: given[0], x0: given[1] })
     }
 }
 
@@ -80,7 +114,7 @@ impl<T: Real> Network<T> for Ode<T> {
 /// x_{k+1} = x_0 + 1 / Gamma(b) sum_{j <= k} c_{j,k} f_j, c_{j,k} = h^b / b ((k + 1 - j)^b - (k - j)^b).
 pub struct Fractional<T> {
     ends: Ends<T>,
-    dynamics: Box<dyn Dynamics<T>>,
+    dynamics: Arc<dyn Dynamics<T>>,
     order: f64,
     steps: usize,
     time: f64,
@@ -88,7 +122,7 @@ pub struct Fractional<T> {
 
 impl<T: Real> Fractional<T> {
     /// Integrates `dynamics` as the settings say.
-    pub fn new(m: &Model, ends: Ends<T>, dynamics: Box<dyn Dynamics<T>>) -> Self {
+    pub fn new(m: &Model, ends: Ends<T>, dynamics: Arc<dyn Dynamics<T>>) -> Self {
         Self { ends, dynamics, order: m.order, steps: m.steps(), time: m.time }
     }
 }
