@@ -82,6 +82,9 @@ fn variants() -> Vec<Model> {
         let form = Form::Paper;
         all.push(Model { form, mobility, kernel: Kernel::Log, sigma: "learned".into(), ..base.clone() });
     }
+    for name in ["grade", "graphcon", "frond"] {
+        all.push(Model { name: name.into(), skip: true, ..base.clone() });
+    }
     all.push(Model { sigma: "power:2".into(), solver: Solver::Adaptive, ..base });
     all
 }

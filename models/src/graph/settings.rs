@@ -90,6 +90,8 @@ pub struct Model {
     pub deep_decoder: bool,
     /// ReLU before the decoder.
     pub relu: bool,
+    /// The decoder sees the initial state beside the final one (equations).
+    pub skip: bool,
     /// Dependence of alpha.
     pub alpha: Dependence,
     /// Dependence of beta.
@@ -154,6 +156,7 @@ impl Default for Model {
             deep_encoder: false,
             deep_decoder: true,
             relu: true,
+            skip: false,
             alpha: Dependence::Scalar,
             beta: Dependence::Channel,
             source: false,

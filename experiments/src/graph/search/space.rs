@@ -91,4 +91,6 @@ fn continuous(m: &mut Model, pick: &mut impl FnMut(usize) -> usize) {
         ((m.diffusion * 10.0).round() / 10.0, (m.aggregation * 10.0).round() / 10.0);
     m.log_eps = [0.01, 0.1, 0.3, 1.0][pick(4)];
     m.width = [1.0, 3.0, 10.0][pick(3)];
+    // An addition of ours; the rivals stay as they were published.
+    m.skip = on(pick(2));
 }

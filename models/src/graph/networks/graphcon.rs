@@ -55,6 +55,6 @@ impl<T: Real> Network<T> for GraphCon<T> {
             x = g.add(x, moved);
             x = dropout.apply(g, x, self.rate);
         }
-        Outputs { first, last: x, logits: self.ends.decoder.apply(g, x, dropout) }
+        Outputs { first, last: x, logits: self.ends.decode(g, first, x, dropout) }
     }
 }

@@ -17,15 +17,23 @@ use crate::graph::{Dataset, Dropout};
 pub struct Ends<T> {
     pub(super) encoder: Encoder<T>,
     pub(super) decoder: Decoder,
+    /// Whether the decoder sees the initial state too.
+    pub(super) skip: bool,
 }
 
 impl<T: Real> Ends<T> {
     /// As the settings say.
     pub fn new(m: &Model, data: &Dataset, params: &mut Params<T>, seed: u64) -> Self {
         let encoder = Encoder::new(params, data, m.hidden, m.deep_encoder, m.input_dropout, seed);
-        let sizes = (m.hidden, data.classes);
+        let sizes = (if m.skip { 2 * m.hidden } else { m.hidden }, data.classes);
         let decoder = Decoder::new(params, sizes, (m.deep_decoder, m.relu), m.dropout, seed);
-        Self { encoder, decoder }
+        Self { encoder, decoder, skip: m.skip }
+    }
+
+    /// The scores at the final state, or at the final state above the initial one.
+    pub(super) fn decode(&self, g: &mut Graph<T>, first: Var, last: Var, dropout: &mut Dropout<T>) -> Var {
+        let seen = if self.skip { g.concat_rows(&[last, first]) } else { last };
+        self.decoder.apply(g, seen, dropout)
     }
 }
 
@@ -106,7 +114,7 @@ impl<T: Real> Network<T> for Ode<T> {
     fn forward(&self, g: &mut Graph<T>, dropout: &mut Dropout<T>) -> Outputs {
         let first = self.ends.encoder.apply(g, dropout);
         let last = self.integrate(g, first);
-        Outputs { first, last, logits: self.ends.decoder.apply(g, last, dropout) }
+        Outputs { first, last, logits: self.ends.decode(g, first, last, dropout) }
     }
 }
 
@@ -152,7 +160,7 @@ impl<T: Real> Network<T> for Fractional<T> {
                 x = g.add(x, term);
             }
         }
-        Outputs { first, last: x, logits: self.ends.decoder.apply(g, x, dropout) }
+        Outputs { first, last: x, logits: self.ends.decode(g, first, x, dropout) }
     }
 }
 
