@@ -16,6 +16,7 @@ pub mod matrix;
 pub mod ode;
 pub mod ops;
 pub mod optim;
+pub mod pages;
 pub mod par;
 pub mod params;
 pub mod real;

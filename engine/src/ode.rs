@@ -81,7 +81,9 @@ impl Method {
         let mut inputs = [x; 8];
         for (i, stage) in self.stages.iter().enumerate() {
             let at = if i == 0 { x } else { graph.apply_with(stage.clone(), &inputs[..=i], [h, 0.0]) };
-            inputs[i + 1] = f(graph, at, t + self.tableau.c[i] * h);
+            let mark = graph.mark();
+            let k = f(graph, at, t + self.tableau.c[i] * h);
+            inputs[i + 1] = graph.release(mark, k);
         }
         let end = graph.apply_with(self.end.clone(), &inputs[..=n], [h, 0.0]);
         let len = graph.shape(x).len();
@@ -104,8 +106,10 @@ impl Method {
         mut f: impl FnMut(&mut Graph<T>, Var, f64) -> Var,
     ) -> Var {
         let h = (t1 - t0) / steps.max(1) as f64;
+        let mark = graph.mark();
         for i in 0..steps {
-            x = self.step(graph, x, t0 + i as f64 * h, h, &mut f).0;
+            let end = self.step(graph, x, t0 + i as f64 * h, h, &mut f).0;
+            x = graph.release(mark, end);
         }
         x
     }
@@ -148,6 +152,7 @@ pub fn adaptive<T: Real>(
 ) -> Result<(Var, usize), OdeError> {
     let method = Method::new(&DORMAND_PRINCE);
     let (mut t, mut h) = (t0, (t1 - t0) / 10.0);
+    let mark = graph.mark();
     for step in 0..max_steps {
         if (t1 - t) * (t1 - t0).signum() <= 0.0 {
             return Ok((x, step));
@@ -166,6 +171,7 @@ pub fn adaptive<T: Real>(
             t = if h == t1 - t { t1 } else { t + h };
             x = next;
         }
+        x = graph.release(mark, x);
         h *= (0.9 * ratio.max(1e-10).powf(-0.2)).clamp(0.2, 5.0);
     }
     if (t1 - t) * (t1 - t0).signum() <= 0.0 { Ok((x, max_steps)) } else { Err(OdeError::Steps(max_steps)) }

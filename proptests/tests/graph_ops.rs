@@ -141,6 +141,12 @@ proptest! {
             want.data_mut().iter_mut().zip(k.data()).for_each(|(y, x)| *y -= x);
             let f = |g: &mut Graph<f64>, x: &[Var]| g.sparse_laplacian(&sparse, x[0], x[1]);
             check("laplacian", &[w.clone(), k.clone()], want.data(), f);
+            let mut drops = weigh(&s, &w, &k);
+            for (e, (i, _)) in ends.iter().enumerate() {
+                (0..d).for_each(|a| drops[(a, *i)] -= w[(0, e)] * k[(a, *i)]);
+            }
+            let f = |g: &mut Graph<f64>, x: &[Var]| g.sparse_differences(&sparse, x[0], x[1]);
+            check("differences", &[w.clone(), k.clone()], drops.data(), f);
             let z = random(d, n, seed ^ 4);
             let mut stepped = z.clone();
             stepped.data_mut().iter_mut().zip(want.data()).for_each(|(y, l)| *y += 0.3 * l);

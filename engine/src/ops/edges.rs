@@ -52,10 +52,10 @@ impl<T: Real> Op<T> for Dot {
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (q, k, heads) = (saved.x.get(0), saved.x.get(1), saved.out.shape.rows);
         if let Some(q_bar) = x_bar.get(0) {
-            self.0.by_row.accumulate(out_bar, heads, k.data, q.shape.rows, q_bar);
+            self.0.by_row.accumulate(out_bar, heads, k.data, q.shape.rows, false, q_bar);
         }
         if let Some(k_bar) = x_bar.get(1) {
-            self.0.by_col.accumulate(out_bar, heads, q.data, q.shape.rows, k_bar);
+            self.0.by_col.accumulate(out_bar, heads, q.data, q.shape.rows, false, k_bar);
         }
     }
 }
@@ -230,8 +230,7 @@ impl<T: Real> Op<T> for Attend {
             let entries = self.0.row(i);
             softmax_row(&s.data[entries.start * heads..entries.end * heads], heads, p);
         });
-        out.fill(T::ZERO);
-        self.0.by_row.accumulate(aux, heads, x.data, x.shape.rows, out);
+        self.0.by_row.accumulate(aux, heads, x.data, x.shape.rows, true, out);
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (x, heads) = (saved.x.get(1), saved.x.get(0).shape.rows);
@@ -255,7 +254,7 @@ impl<T: Real> Op<T> for Attend {
             });
         }
         if let Some(x_bar) = x_bar.get(1) {
-            self.0.by_col.accumulate(p, heads, out_bar, rows, x_bar);
+            self.0.by_col.accumulate(p, heads, out_bar, rows, false, x_bar);
         }
     }
 }

@@ -175,9 +175,7 @@ impl<T: Real> Grade<T> {
 
     /// A x - (row sums of A) x: differences only, whatever the rows of A sum to.
     fn differences(&self, g: &mut Graph<T>, weights: Var, x: Var) -> Var {
-        let sums = g.scatter_add(weights, &self.mixing.adjacency.listener);
-        let (mixed, own) = (self.mixing.mix(g, weights, x), g.mul(x, sums));
-        g.sub(mixed, own)
+        g.sparse_differences(&self.mixing.adjacency.sparse, weights, x)
     }
 
     /// sum_v w_uv theta(x_u, x_v) o [phi_v - phi_u].
@@ -226,8 +224,8 @@ impl<T: Real> Grade<T> {
     /// r2 b o r.
     fn weighted(&self, g: &mut Graph<T>, r: Var, t: f64) -> Var {
         let b = self.beta.at(g, t);
-        let r = g.mul(r, b);
-        g.scale(r, self.settings.aggregation)
+        let b = g.scale(b, self.settings.aggregation);
+        g.mul(r, b)
     }
 }
 
@@ -248,8 +246,8 @@ impl<T: Real> Dynamics<T> for Grade<T> {
             _ => change,
         };
         let alpha = self.alpha.squashed(g, t);
-        let diffusion = g.mul(change, alpha);
-        let mut f = g.scale(diffusion, self.settings.diffusion);
+        let alpha = g.scale(alpha, self.settings.diffusion);
+        let mut f = g.mul(change, alpha);
         if let Some(r) = self.aggregation(g, x, t, linear, start.weights) {
             f = g.add(f, r);
         }

@@ -4,80 +4,31 @@
 //! leave a node each. Values lie in one slab in the order of creation, so a node's inputs always lie
 //! before its output and a split of the slab borrows both; cotangents lie in a second slab at the
 //! same offsets. [`Graph::backward`] walks the nodes in reverse, once, without recursion. The slabs
-//! keep their capacity, so after the first step of a loop recording allocates nothing.
+//! keep their capacity, so after the first step of a loop recording allocates nothing. Where nothing wants
+//! a gradient, [`Graph::release`] gives room back before the recording ends.
 //!
 //! Parameters are not copied: a graph borrows the whole parameter slice, and `backward` adds into a
 //! gradient slice of the same layout.
 
-use std::sync::Arc;
+mod op;
 
-use crate::{ParamId, Real, Shape, View};
+pub use op::{Attr, Cotangents, Inputs, MAX_INPUTS, Op, OpRef, Saved};
 
-/// The most inputs that an op can have.
-pub const MAX_INPUTS: usize = 8;
+use crate::{ParamId, Real, Shape, View, pages};
 
-/// Scalars that belong to one use of an op (a factor, an exponent, a range).
-pub type Attr = [f64; 2];
-
-/// A differentiable function of matrices with a handwritten derivative.
-///
-/// Built-in ops and a model's own fused ops use this same trait: put it in a `static` or an [`Arc`]
-/// and pass it to [`Graph::apply`].
-pub trait Op<T: Real>: Send + Sync {
-    /// The name that error messages give.
-    fn name(&self) -> &'static str;
-
-    /// The output's shape, or what is wrong with the inputs' shapes.
-    fn shape(&self, inputs: &[Shape], attr: Attr) -> Result<Shape, String>;
-
-    /// Numbers that `forward` leaves for `vjp`.
-    fn aux_len(&self, _inputs: &[Shape], _out: Shape) -> usize {
-        0
-    }
-
-    /// Writes every entry of `out` (it holds old numbers) and of `aux`.
-    fn forward(&self, x: &Inputs<T>, out: &mut [T], aux: &mut [T]);
-
-    /// Adds J^T `out_bar` to the cotangents of the inputs that want one. `out_bar` is spent: the op
-    /// may use it as scratch space.
-    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>);
-}
-
-/// An op as a node holds it: `&'static` for built-in ops, shared for ops with data of their own.
-#[derive(Clone)]
-pub enum OpRef<T: Real> {
-    /// An op without data.
-    Static(&'static dyn Op<T>),
-    /// An op with data (indices, a sparse matrix, a model).
-    Shared(Arc<dyn Op<T>>),
-}
-
-impl<T: Real> OpRef<T> {
-    fn get(&self) -> &dyn Op<T> {
-        match self {
-            Self::Static(op) => *op,
-            Self::Shared(op) => op.as_ref(),
-        }
-    }
-}
-
-impl<T: Real, O: Op<T> + 'static> From<&'static O> for OpRef<T> {
-    fn from(op: &'static O) -> Self {
-        Self::Static(op)
-    }
-}
-
-impl<T: Real, O: Op<T> + 'static> From<Arc<O>> for OpRef<T> {
-    fn from(op: Arc<O>) -> Self {
-        Self::Shared(op)
-    }
-}
-
-/// A value on a graph: a small index, valid until the tape records anew.
+/// A value on a graph: a small index, valid until the tape records anew or the value is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Var {
     slot: u32,
-    epoch: u32,
+    /// The slot's stamp, by which a value that is gone is told from another in its place.
+    stamp: u32,
+}
+
+/// A place in a recording to go back to with [`Graph::release`].
+#[derive(Clone, Copy, Debug)]
+pub struct Mark {
+    used: (usize, usize),
+    slots: usize,
 }
 
 #[derive(Clone, Copy)]
@@ -91,6 +42,7 @@ struct Slot {
     place: Place,
     shape: Shape,
     wants_grad: bool,
+    stamp: u32,
 }
 
 struct Node<T: Real> {
@@ -114,7 +66,8 @@ pub struct Tape<T: Real> {
     /// Numbers in use at the beginning of `values` and of `aux`; what lies beyond is left from an
     /// earlier, longer graph and is overwritten before it is read.
     used: (usize, usize),
-    epoch: u32,
+    /// Slots made so far, on all recordings.
+    stamp: u32,
 }
 
 impl<T: Real> Default for Tape<T> {
@@ -134,7 +87,7 @@ impl<T: Real> Tape<T> {
             slots: Vec::new(),
             nodes: Vec::new(),
             used: (0, 0),
-            epoch: 0,
+            stamp: 0,
         }
     }
 
@@ -150,7 +103,6 @@ impl<T: Real> Tape<T> {
         self.used = (0, 0);
         self.slots.clear();
         self.nodes.clear();
-        self.epoch = self.epoch.wrapping_add(1);
         Graph { tape: self, params, trainable: true }
     }
 
@@ -178,7 +130,7 @@ impl<T: Real> Graph<'_, T> {
     /// A parameter.
     pub fn param(&mut self, id: ParamId) -> Var {
         assert!(id.range().end <= self.params.len(), "parameter beyond the slice this graph was opened with");
-        self.push_slot(Slot { place: Place::Param(id.offset), shape: id.shape, wants_grad: self.trainable })
+        self.push_slot(Place::Param(id.offset), id.shape, self.trainable)
     }
 
     /// A matrix without gradient (column-major entries).
@@ -196,21 +148,51 @@ impl<T: Real> Graph<'_, T> {
         let (values, used) = (&mut self.tape.values, &mut self.tape.used.0);
         let at = *used;
         *used += data.len();
-        if values.len() < *used {
-            values.resize(*used, T::ZERO);
-        }
+        pages::grow(values, *used);
         values[at..*used].copy_from_slice(data);
-        self.push_slot(Slot { place: Place::Slab(at), shape: Shape { rows, cols }, wants_grad })
+        self.push_slot(Place::Slab(at), Shape { rows, cols }, wants_grad)
     }
 
-    fn push_slot(&mut self, slot: Slot) -> Var {
-        self.tape.slots.push(slot);
-        Var { slot: (self.tape.slots.len() - 1) as u32, epoch: self.tape.epoch }
+    fn push_slot(&mut self, place: Place, shape: Shape, wants_grad: bool) -> Var {
+        let tape = &mut *self.tape;
+        tape.stamp = tape.stamp.wrapping_add(1);
+        tape.slots.push(Slot { place, shape, wants_grad, stamp: tape.stamp });
+        Var { slot: (tape.slots.len() - 1) as u32, stamp: tape.stamp }
     }
 
     fn slot(&self, v: Var) -> Slot {
-        assert_eq!(v.epoch, self.tape.epoch, "this Var belongs to another recording");
-        self.tape.slots[v.slot as usize]
+        let slot = self.tape.slots.get(v.slot as usize).filter(|slot| slot.stamp == v.stamp);
+        *slot.expect("this Var belongs to another recording, or was released")
+    }
+
+    /// Where the recording stands.
+    pub fn mark(&self) -> Mark {
+        Mark { used: self.tape.used, slots: self.tape.slots.len() }
+    }
+
+    /// Gives back the room of everything recorded since `mark` but `keep`, if none of it wants a gradient;
+    /// else leaves all as it is. Returns the Var by which the kept value goes from here on; other Vars made
+    /// since are gone. An evaluation then works in as much memory as one step needs, which stays in cache.
+    pub fn release(&mut self, mark: Mark, keep: Var) -> Var {
+        let kept = self.slot(keep);
+        let tape = &mut *self.tape;
+        if tape.slots[mark.slots..].iter().any(|slot| slot.wants_grad) {
+            return keep;
+        }
+        tape.slots.truncate(mark.slots);
+        tape.used = mark.used;
+        if (keep.slot as usize) < mark.slots {
+            return keep;
+        }
+        let place = match kept.place {
+            Place::Slab(at) => {
+                tape.values.copy_within(at..at + kept.shape.len(), mark.used.0);
+                tape.used.0 += kept.shape.len();
+                Place::Slab(mark.used.0)
+            }
+            param => param,
+        };
+        self.push_slot(place, kept.shape, false)
     }
 
     /// A value's shape.
@@ -252,12 +234,8 @@ impl<T: Real> Graph<'_, T> {
         let tape = &mut *self.tape;
         let (at, aux) = (tape.used.0, (tape.used.1, tape.used.1 + op.get().aux_len(shapes, shape)));
         tape.used = (at + shape.len(), aux.1);
-        if tape.aux.len() < aux.1 {
-            tape.aux.resize(aux.1, T::ZERO);
-        }
-        if tape.values.len() < tape.used.0 {
-            tape.values.resize(tape.used.0, T::ZERO);
-        }
+        pages::grow(&mut tape.aux, aux.1);
+        pages::grow(&mut tape.values, tape.used.0);
         let (before, out) = tape.values.split_at_mut(at);
         let x = Inputs {
             values: before,
@@ -267,7 +245,7 @@ impl<T: Real> Graph<'_, T> {
             attr,
         };
         op.get().forward(&x, &mut out[..shape.len()], &mut tape.aux[aux.0..aux.1]);
-        let out = self.push_slot(Slot { place: Place::Slab(at), shape, wants_grad });
+        let out = self.push_slot(Place::Slab(at), shape, wants_grad);
         if wants_grad {
             self.tape.nodes.push(Node { op, attr, inputs: ids, arity: inputs.len(), out: out.slot, aux });
         }
@@ -288,9 +266,7 @@ impl<T: Real> Graph<'_, T> {
         assert_eq!(seed.len(), slot.shape.len(), "the seed has the shape of the output, {}", slot.shape);
         let Place::Slab(at) = slot.place else { panic!("backward from a parameter") };
         let tape = &mut *self.tape;
-        if tape.bars.len() < tape.used.0 {
-            tape.bars.resize(tape.used.0, T::ZERO);
-        }
+        pages::grow(&mut tape.bars, tape.used.0);
         tape.reached.clear();
         tape.reached.resize(tape.slots.len(), false);
         tape.reached[out.slot as usize] = true;
@@ -350,69 +326,49 @@ fn read<'s, T>(values: &'s [T], params: &'s [T], slot: Slot) -> &'s [T] {
     }
 }
 
-/// An op's input values.
-pub struct Inputs<'s, T> {
-    values: &'s [T],
-    params: &'s [T],
-    slots: &'s [Slot],
-    ids: &'s [u32],
-    /// The scalars of this use of the op.
-    pub attr: Attr,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl<'s, T: Real> Inputs<'s, T> {
-    /// Number of inputs.
-    pub fn len(&self) -> usize {
-        self.ids.len()
+    #[test]
+    fn released_values_make_room_and_the_kept_one_stays() {
+        let mut tape = Tape::<f64>::new();
+        let mut g = tape.record(&[]);
+        let x = g.constant(2, 1, &[1.0, 2.0]);
+        let mark = g.mark();
+        let y = g.add(x, x);
+        let z = g.mul(y, y);
+        let z = g.release(mark, z);
+        assert_eq!(g.value(z).data, [4.0, 16.0]);
+        assert_eq!(g.tape.used.0, 4);
+        assert_eq!(g.release(mark, x), x);
+        let y = g.sub(x, x);
+        assert_eq!((g.value(x).data, g.value(y).data), (&[1.0, 2.0][..], &[0.0, 0.0][..]));
     }
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.ids.is_empty()
-    }
-    /// Every parameter of the graph, for an op that records a graph of its own.
-    pub fn all_params(&self) -> &'s [T] {
-        self.params
-    }
-    /// Input k.
-    pub fn get(&self, k: usize) -> View<'s, T> {
-        let slot = self.slots[self.ids[k] as usize];
-        View { data: read(self.values, self.params, slot), shape: slot.shape }
-    }
-}
 
-/// What `forward` saw and made.
-pub struct Saved<'s, T> {
-    /// The inputs.
-    pub x: Inputs<'s, T>,
-    /// The output.
-    pub out: View<'s, T>,
-    /// What `forward` left.
-    pub aux: &'s [T],
-}
-
-/// Cotangents of an op's inputs, to be added to.
-pub struct Cotangents<'s, T> {
-    bars: &'s mut [T],
-    params: &'s mut [T],
-    slots: &'s [Slot],
-    ids: &'s [u32],
-}
-
-impl<T: Real> Cotangents<'_, T> {
-    /// Whether input k wants its cotangent.
-    pub fn wants(&self, k: usize) -> bool {
-        self.slots[self.ids[k] as usize].wants_grad
+    #[test]
+    fn what_wants_a_gradient_is_not_released() {
+        let mut tape = Tape::<f64>::new();
+        let mut g = tape.record(&[]);
+        let x = g.variable(1, 1, &[3.0]);
+        let mark = g.mark();
+        let y = g.mul(x, x);
+        let z = g.mul(y, x);
+        assert_eq!(g.release(mark, z), z);
+        g.backward(z, &mut []);
+        assert_eq!(g.grad(x).data, [27.0]);
     }
-    /// The gradient of every parameter of the graph, to be added to.
-    pub fn all_params(&mut self) -> &mut [T] {
-        self.params
-    }
-    /// The cotangent of input k, unless nobody wants it.
-    pub fn get(&mut self, k: usize) -> Option<&mut [T]> {
-        let slot = self.slots[self.ids[k] as usize];
-        slot.wants_grad.then(|| match slot.place {
-            Place::Slab(at) => &mut self.bars[at..at + slot.shape.len()],
-            Place::Param(at) => &mut self.params[at..at + slot.shape.len()],
-        })
+
+    #[test]
+    #[should_panic(expected = "was released")]
+    fn a_released_value_cannot_be_read() {
+        let mut tape = Tape::<f64>::new();
+        let mut g = tape.record(&[]);
+        let x = g.constant(1, 1, &[3.0]);
+        let mark = g.mark();
+        let y = g.add(x, x);
+        let z = g.add(y, y);
+        g.release(mark, z);
+        g.value(y);
     }
 }
