@@ -6,7 +6,7 @@ use super::{Place, Slot, read};
 use crate::{Real, Shape, View};
 
 /// The most inputs that an op can have.
-pub const MAX_INPUTS: usize = 8;
+pub const MAX_INPUTS: usize = 16;
 
 /// Scalars that belong to one use of an op (a factor, an exponent, a range).
 pub type Attr = [f64; 2];

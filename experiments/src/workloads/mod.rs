@@ -2,10 +2,13 @@
 //!
 //! All arithmetic is f32; one call of the returned closure is one whole step.
 
+mod egnn;
 mod gmm_score;
 mod graph_ode;
 mod mlp;
 mod spmm;
+
+use models::score::Pairs;
 
 /// One whole step, blocking.
 pub type Step = Box<dyn FnMut()>;
@@ -36,6 +39,16 @@ pub const ALL: &[Workload] = &[
         name: "gmm_score",
         what: "Monte Carlo score and log-density of a noised 40-mode mixture, 512 points, 500 draws each",
         build: gmm_score::build,
+    },
+    Workload {
+        name: "egnn_dw4",
+        what: "EGNN on 512 states of 4 particles in the plane, 3 layers of 128: loss, backward, Adam",
+        build: || egnn::build(512, Pairs { particles: 4, space: 2, cutoff: f64::INFINITY }, 3, 32),
+    },
+    Workload {
+        name: "egnn_lj13",
+        what: "EGNN on 64 states of 13 particles in space, 5 layers of 128: loss, backward, Adam",
+        build: || egnn::build(64, Pairs { particles: 13, space: 3, cutoff: f64::INFINITY }, 5, 4),
     },
     Workload {
         name: "graph_ode",

@@ -1,8 +1,10 @@
 //! Score networks: approximations of grad log p_t(x) for every noise level sigma.
 
+mod egnn;
 mod features;
 mod mlp;
 
+pub use egnn::{Egnn, EgnnConfig, Messages, Pairs, Scales, ScoreEgnn};
 pub use mlp::{MlpConfig, ScoreMlp};
 
 use engine::{Graph, Real, Var};

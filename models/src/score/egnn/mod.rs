@@ -1,0 +1,118 @@
+//! An equivariant score network for particles: EGNN (Satorras, Hoogeboom and Welling 2021).
+//!
+//! The noised state x, divided by sqrt(sigma^2 + sigma_data^2), goes through L layers of messages
+//! ([`Messages`]) and node updates h_i += N2 silu(N1 [h_i; sum_j m_ij] + n1) + n2, where h_i starts as a
+//! linear map of sines and cosines of log sigma. The output F is what the positions have moved by, without
+//! the move of their mean: it turns, mirrors and renumbers with the state, and does not see where the state
+//! is. The last layer's node update has no effect and is left out.
+//!
+//! Parameters are named as in a plain EGNN: `layer.edge.0.weight` is H x (2 H + 2), and so on.
+
+mod edges;
+mod kernels;
+mod messages;
+mod network;
+mod nodes;
+
+use std::sync::Arc;
+
+use engine::{Graph, ParamId, Params, Real, Var};
+
+pub use edges::Pairs;
+pub use messages::Messages;
+pub use network::{Scales, ScoreEgnn};
+
+/// Sizes of an EGNN.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EgnnConfig {
+    /// The states, and which pairs hear each other.
+    pub pairs: Pairs,
+    /// H, numbers for each particle.
+    pub hidden: usize,
+    /// L, layers.
+    pub layers: usize,
+}
+
+/// A linear map's weight and bias.
+#[derive(Clone, Copy)]
+struct Affine(ParamId, ParamId);
+
+impl Affine {
+    fn new<T: Real>(
+        params: &mut Params<T>,
+        name: &str,
+        (inputs, outputs): (usize, usize),
+        gain: f64,
+        seed: u64,
+    ) -> Self {
+        let w = params.add_weight(format!("{name}.weight"), outputs, inputs, gain, seed);
+        Self(w, params.add_zeros(format!("{name}.bias"), outputs, 1))
+    }
+
+    fn vars<T: Real>(self, g: &mut Graph<T>) -> [Var; 2] {
+        [g.param(self.0), g.param(self.1)]
+    }
+}
+
+/// One layer's parameters.
+struct Layer {
+    edge: [Affine; 2],
+    attention: Affine,
+    coordinate: [Affine; 2],
+    /// None in the last layer.
+    node: Option<[Affine; 2]>,
+}
+
+/// The layers on given node features; the score network puts an embedding of the noise level in front.
+pub struct Egnn<T> {
+    config: EgnnConfig,
+    messages: Arc<Messages<T>>,
+    layers: Vec<Layer>,
+}
+
+impl<T: Real> Egnn<T> {
+    /// Adds the layers' parameters to `params`.
+    pub fn new(config: EgnnConfig, params: &mut Params<T>, seed: u64) -> Self {
+        let h = config.hidden;
+        let layer = |l: usize| {
+            let mut affine = |name: &str, sizes, gain| {
+                Affine::new(params, &format!("layer.{l}.{name}"), sizes, gain, seed)
+            };
+            Layer {
+                // SiLU halves the scale of its input, about.
+                edge: [affine("edge.0", (2 * h + 2, h), 1.0), affine("edge.2", (h, h), 1.5)],
+                attention: affine("attention", (h, 1), 1.0),
+                // A small last weight lets positions start almost at rest.
+                coordinate: [affine("coordinate.0", (h, h), 1.5), affine("coordinate.2", (h, 1), 0.01)],
+                node: (l + 1 < config.layers)
+                    .then(|| [affine("node.0", (2 * h, h), 1.5), affine("node.2", (h, h), 1.0)]),
+            }
+        };
+        let layers = (0..config.layers).map(layer).collect();
+        Self { config, messages: Arc::new(Messages::new(config.pairs)), layers }
+    }
+
+    /// The positions after all layers, from node features `h` (H x nodes) and positions `x` (space x nodes).
+    pub fn record(&self, g: &mut Graph<T>, mut h: Var, x: Var) -> Var {
+        let (hidden, mut at) = (self.config.hidden, x);
+        for layer in &self.layers {
+            let [e1, b1] = layer.edge[0].vars(g);
+            let [e2, b2] = layer.edge[1].vars(g);
+            let [a, a0] = layer.attention.vars(g);
+            let [c, c1] = layer.coordinate[0].vars(g);
+            let [w, w0] = layer.coordinate[1].vars(g);
+            let inputs = [h, at, x, e1, b1, e2, b2, a, a0, c, c1, w, w0];
+            let out = g.apply(self.messages.clone(), &inputs);
+            at = g.slice_rows(out, hidden..hidden + self.config.pairs.space);
+            if let Some(node) = layer.node {
+                let heard = g.slice_rows(out, 0..hidden);
+                let both = g.concat_rows(&[h, heard]);
+                let ([n1, b1], [n2, b2]) = (node[0].vars(g), node[1].vars(g));
+                let inner = g.linear_silu(n1, both, b1);
+                let change = g.linear(n2, inner, b2);
+                h = g.add(h, change);
+            }
+        }
+        at
+    }
+}
