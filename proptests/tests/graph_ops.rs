@@ -3,7 +3,7 @@
 
 use engine::gradcheck::gradcheck;
 use engine::integrate::tableau::RK4;
-use engine::ode::{Method, diffusion_rk4_step};
+use engine::ode::Method;
 use engine::ops::flux::Mean;
 use engine::ops::spmm::Sparse;
 use engine::rng::Stream;
@@ -157,7 +157,7 @@ proptest! {
                 Method::new(&RK4).step(g, x[1], 0.0, 0.3, f).0
             };
             let plain = run(&[w.clone(), k.clone()], rk4);
-            let f = |g: &mut Graph<f64>, x: &[Var]| diffusion_rk4_step(g, &sparse, x[0], x[1], 0.3);
+            let f = |g: &mut Graph<f64>, x: &[Var]| g.diffusion_rk4_step(&sparse, x[0], x[1], 0.3);
             check("Runge-Kutta by Horner's rule", &[w.clone(), k.clone()], &plain, f);
             let mut sines = Matrix::zeros(d, m);
             for (e, (i, j)) in ends.iter().enumerate() {
