@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use crate::integrate::Tableau;
 use crate::integrate::tableau::DORMAND_PRINCE;
-use crate::ops::spmm::Sparse;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
 use crate::{Graph, Op, Real, Shape, Var, par, simd_fn};
 
@@ -113,19 +112,6 @@ impl Method {
         }
         x
     }
-}
-
-/// Records one classical Runge-Kutta step of fourth order of dx/dt = (S - I) x with fixed weights. On a
-/// linear equation that step is the Taylor polynomial, and Horner's rule needs four fused products:
-/// x + h L (x + h/2 L (x + h/3 L (x + h/4 L x))), L = S - I.
-pub fn diffusion_rk4_step<T: Real>(
-    graph: &mut Graph<T>,
-    sparse: &Sparse,
-    weights: Var,
-    x: Var,
-    h: f64,
-) -> Var {
-    [4.0, 3.0, 2.0, 1.0].iter().fold(x, |z, k| graph.sparse_step(sparse, weights, z, x, h / k))
 }
 
 /// Why an adaptive integration stopped early.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cores;
 use crate::failure::Failure;
 
 /// Where to write, what to set, how to run.
@@ -60,7 +61,8 @@ pub fn parse<A: clap::Parser>() -> A {
 
 /// Sets the number of worker threads of the whole process; returns it.
 pub fn apply_threads(threads: Option<usize>) -> Result<usize, Failure> {
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0));
+    let pool =
+        rayon::ThreadPoolBuilder::new().num_threads(threads.unwrap_or(0)).start_handler(cores::begin_on);
     pool.build_global().map_err(|e| Failure::Failed(format!("cannot start the threads: {e}")))?;
     Ok(rayon::current_num_threads())
 }

@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod cores;
 pub mod failure;
 pub mod gmm;
 pub mod graph;

@@ -69,10 +69,10 @@ impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
 
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
         let (a, b) = (x.get(0), x.get(1));
-        let rows = a_rows(a.shape);
+        let (rows, same) = (a_rows(a.shape), a.shape == b.shape);
         for_blocks(out, a.shape, b.shape, |at, out| {
             let a = &a.data[at.clone()];
-            match operand(b, a.len(), at.start / rows, at.start) {
+            match operand(b, same, a.len(), at.start / rows, at.start) {
                 Operand::Slice(b) => values::<T, B>(a, b, out),
                 Operand::Number(b) => values_with::<T, B>(a, b, out),
             }
@@ -81,11 +81,11 @@ impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
 
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (a, b) = (saved.x.get(0), saved.x.get(1));
-        let (rows, out_bar) = (a_rows(a.shape), &*out_bar);
+        let (rows, same, out_bar) = (a_rows(a.shape), a.shape == b.shape, &*out_bar);
         if let Some(a_bar) = x_bar.get(0) {
             for_blocks(a_bar, a.shape, b.shape, |at, a_bar| {
                 let (a, y_bar) = (&a.data[at.clone()], &out_bar[at.clone()]);
-                match operand(b, a.len(), at.start / rows, at.start) {
+                match operand(b, same, a.len(), at.start / rows, at.start) {
                     Operand::Slice(b) => first_slopes::<T, B>(a, b, y_bar, a_bar),
                     Operand::Number(b) => first_slopes_with::<T, B>(a, b, y_bar, a_bar),
                 }
@@ -139,9 +139,9 @@ enum Operand<'a, T> {
     Number(T),
 }
 
-/// b beside the stretch of a that begins at entry `at`, in column j.
-fn operand<T: Real>(b: View<'_, T>, len: usize, j: usize, at: usize) -> Operand<'_, T> {
-    match (b.shape.rows > 1, b.shape.cols > 1) {
+/// b, which may have a's shape (`same`), beside the stretch of a that begins at entry `at`, in column j.
+fn operand<T: Real>(b: View<'_, T>, same: bool, len: usize, j: usize, at: usize) -> Operand<'_, T> {
+    match (same || b.shape.rows > 1, same || b.shape.cols > 1) {
         (true, true) => Operand::Slice(&b.data[at..at + len]),
         (true, false) => Operand::Slice(&b.data[..len]),
         (false, true) => Operand::Number(b.data[j]),
@@ -157,8 +157,7 @@ fn for_blocks<T: Real>(
     b: Shape,
     f: impl Fn(std::ops::Range<usize>, &mut [T]) + Sync,
 ) {
-    // A vector counts as a matrix of its own shape, so that each stretch has one operand.
-    let whole = (b.rows > 1 && b.cols > 1) || b.len() == 1;
+    let whole = a == b || b.len() == 1;
     let stretch = if whole { par::CHUNK } else { a.rows.max(1) };
     let per_task = (par::CHUNK / stretch).max(1) * stretch;
     par::for_chunks(data, per_task, |task, part| {

@@ -171,20 +171,19 @@ simd_fn! {
     }
 }
 
-/// s_bar += p (p_bar - <p, p_bar>), row by row and head by head; p_bar is in `s_bar`'s place `p_bar`.
-fn softmax_vjp<T: Real>(pattern: &Pattern, heads: usize, p: &[T], p_bar: &[T], s_bar: &mut [T]) {
-    pattern.for_rows(s_bar, heads, |i, s_bar| {
-        let entries = pattern.row(i);
-        let range = entries.start * heads..entries.end * heads;
-        let (p, p_bar) = (&p[range.clone()], &p_bar[range]);
+simd_fn! {
+    /// s_bar += p (p_bar - <p, p_bar>) for the entries of one row, head by head.
+    fn softmax_row_vjp<T: Real>(p: &[T], heads: usize, p_bar: &[T], s_bar: &mut [T]) {
         for h in 0..heads {
-            let pairs = || p.iter().zip(p_bar).skip(h).step_by(heads);
-            let mean = pairs().fold(T::ZERO, |sum, (p, b)| p.mul_add(*b, sum));
-            for (s, (p, b)) in s_bar.iter_mut().skip(h).step_by(heads).zip(pairs()) {
+            let mut mean = T::ZERO;
+            for (p, b) in p.iter().zip(p_bar).skip(h).step_by(heads) {
+                mean = p.mul_add(*b, mean);
+            }
+            for (s, (p, b)) in s_bar.iter_mut().zip(p.iter().zip(p_bar)).skip(h).step_by(heads) {
                 *s = p.mul_add(*b - mean, *s);
             }
         }
-    });
+    }
 }
 
 impl<T: Real> Op<T> for Softmax {
@@ -204,7 +203,12 @@ impl<T: Real> Op<T> for Softmax {
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         if let Some(s_bar) = x_bar.get(0) {
-            softmax_vjp(&self.0, saved.out.shape.rows, saved.out.data, out_bar, s_bar);
+            let (p, heads) = (saved.out.data, saved.out.shape.rows);
+            self.0.for_rows(s_bar, heads, |i, s_bar| {
+                let entries = self.0.row(i);
+                let range = entries.start * heads..entries.end * heads;
+                softmax_row_vjp(&p[range.clone()], heads, &out_bar[range], s_bar);
+            });
         }
     }
 }

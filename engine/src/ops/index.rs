@@ -52,6 +52,12 @@ impl Columns {
     }
 
     fn gather_add<T: Real>(&self, x: &[T], rows: usize, out: &mut [T]) {
+        if rows == 1 {
+            return par::for_chunks(out, par::CHUNK, |c, out| {
+                let indices = &self.indices[c * par::CHUNK..][..out.len()];
+                out.iter_mut().zip(indices).for_each(|(y, i)| *y += x[*i]);
+            });
+        }
         for_columns(out, rows, |k, y| {
             let i = self.indices[k];
             y.iter_mut().zip(&x[i * rows..(i + 1) * rows]).for_each(|(y, x)| *y += *x);
@@ -59,6 +65,13 @@ impl Columns {
     }
 
     fn scatter_add<T: Real>(&self, x: &[T], rows: usize, out: &mut [T]) {
+        if rows == 1 {
+            return par::for_chunks(out, par::CHUNK, |c, out| {
+                for (y, ends) in out.iter_mut().zip(self.starts[c * par::CHUNK..].windows(2)) {
+                    *y = self.sources[ends[0]..ends[1]].iter().fold(*y, |y, k| y + x[*k]);
+                }
+            });
+        }
         for_columns(out, rows, |j, y| {
             for k in &self.sources[self.starts[j]..self.starts[j + 1]] {
                 y.iter_mut().zip(&x[k * rows..(k + 1) * rows]).for_each(|(y, x)| *y += *x);

@@ -133,6 +133,20 @@ impl Order {
         (&self.others[entries], numbers)
     }
 
+    /// Where group g's entries lie in this order.
+    #[inline]
+    pub(super) fn entries(&self, g: usize) -> Range<usize> {
+        self.starts[g]..self.starts[g + 1]
+    }
+
+    /// The values `w` in this order, into `out`.
+    pub(super) fn sorted<T: Copy>(&self, w: &[T], out: &mut [T]) {
+        match self.numbers.is_empty() {
+            true => out.copy_from_slice(w),
+            false => out.iter_mut().zip(&self.numbers).for_each(|(out, k)| *out = w[*k as usize]),
+        }
+    }
+
     /// The other ends of the entries from the beginning of group g on, over the groups after it too.
     #[inline]
     pub(super) fn from(&self, g: usize) -> &[u32] {

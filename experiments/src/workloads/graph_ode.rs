@@ -2,7 +2,6 @@
 //! features of which 1.27 % are set, hidden 64, 16 steps of RK4 with attention at each step's beginning,
 //! cross-entropy, backward through the solver, Adam.
 
-use engine::ode::diffusion_rk4_step;
 use engine::ops::spmm::Sparse;
 use engine::optim::Adam;
 use engine::rng::Stream;
@@ -63,7 +62,7 @@ pub(super) fn build() -> Step {
             let scores = g.edge_dot(&graph.sparse, q, k, 1);
             let scores = g.scale(scores, 1.0 / (HIDDEN as f64).sqrt());
             let a = g.edge_softmax(&graph.sparse, scores);
-            x = diffusion_rk4_step(&mut g, &graph.sparse, a, x, DT);
+            x = g.diffusion_rk4_step(&graph.sparse, a, x, DT);
         }
         let x = g.relu(x);
         let logits = g.linear(decoder.0, x, decoder.1);

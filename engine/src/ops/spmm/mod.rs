@@ -8,6 +8,7 @@
 
 mod features;
 mod kernels;
+mod rk4;
 mod step;
 mod things;
 
@@ -20,11 +21,15 @@ use super::flux::Flux;
 use super::pattern::Pattern;
 use crate::{Graph, Real, Var};
 use features::Features;
+use rk4::{PANEL, Rk4};
 use step::Step;
 use things::{Minus, Things};
 
 pub(super) use kernels::{LANES, dot, lane_sum, sampled_product};
 pub(super) use things::check_weights;
+
+/// Nodes beyond which a panel of rows no longer fits a core's cache.
+const MOST_NODES: usize = 8192;
 
 /// A sparse structure ready for every op on it; make it once, outside the training loop.
 #[derive(Clone)]
@@ -35,6 +40,7 @@ pub struct Sparse {
     differences: Arc<Things>,
     features: Arc<Features>,
     step: Arc<Step>,
+    rk4: Arc<Rk4>,
     pub(super) dot: Arc<Dot>,
     pub(super) softmax: Arc<Softmax>,
     pub(super) distance: Arc<Distance>,
@@ -53,6 +59,7 @@ impl Sparse {
             differences: Arc::new(Things { pattern: p.clone(), minus: Minus::RowSums }),
             features: Arc::new(Features(p.clone())),
             step: Arc::new(Step(p.clone())),
+            rk4: Arc::new(Rk4(p.clone())),
             dot: Arc::new(Dot(p.clone())),
             softmax: Arc::new(Softmax(p.clone())),
             distance: Arc::new(Distance(p.clone())),
@@ -97,6 +104,18 @@ impl<T: Real> Graph<'_, T> {
     /// 1 x nnz.
     pub fn sparse_step(&mut self, sparse: &Sparse, values: Var, z: Var, x: Var, c: f64) -> Var {
         self.apply_with(sparse.step.clone(), &[values, z, x], [c, 0.0])
+    }
+    /// One Runge-Kutta step of fourth order, of length h, of dx/dt = X (S - I)^T. S is square, `values` 1 x nnz.
+    ///
+    /// On a linear equation that step is the Taylor polynomial in Horner's form,
+    /// x + h L (x + h/2 L (x + h/3 L (x + h/4 L x))): one op where panels of rows fit a core's cache and
+    /// there are several, else four products.
+    pub fn diffusion_rk4_step(&mut self, sparse: &Sparse, values: Var, x: Var, h: f64) -> Var {
+        let shape = self.shape(x);
+        if shape.rows > PANEL && shape.cols <= MOST_NODES {
+            return self.apply_with(sparse.rk4.clone(), &[values, x], [h, 0.0]);
+        }
+        [4.0, 3.0, 2.0, 1.0].iter().fold(x, |z, k| self.sparse_step(sparse, values, z, x, h / k))
     }
     /// S X.
     pub fn sparse_rows(&mut self, sparse: &Sparse, values: Var, x: Var) -> Var {

@@ -1,0 +1,238 @@
+//! A whole Runge-Kutta step of fourth order of dx/dt = L x, L = S - I, as one op.
+//!
+//! On a linear equation the step is a Taylor polynomial in Horner's form, z_0 = x,
+//! z_k = x + c_k L z_{k-1}, c = h/4, h/3, h/2, h, y = z_4. With g_4 = y_bar, G_k = c_k g_k and
+//! g_{k-1} = L^T G_k:  x_bar += g_4 + g_3 + g_2 + g_1 + g_0,  w_bar_ij += sum_k <G_k,i, (z_{k-1})_j>.
+//!
+//! Rows do not mix, so a panel of a few rows runs through all stages by itself: its states stay in a core's
+//! own cache, where gathers are cheap, and cores never wait for each other. Only x is kept; the stages are
+//! made again for the gradient, which costs less than writing them to memory and reading them back.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::sync::Arc;
+
+use super::kernels::{LANES, lane_sum};
+use super::things::check_weights;
+use crate::ops::pattern::{Order, Pattern};
+use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::{Op, Real, Shape, pages, par, simd_fn};
+
+/// Rows of a panel: two cache lines of f32 for each node.
+pub(super) const PANEL: usize = 32;
+
+/// Inputs w, x; attr: h.
+pub(in crate::ops) struct Rk4(pub(super) Arc<Pattern>);
+
+impl Rk4 {
+    /// c_1 to c_4.
+    fn factors<T: Real>(attr: Attr) -> [T; 4] {
+        [4.0, 3.0, 2.0, 1.0].map(|k| T::of(attr[0] / k))
+    }
+}
+
+thread_local! {
+    /// Work space that outlives a step: fresh memory of this size would be mapped anew each time.
+    static SCRATCH: Cell<Option<Box<dyn Any>>> = const { Cell::new(None) };
+}
+
+/// Runs `f` on `len` numbers of whatever value.
+fn with_scratch<T: Real>(len: usize, f: impl FnOnce(&mut [T])) {
+    let kept = SCRATCH.take().and_then(|kept| kept.downcast::<Vec<T>>().ok());
+    let mut space = kept.unwrap_or_default();
+    pages::grow(&mut space, len);
+    f(&mut space[..len]);
+    SCRATCH.set(Some(space));
+}
+
+/// The panel as one array for each node.
+fn nodes<T>(panel: &mut [T]) -> &mut [[T; PANEL]] {
+    panel.as_chunks_mut().0
+}
+
+/// Rows from `first` on of a matrix of `rows` rows, zeros below its last.
+fn pack<T: Real>(x: &[T], rows: usize, first: usize, panel: &mut [[T; PANEL]]) {
+    let len = PANEL.min(rows - first);
+    for (x, p) in x.chunks_exact(rows).zip(panel) {
+        p[..len].copy_from_slice(&x[first..first + len]);
+        p[len..].fill(T::ZERO);
+    }
+}
+
+/// Runs `f(column j, its rows in a panel, the panel's part of it)` over all columns of `out`; panels begin
+/// `stride` numbers after each other.
+fn unpack<T: Real>(
+    panels: &[T],
+    stride: usize,
+    rows: usize,
+    out: &mut [T],
+    f: impl Fn(&[T], &mut [T]) + Sync,
+) {
+    let columns = (par::CHUNK / rows).max(1);
+    par::for_chunks(out, columns * rows, |c, out| {
+        for (k, out) in out.chunks_exact_mut(rows).enumerate() {
+            for (p, out) in out.chunks_mut(PANEL).enumerate() {
+                let at = p * stride + (c * columns + k) * PANEL;
+                f(&panels[at..at + out.len()], out);
+            }
+        }
+    });
+}
+
+simd_fn! {
+    /// y = x + c (S - I) z.
+    fn stage<T: Real>(order: &Order, w: &[T], c: T, z: &[[T; PANEL]], x: &[[T; PANEL]], y: &mut [[T; PANEL]]) {
+        for (i, y) in y.iter_mut().enumerate() {
+            let entries = order.entries(i);
+            let mut sum = [T::ZERO; PANEL];
+            for (w, j) in w[entries].iter().zip(order.group(i).0) {
+                let z = &z[*j as usize];
+                for r in 0..PANEL {
+                    sum[r] = w.mul_add(z[r], sum[r]);
+                }
+            }
+            for r in 0..PANEL {
+                y[r] = c.mul_add(sum[r] - z[i][r], x[i][r]);
+            }
+        }
+    }
+
+    /// g = (S - I)^T G, added to x_bar; `next` = c g. w is in the order of columns.
+    fn reverse_stage<T: Real>(
+        order: &Order, w: &[T], c: T, g: &[[T; PANEL]], next: &mut [[T; PANEL]], x_bar: &mut [[T; PANEL]],
+    ) {
+        for (j, (next, x_bar)) in next.iter_mut().zip(x_bar).enumerate() {
+            let entries = order.entries(j);
+            let mut sum = [T::ZERO; PANEL];
+            for (w, i) in w[entries].iter().zip(order.group(j).0) {
+                let g = &g[*i as usize];
+                for r in 0..PANEL {
+                    sum[r] = w.mul_add(g[r], sum[r]);
+                }
+            }
+            for r in 0..PANEL {
+                let own = sum[r] - g[j][r];
+                x_bar[r] += own;
+                next[r] = c * own;
+            }
+        }
+    }
+
+    /// w_bar_ij = sum_k <a_k,i, b_k,j>. Lanes are added up in a second loop, as in `add_dots`.
+    fn dots<T: Real>(order: &Order, a: [&[[T; PANEL]]; 4], b: [&[[T; PANEL]]; 4], w_bar: &mut [T]) {
+        const GROUP: usize = 32;
+        let mut lanes = [[T::ZERO; LANES]; GROUP];
+        for i in 0..a[0].len() {
+            let a = a.map(|a| &a[i]);
+            let w_bar = &mut w_bar[order.entries(i)];
+            for (others, w_bar) in order.group(i).0.chunks(GROUP).zip(w_bar.chunks_mut(GROUP)) {
+                for (j, lanes) in others.iter().zip(&mut lanes) {
+                    let mut sum = [T::ZERO; LANES];
+                    for k in 0..4 {
+                        let b = &b[k][*j as usize];
+                        for (a, b) in a[k].as_chunks::<LANES>().0.iter().zip(b.as_chunks::<LANES>().0) {
+                            for l in 0..LANES {
+                                sum[l] = a[l].mul_add(b[l], sum[l]);
+                            }
+                        }
+                    }
+                    *lanes = sum;
+                }
+                for (lanes, w) in lanes.iter().zip(w_bar) {
+                    *w = lane_sum(*lanes);
+                }
+            }
+        }
+    }
+
+    fn scaled<T: Real>(c: T, x: &[T], y: &mut [T]) {
+        for (x, y) in x.iter().zip(y) {
+            *y = c * *x;
+        }
+    }
+}
+
+impl<T: Real> Op<T> for Rk4 {
+    fn name(&self) -> &'static str {
+        "Runge-Kutta step of diffusion"
+    }
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        let (s, x) = (self.0.shape(), inputs[1]);
+        check_weights(&self.0, inputs[0], 1)?;
+        if s != Shape::new(x.cols, x.cols) || inputs[0].rows != 1 {
+            return Err(format!("S is {s}: x has a column for each node, and each entry one weight"));
+        }
+        Ok(x)
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
+        let (w, x, c) = (x.get(0).data, x.get(1), Self::factors::<T>(x.attr));
+        let (rows, size) = (x.shape.rows, x.shape.cols * PANEL);
+        if out.is_empty() {
+            return;
+        }
+        with_scratch(rows.div_ceil(PANEL) * 3 * size, |space| {
+            par::for_chunks(space, 3 * size, |p, panel| {
+                let (even, rest) = panel.split_at_mut(size);
+                let (start, odd) = rest.split_at_mut(size);
+                let (start, even, odd) = (nodes(start), nodes(even), nodes(odd));
+                pack(x.data, rows, p * PANEL, start);
+                let order = &self.0.by_row;
+                stage(order, w, c[0], start, start, odd);
+                stage(order, w, c[1], odd, start, even);
+                stage(order, w, c[2], even, start, odd);
+                stage(order, w, c[3], odd, start, even);
+            });
+            unpack(space, 3 * size, rows, out, |panel, out| out.copy_from_slice(panel));
+        });
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let (w, x, c) = (saved.x.get(0).data, saved.x.get(1), Self::factors::<T>(saved.x.attr));
+        let (rows, size, nnz) = (x.shape.rows, x.shape.cols * PANEL, w.len());
+        let panels = rows.div_ceil(PANEL);
+        if out_bar.is_empty() {
+            return;
+        }
+        let (by_row, by_col) = (&self.0.by_row, &self.0.by_col);
+        let stride = 9 * size + nnz;
+        with_scratch(panels * stride + nnz, |space| {
+            let (w_by_col, space) = space.split_at_mut(nnz);
+            by_col.sorted(w, w_by_col);
+            let (w_by_col, out_bar, wants_w) = (&*w_by_col, &*out_bar, x_bar.wants(0));
+            par::for_chunks(space, stride, |p, panel| {
+                let (states, w_bar) = panel.split_at_mut(9 * size);
+                let mut parts = states.chunks_exact_mut(size).map(nodes);
+                let [bar, z0, z1, z2, z3, g1, g2, g3, g4] =
+                    std::array::from_fn(|_| parts.next().unwrap_or_default());
+                pack(out_bar, rows, p * PANEL, bar);
+                scaled(c[3], bar.as_flattened(), g4.as_flattened_mut());
+                reverse_stage(by_col, w_by_col, c[2], g4, g3, bar);
+                reverse_stage(by_col, w_by_col, c[1], g3, g2, bar);
+                reverse_stage(by_col, w_by_col, c[0], g2, g1, bar);
+                if wants_w {
+                    pack(x.data, rows, p * PANEL, z0);
+                    stage(by_row, w, c[0], z0, z0, z1);
+                    stage(by_row, w, c[1], z1, z0, z2);
+                    stage(by_row, w, c[2], z2, z0, z3);
+                    dots(by_row, [g4, g3, g2, g1], [z3, z2, z1, z0], w_bar);
+                }
+                // z1 is no longer needed, and takes what would be the next cotangent.
+                reverse_stage(by_col, w_by_col, T::ONE, g1, z1, bar);
+            });
+            if let Some(total) = x_bar.get(0) {
+                par::for_chunks(total, par::CHUNK, |k, total| {
+                    for p in 0..panels {
+                        let at = p * stride + 9 * size + k * par::CHUNK;
+                        add(&space[at..at + total.len()], total);
+                    }
+                });
+            }
+            if let Some(x_bar) = x_bar.get(1) {
+                unpack(space, stride, rows, x_bar, add);
+            }
+        });
+    }
+}
+
+fn add<T: Real>(x: &[T], y: &mut [T]) {
+    y.iter_mut().zip(x).for_each(|(y, x)| *y += *x);
+}
