@@ -128,6 +128,26 @@ proptest! {
     }
 }
 
+/// The op keeps the memory of its blocks from use to use; it must not depend on the width it was first used at.
+#[test]
+fn one_op_serves_layers_of_different_widths() {
+    let pairs = Pairs { particles: 4, space: 2, cutoff: f64::INFINITY };
+    let op = Arc::new(Messages::new(pairs));
+    for hidden in [2, 9, 3] {
+        // More edges than a block has, so that a block is full.
+        let v = inputs(pairs, 40, hidden, 7);
+        let mut tape = Tape::<f64>::new();
+        let mut g = tape.record(&[]);
+        let vars: Vec<Var> = v.iter().map(|m| g.variable(m.rows(), m.cols(), m.data())).collect();
+        let out = g.apply(op.clone(), &vars);
+        for (got, want) in g.value(out).data.iter().zip(reference(pairs, &v)) {
+            assert!((got - want).abs() < 1e-12 * want.abs().max(1.0), "width {hidden}: {got} {want}");
+        }
+        let error = gradcheck(&v, 1e-6, |g, x| g.apply(op.clone(), x)).unwrap_or_else(|e| panic!("{e}"));
+        assert!(error <= 1e-6, "width {hidden}: {error}");
+    }
+}
+
 fn network(pairs: Pairs, params: &mut Params<f64>) -> ScoreEgnn<f64> {
     let scales = Scales { sigma_data: 1.5, mode_scale: 0.3, sigma_range: (0.01, 5.0), time_features: 6 };
     let network = ScoreEgnn::new(EgnnConfig { pairs, hidden: 20, layers: 3 }, scales, params, 1);

@@ -72,22 +72,24 @@ impl<T: Real> Messages<T> {
     }
 
     fn borrow(&self, hidden: usize) -> Scratch<T> {
+        let most = self.pairs.most_edges();
         let spare = self.scratch.lock().ok().and_then(|mut all| all.pop());
-        spare.unwrap_or_else(|| {
-            let most = self.pairs.most_edges();
-            let block = || vec![T::ZERO; most * hidden];
-            Scratch {
-                edges: Vec::with_capacity(most),
-                u: block(),
-                m: block(),
-                bar: block(),
-                t_bars: vec![T::ZERO; most],
-                distance_bars: vec![[T::ZERO; 2]; most],
-                sums: Vec::new(),
-                p_bar: Vec::new(),
-                q_bar: Vec::new(),
-            }
-        })
+        let mut scratch = spare.unwrap_or_else(|| Scratch {
+            edges: Vec::with_capacity(most),
+            u: Vec::new(),
+            m: Vec::new(),
+            bar: Vec::new(),
+            t_bars: vec![T::ZERO; most],
+            distance_bars: vec![[T::ZERO; 2]; most],
+            sums: Vec::new(),
+            p_bar: Vec::new(),
+            q_bar: Vec::new(),
+        });
+        // What is spare may come from a layer of another width.
+        for block in [&mut scratch.u, &mut scratch.m, &mut scratch.bar] {
+            block.resize(most * hidden, T::ZERO);
+        }
+        scratch
     }
 
     fn give_back(&self, scratch: Scratch<T>) {
