@@ -36,7 +36,7 @@ impl Pairs {
     /// Nodes whose edges are worked off together: enough columns for a matrix product at full speed, few
     /// enough for its operands to stay in a second-level cache.
     pub(super) fn block(&self) -> usize {
-        const EDGES: usize = 448;
+        const EDGES: usize = 224;
         EDGES.div_ceil((self.particles - 1).max(1))
     }
 

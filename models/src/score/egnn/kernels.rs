@@ -51,11 +51,13 @@ simd_fn! {
         }
     }
 
-    /// m = g silu(z) again, from z with its bias and the gates.
-    pub(super) fn gated<T: Real>(h: usize, z: &[T], gates: &[T], m: &mut [T]) {
-        for ((z, g), m) in z.chunks_exact(h).zip(gates).zip(m.chunks_exact_mut(h)) {
+    /// m = g silu(z) again, from z with its bias and the gates, and the slopes of silu.
+    pub(super) fn gated<T: Real>(h: usize, z: &[T], gates: &[T], m: &mut [T], slope: &mut [T]) {
+        let edges = z.chunks_exact(h).zip(gates).zip(m.chunks_exact_mut(h)).zip(slope.chunks_exact_mut(h));
+        for (((z, g), m), slope) in edges {
             for k in 0..h {
-                m[k] = *g * Silu::value_and_slope(z[k]).0;
+                let (u, s) = Silu::value_and_slope(z[k]);
+                (m[k], slope[k]) = (*g * u, s);
             }
         }
     }
@@ -63,16 +65,17 @@ simd_fn! {
     /// From m_bar to z_bar in place. With u = silu(z) and m = g u, the gate's argument has the cotangent
     /// l_bar = (m_bar . m) (1 - g), and u_bar = g m_bar + l_bar a; a_bar += l_bar u, a0_bar += l_bar.
     pub(super) fn gate_back<T: Real>(
-        a: &[T], z: &[T], m: &[T], gates: &[T], bar: &mut [T], a_bar: &mut [T], a0_bar: &mut T,
+        a: &[T], m: &[T], slope: &[T], gates: &[T], bar: &mut [T], a_bar: &mut [T], a0_bar: &mut T,
     ) {
         let h = a.len();
-        let edges = z.chunks_exact(h).zip(m.chunks_exact(h)).zip(gates).zip(bar.chunks_exact_mut(h));
-        for (((z, m), g), bar) in edges {
+        let edges = m.chunks_exact(h).zip(slope.chunks_exact(h)).zip(gates).zip(bar.chunks_exact_mut(h));
+        for (((m, slope), g), bar) in edges {
             let l_bar = dot(bar, m) * (T::ONE - *g);
+            // u = m / g; a gate that is 0 has left nothing of u, and l_bar is 0 with it.
+            let per_gate = l_bar / g.max(T::of(1e-30));
             for k in 0..h {
-                let (u, slope) = Silu::value_and_slope(z[k]);
-                a_bar[k] = l_bar.mul_add(u, a_bar[k]);
-                bar[k] = l_bar.mul_add(a[k], *g * bar[k]) * slope;
+                a_bar[k] = per_gate.mul_add(m[k], a_bar[k]);
+                bar[k] = l_bar.mul_add(a[k], *g * bar[k]) * slope[k];
             }
             *a0_bar += l_bar;
         }

@@ -51,6 +51,7 @@ struct Scratch<T> {
     u: Vec<T>,
     m: Vec<T>,
     bar: Vec<T>,
+    slope: Vec<T>,
     t_bars: Vec<T>,
     distance_bars: Vec<[T; 2]>,
     sums: Vec<T>,
@@ -79,6 +80,7 @@ impl<T: Real> Messages<T> {
             u: Vec::new(),
             m: Vec::new(),
             bar: Vec::new(),
+            slope: Vec::new(),
             t_bars: vec![T::ZERO; most],
             distance_bars: vec![[T::ZERO; 2]; most],
             sums: Vec::new(),
@@ -86,7 +88,7 @@ impl<T: Real> Messages<T> {
             q_bar: Vec::new(),
         });
         // What is spare may come from a layer of another width.
-        for block in [&mut scratch.u, &mut scratch.m, &mut scratch.bar] {
+        for block in [&mut scratch.u, &mut scratch.m, &mut scratch.bar, &mut scratch.slope] {
             block.resize(most * hidden, T::ZERO);
         }
         scratch
@@ -242,7 +244,7 @@ impl<T: Real> Op<T> for Messages<T> {
             let (gates, weights) = (&gates[done..done + n], &weights[done..done + n]);
             done += n;
             let (u, m, bar) = (&mut s.u[..n * hidden], &mut s.m[..n * hidden], &mut s.bar[..n * hidden]);
-            let t_bars = &mut s.t_bars[..n];
+            let (slope, t_bars) = (&mut s.slope[..n * hidden], &mut s.t_bars[..n]);
             for ((e, weight), t_bar) in s.edges.iter().zip(weights).zip(t_bars.iter_mut()) {
                 let along = along(e, &out_bar[e.i as usize * rows + hidden..][..space]);
                 *t_bar = along * step_scale(e.r2).0 * (T::ONE - *weight * *weight);
@@ -251,7 +253,7 @@ impl<T: Real> Op<T> for Messages<T> {
             // u holds z3_bar, then u1 and its cotangent; m holds m, then slopes; bar holds m_bar, then z2_bar.
             kernels::weigh_back(v.get(W).data, z3, t_bars, u, w_bar);
             kernels::add_columns(u, c1_bar);
-            kernels::gated(hidden, z2, gates, m);
+            kernels::gated(hidden, z2, gates, m, slope);
             if let Some(bar) = bars.get(C) {
                 product(bar, Accum::Add, columns(u, hidden), columns(m, hidden).transpose());
             }
@@ -259,7 +261,7 @@ impl<T: Real> Op<T> for Messages<T> {
             for (e, bar) in s.edges.iter().zip(bar.chunks_exact_mut(hidden)) {
                 kernels::add(&out_bar[e.i as usize * rows..][..hidden], bar);
             }
-            kernels::gate_back(v.get(A).data, z2, m, gates, bar, a_bar, &mut a0_bar);
+            kernels::gate_back(v.get(A).data, m, slope, gates, bar, a_bar, &mut a0_bar);
             kernels::add_columns(bar, b2_bar);
             kernels::first_again(&s.edges, p, q, c, d, u, m);
             if let Some(e2_bar) = bars.get(E2) {

@@ -4,9 +4,10 @@
 //! ([`Messages`]) and node updates h_i += N2 silu(N1 [h_i; sum_j m_ij] + n1) + n2, where h_i starts as a
 //! linear map of sines and cosines of log sigma. The output F is what the positions have moved by, without
 //! the move of their mean: it turns, mirrors and renumbers with the state, and does not see where the state
-//! is. The last layer's node update has no effect and is left out.
+//! is. The last layer's node update has no effect and is not computed; its parameters exist all the same.
 //!
-//! Parameters are named as in a plain EGNN: `layer.edge.0.weight` is H x (2 H + 2), and so on.
+//! Parameters have the names and shapes of the authors' public code, so that a checkpoint can be compared with
+//! another implementation: `gcl_0.edge_mlp.0.weight` is H x (2 H + 2), and so on.
 
 mod edges;
 mod kernels;
@@ -59,8 +60,7 @@ struct Layer {
     edge: [Affine; 2],
     attention: Affine,
     coordinate: [Affine; 2],
-    /// None in the last layer.
-    node: Option<[Affine; 2]>,
+    node: [Affine; 2],
 }
 
 /// The layers on given node features; the score network puts an embedding of the noise level in front.
@@ -75,17 +75,15 @@ impl<T: Real> Egnn<T> {
     pub fn new(config: EgnnConfig, params: &mut Params<T>, seed: u64) -> Self {
         let h = config.hidden;
         let layer = |l: usize| {
-            let mut affine = |name: &str, sizes, gain| {
-                Affine::new(params, &format!("layer.{l}.{name}"), sizes, gain, seed)
-            };
+            let mut affine =
+                |name: &str, sizes, gain| Affine::new(params, &format!("gcl_{l}.{name}"), sizes, gain, seed);
             Layer {
                 // SiLU halves the scale of its input, about.
-                edge: [affine("edge.0", (2 * h + 2, h), 1.0), affine("edge.2", (h, h), 1.5)],
-                attention: affine("attention", (h, 1), 1.0),
+                edge: [affine("edge_mlp.0", (2 * h + 2, h), 1.0), affine("edge_mlp.2", (h, h), 1.5)],
+                attention: affine("att_mlp.0", (h, 1), 1.0),
                 // A small last weight lets positions start almost at rest.
-                coordinate: [affine("coordinate.0", (h, h), 1.5), affine("coordinate.2", (h, 1), 0.01)],
-                node: (l + 1 < config.layers)
-                    .then(|| [affine("node.0", (2 * h, h), 1.5), affine("node.2", (h, h), 1.0)]),
+                coordinate: [affine("coord_mlp.0", (h, h), 1.5), affine("coord_mlp.2", (h, 1), 0.01)],
+                node: [affine("node_mlp.0", (2 * h, h), 1.5), affine("node_mlp.2", (h, h), 1.0)],
             }
         };
         let layers = (0..config.layers).map(layer).collect();
@@ -95,7 +93,7 @@ impl<T: Real> Egnn<T> {
     /// The positions after all layers, from node features `h` (H x nodes) and positions `x` (space x nodes).
     pub fn record(&self, g: &mut Graph<T>, mut h: Var, x: Var) -> Var {
         let (hidden, mut at) = (self.config.hidden, x);
-        for layer in &self.layers {
+        for (l, layer) in self.layers.iter().enumerate() {
             let [e1, b1] = layer.edge[0].vars(g);
             let [e2, b2] = layer.edge[1].vars(g);
             let [a, a0] = layer.attention.vars(g);
@@ -104,10 +102,10 @@ impl<T: Real> Egnn<T> {
             let inputs = [h, at, x, e1, b1, e2, b2, a, a0, c, c1, w, w0];
             let out = g.apply(self.messages.clone(), &inputs);
             at = g.slice_rows(out, hidden..hidden + self.config.pairs.space);
-            if let Some(node) = layer.node {
+            if l + 1 < self.layers.len() {
                 let heard = g.slice_rows(out, 0..hidden);
                 let both = g.concat_rows(&[h, heard]);
-                let ([n1, b1], [n2, b2]) = (node[0].vars(g), node[1].vars(g));
+                let ([n1, b1], [n2, b2]) = (layer.node[0].vars(g), layer.node[1].vars(g));
                 let inner = g.linear_silu(n1, both, b1);
                 let change = g.linear(n2, inner, b2);
                 h = g.add(h, change);
