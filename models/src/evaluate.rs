@@ -4,6 +4,8 @@
 //! on average. Sets are disjoint and of one size; a figure is the mean over the sets and its `sd` the
 //! standard deviation over them.
 
+pub mod particles;
+
 use engine::Real;
 use engine::rng::Stream;
 

@@ -4,6 +4,7 @@
 
 mod gmm_score;
 mod graph_ode;
+mod lj13_score;
 mod mlp;
 mod spmm;
 
@@ -36,6 +37,11 @@ pub const ALL: &[Workload] = &[
         name: "gmm_score",
         what: "Monte Carlo score and log-density of a noised 40-mode mixture, 512 points, 500 draws each",
         build: gmm_score::build,
+    },
+    Workload {
+        name: "lj13_score",
+        what: "the same of 13 Lennard-Jones particles in a trap, 128 states, 200 draws each",
+        build: lj13_score::build,
     },
     Workload {
         name: "graph_ode",
