@@ -39,9 +39,10 @@ impl Figure {
         Self {
             name,
             value: mean(values),
-            sd: Some(sd(values)),
+            // One set has no spread.
+            sd: Some(sd(values)).filter(|v| v.is_finite()),
             floor: Some(mean(floors)),
-            floor_sd: Some(sd(floors)),
+            floor_sd: Some(sd(floors)).filter(|v| v.is_finite()),
         }
     }
 }

@@ -84,7 +84,7 @@ impl<T: Real> Op<T> for Basis {
                     r2 += u[a] * u[a];
                 }
                 let r = r2.sqrt();
-                u.iter_mut().for_each(|u| *u = *u / r);
+                u.iter_mut().for_each(|u| *u /= r);
                 bells(r / (r + rho), p.sharpness(), b);
             }
         }
