@@ -6,16 +6,19 @@ pub mod cli;
 pub mod config;
 pub mod cores;
 pub mod failure;
+pub mod figures;
 pub mod gmm;
 pub mod graph;
 pub mod graph_data;
 pub mod interrupt;
 pub mod npy;
+pub mod particles;
 pub mod plot;
 pub mod progress;
 pub mod reference;
 pub mod run_folder;
 pub mod table;
+pub mod training;
 pub mod workloads;
 
 /// The most memory that this process has held, in MiB; NaN where the system does not tell.

@@ -15,12 +15,15 @@
 //! Everything is accumulated block by block in one pass with a running maximum; nothing of size K d
 //! is stored. Draws come in antithetic pairs +-eps. Sums run in [`WIDTH`] fixed strands, so results do
 //! not depend on the number of threads or on the SIMD width.
+//!
+//! For particles eps_k is the standard Gaussian of the mean-free states, so that the density is one on
+//! that subspace, of dimension (n - 1) D.
 
 use engine::rng::Stream;
 use engine::{Real, simd_fn};
 use rayon::prelude::*;
 
-use crate::energy::{BLOCK, Energy};
+use crate::energy::{BLOCK, Energy, ParticleSystem};
 
 /// Points that one task works off.
 const POINTS: usize = 16;
@@ -30,6 +33,7 @@ const WIDTH: usize = 64;
 /// Estimates at a batch of points, and the memory to make them; reuse it from step to step.
 pub struct Estimates<T> {
     dim: usize,
+    system: Option<ParticleSystem>,
     records: Vec<T>,
     workspaces: Vec<Workspace<T>>,
 }
@@ -67,7 +71,12 @@ const HEAD: usize = 5;
 impl<T: Real> Estimates<T> {
     /// Memory for points of dimension `dim`.
     pub fn new(dim: usize) -> Self {
-        Self { dim, records: Vec::new(), workspaces: Vec::new() }
+        Self { dim, system: None, records: Vec::new(), workspaces: Vec::new() }
+    }
+
+    /// Memory for mean-free states of `system`.
+    pub fn mean_free(system: ParticleSystem) -> Self {
+        Self { system: Some(system), ..Self::new(system.dim()) }
     }
 
     /// Number of points last estimated.
@@ -102,7 +111,7 @@ impl<T: Real> Estimates<T> {
     /// Estimates at each column of `x` (d x n) with its own noise level, from `draws` draws each;
     /// random numbers are those of (`seed`, `step`).
     pub fn run(&mut self, energy: &dyn Energy<T>, x: &[T], sigma: &[T], draws: usize, seed: u64, step: u64) {
-        let (d, width) = (self.dim, self.width());
+        let (d, width, system) = (self.dim, self.width(), self.system);
         assert_eq!(x.len(), d * sigma.len(), "one noise level for each column of x");
         assert!(draws > 0, "an estimate needs draws");
         self.records.resize(sigma.len() * width, T::ZERO);
@@ -115,7 +124,7 @@ impl<T: Real> Estimates<T> {
                 let mut stream = Stream::new(seed, "draws", step, chunk as u64);
                 for ((record, x), sigma) in records.chunks_exact_mut(width).zip(x.chunks_exact(d)).zip(sigma)
                 {
-                    workspace.estimate(energy, x, *sigma, draws, &mut stream, record);
+                    workspace.estimate(energy, system, x, *sigma, draws, &mut stream, record);
                 }
             });
     }
@@ -125,6 +134,7 @@ impl<T: Real> Workspace<T> {
     fn estimate(
         &mut self,
         energy: &dyn Energy<T>,
+        system: Option<ParticleSystem>,
         x_t: &[T],
         sigma: T,
         draws: usize,
@@ -150,6 +160,9 @@ impl<T: Real> Workspace<T> {
             let (noise, x) = (&mut self.noise[..d * n], &mut self.x[..d * n]);
             // An odd n leaves one draw without a partner.
             stream.fill_normal(&mut x[..d * (n - half)]);
+            if let Some(system) = system {
+                system.center_block(n - half, &mut x[..d * (n - half)]);
+            }
             for a in 0..d {
                 let fresh = &x[a * (n - half)..(a + 1) * (n - half)];
                 noise[a * n..a * n + n - half].copy_from_slice(fresh);

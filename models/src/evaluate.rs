@@ -4,6 +4,8 @@
 //! on average. Sets are disjoint and of one size; a figure is the mean over the sets and its `sd` the
 //! standard deviation over them.
 
+pub mod particles;
+
 use engine::Real;
 use engine::rng::Stream;
 
@@ -37,9 +39,10 @@ impl Figure {
         Self {
             name,
             value: mean(values),
-            sd: Some(sd(values)),
+            // One set has no spread.
+            sd: Some(sd(values)).filter(|v| v.is_finite()),
             floor: Some(mean(floors)),
-            floor_sd: Some(sd(floors)),
+            floor_sd: Some(sd(floors)).filter(|v| v.is_finite()),
         }
     }
 }

@@ -7,9 +7,11 @@ use clap::Parser;
 use experiments::cli::{Common, Saving, apply_threads, parse};
 use experiments::config::resolve;
 use experiments::failure::{Failure, run};
-use experiments::gmm::{GmmConfig, Options, Run, Start, report, summarise};
+use experiments::figures::{over_seeds, table};
+use experiments::gmm::{GmmConfig, Run, report};
 use experiments::interrupt::Interrupt;
 use experiments::run_folder::RunFolder;
+use experiments::training::{Options, Start};
 
 /// Trains a diffusion sampler on a Gaussian mixture from its energy alone, by importance weighted score
 /// matching (iwsm) or with weights of one (idem), and measures it against exact samples.
@@ -85,10 +87,11 @@ fn main() -> ExitCode {
             let config = GmmConfig { seed, ..config.clone() };
             runs.push(Run::open(start, config, options)?.execute(&interrupt)?);
         }
-        let figures = summarise(&folder, &config, &runs)?;
+        let figures = over_seeds(&runs);
+        folder.write("metrics.json", report::metrics_json(&config, &figures, runs.len()).as_bytes())?;
         if !quiet {
             println!("{} seeds, mean +- standard deviation over seeds", args.seeds);
-            print!("{}", report::table(&figures));
+            print!("{}", table(&figures));
             println!("{}", folder.path().display());
         }
         Ok(())
@@ -118,7 +121,7 @@ fn restart(args: &Args) -> Option<Start> {
 fn finish(run: Run, interrupt: &Interrupt, quiet: bool) -> Result<(), Failure> {
     let figures = run.execute(interrupt)?;
     if !quiet {
-        print!("{}", report::table(&figures));
+        print!("{}", table(&figures));
         println!("{}", run.folder().path().display());
     }
     Ok(())

@@ -175,6 +175,11 @@ impl GmmConfig {
                 self.target.spread
             )));
         }
+        if self.train.core > 0.0 || self.network.kind != iwsm::Kind::Mlp {
+            return Err(Failure::usage(
+                "train.core and network.kind = pair are for particles; a mixture takes 0 and mlp",
+            ));
+        }
         self.iwsm().problem().map_or(Ok(()), |p| Err(Failure::usage(p)))
     }
 }

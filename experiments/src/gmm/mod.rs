@@ -3,8 +3,6 @@
 mod config;
 pub mod report;
 mod run;
-mod seeds;
 
 pub use config::{Evaluation, GmmConfig, TARGETS, Target};
-pub use run::{Options, Run, Start};
-pub use seeds::summarise;
+pub use run::Run;

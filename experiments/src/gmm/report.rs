@@ -2,53 +2,29 @@
 
 use models::energy::{Mixture, evaluate};
 use models::evaluate::Figure;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::GmmConfig;
 use crate::failure::Failure;
+use crate::figures;
 use crate::plot::{Grid, Panel, Series, density_samples, panels};
 use crate::run_folder::History;
-use crate::table::{figure, plain};
 
-/// metrics.json: each figure under its name, with `_sd`, `_floor`, `_floor_sd` where it has them.
-pub(super) fn metrics_json(config: &GmmConfig, figures: &[Figure], seeds: usize) -> String {
-    let mut map = Map::new();
-    map.insert("target".into(), json!(config.target.name));
-    map.insert("dim".into(), json!(config.target.dim));
-    map.insert("objective".into(), json!(config.train.objective));
-    map.insert("seed".into(), json!(config.seed));
-    map.insert("seeds".into(), json!(seeds));
-    map.insert("steps".into(), json!(config.train.steps));
-    for f in figures {
-        let mut put = |suffix: &str, v: Option<f64>| {
-            if let Some(v) = v {
-                map.insert(format!("{}{suffix}", f.name), json!(v));
-            }
-        };
-        put("", Some(f.value));
-        put("_sd", f.sd);
-        put("_floor", f.floor);
-        put("_floor_sd", f.floor_sd);
-    }
-    format!("{:#}\n", Value::Object(map))
-}
-
-/// The table at the end of a run.
-pub fn table(figures: &[Figure]) -> String {
-    let rows: Vec<Vec<String>> = (figures.iter())
-        .map(|f| {
-            let floor = f.floor.map(|v| figure(v, f.floor_sd)).unwrap_or_default();
-            // A ratio makes sense only against a floor that is a positive scale.
-            let ratio =
-                f.floor.filter(|v| *v > 0.0 && f.name != "nll").map(|v| format!("{:.3}", f.value / v));
-            vec![f.name.into(), figure(f.value, f.sd), floor, ratio.unwrap_or_default()]
-        })
-        .collect();
-    plain(&["figure", "value", "floor", "ratio"], &rows)
+/// metrics.json.
+pub fn metrics_json(config: &GmmConfig, figures: &[Figure], seeds: usize) -> String {
+    let head = [
+        ("target", json!(config.target.name)),
+        ("dim", json!(config.target.dim)),
+        ("objective", json!(config.train.objective)),
+        ("seed", json!(config.seed)),
+        ("seeds", json!(seeds)),
+        ("steps", json!(config.train.steps)),
+    ];
+    figures::metrics_json(&head, figures)
 }
 
 /// weights.csv: the plain weights at each noise level.
-pub(super) fn weights_csv(levels: &[(f64, f64, f64)]) -> String {
+pub fn weights_csv(levels: &[(f64, f64, f64)]) -> String {
     let rows = levels.iter().map(|(sigma, ess, k)| format!("{sigma},{ess},{k}\n"));
     "sigma,ess,khat\n".to_string() + &rows.collect::<String>()
 }

@@ -5,6 +5,7 @@
 mod egnn;
 mod gmm_score;
 mod graph_ode;
+mod lj13_score;
 mod mlp;
 mod spmm;
 
@@ -49,6 +50,11 @@ pub const ALL: &[Workload] = &[
         name: "egnn_lj13",
         what: "EGNN on 64 states of 13 particles in space, 5 layers of 128: loss, backward, Adam",
         build: || egnn::build(64, Pairs { particles: 13, space: 3, cutoff: f64::INFINITY }, 5, 8),
+    },
+    Workload {
+        name: "lj13_score",
+        what: "the same of 13 Lennard-Jones particles in a trap, 128 states, 200 draws each",
+        build: lj13_score::build,
     },
     Workload {
         name: "graph_ode",

@@ -22,6 +22,32 @@ pub enum Identity {
     Denoising,
     /// The mixture of both with the least variance at each noise level.
     Mixed,
+    /// The same mixture with the stored state x_0 behind x_t in place of draws:
+    /// kappa (-grad E(x_0)) + (1 - kappa) (x_0 - x_t) / sigma^2. Unbiased if the buffer, weighted, is an
+    /// equilibrium sample; costs one energy for each state.
+    Stored,
+}
+
+/// What the weights are the ratio of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Form {
+    /// Densities of the noised state: target over proposal, the proposal summed over the buffer.
+    Marginal,
+    /// Path measures: each stored state carries the weight of the reverse path that made it.
+    Trajectory,
+}
+
+/// Which network gives the score.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A multilayer perceptron.
+    Mlp,
+    /// Radial functions of pairs of particles, equivariant.
+    Pair,
+    /// An equivariant graph network.
+    Egnn,
 }
 
 /// The loop: objective, batches, steps, optimiser.
@@ -36,7 +62,7 @@ pub struct Train {
     pub batch: usize,
     /// Monte Carlo draws K for each of them.
     pub draws: usize,
-    /// target, denoising or mixed.
+    /// target, denoising, mixed or stored.
     pub identity: Identity,
     /// Adam's largest learning rate.
     pub learning_rate: f64,
@@ -46,12 +72,20 @@ pub struct Train {
     pub clip: f64,
     /// Decay of the moving average of the parameters, from which samples are drawn.
     pub ema: f64,
+    /// Largest norm of a score that the network is trained on; 0 for none. Biased: for training only.
+    pub score_clip: f64,
+    /// Radius within which pairs of particles are softened; 0 for none. For training only.
+    pub core: f64,
 }
 
 /// The form of the importance weights w = p_t / proposal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Weights {
+    /// marginal or trajectory.
+    pub form: Form,
+    /// Replace the largest weights by quantiles of a Pareto law fitted to them.
+    pub smooth: bool,
     /// Exponent on w: 1 is plain, 1/2 trains on the geometric mean of target and proposal.
     pub power: f64,
     /// Least noise level at which the proposal's density is taken (0: its own). A wider one smooths
@@ -81,20 +115,30 @@ pub struct Replay {
     pub defensive: f64,
     /// Monte Carlo draws that enter the buffer in each step, resampled by their weights.
     pub recycle: usize,
+    /// Trajectories of Hamiltonian Monte Carlo on the energy that every stored state makes after a refresh.
+    pub moves: usize,
+    /// The same before the first step, so that the buffer does not begin with impossible states.
+    pub first_moves: usize,
+    /// Leapfrog steps of a trajectory; 1 is the Metropolis-adjusted Langevin algorithm.
+    pub leapfrog_steps: usize,
 }
 
 /// The score network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
+    /// mlp or pair.
+    pub kind: Kind,
     /// Width of a hidden layer.
     pub hidden: usize,
-    /// Number of hidden layers.
+    /// Number of hidden layers, or of rounds over the pairs.
     pub layers: usize,
     /// Sines and cosines of the noise level.
     pub time_features: usize,
-    /// Sines and cosines of the position.
+    /// Sines and cosines of the position (mlp).
     pub space_features: usize,
+    /// Radial functions of the distance of two particles (pair).
+    pub radial_features: usize,
     /// Root mean square of a coordinate of the target, roughly.
     pub sigma_data: f64,
     /// Width of one mode, roughly.
@@ -133,8 +177,12 @@ impl Default for Config {
                 warm_up: 200,
                 clip: 1.0,
                 ema: 0.998,
+                score_clip: 0.0,
+                core: 0.0,
             },
             weights: Weights {
+                form: Form::Marginal,
+                smooth: false,
                 power: 0.5,
                 bandwidth: 0.0,
                 denominator_samples: 0,
@@ -148,12 +196,17 @@ impl Default for Config {
                 refresh_steps: 100,
                 defensive: 0.0,
                 recycle: 0,
+                moves: 0,
+                first_moves: 0,
+                leapfrog_steps: 8,
             },
             network: Network {
+                kind: Kind::Mlp,
                 hidden: 128,
                 layers: 3,
                 time_features: 8,
                 space_features: 64,
+                radial_features: 32,
                 sigma_data: 27.0,
                 mode_scale: 1.3,
                 sigma_min: 0.05,
@@ -176,6 +229,8 @@ impl Config {
             ("replay.refresh_steps", r.refresh_steps),
             ("network.hidden", n.hidden),
             ("network.layers", n.layers),
+            ("network.radial_features", n.radial_features),
+            ("replay.leapfrog_steps", r.leapfrog_steps),
         ];
         if let Some((key, _)) = counts.iter().find(|(_, v)| *v == 0) {
             return Some(format!("{key} must be at least 1"));
@@ -189,6 +244,10 @@ impl Config {
             ("network.layers", n.layers, 1 << 10),
             ("network.time_features", n.time_features, 24),
             ("network.space_features", n.space_features, 1 << 14),
+            ("network.radial_features", n.radial_features, 1 << 12),
+            ("replay.moves", r.moves, 1 << 20),
+            ("replay.first_moves", r.first_moves, 1 << 20),
+            ("replay.leapfrog_steps", r.leapfrog_steps, 1 << 16),
         ];
         if let Some((key, _, most)) = sizes.iter().find(|(_, v, most)| v > most) {
             return Some(format!("{key} must be at most {most}"));
@@ -211,8 +270,21 @@ impl Config {
         if t.ema == 1.0 {
             return Some("train.ema must be below 1: samples are drawn from the average".into());
         }
-        if !(w.bandwidth >= 0.0 && w.bandwidth.is_finite()) {
-            return Some(format!("weights.bandwidth = {} must be 0 or a positive number", w.bandwidth));
+        let optional =
+            [("weights.bandwidth", w.bandwidth), ("train.score_clip", t.score_clip), ("train.core", t.core)];
+        if let Some((key, v)) = optional.iter().find(|(_, v)| !(*v >= 0.0 && v.is_finite())) {
+            return Some(format!("{key} = {v} must be 0 or a positive number"));
+        }
+        if w.form == Form::Trajectory && t.identity != Identity::Stored {
+            return Some(
+                "weights.form = trajectory belongs to stored states: set train.identity = stored".into(),
+            );
+        }
+        if r.defensive > 0.0 && t.identity == Identity::Stored {
+            return Some(
+                "train.identity = stored has no state behind the broad part of replay.defensive: set it to 0"
+                    .into(),
+            );
         }
         if !(n.sigma_max > n.sigma_min && n.sigma_max.is_finite()) {
             return Some(format!(

@@ -2,11 +2,13 @@
 //! et al. 2024, arXiv 2402.06121), which is the same loop with weights of one.
 
 mod config;
+mod network;
 mod proposal;
 mod resume;
+mod stored;
 mod trainer;
 pub mod weighting;
 
-pub use config::{Config, Identity, Network, Objective, Replay, Train, Weights};
+pub use config::{Config, Form, Identity, Kind, Network, Objective, Replay, Train, Weights};
 pub use proposal::Proposal;
 pub use trainer::{State, StepReport, TrainError, Trainer};

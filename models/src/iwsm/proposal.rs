@@ -3,12 +3,14 @@
 //! x_t = x_0 + sigma eps with x_0 from the buffer B, or with probability rho from a wide Gaussian, has
 //! the density (1 - rho) (1/|B|) sum_l N(x; b_l, sigma^2 I) + rho N(x; 0, (flat^2 + sigma^2) I),
 //! exactly, given the buffer. L of its states estimate the sum without bias; all of them give it.
+//! For particles noise and states are mean-free, and N is the density on that subspace.
 
 use engine::rng::Stream;
 use engine::{Real, simd_fn};
 use rayon::prelude::*;
 
 use super::Weights;
+use crate::energy::ParticleSystem;
 
 /// A ring of states, stored coordinate by coordinate, and the density of its noised states.
 pub struct Proposal<T> {
@@ -18,17 +20,38 @@ pub struct Proposal<T> {
     next: usize,
     flat_scale: f64,
     defensive: f64,
+    system: Option<ParticleSystem>,
     coordinates: Vec<T>,
+    /// log of each state's weight (0 unless states carry weights).
+    log_w: Vec<f64>,
 }
 
 impl<T: Real> Proposal<T> {
     /// A buffer filled with samples of N(0, `flat_scale`^2 I), and the share `defensive` of that
     /// Gaussian in the proposal.
     pub fn new(dim: usize, capacity: usize, flat_scale: f64, defensive: f64, seed: u64) -> Self {
-        let coordinates = vec![T::ZERO; dim * capacity];
-        let mut proposal = Self { dim, capacity, len: 0, next: 0, flat_scale, defensive, coordinates };
+        Self::begin(dim, None, capacity, flat_scale, defensive, seed)
+    }
+
+    /// The same on the mean-free states of `system`.
+    pub fn mean_free(system: ParticleSystem, capacity: usize, flat: f64, defensive: f64, seed: u64) -> Self {
+        Self::begin(system.dim(), Some(system), capacity, flat, defensive, seed)
+    }
+
+    fn begin(
+        dim: usize,
+        system: Option<ParticleSystem>,
+        capacity: usize,
+        flat_scale: f64,
+        defensive: f64,
+        seed: u64,
+    ) -> Self {
+        let (coordinates, log_w) = (vec![T::ZERO; dim * capacity], vec![0.0; capacity]);
+        let mut proposal =
+            Self { dim, capacity, len: 0, next: 0, flat_scale, defensive, system, coordinates, log_w };
         let mut x = vec![T::ZERO; dim * capacity];
         Stream::new(seed, "buffer", 0, 0).fill_normal(&mut x);
+        proposal.project(&mut x);
         x.iter_mut().for_each(|x| *x *= T::of(flat_scale));
         proposal.push(&x);
         proposal
@@ -41,12 +64,30 @@ impl<T: Real> Proposal<T> {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
+    fn project(&self, x: &mut [T]) {
+        if let Some(system) = self.system {
+            system.center(x);
+        }
+    }
+    /// Dimension of the space that densities live on.
+    fn free_dim(&self) -> f64 {
+        self.system.map_or(self.dim, |s| s.mean_free_dim()) as f64
+    }
     /// Adds columns, replacing the oldest states when full. Columns that are not finite are left out.
     pub fn push(&mut self, columns: &[T]) {
-        for x in columns.chunks_exact(self.dim).filter(|x| x.iter().all(|v| v.is_finite())) {
+        self.push_weighted(columns, &[]);
+    }
+    /// Adds columns with the logarithms of their weights; none stand for weights of one.
+    pub fn push_weighted(&mut self, columns: &[T], log_w: &[f64]) {
+        for (k, x) in columns.chunks_exact(self.dim).enumerate() {
+            let log_w = log_w.get(k).copied().unwrap_or(0.0);
+            if log_w.is_nan() || !x.iter().all(|v| v.is_finite()) {
+                continue;
+            }
             for (a, v) in x.iter().enumerate() {
                 self.coordinates[a * self.capacity + self.next] = *v;
             }
+            self.log_w[self.next] = log_w;
             self.next = (self.next + 1) % self.capacity;
             self.len = (self.len + 1).min(self.capacity);
         }
@@ -54,6 +95,40 @@ impl<T: Real> Proposal<T> {
     /// What a checkpoint keeps: coordinates, number of states, next place.
     pub fn contents(&self) -> (&[T], [u64; 2]) {
         (&self.coordinates, [self.len as u64, self.next as u64])
+    }
+    /// log density of the wide Gaussian that the buffer begins with, at one state.
+    pub(super) fn log_flat(&self, x: &[T]) -> f64 {
+        let (s2, square) = (self.flat_scale.powi(2), x.iter().map(|x| x.f64().powi(2)).sum::<f64>());
+        -0.5 * square / s2 - 0.5 * self.free_dim() * (std::f64::consts::TAU * s2).ln()
+    }
+    /// log of each stored state's weight.
+    pub fn log_weights(&self) -> &[f64] {
+        &self.log_w
+    }
+    /// Replaces the weights by saved ones; false if they do not fit.
+    pub fn restore_weights(&mut self, log_w: &[f64]) -> bool {
+        let fits = log_w.len() == self.capacity;
+        if fits {
+            self.log_w.copy_from_slice(log_w);
+        }
+        fits
+    }
+    /// Writes state l to `x`.
+    pub fn state(&self, l: usize, x: &mut [T]) {
+        (0..self.dim).for_each(|a| x[a] = self.coordinates[a * self.capacity + l]);
+    }
+    /// All stored states as columns.
+    pub fn states(&self) -> Vec<T> {
+        let mut x = vec![T::ZERO; self.len * self.dim];
+        x.chunks_exact_mut(self.dim).enumerate().for_each(|(l, x)| self.state(l, x));
+        x
+    }
+    /// Replaces all stored states, each in its place and with its weight.
+    pub fn replace(&mut self, columns: &[T]) {
+        assert_eq!(columns.len(), self.len * self.dim, "one column for each stored state");
+        for (l, x) in columns.chunks_exact(self.dim).enumerate() {
+            x.iter().enumerate().for_each(|(a, v)| self.coordinates[a * self.capacity + l] = *v);
+        }
     }
     /// Takes back what [`contents`](Self::contents) gave; false if it does not fit.
     pub fn restore(&mut self, coordinates: &[T], [len, next]: [u64; 2]) -> bool {
@@ -67,15 +142,20 @@ impl<T: Real> Proposal<T> {
         fits
     }
 
-    /// Fills `x` with proposal states, one for each noise level.
-    pub fn draw(&self, sigma: &[T], stream: &mut Stream, x: &mut [T]) {
+    /// Fills `x` with proposal states, one for each noise level, and `from` with the stored states behind
+    /// them (the number of states where it was the broad component).
+    pub fn draw(&self, sigma: &[T], stream: &mut Stream, x: &mut [T], from: &mut Vec<usize>) {
         stream.fill_normal(x);
+        self.project(x);
+        from.clear();
         for (x, sigma) in x.chunks_exact_mut(self.dim).zip(sigma) {
             if self.defensive > 0.0 && stream.uniform() < self.defensive {
                 let scale = T::of(sigma.f64().hypot(self.flat_scale));
                 x.iter_mut().for_each(|x| *x *= scale);
+                from.push(self.len);
             } else {
                 let l = stream.index(self.len);
+                from.push(l);
                 for (a, x) in x.iter_mut().enumerate() {
                     *x = sigma.mul_add(*x, self.coordinates[a * self.capacity + l]);
                 }
@@ -127,7 +207,7 @@ impl<T: Real> Proposal<T> {
             }
             total += exp_sum(max, squares);
         }
-        let normal = |s2: f64| 0.5 * self.dim as f64 * (std::f64::consts::TAU * s2).ln();
+        let normal = |s2: f64| 0.5 * self.free_dim() * (std::f64::consts::TAU * s2).ln();
         let s2 = sigma.f64().powi(2);
         let buffer = max.f64() + total.f64().ln() - normal(s2) - (window.len() as f64).ln();
         if self.defensive == 0.0 {
@@ -184,7 +264,7 @@ mod tests {
     use super::*;
 
     fn weights() -> Weights {
-        Weights { power: 1.0, bandwidth: 0.0, denominator_samples: 0, clip: 1e9, resample: false }
+        Weights { power: 1.0, clip: 1e9, ..crate::iwsm::Config::default().weights }
     }
 
     fn density(p: &Proposal<f64>, x: &[f64], sigma: f64, weights: &Weights, step: u64) -> f64 {
@@ -217,7 +297,7 @@ mod tests {
         let p = Proposal::<f64>::new(2, 300, 3.0, 0.2, 1);
         const N: usize = 40_000;
         let (sigma, mut x, mut log_q) = (vec![1.5; N], vec![0.0; 2 * N], vec![0.0; N]);
-        p.draw(&sigma, &mut Stream::new(5, "test", 0, 0), &mut x);
+        p.draw(&sigma, &mut Stream::new(5, "test", 0, 0), &mut x, &mut Vec::new());
         p.log_density(&x, &sigma, &weights(), &mut Stream::new(5, "test", 1, 0), &mut log_q);
         let w: Vec<f64> = (x.chunks_exact(2).zip(&log_q))
             .map(|(x, q)| (-(x[0] * x[0] + x[1] * x[1]) / 8.0 - (8.0 * std::f64::consts::PI).ln() - q).exp())
@@ -225,6 +305,28 @@ mod tests {
         let mean = w.iter().sum::<f64>() / N as f64;
         let sd = (w.iter().map(|w| (w - mean).powi(2)).sum::<f64>() / N as f64).sqrt();
         assert!((mean - 1.0).abs() < 5.0 * sd / (N as f64).sqrt(), "{mean} +- {sd}");
+    }
+
+    #[test]
+    fn mean_free_states_have_the_stated_density_on_their_subspace() {
+        // E_q[p / q] = 1 for p the Gaussian of scale 2 on the mean-free states of 3 particles in the plane.
+        let system = ParticleSystem { particles: 3, space: 2 };
+        let p = Proposal::<f64>::mean_free(system, 300, 3.0, 0.2, 1);
+        const N: usize = 40_000;
+        let (sigma, mut x, mut log_q) = (vec![1.5; N], vec![0.0; 6 * N], vec![0.0; N]);
+        p.draw(&sigma, &mut Stream::new(5, "test", 0, 0), &mut x, &mut Vec::new());
+        p.log_density(&x, &sigma, &weights(), &mut Stream::new(5, "test", 1, 0), &mut log_q);
+        assert!(x.chunks_exact(6).all(|x| (x[0] + x[2] + x[4]).abs() < 1e-12));
+        let w: Vec<f64> = (x.chunks_exact(6).zip(&log_q))
+            .map(|(x, q)| {
+                let square = x.iter().map(|v| v * v).sum::<f64>();
+                (-square / 8.0 - 2.0 * (8.0 * std::f64::consts::PI).ln() - q).exp()
+            })
+            .collect();
+        let mean = w.iter().sum::<f64>() / N as f64;
+        let sd = (w.iter().map(|w| (w - mean).powi(2)).sum::<f64>() / N as f64).sqrt();
+        let error = sd / (N as f64).sqrt();
+        assert!((mean - 1.0).abs() < 5.0 * error && error < 0.02, "{mean} +- {error}");
     }
 
     #[test]

@@ -18,7 +18,10 @@ impl<T: Real> Trainer<'_, T> {
         c.put_vec("adam.v", &s.adam.v);
         let (coordinates, [len, next]) = s.proposal.contents();
         c.put_vec("buffer", coordinates);
+        c.put_vec("buffer.log_w", s.proposal.log_weights());
         c.put_vec("covariances", &s.covariances);
+        // The shortest decimal form reads back to the same bits.
+        c.note("move_step", s.move_step);
         c.note("buffer.len", len);
         c.note("buffer.next", next);
         c.note("step", s.step);
@@ -43,7 +46,13 @@ impl<T: Real> Trainer<'_, T> {
         if !s.proposal.restore(&coordinates, [c.read_note("buffer.len")?, c.read_note("buffer.next")?]) {
             return Err(CheckpointError::Format("its buffer is inconsistent".into()));
         }
+        let mut log_w = s.proposal.log_weights().to_vec();
+        c.get("buffer.log_w", &mut log_w)?;
+        if !s.proposal.restore_weights(&log_w) {
+            return Err(CheckpointError::Format("its buffer is inconsistent".into()));
+        }
         c.get("covariances", &mut s.covariances)?;
+        s.move_step = c.read_note("move_step")?;
         s.step = c.read_note("step")?;
         s.adam.steps = c.read_note("adam.steps")?;
         s.ema.updates = c.read_note("ema.updates")?;

@@ -12,16 +12,15 @@ use engine::rng::Stream;
 use engine::shard::Shards;
 use engine::{Params, Real};
 
+use super::stored::Stored;
 use super::weighting::{effective_share, normalise, systematic};
-use super::{Config, Identity, Objective, Proposal};
-use crate::energy::Energy;
+use super::{Config, Form, Identity, Objective, Proposal, network};
+use crate::energy::{Energy, ParticleSystem};
 use crate::estimate::Estimates;
 use crate::metrics;
 use crate::sampling::{Schedule, ScoreModel, reverse_sde};
-use crate::score::{MlpConfig, ScoreMlp, ScoreNetwork};
+use crate::score::ScoreNetwork;
 
-/// Columns of a shard: its activations fit a second-level cache.
-const SHARD: usize = 64;
 /// Noise levels for which the identities' covariances are tracked.
 const LEVELS: usize = 32;
 /// Share of a new batch in those running covariances.
@@ -43,7 +42,7 @@ pub struct StepReport {
 pub enum TrainError {
     /// A loss or gradient that is not a number.
     #[error(
-        "the loss is not finite at step {step} (noise level {sigma:.4}, energy sample {sample}): lower train.learning_rate or check the energy there"
+        "the loss is not finite at step {step} (noise level {sigma:.4}, sample {sample} of the batch): lower train.learning_rate or check the energy there"
     )]
     Diverged {
         /// Step number.
@@ -69,13 +68,17 @@ pub struct State<T: Real> {
     pub proposal: Proposal<T>,
     /// Running V_aa, V_ab, V_bb for each of the noise levels.
     pub covariances: Vec<f64>,
+    /// Step size of the stored states' moves.
+    pub move_step: f64,
     /// Energies evaluated so far; each came with its gradient.
     pub energy_evaluations: u64,
 }
 
-struct Batch<T> {
-    sigma: Vec<T>,
-    x: Vec<T>,
+pub(super) struct Batch<T> {
+    pub sigma: Vec<T>,
+    pub x: Vec<T>,
+    /// The stored states behind x.
+    pub from: Vec<usize>,
     log_w: Vec<T>,
     w: Vec<f64>,
     target: Vec<T>,
@@ -84,37 +87,49 @@ struct Batch<T> {
 
 /// Trains a score network on one target.
 pub struct Trainer<'e, T: Real> {
-    config: Config,
-    seed: u64,
-    energy: &'e dyn Energy<T>,
-    network: ScoreMlp<T>,
+    pub(super) config: Config,
+    pub(super) seed: u64,
+    pub(super) energy: &'e dyn Energy<T>,
+    pub(super) system: Option<ParticleSystem>,
+    network: Box<dyn ScoreNetwork<T>>,
     /// The state that a checkpoint holds.
     pub state: State<T>,
     estimates: Estimates<T>,
     shards: Shards<T>,
-    batch: Batch<T>,
+    pub(super) batch: Batch<T>,
+    pub(super) stored: Stored<T>,
 }
 
 impl<'e, T: Real> Trainer<'e, T> {
     /// A trainer before its first step. The buffer begins with samples of a wide Gaussian: nothing is
     /// known of the target but its scale.
     pub fn new(config: Config, energy: &'e dyn Energy<T>, seed: u64) -> Self {
-        let (d, n) = (energy.dim(), config.train.batch);
-        let net = &config.network;
+        Self::begin(config, energy, None, seed)
+    }
+
+    /// A trainer on the mean-free states of particles.
+    ///
+    /// # Panics
+    /// If `system` does not have the energy's dimension.
+    pub fn for_particles(
+        config: Config,
+        energy: &'e dyn Energy<T>,
+        system: ParticleSystem,
+        seed: u64,
+    ) -> Self {
+        assert_eq!(system.dim(), energy.dim(), "the system has the energy's dimension");
+        Self::begin(config, energy, Some(system), seed)
+    }
+
+    fn begin(config: Config, energy: &'e dyn Energy<T>, system: Option<ParticleSystem>, seed: u64) -> Self {
+        let (d, n, net, replay) = (energy.dim(), config.train.batch, &config.network, &config.replay);
         let mut params = Params::new();
-        let mlp = MlpConfig {
-            dim: d,
-            hidden: net.hidden,
-            layers: net.layers,
-            time_features: net.time_features,
-            space_features: net.space_features,
-            sigma_data: net.sigma_data,
-            mode_scale: net.mode_scale,
-            sigma_range: (net.sigma_min, net.sigma_max),
+        let network = network::build(net, d, system, &mut params, seed);
+        let flat = 1.2 * net.sigma_data;
+        let proposal = match system {
+            Some(s) => Proposal::mean_free(s, replay.capacity, flat, replay.defensive, seed),
+            None => Proposal::new(d, replay.capacity, flat, replay.defensive, seed),
         };
-        let network = ScoreMlp::new(mlp, &mut params, seed);
-        let flat_scale = 1.2 * net.sigma_data;
-        let proposal = Proposal::new(d, config.replay.capacity, flat_scale, config.replay.defensive, seed);
         let state = State {
             step: 0,
             ema: Ema::new(params.values(), config.train.ema),
@@ -122,25 +137,30 @@ impl<'e, T: Real> Trainer<'e, T> {
             params,
             proposal,
             covariances: vec![0.0; 3 * LEVELS],
+            move_step: 0.05 * net.mode_scale,
             energy_evaluations: 0,
         };
         let batch = Batch {
             sigma: vec![T::ZERO; n],
             x: vec![T::ZERO; n * d],
+            from: Vec::with_capacity(n),
             log_w: vec![T::ZERO; n],
             w: vec![1.0; n],
             target: vec![T::ZERO; n * d],
             picked: Vec::with_capacity(n),
         };
+        let shards = Shards::new(network::shard(net.kind, system));
         Self {
             config,
             seed,
             energy,
+            system,
             network,
             state,
-            estimates: Estimates::new(d),
-            shards: Shards::new(SHARD),
+            estimates: system.map_or(Estimates::new(d), Estimates::mean_free),
+            shards,
             batch,
+            stored: Stored::new(d, n),
         }
     }
 
@@ -156,7 +176,7 @@ impl<'e, T: Real> Trainer<'e, T> {
 
     /// The trained score: the network with its averaged parameters.
     pub fn model(&self) -> ScoreModel<'_, T> {
-        ScoreModel { network: &self.network, params: self.state.ema.values() }
+        ScoreModel { network: &*self.network, params: self.state.ema.values() }
     }
 
     /// Standard deviation of the Gaussian from which reverse paths start.
@@ -174,16 +194,31 @@ impl<'e, T: Real> Trainer<'e, T> {
     /// One step: refresh if due, batch, estimates, weights, gradient, update.
     pub fn step(&mut self) -> Result<StepReport, TrainError> {
         let step = self.state.step;
-        let replay = &self.config.replay;
-        if step > 0 && step.is_multiple_of(replay.refresh_every) && replay.refresh_samples > 0 {
-            let fresh = self.sample(replay.refresh_samples, replay.refresh_steps, (self.seed, step));
-            self.state.proposal.push(&fresh);
+        let replay = self.config.replay.clone();
+        if step == 0 {
+            self.prepare_buffer();
+        } else if step.is_multiple_of(replay.refresh_every) {
+            let (n, key) = (replay.refresh_samples, (self.seed, step));
+            if n > 0 && self.config.weights.form == Form::Trajectory {
+                let (fresh, log_w) = self.sample_weighted(n, replay.refresh_steps, key);
+                self.state.energy_evaluations += n as u64;
+                self.state.proposal.push_weighted(&fresh, &log_w);
+            } else if n > 0 {
+                let fresh = self.sample(n, replay.refresh_steps, key);
+                self.state.proposal.push(&fresh);
+            }
+            self.move_buffer(replay.moves);
         }
         let mut stream = Stream::new(self.seed, "batch", step, 0);
         self.draw_batch(&mut stream);
-        let draws = self.config.train.draws;
-        self.estimates.run(self.energy, &self.batch.x, &self.batch.sigma, draws, self.seed, step);
-        self.state.energy_evaluations += (draws * self.batch.sigma.len()) as u64;
+        if self.draws_needed() {
+            let draws = self.config.train.draws;
+            self.estimates.run(self.energy, &self.batch.x, &self.batch.sigma, draws, self.seed, step);
+            self.state.energy_evaluations += (draws * self.batch.sigma.len()) as u64;
+        }
+        if self.config.train.identity == Identity::Stored {
+            self.stored_scores();
+        }
         let ess = self.weigh(&mut stream);
         self.score_targets();
         let (loss, gradient_norm) = self.update();
@@ -194,7 +229,14 @@ impl<'e, T: Real> Trainer<'e, T> {
         Ok(StepReport { loss, ess, gradient_norm })
     }
 
-    /// Effective share and Pareto k-hat of the plain weights at each of `levels` noise levels, from
+    /// Whether a step needs Monte Carlo draws: for its scores or for its weights.
+    fn draws_needed(&self) -> bool {
+        let c = &self.config;
+        let marginal = c.train.objective == Objective::Iwsm && c.weights.form == Form::Marginal;
+        c.train.identity != Identity::Stored || marginal || c.replay.recycle > 0
+    }
+
+    /// Effective share and Pareto k-hat of the plain marginal weights at each of `levels` noise levels, from
     /// `n` fresh proposal states at each: (sigma, ess, k-hat).
     pub fn weight_report(&mut self, levels: usize, n: usize) -> Vec<(f64, f64, f64)> {
         let (schedule, d) = (self.schedule(), self.energy.dim());
@@ -204,7 +246,7 @@ impl<'e, T: Real> Trainer<'e, T> {
             let sigma = schedule.sigma((level as f64 + 0.5) / levels as f64);
             let mut stream = Stream::new(self.seed, "weight report", self.state.step, level as u64);
             let sigmas = vec![T::of(sigma); n];
-            self.state.proposal.draw(&sigmas, &mut stream, &mut x);
+            self.state.proposal.draw(&sigmas, &mut stream, &mut x, &mut Vec::new());
             self.state.proposal.log_density(&x, &sigmas, &self.config.weights, &mut stream, &mut log_q);
             let (draws, key) = (self.config.train.draws, self.state.step + ((level as u64 + 1) << 40));
             self.estimates.run(self.energy, &x, &sigmas, draws, self.seed, key);
@@ -222,7 +264,8 @@ impl<'e, T: Real> Trainer<'e, T> {
         for (i, sigma) in self.batch.sigma.iter_mut().enumerate() {
             *sigma = T::of(schedule.sigma((i as f64 + offset) / n as f64));
         }
-        self.state.proposal.draw(&self.batch.sigma, stream, &mut self.batch.x);
+        let Batch { sigma, x, from, .. } = &mut self.batch;
+        self.state.proposal.draw(sigma, stream, x, from);
     }
 
     /// Weights of the loss; recycles draws; returns the weights' effective share.
@@ -233,14 +276,17 @@ impl<'e, T: Real> Trainer<'e, T> {
         batch.picked.clear();
         batch.picked.extend(0..n);
         batch.w.fill(1.0);
-        if iwsm || recycle > 0 {
+        if iwsm && weights.form == Form::Trajectory {
+            let stored = self.state.proposal.log_weights();
+            batch.log_w.iter_mut().zip(&batch.from).for_each(|(w, l)| *w = T::of(stored[*l]));
+        } else if iwsm || recycle > 0 {
             let proposal = &self.state.proposal;
             proposal.log_density(&batch.x, &batch.sigma, weights, stream, &mut batch.log_w);
             for (i, l) in batch.log_w.iter_mut().enumerate() {
                 *l = self.estimates.get(i).log_density - *l;
             }
         }
-        if recycle > 0 {
+        if recycle > 0 && weights.form == Form::Marginal {
             let plain = super::Weights { power: 1.0, clip: f64::INFINITY, ..weights.clone() };
             normalise(&batch.log_w, &plain, &mut batch.w);
             let (estimates, proposal) = (&self.estimates, &mut self.state.proposal);
@@ -248,8 +294,10 @@ impl<'e, T: Real> Trainer<'e, T> {
         }
         if !iwsm {
             // A state whose draws all miss the target has no score to learn.
+            let stored = self.config.train.identity == Identity::Stored;
             for (i, w) in batch.w.iter_mut().enumerate() {
-                *w = if self.estimates.get(i).log_density.is_finite() { 1.0 } else { 0.0 };
+                let known = stored || self.estimates.get(i).log_density.is_finite();
+                *w = if known { 1.0 } else { 0.0 };
             }
             return effective_share(&batch.w);
         }
@@ -267,36 +315,58 @@ impl<'e, T: Real> Trainer<'e, T> {
     fn score_targets(&mut self) {
         let (d, n) = (self.energy.dim(), self.batch.sigma.len());
         let level = |i: usize| 3 * (i * LEVELS / n);
+        let (identity, stored) = (self.config.train.identity, &self.stored);
+        let clip = self.config.train.score_clip;
         for i in 0..n {
-            let e = self.estimates.get(i);
-            if e.covariance.iter().all(|v| v.is_finite()) && e.log_density.is_finite() {
-                for (running, v) in self.state.covariances[level(i)..].iter_mut().zip(e.covariance) {
-                    *running += COVARIANCE_RATE * (v.f64() - *running);
+            let moments = if identity == Identity::Stored {
+                stored.moments(d, i)
+            } else {
+                let e = self.estimates.get(i);
+                if !e.log_density.is_finite() {
+                    continue;
+                }
+                e.covariance.map(|v| v.f64())
+            };
+            if moments.iter().all(|v| v.is_finite()) {
+                for (running, v) in self.state.covariances[level(i)..].iter_mut().zip(moments) {
+                    *running += COVARIANCE_RATE * (v - *running);
                 }
             }
         }
         for i in 0..n {
-            let e = self.estimates.get(i);
-            let kappa = T::of(match self.config.train.identity {
+            let kappa = T::of(match identity {
                 Identity::Target => 1.0,
                 Identity::Denoising => 0.0,
-                Identity::Mixed => {
+                Identity::Mixed | Identity::Stored => {
                     let [aa, ab, bb] = [0, 1, 2].map(|k| self.state.covariances[level(i) + k]);
                     let spread = aa - 2.0 * ab + bb;
                     if spread > 0.0 { ((bb - ab) / spread).clamp(0.0, 1.0) } else { 0.5 }
                 }
             });
+            let (by_target, by_denoising) = if identity == Identity::Stored {
+                (&stored.target[i * d..(i + 1) * d], &stored.denoising[i * d..(i + 1) * d])
+            } else {
+                let e = self.estimates.get(i);
+                (e.target, e.denoising)
+            };
             let (a, b) = self.network.scaling(self.batch.sigma[i]);
-            for c in i * d..(i + 1) * d {
-                let score = kappa * e.target[c - i * d] + (T::ONE - kappa) * e.denoising[c - i * d];
-                self.batch.target[c] = (score - a * self.batch.x[c]) / b;
+            let score = &mut self.batch.target[i * d..(i + 1) * d];
+            for ((score, target), denoising) in score.iter_mut().zip(by_target).zip(by_denoising) {
+                *score = kappa * *target + (T::ONE - kappa) * *denoising;
+            }
+            let norm = score.iter().map(|s| s.f64().powi(2)).sum::<f64>().sqrt();
+            if clip > 0.0 && norm > clip {
+                score.iter_mut().for_each(|s| *s *= T::of(clip / norm));
+            }
+            for (score, x) in score.iter_mut().zip(&self.batch.x[i * d..(i + 1) * d]) {
+                *score = (*score - a * *x) / b;
             }
         }
     }
 
     /// Gradient and parameter update; returns loss and gradient norm.
     fn update(&mut self) -> (f64, f64) {
-        let (d, network, batch) = (self.energy.dim(), &self.network, &self.batch);
+        let (d, network, batch) = (self.energy.dim(), &*self.network, &self.batch);
         let n = batch.picked.len();
         let scale = 1.0 / n.max(1) as f64;
         let state = &mut self.state;

@@ -3,16 +3,24 @@
 //! At every noise level E[p_t(x) Z / proposal(x)] = Z under the proposal, so one normaliser serves
 //! the batch: w_i = exp(power (log Z p_t(x_i) - log proposal(x_i))), divided by their mean, clipped.
 //! With power 1/2 the loss is taken over sqrt(p_t proposal), the geometric mean: it moves the weight
-//! to the target's modes and still trains between them, where reverse paths travel.
+//! to the target's modes and still trains between them, where reverse paths travel. With `smooth` the
+//! largest weights are first replaced by quantiles of a fitted Pareto law (Vehtari et al. 2024).
 
 use engine::Real;
 use engine::rng::Stream;
 
 use super::Weights;
+use crate::metrics::pareto_smooth;
 
 /// Writes normalised weights of mean one (before clipping) from log(Z p_t / proposal); returns their
 /// effective share (sum w)^2 / (n sum w^2).
 pub fn normalise<T: Real>(log_w: &[T], config: &Weights, w: &mut [f64]) -> f64 {
+    if config.smooth {
+        let logs: Vec<f64> =
+            log_w.iter().map(|l| if l.is_finite() { l.f64() } else { f64::NEG_INFINITY }).collect();
+        let whole = pareto_smooth(&logs).0;
+        return normalise(&whole, &Weights { smooth: false, ..config.clone() }, w);
+    }
     let max = log_w.iter().map(|l| l.f64()).filter(|l| l.is_finite()).fold(f64::NEG_INFINITY, f64::max);
     for (w, l) in w.iter_mut().zip(log_w) {
         // No draw had any density: the estimate knows nothing about this state.
@@ -54,7 +62,7 @@ mod tests {
     use super::*;
 
     fn weights(power: f64) -> Weights {
-        Weights { power, bandwidth: 0.0, denominator_samples: 0, clip: 1e9, resample: false }
+        Weights { power, clip: 1e9, ..crate::iwsm::Config::default().weights }
     }
 
     #[test]
@@ -67,6 +75,19 @@ mod tests {
         let ess = normalise(&log_w[..1], &weights(0.5), &mut w[..1]);
         assert_eq!((w[0], ess), (1.0, 1.0));
         assert_eq!(effective_share(&[1.0, 1.0, 0.0, 0.0]), 0.5);
+    }
+
+    #[test]
+    fn smoothing_tames_the_largest_weight_and_leaves_missing_ones_out() {
+        let mut log_w: Vec<f64> = (0..400).map(|i| (i as f64 * 0.37).sin()).collect();
+        log_w[7] = 12.0;
+        log_w[8] = f64::NEG_INFINITY;
+        let (mut plain, mut smooth) = (vec![0.0; 400], vec![0.0; 400]);
+        let before = normalise(&log_w, &weights(1.0), &mut plain);
+        let after = normalise(&log_w, &Weights { smooth: true, ..weights(1.0) }, &mut smooth);
+        assert!(after > 2.0 * before, "{before} {after}");
+        assert_eq!(smooth[8], 0.0);
+        assert!(smooth.iter().all(|w| w.is_finite()) && smooth[7] > smooth[9]);
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! path (Song et al. 2021, eqs. 13 and 39). From data (sigma_min) to the prior N(0, prior^2 I) at
 //! sigma_max gives log p(x) of given states; backwards it samples, with the density for free.
 //! The divergence is exact: one backward pass for each dimension, since columns are independent.
+//! For particles all densities are on the mean-free states: the network neither sees nor has a mean, so
+//! the trace over all coordinates is that over the subspace, whose dimension the linear term takes.
 //! Classical Runge-Kutta of order 4 in `steps` equal steps of tau, in double precision.
 
 use engine::rng::Stream;
@@ -45,6 +47,9 @@ impl<T: Real> Flow<'_, T> {
         let mut x = vec![T::ZERO; n * d];
         for (chunk, x) in x.chunks_mut(STATES * d).enumerate() {
             Stream::new(seed, "flow", step, chunk as u64).fill_normal(x);
+            if let Some(system) = self.model.network.system() {
+                system.center(x);
+            }
         }
         x.iter_mut().for_each(|x| *x *= T::of(self.prior_scale));
         let mut log_p = self.log_prior(&x);
@@ -52,9 +57,15 @@ impl<T: Real> Flow<'_, T> {
         (x, log_p)
     }
 
+    /// Dimension of the space that densities live on.
+    fn free_dim(&self) -> usize {
+        let network = self.model.network;
+        network.system().map_or(network.dim(), |s| s.mean_free_dim())
+    }
+
     fn log_prior(&self, x: &[T]) -> Vec<f64> {
         let (d, s2) = (self.model.network.dim(), self.prior_scale.powi(2));
-        let norm = 0.5 * d as f64 * (std::f64::consts::TAU * s2).ln();
+        let norm = 0.5 * self.free_dim() as f64 * (std::f64::consts::TAU * s2).ln();
         x.chunks_exact(d).map(|x| -0.5 * x.iter().map(|x| x.f64().powi(2)).sum::<f64>() / s2 - norm).collect()
     }
 
@@ -115,7 +126,7 @@ impl<T: Real> Path<'_, '_, T> {
         for ((k, x), f) in k.iter_mut().zip(x).zip(graph.value(f).data) {
             *k = -s2 * (a * x + b * f.f64());
         }
-        self.rates.fill(s2 * a * d as f64);
+        self.rates.fill(s2 * a * self.flow.free_dim() as f64);
         for axis in 0..d {
             self.f
                 .iter_mut()

@@ -1,9 +1,11 @@
 //! Sampling with a learned score: noise schedule, reverse SDE, probability-flow ODE.
 
 mod flow;
+mod hmc;
 mod reverse;
 mod schedule;
 
 pub use flow::Flow;
-pub use reverse::{ScoreModel, reverse_sde};
+pub use hmc::hmc;
+pub use reverse::{ScoreModel, reverse_paths, reverse_sde};
 pub use schedule::Schedule;

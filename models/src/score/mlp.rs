@@ -10,8 +10,8 @@ use std::sync::Arc;
 
 use engine::{Graph, ParamId, Params, Real, Var};
 
-use super::ScoreNetwork;
 use super::features::Features;
+use super::{ScoreNetwork, scaling};
 
 /// Size and scales of a score network.
 #[derive(Clone, Debug)]
@@ -84,12 +84,6 @@ impl<T: Real> ScoreNetwork<T> for ScoreMlp<T> {
     }
 
     fn scaling(&self, sigma: T) -> (T, T) {
-        unit_scaling(sigma, self.config.sigma_data, self.config.mode_scale)
+        scaling(sigma, self.config.sigma_data, self.config.mode_scale)
     }
-}
-
-/// (a, b) of score = a x + b F for which F has unit scale; see the [module](self).
-pub(super) fn unit_scaling<T: Real>(sigma: T, sigma_data: f64, mode_scale: f64) -> (T, T) {
-    let (s2, data2, mode2) = (sigma.f64().powi(2), sigma_data.powi(2), mode_scale.powi(2));
-    (T::of(-1.0 / (s2 + data2)), T::of((data2 / ((s2 + mode2) * (s2 + data2))).sqrt()))
 }

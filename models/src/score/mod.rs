@@ -1,22 +1,56 @@
 //! Score networks: approximations of grad log p_t(x) for every noise level sigma.
 
+mod centred;
 mod egnn;
 mod features;
 mod mlp;
+mod pair;
+mod pair_ops;
 
+pub use centred::Centred;
 pub use egnn::{Egnn, EgnnConfig, Messages, Pairs, Scales, ScoreEgnn};
 pub use mlp::{MlpConfig, ScoreMlp};
+pub use pair::{PairConfig, ScorePair};
 
 use engine::{Graph, Real, Var};
+
+use crate::energy::ParticleSystem;
 
 /// A network that gives scores of the noised target.
 pub trait ScoreNetwork<T: Real>: Send + Sync {
     /// Dimension of a state.
     fn dim(&self) -> usize;
 
+    /// The particles, if states are mean-free: then F is too, and does not see where the mean is.
+    fn system(&self) -> Option<ParticleSystem> {
+        None
+    }
+
     /// Records the network's raw output F (d x n) for states `x` (d x n) at noise levels `sigma`.
     fn record(&self, graph: &mut Graph<T>, x: Var, sigma: &[T]) -> Var;
 
     /// The coefficients (a, b) of score = a x + b F at noise level sigma: chosen so that F has unit scale.
     fn scaling(&self, sigma: T) -> (T, T);
+}
+
+/// (a, b) of score = a x + b F: a = -1 / (sigma^2 + sigma_data^2), b = 1 / g; see [`ScoreMlp`].
+fn scaling<T: Real>(sigma: T, sigma_data: f64, mode_scale: f64) -> (T, T) {
+    let (s2, data2, mode2) = (sigma.f64().powi(2), sigma_data.powi(2), mode_scale.powi(2));
+    (T::of(-1.0 / (s2 + data2)), T::of((data2 / ((s2 + mode2) * (s2 + data2))).sqrt()))
+}
+
+/// sin, cos of 2^(k/2 - 1) pi tau, tau = log(sigma / low) / log(high / low): columns of 2 `count` rows,
+/// each repeated `copies` times.
+fn waves<T: Real>(count: usize, (low, high): (f64, f64), sigma: &[T], copies: usize) -> Vec<T> {
+    let mut out = Vec::with_capacity(2 * count * copies * sigma.len());
+    let mut column = vec![T::ZERO; 2 * count];
+    for s in sigma {
+        let tau = (s.f64() / low).ln() / (high / low).ln();
+        for k in 0..count {
+            let phase = T::of(std::f64::consts::PI * 2f64.powf(0.5 * k as f64 - 1.0) * tau);
+            (column[k], column[count + k]) = phase.sin_cos();
+        }
+        (0..copies).for_each(|_| out.extend_from_slice(&column));
+    }
+    out
 }

@@ -13,7 +13,6 @@ mod edges;
 mod kernels;
 mod messages;
 mod network;
-mod nodes;
 
 use std::sync::Arc;
 

@@ -4,11 +4,10 @@ use std::sync::Arc;
 
 use engine::{Graph, Params, Real, Var};
 
-use super::nodes::{Centre, Repeat};
 use super::{Affine, Egnn, EgnnConfig};
-use crate::score::ScoreNetwork;
-use crate::score::features::Features;
-use crate::score::mlp::unit_scaling;
+use crate::energy::ParticleSystem;
+use crate::score::centred::Center;
+use crate::score::{ScoreNetwork, scaling, waves};
 
 /// What a score network knows of its target.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -26,54 +25,51 @@ pub struct Scales {
 /// An EGNN as a score network; see the [module](super).
 pub struct ScoreEgnn<T> {
     scales: Scales,
-    features: Arc<Features<T>>,
+    system: ParticleSystem,
     embedding: Affine,
     layers: Egnn<T>,
-    repeat: Arc<Repeat>,
-    centre: Arc<Centre>,
+    center: Arc<Center>,
 }
 
 impl<T: Real> ScoreEgnn<T> {
     /// Adds the network's parameters to `params`.
     pub fn new(config: EgnnConfig, scales: Scales, params: &mut Params<T>, seed: u64) -> Self {
-        let n = config.pairs.particles;
-        let sizes = (n * config.pairs.space, scales.time_features, 0);
-        let features = Features::new(sizes, scales.sigma_data, scales.sigma_range, (1.0, 1.0), seed);
-        let embedding =
-            Affine::new(params, "embedding", (2 * scales.time_features, config.hidden), 1.0, seed);
-        Self {
-            scales,
-            features: Arc::new(features),
-            embedding,
-            layers: Egnn::new(config, params, seed),
-            repeat: Arc::new(Repeat(n)),
-            centre: Arc::new(Centre(n)),
-        }
+        let system = ParticleSystem { particles: config.pairs.particles, space: config.pairs.space };
+        let sizes = (2 * scales.time_features, config.hidden);
+        let embedding = Affine::new(params, "embedding", sizes, 1.0, seed);
+        let layers = Egnn::new(config, params, seed);
+        Self { scales, system, embedding, layers, center: Arc::new(Center(system)) }
     }
 }
 
 impl<T: Real> ScoreNetwork<T> for ScoreEgnn<T> {
     fn dim(&self) -> usize {
-        self.layers.config.pairs.particles * self.layers.config.pairs.space
+        self.system.dim()
+    }
+
+    fn system(&self) -> Option<ParticleSystem> {
+        Some(self.system)
     }
 
     fn record(&self, g: &mut Graph<T>, x: Var, sigma: &[T]) -> Var {
-        let (d, n, space) = (self.dim(), sigma.len(), self.layers.config.pairs.space);
-        let sigma = g.constant(1, n, sigma);
-        let features = g.apply(self.features.clone(), &[x, sigma]);
-        let state = g.slice_rows(features, 0..d);
-        let waves = g.slice_rows(features, d..d + 2 * self.scales.time_features);
+        let (d, n) = (self.dim(), sigma.len());
+        let (particles, space) = (self.system.particles, self.system.space);
+        let scale = |s: &T| T::of(1.0 / s.f64().hypot(self.scales.sigma_data));
+        let factors = g.constant(1, n, &sigma.iter().map(scale).collect::<Vec<T>>());
+        let state = g.apply(self.center.clone(), &[x, factors]);
+        let waves = waves(self.scales.time_features, self.scales.sigma_range, sigma, particles);
+        let waves = g.constant(2 * self.scales.time_features, n * particles, &waves);
         let [w, b] = self.embedding.vars(g);
         let h = g.linear(w, waves, b);
-        let h = g.apply(self.repeat.clone(), &[h]);
-        let x = g.reshape(state, space, n * d / space);
+        let x = g.reshape(state, space, n * particles);
         let moved = self.layers.record(g, h, x);
         let change = g.sub(moved, x);
-        let change = g.apply(self.centre.clone(), &[change]);
-        g.reshape(change, d, n)
+        let change = g.reshape(change, d, n);
+        let ones = g.constant(1, n, &vec![T::ONE; n]);
+        g.apply(self.center.clone(), &[change, ones])
     }
 
     fn scaling(&self, sigma: T) -> (T, T) {
-        unit_scaling(sigma, self.scales.sigma_data, self.scales.mode_scale)
+        scaling(sigma, self.scales.sigma_data, self.scales.mode_scale)
     }
 }

@@ -1,0 +1,166 @@
+//! Trains a diffusion sampler of particles, without samples of them, and measures the result.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use experiments::cli::{Common, Saving, apply_threads, parse};
+use experiments::config::resolve;
+use experiments::failure::{Failure, run};
+use experiments::figures::{over_seeds, table};
+use experiments::interrupt::Interrupt;
+use experiments::particles::{Extras, ParticlesConfig, Run, model_config, report};
+use experiments::run_folder::RunFolder;
+use experiments::training::{Options, Start};
+
+/// Trains a diffusion sampler of interacting particles from their energy alone, and measures its raw
+/// samples against a reference made by parallel-tempered Hamiltonian Monte Carlo.
+#[derive(Parser)]
+#[command(version, allow_negative_numbers = true, after_help = EXAMPLES)]
+struct Args {
+    /// System: dw4 (four particles in double wells), lj13, lj55 (Lennard-Jones clusters).
+    #[arg(long, default_value = "dw4")]
+    target: String,
+    /// iwsm or idem (weights of one).
+    #[arg(long, value_parser = ["iwsm", "idem"])]
+    objective: Option<String>,
+    /// Score network: pair (equivariant, cheap), egnn (equivariant) or mlp.
+    #[arg(long, value_parser = ["pair", "egnn", "mlp"])]
+    network: Option<String>,
+    /// Training steps.
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Samples to draw in the end.
+    #[arg(long, value_name = "N")]
+    samples: Option<usize>,
+    /// Run with this many seeds, from --seed on, and report mean and standard deviation.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+    /// A run of a minute or two that goes through everything.
+    #[arg(long)]
+    quick: bool,
+    /// Reference samples ([n, d] floats) instead of ones made here.
+    #[arg(long, value_name = "FILE.npy")]
+    reference: Option<PathBuf>,
+    /// Where reference samples made here are kept.
+    #[arg(long, value_name = "DIR", default_value = "results/reference-cache")]
+    reference_cache: PathBuf,
+    /// Sample and measure the trained network that comes with the project, without training.
+    #[arg(long, conflicts_with_all = ["objective", "network", "steps", "seeds", "quick", "config"])]
+    pretrained: bool,
+    /// Go on with an interrupted run in its folder.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["target", "objective", "network", "steps", "samples", "seeds", "quick", "out", "seed", "config", "sets", "force", "eval_only", "pretrained"])]
+    resume: Option<PathBuf>,
+    /// Measure a run's checkpoint again, without training.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["target", "objective", "network", "steps", "samples", "seeds", "quick", "out", "seed", "config", "sets", "force", "pretrained"])]
+    eval_only: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    saving: Saving,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  particles                                        dw4 into results/particles/<time>-s0
+  particles --quick                                the same in a minute or two
+  particles --target lj13 --out runs/lj13          the Lennard-Jones cluster of 13
+  particles --target lj13 --pretrained             sample with the network that comes with the project
+  particles --seeds 3 --out runs/dw4               three seeds, mean and standard deviation
+  particles --objective iwsm --set weights.form=trajectory    weights of reverse paths
+  particles --set replay.moves=0                   no moves on the energy: only the sampler's own samples
+  particles --resume results/latest                go on after Ctrl-C
+  particles --eval-only results/latest             measure once more
+Writes metrics.json, samples.npy, history.csv, weights.csv, model.safetensors, config.toml (all keys) and
+pictures: energies, distances, structures, training.
+Exit codes: 0 done, 1 failed, 2 wrong use, 3 diverged, 130 interrupted.";
+
+fn main() -> ExitCode {
+    let args = parse::<Args>();
+    run(|| {
+        let threads = apply_threads(args.common.threads.map(usize::from))?;
+        let interrupt = Interrupt::install()?;
+        let (config, extras) = configure(&args)?;
+        let quiet = args.common.quiet;
+        let options = Options { quiet, save_every: args.saving.save_every, threads };
+        if let Some(start) = restart(&args) {
+            return finish(Run::open(start, config, extras, options)?, &interrupt, quiet);
+        }
+        let out = args.common.out.clone();
+        let out = out.unwrap_or_else(|| RunFolder::default_path("particles", config.seed));
+        if args.seeds == 1 {
+            let start = Start::New { out, force: args.common.force };
+            return finish(Run::open(start, config, extras, options)?, &interrupt, quiet);
+        }
+        let folder = RunFolder::create(&out, args.common.force)?;
+        let mut runs = Vec::new();
+        for seed in config.seed..config.seed + args.seeds {
+            let start = Start::New { out: folder.file(&format!("seed{seed}")), force: args.common.force };
+            let config = ParticlesConfig { seed, ..config.clone() };
+            runs.push(Run::open(start, config, extras.clone(), options)?.execute(&interrupt)?);
+        }
+        let figures = over_seeds(&runs);
+        folder.write("metrics.json", report::metrics_json(&config, &figures, runs.len()).as_bytes())?;
+        if !quiet {
+            println!("{} seeds, mean +- standard deviation over seeds", args.seeds);
+            print!("{}", table(&figures));
+            println!("{}", folder.path().display());
+        }
+        Ok(())
+    })
+}
+
+/// Preset or pretrained, file, overrides, flags: the later wins.
+fn configure(args: &Args) -> Result<(ParticlesConfig, Extras), Failure> {
+    let mut preset = ParticlesConfig::preset(&args.target)?;
+    let pretrained = args.pretrained.then(|| shipped(&args.target)).transpose()?;
+    if let Some(path) = &pretrained {
+        preset = model_config(path)?;
+    }
+    if args.quick {
+        preset.make_quick();
+    }
+    let mut sets = args.common.sets.clone();
+    if pretrained.is_some() && sets.iter().any(|s| !s.trim_start().starts_with("evaluation.")) {
+        return Err(Failure::usage("with --pretrained only evaluation.* can be set: the network is given"));
+    }
+    sets.extend(args.objective.iter().map(|o| format!("train.objective={o}")));
+    sets.extend(args.network.iter().map(|k| format!("network.kind={k}")));
+    sets.extend(args.steps.iter().map(|s| format!("train.steps={s}")));
+    sets.extend(args.common.seed.iter().map(|s| format!("seed={s}")));
+    let mut config: ParticlesConfig = resolve(&preset, args.common.config.as_deref(), &sets)?;
+    if let Some(n) = args.samples {
+        config.set_samples(n);
+    }
+    config.check()?;
+    let extras =
+        Extras { reference: args.reference.clone(), cache: args.reference_cache.clone(), pretrained };
+    Ok((config, extras))
+}
+
+/// experiments/assets/pretrained/NAME.safetensors, from here or from where the program lies.
+fn shipped(target: &str) -> Result<PathBuf, Failure> {
+    let place = Path::new("experiments/assets/pretrained").join(format!("{target}.safetensors"));
+    let program = std::env::current_exe().unwrap_or_default();
+    let roots = std::iter::once(Path::new("")).chain(program.ancestors());
+    roots.map(|r| r.join(&place)).find(|p| p.is_file()).ok_or_else(|| {
+        let place = place.display();
+        Failure::usage(format!(
+            "no trained network for {target} ({place} is not there); train one without --pretrained"
+        ))
+    })
+}
+
+fn restart(args: &Args) -> Option<Start> {
+    let resume = args.resume.clone().map(Start::Resume);
+    resume.or_else(|| args.eval_only.clone().map(Start::Evaluate))
+}
+
+fn finish(run: Run, interrupt: &Interrupt, quiet: bool) -> Result<(), Failure> {
+    let figures = run.execute(interrupt)?;
+    if !quiet {
+        print!("{}", table(&figures));
+        println!("{}", run.folder().path().display());
+    }
+    Ok(())
+}

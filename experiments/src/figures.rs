@@ -1,0 +1,53 @@
+//! Figures as a file, as a table, and over several seeds.
+
+use models::evaluate::Figure;
+use models::metrics::{mean, sd};
+use serde_json::{Map, Value, json};
+
+use crate::table::{figure, plain};
+
+/// metrics.json: `head`, then each figure under its name, with `_sd`, `_floor`, `_floor_sd` where it has them.
+pub fn metrics_json(head: &[(&str, Value)], figures: &[Figure]) -> String {
+    let mut map: Map<String, Value> = head.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
+    for f in figures {
+        let mut put = |suffix: &str, v: Option<f64>| {
+            if let Some(v) = v {
+                map.insert(format!("{}{suffix}", f.name), json!(v));
+            }
+        };
+        put("", Some(f.value));
+        put("_sd", f.sd);
+        put("_floor", f.floor);
+        put("_floor_sd", f.floor_sd);
+    }
+    format!("{:#}\n", Value::Object(map))
+}
+
+/// The table at the end of a run.
+pub fn table(figures: &[Figure]) -> String {
+    let rows: Vec<Vec<String>> = (figures.iter())
+        .map(|f| {
+            let floor = f.floor.map(|v| figure(v, f.floor_sd)).unwrap_or_default();
+            // A ratio makes sense only against a floor that is a positive scale.
+            let ratio = f
+                .floor
+                .filter(|v| *v > 0.0 && !["nll", "log_z"].contains(&f.name))
+                .map(|v| format!("{:.3}", f.value / v));
+            vec![f.name.into(), figure(f.value, f.sd), floor, ratio.unwrap_or_default()]
+        })
+        .collect();
+    plain(&["figure", "value", "floor", "ratio"], &rows)
+}
+
+/// Each figure's mean over runs, with the standard deviation over runs.
+pub fn over_seeds(runs: &[Vec<Figure>]) -> Vec<Figure> {
+    let first = runs.first().map(Vec::as_slice).unwrap_or_default();
+    let one = |(k, f): (usize, &Figure)| {
+        let values: Vec<f64> = runs.iter().map(|r| r[k].value).collect();
+        let floors: Vec<f64> = runs.iter().filter_map(|r| r[k].floor).collect();
+        let floor = (!floors.is_empty()).then(|| mean(&floors));
+        let floor_sd = floor.and(f.floor_sd).map(|_| sd(&floors));
+        Figure { name: f.name, value: mean(&values), sd: Some(sd(&values)), floor, floor_sd }
+    };
+    first.iter().enumerate().map(one).collect()
+}

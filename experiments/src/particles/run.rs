@@ -1,0 +1,210 @@
+//! One run: train, save, go on, measure, draw.
+
+use std::path::{Path, PathBuf};
+
+use engine::checkpoint::Checkpoint;
+use models::evaluate::particles::{energies, particle_figures};
+use models::evaluate::{self, Figure, flow_figures};
+use models::iwsm::Trainer;
+use models::metrics::{self, MetricError};
+use models::sampling::Flow;
+
+use super::config::Target;
+use super::{ParticlesConfig, Reference, reference, report};
+use crate::config::{load_exact, overlay, to_toml};
+use crate::failure::Failure;
+use crate::gmm::report::weights_csv;
+use crate::interrupt::Interrupt;
+use crate::npy;
+use crate::run_folder::{History, RunFolder};
+use crate::training::{MEASURE, Options, Start, Training};
+
+/// Columns of history.csv that a snapshot fills.
+const COLUMNS: &[&str] = &["e_w2", "d_tv", "move_step"];
+/// Samples of a snapshot, at most.
+const SNAPSHOT: usize = 1000;
+
+/// Where the reference comes from, and whether a network does.
+#[derive(Clone, Debug)]
+pub struct Extras {
+    /// Reference samples of the user's own.
+    pub reference: Option<PathBuf>,
+    /// Where made ones are kept.
+    pub cache: PathBuf,
+    /// A trained network to measure instead of training.
+    pub pretrained: Option<PathBuf>,
+}
+
+/// A run in its folder.
+pub struct Run {
+    config: ParticlesConfig,
+    folder: RunFolder,
+    target: Target,
+    options: Options,
+    extras: Extras,
+    measure_only: bool,
+}
+
+impl Run {
+    /// Opens or creates the folder. `config` is used for a new run only.
+    pub fn open(
+        start: Start,
+        config: ParticlesConfig,
+        extras: Extras,
+        options: Options,
+    ) -> Result<Self, Failure> {
+        let (folder, config, measure_only) = match start {
+            Start::New { out, force } => {
+                config.check()?;
+                let folder = RunFolder::create(&out, force)?;
+                let defaults = ParticlesConfig::preset(&config.target)?;
+                folder.write("config.toml", to_toml(&config, &defaults)?.as_bytes())?;
+                (folder, config, extras.pretrained.is_some())
+            }
+            Start::Resume(path) => Self::reopen(&path).map(|(f, c)| (f, c, false))?,
+            Start::Evaluate(path) => Self::reopen(&path).map(|(f, c)| (f, c, true))?,
+        };
+        folder.write_environment(options.threads)?;
+        folder.mark_latest();
+        Ok(Self { target: config.energies(), config, folder, options, extras, measure_only })
+    }
+
+    fn reopen(path: &Path) -> Result<(RunFolder, ParticlesConfig), Failure> {
+        let folder = RunFolder::open(path, &["config.toml", "checkpoint.safetensors"])?;
+        let config: ParticlesConfig = load_exact(&folder.file("config.toml"))?;
+        config.check()?;
+        Ok((folder, config))
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// Trains to the end (or goes on, or does not) and measures; returns the figures.
+    pub fn execute(&self, interrupt: &Interrupt) -> Result<Vec<Figure>, Failure> {
+        let (system, seed) = (self.target.system, self.config.seed);
+        let mut trainer =
+            Trainer::<f32>::for_particles(self.config.iwsm(), &*self.target.training, system, seed);
+        let training = Training {
+            binary: "particles",
+            folder: &self.folder,
+            options: self.options,
+            columns: COLUMNS,
+            snapshots: self.config.evaluation.snapshots,
+        };
+        let mut past = training.begin(&mut trainer)?;
+        if let Some(path) = &self.extras.pretrained {
+            load_model(path, &mut trainer)?;
+        }
+        let places = (self.extras.reference.as_deref(), self.extras.cache.as_path());
+        let wanted = self.config.sizes().reference();
+        let reference =
+            reference(&self.config.target, system, wanted, places, interrupt, self.options.quiet)?;
+        if !self.measure_only {
+            training.run(&mut trainer, &mut past, interrupt, |t| self.snapshot(t, &reference))?;
+            self.folder.write("model.safetensors", &self.model(&trainer)?)?;
+        }
+        self.measure(&mut trainer, &reference, &past.history, past.seconds)
+    }
+
+    /// The averaged parameters with the configuration: all that sampling needs.
+    fn model(&self, trainer: &Trainer<f32>) -> Result<Vec<u8>, Failure> {
+        let mut c = Checkpoint::new();
+        c.put_vec("ema", trainer.state.ema.values());
+        c.note("config", to_toml(&self.config, &self.config)?);
+        c.encode().map_err(|e| Failure::Failed(format!("model.safetensors: {e}")))
+    }
+
+    fn snapshot(&self, trainer: &Trainer<f32>, r: &Reference) -> Result<(Vec<f64>, String), Failure> {
+        let (d, n) = (self.target.system.dim(), SNAPSHOT.min(self.config.evaluation.set_size));
+        let samples = trainer.sample(n, 100, (self.config.seed ^ MEASURE, trainer.state.step));
+        let x: Vec<f64> = samples.iter().map(|v| f64::from(*v)).collect();
+        let r = &r.states[..n * d];
+        let unusable =
+            |e: MetricError| Failure::Diverged(format!("the sampler's samples cannot be used: {e}"));
+        let e = |x: &[f64]| energies(&*self.target.exact, x);
+        let e_w2 = metrics::w2_1d(&e(&x), &e(r)).map_err(unusable)?;
+        let d_tv = metrics::distance_tv(&x, r, self.target.system).map_err(unusable)?;
+        Ok((vec![e_w2, d_tv, trainer.state.move_step], format!("E-W2 {e_w2:.2} D-TV {d_tv:.3}")))
+    }
+
+    fn measure(
+        &self,
+        trainer: &mut Trainer<f32>,
+        r: &Reference,
+        history: &History,
+        seconds: f64,
+    ) -> Result<Vec<Figure>, Failure> {
+        let (e, key, system) = (&self.config.evaluation, self.config.seed ^ MEASURE, self.target.system);
+        let failed = |e: MetricError| Failure::Failed(format!("the samples cannot be measured: {e}"));
+        let samples = trainer.sample(e.samples, e.reverse_steps, (key, 0));
+        let wide: Vec<f64> = samples.iter().map(|v| f64::from(*v)).collect();
+        let exact = &*self.target.exact;
+        let mut figures =
+            particle_figures(exact, system, &wide, &r.states, self.config.sizes()).map_err(failed)?;
+        if e.flow_samples > 0 {
+            figures.extend(self.flow(trainer, r));
+        }
+        let (_, log_w) = trainer.sample_weighted(e.set_size, e.reverse_steps, (key, 1));
+        figures.push(Figure::plain("trajectory_ess", metrics::normalised_ess(&log_w)));
+        figures.push(Figure::plain("trajectory_khat", metrics::pareto_k_hat(&log_w)));
+        let evaluations = trainer.state.energy_evaluations as f64;
+        figures.push(Figure::plain("energy_evaluations", evaluations));
+        figures.push(Figure::plain("gradient_evaluations", evaluations));
+        figures.push(Figure::plain("seconds", seconds));
+        figures.push(Figure::plain("peak_mib", crate::peak_mib()));
+        self.folder.write("samples.npy", &npy::encode(system.dim(), &samples))?;
+        if self.extras.pretrained.is_none() {
+            // Weights are those of the training's buffer, which a network alone does not bring.
+            self.folder.write("weights.csv", weights_csv(&trainer.weight_report(12, 500)).as_bytes())?;
+            self.folder.write("training.png", &report::training_png(&self.config, history)?)?;
+        }
+        self.folder.write("metrics.json", report::metrics_json(&self.config, &figures, 1).as_bytes())?;
+        let (mine, theirs) = (energies(exact, &wide), energies(exact, &r.states));
+        self.folder.write("energies.png", &report::energies_png(&self.config, &mine, &theirs)?)?;
+        self.folder
+            .write("distances.png", &report::distances_png(&self.config, system, &wide, &r.states)?)?;
+        let structures = report::structures_png(&self.config, system, (&wide, &mine), (&r.states, &theirs))?;
+        self.folder.write("structures.png", &structures)?;
+        self.folder.write("DONE", b"")?;
+        Ok(figures)
+    }
+
+    /// log Z, ESS and k-hat of the flow's samples.
+    fn flow(&self, trainer: &Trainer<f32>, r: &Reference) -> Vec<Figure> {
+        let e = &self.config.evaluation;
+        let flow = Flow {
+            model: trainer.model(),
+            schedule: trainer.schedule(),
+            prior_scale: trainer.prior_scale(),
+            steps: e.flow_steps,
+        };
+        let sizes = evaluate::Sizes {
+            sets: e.sets,
+            set_size: e.set_size,
+            nll_samples: 0,
+            flow_samples: e.flow_samples,
+        };
+        let mut figures = flow_figures(&*self.target.single, None, &flow, sizes, self.config.seed ^ MEASURE);
+        // The reference knows log Z from its ladder.
+        figures.iter_mut().filter(|f| f.name == "log_z").for_each(|f| f.floor = r.log_z);
+        figures
+    }
+}
+
+/// The configuration that a trained network brings; evaluation settings may be changed afterwards.
+pub fn model_config(path: &Path) -> Result<ParticlesConfig, Failure> {
+    let wrong = |e: engine::checkpoint::CheckpointError| Failure::usage(format!("{}: {e}", path.display()));
+    let text: String = Checkpoint::load(path).and_then(|c| c.read_note("config")).map_err(wrong)?;
+    let name = text.lines().find_map(|l| l.strip_prefix("target = \"")?.split('"').next());
+    let config =
+        overlay(&ParticlesConfig::preset(name.unwrap_or("dw4"))?, &text, &path.display().to_string())?;
+    config.check()?;
+    Ok(config)
+}
+
+fn load_model(path: &Path, trainer: &mut Trainer<f32>) -> Result<(), Failure> {
+    let wrong = |e: engine::checkpoint::CheckpointError| Failure::usage(format!("{}: {e}", path.display()));
+    Checkpoint::load(path).and_then(|c| c.get("ema", trainer.state.ema.values_mut())).map_err(wrong)
+}

@@ -1,0 +1,146 @@
+//! The binary `particles` as a user meets it: interruptions, threads, bad input.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn particles(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_particles"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    particles(args).output().unwrap()
+}
+
+/// Runs to the end and gives the folder back.
+fn succeed(args: &[&str], out: &Path) -> PathBuf {
+    let output = run(&[args, &["--out", out.to_str().unwrap()]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    out.to_path_buf()
+}
+
+/// Exit code 2 and one line on stderr that holds `needle`.
+fn refused(args: &[&str], needle: &str) {
+    let output = run(args);
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+    assert!(stderr.contains(needle), "{args:?}: {stderr}");
+    assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
+    assert!(!stderr.contains("panicked") && !stderr.contains("backtrace"), "{stderr}");
+}
+
+const SMALL: &[&str] = &[
+    "--quick",
+    "--quiet",
+    "--steps",
+    "120",
+    "--set",
+    "train.batch=64",
+    "--set",
+    "replay.capacity=500",
+    "--set",
+    "replay.first_moves=20",
+    "--set",
+    "evaluation.snapshots=12",
+    "--set",
+    "evaluation.flow_samples=20",
+    "--samples",
+    "100",
+    "--reference-cache",
+    concat!(env!("CARGO_TARGET_TMPDIR"), "/reference-cache"),
+    "--seed",
+    "5",
+];
+
+const CACHE: &[&str] = &["--reference-cache", concat!(env!("CARGO_TARGET_TMPDIR"), "/reference-cache")];
+
+/// metrics.json without what the clock and the system decide.
+fn metrics(folder: &Path) -> Vec<String> {
+    let text = std::fs::read_to_string(folder.join("metrics.json")).unwrap();
+    text.lines().filter(|l| !l.contains("seconds") && !l.contains("peak_mib")).map(str::to_string).collect()
+}
+
+fn assert_same_run(a: &Path, b: &Path) {
+    assert_eq!(metrics(a), metrics(b));
+    for name in ["samples.npy", "checkpoint.safetensors", "model.safetensors", "history.csv", "weights.csv"] {
+        assert_eq!(std::fs::read(a.join(name)).unwrap(), std::fs::read(b.join(name)).unwrap(), "{name}");
+    }
+}
+
+/// Starts a run that saves at every step, and waits for its first checkpoint.
+fn start_and_wait_for_checkpoint(out: &Path, steps: &str) -> Child {
+    let tail = ["--save-every", "0", "--out", out.to_str().unwrap(), "--steps", steps];
+    let args: Vec<&str> =
+        SMALL.iter().filter(|a| !["--steps", "120"].contains(a)).chain(&tail).copied().collect();
+    let child = particles(&args).spawn().unwrap();
+    let began = Instant::now();
+    while !out.join("checkpoint.safetensors").exists() {
+        assert!(began.elapsed() < Duration::from_secs(120), "no checkpoint appeared");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child
+}
+
+#[test]
+fn a_run_writes_what_it_promises_and_one_and_two_threads_give_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = succeed(&[SMALL, &["--threads", "1"]].concat(), &dir.path().join("one"));
+    let two = succeed(&[SMALL, &["--threads", "2"]].concat(), &dir.path().join("two"));
+    assert_same_run(&one, &two);
+    for name in ["energies.png", "distances.png", "structures.png", "training.png", "config.toml", "DONE"] {
+        assert!(one.join(name).exists(), "{name}");
+    }
+    let text = metrics(&one).join("\n");
+    for name in ["x_w2", "e_w2", "eq_w2", "d_tv", "x_w2_floor", "eq_w2_floor", "log_z", "ess", "khat"] {
+        assert!(text.contains(&format!("\"{name}\"")), "{name}");
+    }
+}
+
+#[test]
+fn a_run_killed_and_resumed_equals_an_unbroken_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = succeed(SMALL, &dir.path().join("whole"));
+    let broken = dir.path().join("broken");
+    let mut child = start_and_wait_for_checkpoint(&broken, "120");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!broken.join("DONE").exists(), "the run ended before it could be killed");
+    let output = run(&[&["--quiet", "--resume", broken.to_str().unwrap()], CACHE].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_same_run(&whole, &broken);
+    let before = metrics(&whole);
+    assert!(run(&[&["--quiet", "--eval-only", whole.to_str().unwrap()], CACHE].concat()).status.success());
+    assert_eq!(metrics(&whole), before, "measuring again gives the same figures");
+}
+
+#[test]
+fn every_network_and_form_of_the_weights_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    let iwsm = ["--objective", "iwsm"];
+    succeed(&[SMALL, &iwsm, &["--set", "weights.form=trajectory"]].concat(), &dir.path().join("path"));
+    let marginal = ["--network", "mlp", "--set", "train.identity=mixed", "--set", "train.draws=20"];
+    succeed(&[SMALL, &iwsm, &marginal].concat(), &dir.path().join("marginal"));
+}
+
+#[test]
+fn bad_arguments_are_refused_in_one_line_and_nothing_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let out = out.to_str().unwrap();
+    let with = |more: &[&'static str]| [more, &["--out", out]].concat();
+    refused(&with(&["--target", "lj12"]), "did you mean lj13");
+    refused(&with(&["--network", "magic"]), "possible values");
+    refused(&with(&["--samples", "1"]), "evaluation.set_size = 1");
+    refused(&with(&["--set", "train.core=-1"]), "train.core = -1");
+    refused(
+        &with(&["--set", "weights.form=trajectory", "--set", "train.identity=mixed"]),
+        "identity = stored",
+    );
+    refused(&with(&["--set", "replay.mvoes=3"]), "did you mean `replay.moves`");
+    refused(&with(&["--target", "lj55", "--pretrained"]), "no trained network for lj55");
+    assert!(!Path::new(out).exists());
+    refused(&["--quick", "--reference", "/nonexistent.npy", "--out", out], "no such file");
+    refused(&["--resume", "/nonexistent"], "no such run folder");
+}

@@ -1,0 +1,136 @@
+//! A cheap equivariant score network for particles.
+//!
+//! score = -x / (sigma^2 + sigma_data^2) + F / g(sigma), scaled as in [`ScoreMlp`](super::ScoreMlp),
+//! x taken mean-free. F comes from rounds on particles, with the ops of `pair_ops`:
+//!
+//! - h_i = silu layers of (A_i, |V_i|^2, waves of the noise level), A and V gathered with weights g = 1;
+//! - each further round: g = W h, and h takes up (h, A, |V|^2) gathered with these weights;
+//! - F_i = sum_j phi_ij u_ij + beta_i c x_i, phi_ij = b(r_ij) . (a_i + a_j), (a, beta) linear in h.
+//!
+//! Gathering with learned weights in a radial basis is the continuous-filter convolution of Schuett et
+//! al. (2017, "SchNet") with one filter for each channel; |V_i|^2 brings angles, as in Schuett, Unke and
+//! Gastegger (2021, "PaiNN"). No matrix product is over pairs: each pair costs a few times K flops.
+
+use std::sync::Arc;
+
+use engine::{Graph, ParamId, Params, Real, Var};
+
+use super::pair_ops::{Basis, Force, Gather, Pairs};
+use super::{ScoreNetwork, scaling, waves};
+use crate::energy::ParticleSystem;
+
+/// Size and scales of a pair network.
+#[derive(Clone, Debug)]
+pub struct PairConfig {
+    /// The particles.
+    pub system: ParticleSystem,
+    /// Width of the layers on particles.
+    pub hidden: usize,
+    /// Rounds of gathering: 1 or more.
+    pub rounds: usize,
+    /// Sines (and cosines) of the noise level.
+    pub time_features: usize,
+    /// Radial functions K.
+    pub radial_features: usize,
+    /// Root mean square of a coordinate of the target.
+    pub sigma_data: f64,
+    /// Width of one mode.
+    pub mode_scale: f64,
+    /// Least and largest noise level.
+    pub sigma_range: (f64, f64),
+}
+
+struct Round {
+    gate: Option<(ParamId, ParamId)>,
+    layers: [(ParamId, ParamId); 2],
+}
+
+/// The network.
+pub struct ScorePair<T> {
+    config: PairConfig,
+    basis: Arc<Basis>,
+    gather: Arc<Gather>,
+    force: Arc<Force>,
+    rounds: Vec<Round>,
+    out: (ParamId, ParamId),
+    scalar: std::marker::PhantomData<T>,
+}
+
+impl<T: Real> ScorePair<T> {
+    /// Adds the network's parameters to `params`.
+    pub fn new(config: PairConfig, params: &mut Params<T>, seed: u64) -> Self {
+        let (hidden, k) = (config.hidden, config.radial_features);
+        let mut layer = |name: String, rows: usize, cols: usize, gain: f64| {
+            let w = params.add_weight(format!("{name}.weight"), rows, cols, gain, seed);
+            (w, params.add_zeros(format!("{name}.bias"), rows, 1))
+        };
+        let mut width = 2 * config.time_features;
+        let mut rounds = Vec::new();
+        for r in 0..config.rounds {
+            let gate = (r > 0).then(|| layer(format!("round{r}.gate"), k, hidden, 1.0));
+            let first = layer(format!("round{r}.first"), hidden, width + 2 * k, 1.5);
+            rounds.push(Round {
+                gate,
+                layers: [first, layer(format!("round{r}.second"), hidden, hidden, 1.5)],
+            });
+            width = hidden;
+        }
+        // A last layer of zeros starts from the Gaussian score.
+        let out = (params.add_zeros("out.weight", k + 1, hidden), params.add_zeros("out.bias", k + 1, 1));
+        let ParticleSystem { particles: n, space: d } = config.system;
+        // The root mean square distance of two particles whose coordinates have the scale sigma_data.
+        let scale = config.sigma_data * (2.0 * (d * n) as f64 / (n - 1) as f64).sqrt();
+        let pairs = Pairs { system: config.system, basis: k, scale };
+        Self {
+            config,
+            basis: Arc::new(Basis(pairs)),
+            gather: Arc::new(Gather(pairs)),
+            force: Arc::new(Force(pairs)),
+            rounds,
+            out,
+            scalar: std::marker::PhantomData,
+        }
+    }
+}
+
+impl<T: Real> ScoreNetwork<T> for ScorePair<T> {
+    fn dim(&self) -> usize {
+        self.config.system.dim()
+    }
+
+    fn system(&self) -> Option<ParticleSystem> {
+        Some(self.config.system)
+    }
+
+    fn record(&self, graph: &mut Graph<T>, x: Var, sigma: &[T]) -> Var {
+        let (c, n) = (&self.config, sigma.len());
+        let (particles, k) = (c.system.particles, c.radial_features);
+        let time = waves(c.time_features, c.sigma_range, sigma, particles);
+        let mut h = graph.constant(2 * c.time_features, n * particles, &time);
+        let basis = graph.apply(self.basis.clone(), &[x]);
+        let one = vec![T::ONE; k * n * particles];
+        let mut g = graph.constant(k, n * particles, &one);
+        for round in &self.rounds {
+            if let Some((w, b)) = round.gate {
+                let (w, b) = (graph.param(w), graph.param(b));
+                g = graph.linear(w, h, b);
+            }
+            let gathered = graph.apply(self.gather.clone(), &[basis, g]);
+            h = graph.concat_rows(&[h, gathered]);
+            for (w, b) in round.layers {
+                let (w, b) = (graph.param(w), graph.param(b));
+                h = graph.linear_silu(w, h, b);
+            }
+        }
+        let (w, b) = (graph.param(self.out.0), graph.param(self.out.1));
+        let a = graph.linear(w, h, b);
+        let shrink: Vec<T> = sigma.iter().map(|s| T::of(1.0 / s.f64().hypot(c.sigma_data))).collect();
+        let shrink = graph.constant(1, n, &shrink);
+        let x = graph.apply(Arc::new(super::centred::Center(c.system)), &[x, shrink]);
+        graph.apply(self.force.clone(), &[basis, a, x])
+    }
+
+    fn scaling(&self, sigma: T) -> (T, T) {
+        scaling(sigma, self.config.sigma_data, self.config.mode_scale)
+    }
+}

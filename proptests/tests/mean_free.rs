@@ -1,0 +1,117 @@
+//! Estimates and weights on the mean-free states, on a case with a known answer: particles in a harmonic
+//! trap alone, exp(-|x - mean|^2 / 2), which is the standard Gaussian of dimension (n - 1) D.
+
+use engine::rng::Stream;
+use models::energy::particles::{LennardJones, Smoothed};
+use models::energy::{ParticleSystem, Pointwise};
+use models::estimate::Estimates;
+use models::iwsm::{Config, Form, Identity, Kind, Objective, Trainer};
+
+const SYSTEM: ParticleSystem = ParticleSystem { particles: 3, space: 2 };
+
+fn trap<T: engine::Real>() -> Pointwise<impl Fn(&[T], &mut [T]) -> T + Send + Sync> {
+    Pointwise::new(SYSTEM.dim(), |x: &[T], g: &mut [T]| {
+        g.copy_from_slice(x);
+        SYSTEM.center(g);
+        T::HALF * g.iter().map(|v| *v * *v).sum::<T>()
+    })
+}
+
+/// log Z = (4 / 2) log 2 pi.
+fn log_z() -> f64 {
+    2.0 * std::f64::consts::TAU.ln()
+}
+
+#[test]
+fn the_density_estimate_is_unbiased_on_the_subspace() {
+    let sigma = 0.8_f64;
+    let mut x = vec![0.0; 6 * 50];
+    SYSTEM.fill_normal(&mut Stream::new(1, "states", 0, 0), &mut x);
+    let mut estimates = Estimates::mean_free(SYSTEM);
+    let mut ratios = Vec::new();
+    for step in 0..200 {
+        estimates.run(&trap::<f64>(), &x, &[sigma; 50], 64, 3, step);
+        // Z p_t(x) = (1 + sigma^2)^-2 exp(-|x|^2 / 2 (1 + sigma^2)).
+        let s2 = 1.0 + sigma * sigma;
+        let exact = |x: &[f64]| -2.0 * s2.ln() - 0.5 * x.iter().map(|v| v * v).sum::<f64>() / s2;
+        let mean = x.chunks_exact(6).enumerate();
+        ratios.push(mean.map(|(i, x)| (estimates.get(i).log_density - exact(x)).exp()).sum::<f64>() / 50.0);
+    }
+    let mean = ratios.iter().sum::<f64>() / 200.0;
+    let se = (ratios.iter().map(|r| (r - mean).powi(2)).sum::<f64>()).sqrt() / 200.0;
+    assert!((mean - 1.0).abs() < 5.0 * se && se < 0.01, "{mean} +- {se}");
+}
+
+fn config(identity: Identity, form: Form) -> Config {
+    let mut c = Config::default();
+    (c.train.steps, c.train.batch, c.train.draws, c.train.warm_up) = (300, 64, 50, 20);
+    (c.train.identity, c.weights.form) = (identity, form);
+    (c.replay.capacity, c.replay.refresh_samples, c.replay.refresh_steps) = (1000, 200, 40);
+    (c.replay.moves, c.replay.first_moves) = (1, 5);
+    (c.network.kind, c.network.layers, c.network.hidden, c.network.radial_features) = (Kind::Pair, 1, 16, 8);
+    (c.network.sigma_data, c.network.mode_scale) = (1.3, 0.8);
+    (c.network.sigma_min, c.network.sigma_max) = (0.05, 6.0);
+    c
+}
+
+#[test]
+fn trajectory_weights_average_to_z_for_any_score() {
+    let energy = trap::<f64>();
+    // Before training the score is that of a Gaussian of the wrong width.
+    let trainer = Trainer::for_particles(config(Identity::Stored, Form::Trajectory), &energy, SYSTEM, 0);
+    let (x, log_w) = trainer.sample_weighted(10_000, 200, (7, 0));
+    assert!(x.chunks_exact(6).all(|x| (x[0] + x[2] + x[4]).abs() < 1e-9));
+    let w: Vec<f64> = log_w.iter().map(|l| (l - log_z()).exp()).collect();
+    let mean = w.iter().sum::<f64>() / w.len() as f64;
+    let se = (w.iter().map(|w| (w - mean).powi(2)).sum::<f64>()).sqrt() / w.len() as f64;
+    assert!((mean - 1.0).abs() < 5.0 * se && se < 0.05, "{mean} +- {se}");
+    // And weight the samples properly: E[w |x|^2] = Z 4.
+    let square: Vec<f64> =
+        x.chunks_exact(6).zip(&w).map(|(x, w)| w * x.iter().map(|v| v * v).sum::<f64>()).collect();
+    let mean = square.iter().sum::<f64>() / w.len() as f64;
+    let se = (square.iter().map(|s| (s - mean).powi(2)).sum::<f64>()).sqrt() / w.len() as f64;
+    assert!((mean - 4.0).abs() < 5.0 * se && se < 0.2, "{mean} +- {se}");
+}
+
+#[test]
+fn every_form_of_training_learns_the_trap() {
+    let forms = [
+        (Objective::Idem, Identity::Stored, Form::Marginal),
+        (Objective::Iwsm, Identity::Stored, Form::Trajectory),
+        (Objective::Iwsm, Identity::Mixed, Form::Marginal),
+    ];
+    for (objective, identity, form) in forms {
+        let energy = trap::<f32>();
+        let mut config = config(identity, form);
+        config.train.objective = objective;
+        let mut trainer = Trainer::for_particles(config, &energy, SYSTEM, 0);
+        for _ in 0..300 {
+            trainer.step().unwrap();
+        }
+        let x = trainer.sample(4000, 100, (1, 0));
+        let square = x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / 4000.0;
+        // Exactly 4; a short training is allowed a tenth, untrained it is 4 * 1.3^2 = 6.8.
+        assert!((square - 4.0).abs() < 0.4, "{objective:?} {identity:?} {form:?}: {square}");
+    }
+}
+
+#[test]
+fn a_cold_start_on_overlapping_particles_trains_without_a_nan() {
+    let system = ParticleSystem { particles: 13, space: 3 };
+    for core in [0.0, 0.7] {
+        let (hard, soft) = (LennardJones::new(13), Smoothed::new(LennardJones::new(13), 0.7));
+        let energy: &dyn models::energy::Energy<f32> = if core > 0.0 { &soft } else { &hard };
+        for identity in [Identity::Mixed, Identity::Stored] {
+            let mut config = config(identity, Form::Marginal);
+            config.train.score_clip = 1000.0;
+            // A buffer so narrow that all particles overlap: energies beyond 1e12.
+            config.network.sigma_data = 0.05;
+            let mut trainer = Trainer::for_particles(config, energy, system, 0);
+            for _ in 0..60 {
+                let report = trainer.step().unwrap();
+                assert!(report.loss.is_finite(), "{core} {identity:?}");
+            }
+            assert!(trainer.state.params.values().iter().all(|p| p.is_finite()));
+        }
+    }
+}
