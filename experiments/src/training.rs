@@ -133,6 +133,8 @@ impl Training<'_> {
                 }
             }
             let step = trainer.state.step;
+            // Before a snapshot begins new averages.
+            let (loss, ess) = (past.sums.mean(past.sums.loss, step), past.sums.mean(past.sums.ess, step));
             if step.is_multiple_of(every) || step == total {
                 let (own, text) = snapshot(trainer)?;
                 past.history.push(&past.sums.row(trainer, &own));
@@ -152,12 +154,7 @@ impl Training<'_> {
             }
             progress.set(step, || {
                 let rate = (step - first) as f64 * batch / began.elapsed().as_secs_f64();
-                let (sums, loss) = (&past.sums, past.sums.mean(past.sums.loss, step));
-                format!(
-                    "loss {loss:.3} ess {:.2} {live} {:.0}k samples/s",
-                    sums.mean(sums.ess, step),
-                    rate / 1e3
-                )
+                format!("loss {loss:.3} ess {ess:.2} {live} {:.0}k samples/s", rate / 1e3)
             });
         }
         progress.finish();

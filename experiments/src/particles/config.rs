@@ -89,8 +89,8 @@ impl ParticlesConfig {
         (network.kind, network.layers) = (Kind::Pair, 2);
         match name {
             "dw4" => {
-                train.steps = 10_000;
-                (network.hidden, network.radial_features) = (64, 32);
+                train.steps = 14_000;
+                (network.hidden, network.radial_features, network.layers) = (96, 48, 3);
                 (network.sigma_data, network.mode_scale) = (1.8, 0.3);
                 (network.sigma_min, network.sigma_max) = (0.02, 8.0);
             }
