@@ -1,5 +1,6 @@
 //! Settings of the graph experiment.
 
+use engine::rng::Stream;
 use models::graph::score::Metric;
 use models::graph::settings::{Model, Training};
 use models::graph::synthetic::random_split;
@@ -85,6 +86,11 @@ impl Default for DataChoice {
 }
 
 impl GraphConfig {
+    /// The seed of a training: the same in a search and in a run, so that both see one network.
+    pub(super) fn training_seed(&self, split: usize, initialisation: usize) -> u64 {
+        Stream::new(self.seed, "training", split as u64, initialisation as u64).next_u64()
+    }
+
     /// An error if some value is outside its range.
     pub fn check(&self) -> Result<(), Failure> {
         let d = &self.data;

@@ -97,12 +97,6 @@ impl Run {
         &self.folder
     }
 
-    /// The seed of a training.
-    fn seed(&self, split: usize, initialisation: usize) -> u64 {
-        let c = self.config.seed;
-        engine::rng::Stream::new(c, "training", split as u64, initialisation as u64).next_u64()
-    }
-
     /// Trains everything that is not done, measures and draws.
     pub fn execute(&self, interrupt: &Interrupt) -> Result<Summary, Failure> {
         let began = Instant::now();
@@ -150,7 +144,7 @@ impl Run {
     }
 
     fn train(&self, split: usize, initialisation: usize, interrupt: &Interrupt) -> Result<Job, Failure> {
-        let seed = self.seed(split, initialisation);
+        let seed = self.config.training_seed(split, initialisation);
         let fit = |model: &models::graph::settings::Model| {
             let stop = || interrupt.requested();
             let settings = (model, &self.config.train);

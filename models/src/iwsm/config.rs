@@ -127,11 +127,11 @@ pub struct Replay {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// mlp or pair.
+    /// mlp, pair or egnn.
     pub kind: Kind,
     /// Width of a hidden layer.
     pub hidden: usize,
-    /// Number of hidden layers, or of rounds over the pairs.
+    /// Number of hidden layers (mlp, egnn), or of rounds over the pairs (pair).
     pub layers: usize,
     /// Sines and cosines of the noise level.
     pub time_features: usize,

@@ -46,13 +46,13 @@ impl<T: Real> Op<T> for Center {
 /// P o inner o P.
 pub struct Centred<T: Real> {
     inner: Box<dyn ScoreNetwork<T>>,
-    system: ParticleSystem,
+    center: Arc<Center>,
 }
 
 impl<T: Real> Centred<T> {
     /// `inner` on the mean-free states of `system`.
     pub fn new(inner: Box<dyn ScoreNetwork<T>>, system: ParticleSystem) -> Self {
-        Self { inner, system }
+        Self { inner, center: Arc::new(Center(system)) }
     }
 }
 
@@ -62,15 +62,14 @@ impl<T: Real> ScoreNetwork<T> for Centred<T> {
     }
 
     fn system(&self) -> Option<ParticleSystem> {
-        Some(self.system)
+        Some(self.center.0)
     }
 
     fn record(&self, graph: &mut Graph<T>, x: Var, sigma: &[T]) -> Var {
-        let center = Arc::new(Center(self.system));
         let one = graph.constant(1, sigma.len(), &vec![T::ONE; sigma.len()]);
-        let x = graph.apply(center.clone(), &[x, one]);
+        let x = graph.apply(self.center.clone(), &[x, one]);
         let f = self.inner.record(graph, x, sigma);
-        graph.apply(center, &[f, one])
+        graph.apply(self.center.clone(), &[f, one])
     }
 
     fn scaling(&self, sigma: T) -> (T, T) {

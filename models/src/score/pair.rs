@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use engine::{Graph, ParamId, Params, Real, Var};
 
+use super::centred::Center;
 use super::pair_ops::{Basis, Force, Gather, Pairs};
 use super::{ScoreNetwork, scaling, waves};
 use crate::energy::ParticleSystem;
@@ -51,6 +52,7 @@ pub struct ScorePair<T> {
     basis: Arc<Basis>,
     gather: Arc<Gather>,
     force: Arc<Force>,
+    center: Arc<Center>,
     rounds: Vec<Round>,
     out: (ParamId, ParamId),
     scalar: std::marker::PhantomData<T>,
@@ -82,6 +84,7 @@ impl<T: Real> ScorePair<T> {
         let scale = config.sigma_data * (2.0 * (d * n) as f64 / (n - 1) as f64).sqrt();
         let pairs = Pairs { system: config.system, basis: k, scale };
         Self {
+            center: Arc::new(Center(config.system)),
             config,
             basis: Arc::new(Basis(pairs)),
             gather: Arc::new(Gather(pairs)),
@@ -126,7 +129,7 @@ impl<T: Real> ScoreNetwork<T> for ScorePair<T> {
         let a = graph.linear(w, h, b);
         let shrink: Vec<T> = sigma.iter().map(|s| T::of(1.0 / s.f64().hypot(c.sigma_data))).collect();
         let shrink = graph.constant(1, n, &shrink);
-        let x = graph.apply(Arc::new(super::centred::Center(c.system)), &[x, shrink]);
+        let x = graph.apply(self.center.clone(), &[x, shrink]);
         graph.apply(self.force.clone(), &[basis, a, x])
     }
 

@@ -11,7 +11,6 @@ mod space;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use engine::rng::Stream;
 use models::graph::train::{TrainError, fit};
 use models::graph::{Dataset, Split};
 use rayon::prelude::*;
@@ -190,7 +189,7 @@ impl Search {
     ) -> Result<f64, Failure> {
         let config = space::draw(&self.base, &graphs.space, trial);
         config.check()?;
-        let seed = Stream::new(self.base.seed, "training", split as u64, initialisation as u64).next_u64();
+        let seed = self.base.training_seed(split, initialisation);
         let settings = (&config.model, &config.train);
         let stop = || interrupt.requested();
         let data = graphs.used(config.data.edges);
