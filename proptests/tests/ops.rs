@@ -146,6 +146,30 @@ proptest! {
     }
 
     #[test]
+    fn combinations_have_the_right_values_and_gradients(rows in size(), cols in size(), seed in 0_u64..1 << 40, repeated in 0_usize..3) {
+        let [a, c, d] = [0, 1, 2].map(|k| entries(rows, cols, seed ^ k, false));
+        for (first, second) in [(rows, rows), (1, rows), (rows, 1), (1, 1)] {
+            let (alpha, beta) = (entries(first, 1, seed ^ 3, false), entries(second, 1, seed ^ 4, false));
+            let inputs = [alpha, a.clone(), beta, c.clone(), d.clone()];
+            let combined = |g: &mut Graph<f64>, x: &[Var]| match repeated {
+                // One value in two places gets both cotangents.
+                0 => g.combine((x[0], x[1]), (x[2], x[1], x[4])),
+                1 => g.combine((x[0], x[1]), (x[2], x[3], x[3])),
+                _ => g.combine((x[0], x[1]), (x[2], x[3], x[4])),
+            };
+            let plain = |g: &mut Graph<f64>, x: &[Var]| {
+                let (c, d) = [(x[1], x[4]), (x[3], x[3]), (x[3], x[4])][repeated];
+                let (linear, product) = (g.mul(x[1], x[0]), g.mul(c, d));
+                let product = g.mul(product, x[2]);
+                g.add(linear, product)
+            };
+            let (got, want) = (run::<f64>(&inputs, combined), run::<f64>(&inputs, plain));
+            prop_assert!(got.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-12 * b.abs().max(1.0)));
+            check("combine", &inputs, combined);
+        }
+    }
+
+    #[test]
     fn products_have_the_right_values_and_gradients(m in size(), k in size(), n in size(), seed in 0_u64..1 << 40) {
         let product = |a: &Matrix<f64>, b: &Matrix<f64>| {
             Matrix::from_fn(m, n, |i, j| (0..k).map(|l| a[(i, l)] * b[(l, j)]).sum::<f64>())
@@ -250,6 +274,7 @@ fn everything<T: Real>(g: &mut Graph<T>, w: Var, x: Var, b: Var) -> Var {
     let h = g.tanh(h);
     let s = g.column_logsumexp(h);
     let h = g.mul(h, s);
+    let h = g.combine((b, h), (b, h, h));
     let h = g.slice_rows(h, 1..20);
     g.concat_rows(&[h, s])
 }

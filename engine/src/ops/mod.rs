@@ -5,6 +5,7 @@
 pub mod activation;
 mod arrange;
 mod binary;
+mod combine;
 mod edges;
 pub mod flux;
 pub mod index;

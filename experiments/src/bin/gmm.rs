@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use experiments::cli::{Common, Saving, apply_threads, parse};
+use experiments::cli::{Common, Saving, on_threads, parse};
 use experiments::config::resolve;
 use experiments::failure::{Failure, run};
 use experiments::figures::{over_seeds, table};
@@ -66,35 +66,36 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 3 diverged, 130 interrupted.";
 fn main() -> ExitCode {
     let args = parse::<Args>();
     run(|| {
-        let threads = apply_threads(args.common.threads.map(usize::from))?;
-        let interrupt = Interrupt::install()?;
-        let config = configure(&args)?;
-        let quiet = args.common.quiet;
-        let options = Options { quiet, save_every: args.saving.save_every, threads };
-        if let Some(start) = restart(&args) {
-            return finish(Run::open(start, config, options)?, &interrupt, quiet);
-        }
-        let out = args.common.out.clone();
-        let out = out.unwrap_or_else(|| RunFolder::default_path("gmm", config.seed));
-        if args.seeds == 1 {
-            let start = Start::New { out, force: args.common.force };
-            return finish(Run::open(start, config, options)?, &interrupt, quiet);
-        }
-        let folder = RunFolder::create(&out, args.common.force)?;
-        let mut runs = Vec::new();
-        for seed in config.seed..config.seed + args.seeds {
-            let start = Start::New { out: folder.file(&format!("seed{seed}")), force: args.common.force };
-            let config = GmmConfig { seed, ..config.clone() };
-            runs.push(Run::open(start, config, options)?.execute(&interrupt)?);
-        }
-        let figures = over_seeds(&runs);
-        folder.write("metrics.json", report::metrics_json(&config, &figures, runs.len()).as_bytes())?;
-        if !quiet {
-            println!("{} seeds, mean +- standard deviation over seeds", args.seeds);
-            print!("{}", table(&figures));
-            println!("{}", folder.path().display());
-        }
-        Ok(())
+        on_threads(args.common.threads, |threads| {
+            let interrupt = Interrupt::install()?;
+            let config = configure(&args)?;
+            let quiet = args.common.quiet;
+            let options = Options { quiet, save_every: args.saving.save_every, threads };
+            if let Some(start) = restart(&args) {
+                return finish(Run::open(start, config, options)?, &interrupt, quiet);
+            }
+            let out = args.common.out.clone();
+            let out = out.unwrap_or_else(|| RunFolder::default_path("gmm", config.seed));
+            if args.seeds == 1 {
+                let start = Start::New { out, force: args.common.force };
+                return finish(Run::open(start, config, options)?, &interrupt, quiet);
+            }
+            let folder = RunFolder::create(&out, args.common.force)?;
+            let mut runs = Vec::new();
+            for seed in config.seed..config.seed + args.seeds {
+                let start = Start::New { out: folder.file(&format!("seed{seed}")), force: args.common.force };
+                let config = GmmConfig { seed, ..config.clone() };
+                runs.push(Run::open(start, config, options)?.execute(&interrupt)?);
+            }
+            let figures = over_seeds(&runs);
+            folder.write("metrics.json", report::metrics_json(&config, &figures, runs.len()).as_bytes())?;
+            if !quiet {
+                println!("{} seeds, mean +- standard deviation over seeds", args.seeds);
+                print!("{}", table(&figures));
+                println!("{}", folder.path().display());
+            }
+            Ok(())
+        })
     })
 }
 

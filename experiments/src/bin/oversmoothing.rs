@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use engine::rng::Stream;
-use experiments::cli::{Common, apply_threads, parse};
+use experiments::cli::{Common, on_threads, parse};
 use experiments::config::resolve;
 use experiments::failure::{Failure, run};
 use experiments::graph::{GraphConfig, preset};
@@ -52,23 +52,25 @@ struct Args {
 fn main() -> ExitCode {
     let args = parse::<Args>();
     run(|| {
-        let threads = apply_threads(args.common.threads.map(usize::from))?;
-        let interrupt = Interrupt::install()?;
-        let seed = args.common.seed.unwrap_or(0);
-        let out = args.common.out.clone().unwrap_or_else(|| RunFolder::default_path("oversmoothing", seed));
-        match &args.data {
-            None => on_grid(&args, seed, &RunFolder::create(&out, args.common.force)?)?,
-            Some(name) => {
-                let data = load(name, args.data_dir.as_deref())?;
-                let folder = RunFolder::create(&out, args.common.force)?;
-                folder.write_environment(threads)?;
-                trained(&args, &data, seed, &folder, &interrupt)?;
+        on_threads(args.common.threads, |threads| {
+            let interrupt = Interrupt::install()?;
+            let seed = args.common.seed.unwrap_or(0);
+            let out =
+                args.common.out.clone().unwrap_or_else(|| RunFolder::default_path("oversmoothing", seed));
+            match &args.data {
+                None => on_grid(&args, seed, &RunFolder::create(&out, args.common.force)?)?,
+                Some(name) => {
+                    let data = load(name, args.data_dir.as_deref())?;
+                    let folder = RunFolder::create(&out, args.common.force)?;
+                    folder.write_environment(threads)?;
+                    trained(&args, &data, seed, &folder, &interrupt)?;
+                }
             }
-        }
-        if !args.common.quiet {
-            println!("{}", out.display());
-        }
-        Ok(())
+            if !args.common.quiet {
+                println!("{}", out.display());
+            }
+            Ok(())
+        })
     })
 }
 

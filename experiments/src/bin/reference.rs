@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use experiments::cli::{Common, apply_threads, parse};
+use experiments::cli::{Common, on_threads, parse};
 use experiments::config::resolve;
 use experiments::failure::{Failure, run};
 use experiments::interrupt::Interrupt;
@@ -37,26 +37,27 @@ Exit codes: 0 done, 1 failed or a check failed, 2 wrong use, 130 interrupted.";
 fn main() -> ExitCode {
     let args = parse::<Args>();
     run(|| {
-        let threads = apply_threads(args.common.threads.map(usize::from))?;
-        let interrupt = Interrupt::install()?;
-        let config = configure(&args)?;
-        let out = args.common.out.clone();
-        let out = out.unwrap_or_else(|| RunFolder::default_path("reference", config.seed));
-        let folder = RunFolder::create(&out, args.common.force)?;
-        let outcome = execute(&config, &folder, &interrupt, threads, args.common.quiet)?;
-        folder.mark_latest();
-        if !args.common.quiet {
-            print!("{outcome}");
-            println!("{}", folder.path().display());
-        }
-        if outcome.failures.is_empty() {
-            return Ok(());
-        }
-        Err(Failure::Failed(format!(
-            "the samples cannot be trusted: {}; run longer: --set sampler.thin={}",
-            outcome.failures.join("; "),
-            4 * config.sampler.thin
-        )))
+        on_threads(args.common.threads, |threads| {
+            let interrupt = Interrupt::install()?;
+            let config = configure(&args)?;
+            let out = args.common.out.clone();
+            let out = out.unwrap_or_else(|| RunFolder::default_path("reference", config.seed));
+            let folder = RunFolder::create(&out, args.common.force)?;
+            let outcome = execute(&config, &folder, &interrupt, threads, args.common.quiet)?;
+            folder.mark_latest();
+            if !args.common.quiet {
+                print!("{outcome}");
+                println!("{}", folder.path().display());
+            }
+            if outcome.failures.is_empty() {
+                return Ok(());
+            }
+            Err(Failure::Failed(format!(
+                "the samples cannot be trusted: {}; run longer: --set sampler.thin={}",
+                outcome.failures.join("; "),
+                4 * config.sampler.thin
+            )))
+        })
     })
 }
 

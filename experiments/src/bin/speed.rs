@@ -27,11 +27,10 @@ struct Args {
 }
 
 fn main() -> std::process::ExitCode {
-    experiments::failure::run(|| {
-        let args = experiments::cli::parse::<Args>();
-        let threads = experiments::cli::apply_threads(args.threads.map(usize::from))?;
+    let args = experiments::cli::parse::<Args>();
+    let measure = |threads| {
         for workload in ALL.iter().filter(|w| args.only.as_deref().is_none_or(|only| only == w.name)) {
-            let mut ms = rayon::scope(|_| time((workload.build)(), args.reps));
+            let mut ms = time((workload.build)(), args.reps);
             ms.sort_by(f64::total_cmp);
             let line = serde_json::json!({
                 "work": workload.name, "framework": "metastable", "threads": threads,
@@ -40,7 +39,8 @@ fn main() -> std::process::ExitCode {
             println!("{line}");
         }
         Ok(())
-    })
+    };
+    experiments::failure::run(|| experiments::cli::on_threads(args.threads, measure))
 }
 
 /// Milliseconds of each of `reps` steps after a warm-up: three steps, and long enough that the

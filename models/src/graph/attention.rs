@@ -77,8 +77,9 @@ impl<T: Real> PairAttention<T> {
     /// 1 x nnz; each row sums to 1.
     pub fn weights(&self, g: &mut Graph<T>, x: Var) -> Var {
         let (w, a, b) = (g.param(self.w), g.param(self.listening), g.param(self.heard));
-        let z = g.matmul(w, x);
-        let (p, q) = (g.matmul(a, z), g.matmul(b, z));
+        // a (W x) = (a W) x: two numbers a node instead of `size`.
+        let (a, b) = (g.matmul(a, w), g.matmul(b, w));
+        let (p, q) = (g.matmul(a, x), g.matmul(b, x));
         let (p, q) = (g.gather(p, &self.adjacency.listener), g.gather(q, &self.adjacency.heard));
         let s = g.add(p, q);
         let s = g.leaky_relu(s);

@@ -178,55 +178,53 @@ impl<T: Real> Grade<T> {
         g.sparse_differences(&self.mixing.adjacency.sparse, weights, x)
     }
 
-    /// sum_v w_uv theta(x_u, x_v) o [phi_v - phi_u].
-    fn transport(&self, g: &mut Graph<T>, weights: Var, x: Var, phi: Var) -> Var {
-        let graph = &self.mixing.adjacency.sparse;
-        match self.settings.mobility {
-            Mobility::Node => {
-                let drops = self.differences(g, weights, phi);
-                g.mul(drops, x)
-            }
-            Mobility::Mean => g.edge_flux(graph, Mean::Arithmetic, weights, x, phi),
-            Mobility::LogMean => g.edge_flux(graph, Mean::Logarithmic, weights, x, phi),
-            Mobility::Upwind => g.edge_flux(graph, Mean::Upwind, weights, x, phi),
-        }
+    /// sum_v w_uv theta(x_u, x_v) o [phi_v - phi_u] for a mobility of both ends.
+    fn transport(&self, g: &mut Graph<T>, mean: Mean, weights: Var, x: Var, phi: Var) -> Var {
+        g.edge_flux(&self.mixing.adjacency.sparse, mean, weights, x, phi)
     }
 
     /// The aggregation term; none if it is off.
-    ///
-    /// The paper form's potential is multiplied by r2 b before the flux is taken, so that upwind knows which
-    /// way mass moves whatever the sign of b.
-    fn aggregation(&self, g: &mut Graph<T>, x: Var, t: f64, change: Var, weights: Var) -> Option<Var> {
-        if self.settings.aggregation == 0.0 {
-            return None;
+    fn aggregation(&self, g: &mut Graph<T>, x: Var, t: f64, change: Var, weights: Var) -> Aggregation {
+        let s = &self.settings;
+        if s.aggregation == 0.0 {
+            return Aggregation::Off;
         }
+        let b = self.beta.at(g, t);
+        let b = g.scale(b, s.aggregation);
         if let Some((w0, w1, sine_weights)) = &self.sine {
             let w = g.constant(1, sine_weights.len(), sine_weights);
             let pull = g.edge_sine(&self.mixing.adjacency.sparse, w, x);
             let (w0, w1) = (g.param(*w0), g.param(*w1));
             let pull = g.mul(pull, w1);
             let r = g.add(pull, w0);
-            return Some(self.weighted(g, r, t));
+            return Aggregation::Whole(g.mul(r, b));
         }
-        let phi = self.potential(g, x)?;
-        Some(match self.settings.form {
-            Form::Paper => {
-                let phi = self.weighted(g, phi, t);
-                self.transport(g, weights, x, phi)
+        let Some(phi) = self.potential(g, x) else { return Aggregation::Off };
+        let mean = match (s.form, s.mobility) {
+            (Form::Code, _) => return Aggregation::Product(b, change, phi),
+            // Differences are linear and b belongs to the channel: b may wait until after them.
+            (Form::Paper, Mobility::Node) => {
+                return Aggregation::Product(b, self.differences(g, weights, phi), x);
             }
-            Form::Code => {
-                let r = g.mul(change, phi);
-                self.weighted(g, r, t)
-            }
-        })
+            (Form::Paper, Mobility::Mean) => Mean::Arithmetic,
+            (Form::Paper, Mobility::LogMean) => Mean::Logarithmic,
+            (Form::Paper, Mobility::Upwind) => Mean::Upwind,
+        };
+        // The potential is multiplied by r2 b before the flux is taken, so that upwind knows which way mass
+        // moves whatever the sign of b.
+        let phi = g.mul(phi, b);
+        Aggregation::Whole(self.transport(g, mean, weights, x, phi))
     }
+}
 
-    /// r2 b o r.
-    fn weighted(&self, g: &mut Graph<T>, r: Var, t: f64) -> Var {
-        let b = self.beta.at(g, t);
-        let b = g.scale(b, self.settings.aggregation);
-        g.mul(r, b)
-    }
+/// The aggregation term as the right-hand side adds it.
+enum Aggregation {
+    /// No term.
+    Off,
+    /// The term itself.
+    Whole(Var),
+    /// r2 b o c o d.
+    Product(Var, Var, Var),
 }
 
 impl<T: Real> Dynamics<T> for Grade<T> {
@@ -247,10 +245,14 @@ impl<T: Real> Dynamics<T> for Grade<T> {
         };
         let alpha = self.alpha.squashed(g, t);
         let alpha = g.scale(alpha, self.settings.diffusion);
-        let mut f = g.mul(change, alpha);
-        if let Some(r) = self.aggregation(g, x, t, linear, start.weights) {
-            f = g.add(f, r);
-        }
+        let f = match self.aggregation(g, x, t, linear, start.weights) {
+            Aggregation::Off => g.mul(change, alpha),
+            Aggregation::Product(b, c, d) => g.combine((alpha, change), (b, c, d)),
+            Aggregation::Whole(r) => {
+                let f = g.mul(change, alpha);
+                g.add(f, r)
+            }
+        };
         add_source(g, f, self.source, start)
     }
 }

@@ -1,0 +1,158 @@
+//! y = alpha o a + beta o c o d, entry by entry: a, c, d rows x cols; alpha, beta one column (rows x 1) or one
+//! number, repeated. With S the sum over the columns,
+//! a_bar += alpha o y_bar, c_bar += beta o d o y_bar, d_bar += beta o c o y_bar,
+//! alpha_bar += S(a o y_bar), beta_bar += S(c o d o y_bar).
+//!
+//! One pass over memory where products and sums of their own would make four forward and ten back.
+
+use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::{Graph, Op, Real, Shape, Var, par, simd_fn};
+
+impl<T: Real> Graph<'_, T> {
+    /// alpha o a + beta o c o d, with alpha and beta one column or one number.
+    pub fn combine(&mut self, (alpha, a): (Var, Var), (beta, c, d): (Var, Var, Var)) -> Var {
+        self.apply(&Combine, &[alpha, a, beta, c, d])
+    }
+}
+
+struct Combine;
+
+impl<T: Real> Op<T> for Combine {
+    fn name(&self) -> &'static str {
+        "combine"
+    }
+
+    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        let [alpha, a, beta, c, d] = inputs else { return Err("wants five inputs".into()) };
+        let factor = |s: &Shape| s.cols == 1 && (s.rows == 1 || s.rows == a.rows);
+        if a == c && a == d && factor(alpha) && factor(beta) {
+            Ok(*a)
+        } else {
+            Err("a, c, d have one shape; alpha and beta are one column or one number".into())
+        }
+    }
+
+    /// alpha and beta as columns.
+    fn aux_len(&self, _: &[Shape], out: Shape) -> usize {
+        2 * out.rows
+    }
+
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], aux: &mut [T]) {
+        let [alpha, a, beta, c, d] = [0, 1, 2, 3, 4].map(|k| x.get(k));
+        let rows = a.shape.rows;
+        if a.shape.is_empty() {
+            return;
+        }
+        for (column, factor) in aux.chunks_exact_mut(rows).zip([alpha, beta]) {
+            match factor.data {
+                [number] => column.fill(*number),
+                all => column.copy_from_slice(all),
+            }
+        }
+        let (alpha, beta) = aux.split_at(rows);
+        let per_task = per_task(rows);
+        par::for_chunks(out, per_task, |k, out| {
+            let at = k * per_task..k * per_task + out.len();
+            values(out, (alpha, &a.data[at.clone()]), (beta, &c.data[at.clone()], &d.data[at]));
+        });
+    }
+
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let [a, c, d] = [1, 3, 4].map(|k| saved.x.get(k));
+        let rows = a.shape.rows;
+        if a.shape.is_empty() {
+            return;
+        }
+        let (alpha, beta) = saved.aux.split_at(rows);
+        let per_task = per_task(rows);
+        let y_bar = &*out_bar;
+        if let Some(a_bar) = x_bar.get(1) {
+            par::for_chunks(a_bar, per_task, |k, a_bar| {
+                scaled(a_bar, alpha, &y_bar[k * per_task..]);
+            });
+        }
+        for (input, other) in [(3, d), (4, c)] {
+            let Some(bar) = x_bar.get(input) else { continue };
+            par::for_chunks(bar, per_task, |k, bar| {
+                let at = k * per_task;
+                scaled_product(bar, beta, &other.data[at..], &y_bar[at..]);
+            });
+        }
+        if !(x_bar.wants(0) || x_bar.wants(2)) {
+            return;
+        }
+        // Sums over the columns of each task take the place of its first two columns of y_bar, which is spent.
+        par::for_chunks(out_bar, per_task, |k, y_bar| {
+            let at = k * per_task..k * per_task + y_bar.len();
+            if y_bar.len() > rows {
+                sums(y_bar, rows, &a.data[at.clone()], (&c.data[at.clone()], &d.data[at]));
+            }
+        });
+        for (which, input) in [0, 2].into_iter().enumerate() {
+            let Some(bar) = x_bar.get(input) else { continue };
+            for (k, sums) in out_bar.chunks(per_task).enumerate() {
+                let at = k * per_task;
+                for i in 0..rows {
+                    // A task of one column holds y_bar itself.
+                    let one = sums.len() == rows;
+                    let slope = if which == 0 { a.data[at + i] } else { c.data[at + i] * d.data[at + i] };
+                    let sum = if one { slope * sums[i] } else { sums[which * rows + i] };
+                    bar[if bar.len() == 1 { 0 } else { i }] += sum;
+                }
+            }
+        }
+    }
+}
+
+/// Numbers of a task: whole columns, at least two.
+fn per_task(rows: usize) -> usize {
+    (par::CHUNK / rows).max(2) * rows
+}
+
+simd_fn! {
+    fn values<T: Real>(y: &mut [T], first: (&[T], &[T]), second: (&[T], &[T], &[T])) {
+        let ((alpha, a), (beta, c, d)) = (first, second);
+        let rows = alpha.len();
+        let others = a.chunks_exact(rows).zip(c.chunks_exact(rows)).zip(d.chunks_exact(rows));
+        for (y, ((a, c), d)) in y.chunks_exact_mut(rows).zip(others) {
+            for i in 0..rows {
+                y[i] = (beta[i] * c[i]).mul_add(d[i], alpha[i] * a[i]);
+            }
+        }
+    }
+    fn scaled<T: Real>(bar: &mut [T], factor: &[T], y_bar: &[T]) {
+        let rows = factor.len();
+        for (bar, y) in bar.chunks_exact_mut(rows).zip(y_bar.chunks_exact(rows)) {
+            for i in 0..rows {
+                bar[i] = factor[i].mul_add(y[i], bar[i]);
+            }
+        }
+    }
+    fn scaled_product<T: Real>(bar: &mut [T], factor: &[T], other: &[T], y_bar: &[T]) {
+        let rows = factor.len();
+        let others = other.chunks_exact(rows).zip(y_bar.chunks_exact(rows));
+        for (bar, (other, y)) in bar.chunks_exact_mut(rows).zip(others) {
+            for i in 0..rows {
+                bar[i] = (factor[i] * other[i]).mul_add(y[i], bar[i]);
+            }
+        }
+    }
+    /// The sum over columns of a o y_bar into the first column of y_bar, of c o d o y_bar into the second.
+    fn sums<T: Real>(y_bar: &mut [T], rows: usize, a: &[T], product: (&[T], &[T])) {
+        let (c, d) = product;
+        let (head, rest) = y_bar.split_at_mut(2 * rows);
+        let (first, second) = head.split_at_mut(rows);
+        for i in 0..rows {
+            let (y0, y1, j) = (first[i], second[i], rows + i);
+            first[i] = a[i].mul_add(y0, a[j] * y1);
+            second[i] = (c[i] * d[i]).mul_add(y0, c[j] * d[j] * y1);
+        }
+        let others = a.chunks_exact(rows).zip(c.chunks_exact(rows)).zip(d.chunks_exact(rows)).skip(2);
+        for (y, ((a, c), d)) in rest.chunks_exact(rows).zip(others) {
+            for i in 0..rows {
+                first[i] = a[i].mul_add(y[i], first[i]);
+                second[i] = (c[i] * d[i]).mul_add(y[i], second[i]);
+            }
+        }
+    }
+}
