@@ -17,6 +17,7 @@ pub mod plot;
 pub mod progress;
 pub mod reference;
 pub mod run_folder;
+pub mod seeds;
 pub mod table;
 pub mod training;
 pub mod workloads;

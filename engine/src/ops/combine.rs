@@ -3,7 +3,8 @@
 //! a_bar += alpha o y_bar, c_bar += beta o d o y_bar, d_bar += beta o c o y_bar,
 //! alpha_bar += S(a o y_bar), beta_bar += S(c o d o y_bar).
 //!
-//! One pass over memory where products and sums of their own would make four forward and ten back.
+//! One op keeps the products and partial sums in registers that ops of their own would write to memory, and
+//! needs no cotangents for them.
 
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
 use crate::{Graph, Op, Real, Shape, Var, par, simd_fn};

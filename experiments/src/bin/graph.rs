@@ -77,26 +77,25 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 3 diverged, 130 interrupted.";
 
 fn main() -> ExitCode {
     let args = parse::<Args>();
-    run(|| {
-        on_threads(args.common.threads, |threads| {
-            let interrupt = Interrupt::install()?;
-            let options = Options { quiet: args.common.quiet, threads, ablation: !args.no_ablation };
-            let data_dir = args.data_dir.as_deref();
-            if let Some(path) = &args.resume {
-                return show(&[resume(path, data_dir, options, &interrupt)?], path, &args);
-            }
-            let names = names(&args)?;
-            let base = args.common.out.clone();
-            let base =
-                base.unwrap_or_else(|| RunFolder::default_path("graph", args.common.seed.unwrap_or(0)));
-            let mut rows = Vec::new();
-            for name in &names {
-                let out = if names.len() == 1 { base.clone() } else { base.join(name) };
-                rows.push(one(name, &out, &args, options, &interrupt)?);
-            }
-            show(&rows, &base, &args)
-        })
-    })
+    run(|| on_threads(args.common.threads, |threads| body(&args, threads)))
+}
+
+fn body(args: &Args, threads: usize) -> Result<(), Failure> {
+    let interrupt = Interrupt::install()?;
+    let options = Options { quiet: args.common.quiet, threads, ablation: !args.no_ablation };
+    let data_dir = args.data_dir.as_deref();
+    if let Some(path) = &args.resume {
+        return show(&[resume(path, data_dir, options, &interrupt)?], path, args);
+    }
+    let names = names(args)?;
+    let base = args.common.out.clone();
+    let base = base.unwrap_or_else(|| RunFolder::default_path("graph", args.common.seed.unwrap_or(0)));
+    let mut rows = Vec::new();
+    for name in &names {
+        let out = if names.len() == 1 { base.clone() } else { base.join(name) };
+        rows.push(one(name, &out, args, options, &interrupt)?);
+    }
+    show(&rows, &base, args)
 }
 
 /// The data sets to run on.

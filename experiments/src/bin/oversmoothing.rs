@@ -51,27 +51,26 @@ struct Args {
 
 fn main() -> ExitCode {
     let args = parse::<Args>();
-    run(|| {
-        on_threads(args.common.threads, |threads| {
-            let interrupt = Interrupt::install()?;
-            let seed = args.common.seed.unwrap_or(0);
-            let out =
-                args.common.out.clone().unwrap_or_else(|| RunFolder::default_path("oversmoothing", seed));
-            match &args.data {
-                None => on_grid(&args, seed, &RunFolder::create(&out, args.common.force)?)?,
-                Some(name) => {
-                    let data = load(name, args.data_dir.as_deref())?;
-                    let folder = RunFolder::create(&out, args.common.force)?;
-                    folder.write_environment(threads)?;
-                    trained(&args, &data, seed, &folder, &interrupt)?;
-                }
-            }
-            if !args.common.quiet {
-                println!("{}", out.display());
-            }
-            Ok(())
-        })
-    })
+    run(|| on_threads(args.common.threads, |threads| body(&args, threads)))
+}
+
+fn body(args: &Args, threads: usize) -> Result<(), Failure> {
+    let interrupt = Interrupt::install()?;
+    let seed = args.common.seed.unwrap_or(0);
+    let out = args.common.out.clone().unwrap_or_else(|| RunFolder::default_path("oversmoothing", seed));
+    match &args.data {
+        None => on_grid(args, seed, &RunFolder::create(&out, args.common.force)?)?,
+        Some(name) => {
+            let data = load(name, args.data_dir.as_deref())?;
+            let folder = RunFolder::create(&out, args.common.force)?;
+            folder.write_environment(threads)?;
+            trained(args, &data, seed, &folder, &interrupt)?;
+        }
+    }
+    if !args.common.quiet {
+        println!("{}", out.display());
+    }
+    Ok(())
 }
 
 /// The networks to run: those asked for, or `all`.

@@ -7,11 +7,10 @@ use clap::Parser;
 use experiments::cli::{Common, Saving, on_threads, parse};
 use experiments::config::resolve;
 use experiments::failure::{Failure, run};
-use experiments::figures::{over_seeds, table};
 use experiments::interrupt::Interrupt;
 use experiments::particles::{Extras, ParticlesConfig, Run, model_config, report};
-use experiments::run_folder::RunFolder;
-use experiments::training::{Options, Start};
+use experiments::seeds::Plan;
+use experiments::training::Options;
 
 /// Trains a diffusion sampler of interacting particles from their energy alone, and measures its raw
 /// samples against a reference made by parallel-tempered Hamiltonian Monte Carlo.
@@ -77,38 +76,26 @@ Exit codes: 0 done, 1 failed, 2 wrong use, 3 diverged, 130 interrupted.";
 
 fn main() -> ExitCode {
     let args = parse::<Args>();
-    run(|| {
-        on_threads(args.common.threads, |threads| {
-            let interrupt = Interrupt::install()?;
-            let (config, extras) = configure(&args)?;
-            let quiet = args.common.quiet;
-            let options = Options { quiet, save_every: args.saving.save_every, threads };
-            if let Some(start) = restart(&args) {
-                return finish(Run::open(start, config, extras, options)?, &interrupt, quiet);
-            }
-            let out = args.common.out.clone();
-            let out = out.unwrap_or_else(|| RunFolder::default_path("particles", config.seed));
-            if args.seeds == 1 {
-                let start = Start::New { out, force: args.common.force };
-                return finish(Run::open(start, config, extras, options)?, &interrupt, quiet);
-            }
-            let folder = RunFolder::create(&out, args.common.force)?;
-            let mut runs = Vec::new();
-            for seed in config.seed..config.seed + args.seeds {
-                let start = Start::New { out: folder.file(&format!("seed{seed}")), force: args.common.force };
-                let config = ParticlesConfig { seed, ..config.clone() };
-                runs.push(Run::open(start, config, extras.clone(), options)?.execute(&interrupt)?);
-            }
-            let figures = over_seeds(&runs);
-            folder.write("metrics.json", report::metrics_json(&config, &figures, runs.len()).as_bytes())?;
-            if !quiet {
-                println!("{} seeds, mean +- standard deviation over seeds", args.seeds);
-                print!("{}", table(&figures));
-                println!("{}", folder.path().display());
-            }
-            Ok(())
-        })
-    })
+    run(|| on_threads(args.common.threads, |threads| body(&args, threads)))
+}
+
+fn body(args: &Args, threads: usize) -> Result<(), Failure> {
+    let interrupt = Interrupt::install()?;
+    let (config, extras) = configure(args)?;
+    let options = Options { quiet: args.common.quiet, save_every: args.saving.save_every, threads };
+    let plan = Plan {
+        binary: "particles",
+        common: &args.common,
+        resume: args.resume.clone(),
+        eval_only: args.eval_only.clone(),
+        seed: config.seed,
+        seeds: args.seeds,
+    };
+    let one = |start, seed| {
+        let run = Run::open(start, ParticlesConfig { seed, ..config.clone() }, extras.clone(), options)?;
+        Ok((run.execute(&interrupt)?, run.folder().path().to_path_buf()))
+    };
+    plan.execute(one, |figures, runs| report::metrics_json(&config, figures, runs))
 }
 
 /// Preset or pretrained, file, overrides, flags: the later wins.
@@ -150,18 +137,4 @@ fn shipped(target: &str) -> Result<PathBuf, Failure> {
             "no trained network for {target} ({place} is not there); train one without --pretrained"
         ))
     })
-}
-
-fn restart(args: &Args) -> Option<Start> {
-    let resume = args.resume.clone().map(Start::Resume);
-    resume.or_else(|| args.eval_only.clone().map(Start::Evaluate))
-}
-
-fn finish(run: Run, interrupt: &Interrupt, quiet: bool) -> Result<(), Failure> {
-    let figures = run.execute(interrupt)?;
-    if !quiet {
-        print!("{}", table(&figures));
-        println!("{}", run.folder().path().display());
-    }
-    Ok(())
 }

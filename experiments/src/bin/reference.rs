@@ -36,29 +36,29 @@ Exit codes: 0 done, 1 failed or a check failed, 2 wrong use, 130 interrupted.";
 
 fn main() -> ExitCode {
     let args = parse::<Args>();
-    run(|| {
-        on_threads(args.common.threads, |threads| {
-            let interrupt = Interrupt::install()?;
-            let config = configure(&args)?;
-            let out = args.common.out.clone();
-            let out = out.unwrap_or_else(|| RunFolder::default_path("reference", config.seed));
-            let folder = RunFolder::create(&out, args.common.force)?;
-            let outcome = execute(&config, &folder, &interrupt, threads, args.common.quiet)?;
-            folder.mark_latest();
-            if !args.common.quiet {
-                print!("{outcome}");
-                println!("{}", folder.path().display());
-            }
-            if outcome.failures.is_empty() {
-                return Ok(());
-            }
-            Err(Failure::Failed(format!(
-                "the samples cannot be trusted: {}; run longer: --set sampler.thin={}",
-                outcome.failures.join("; "),
-                4 * config.sampler.thin
-            )))
-        })
-    })
+    run(|| on_threads(args.common.threads, |threads| body(&args, threads)))
+}
+
+fn body(args: &Args, threads: usize) -> Result<(), Failure> {
+    let interrupt = Interrupt::install()?;
+    let config = configure(args)?;
+    let out = args.common.out.clone();
+    let out = out.unwrap_or_else(|| RunFolder::default_path("reference", config.seed));
+    let folder = RunFolder::create(&out, args.common.force)?;
+    let outcome = execute(&config, &folder, &interrupt, threads, args.common.quiet)?;
+    folder.mark_latest();
+    if !args.common.quiet {
+        print!("{outcome}");
+        println!("{}", folder.path().display());
+    }
+    if outcome.failures.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::Failed(format!(
+        "the samples cannot be trusted: {}; run longer: --set sampler.thin={}",
+        outcome.failures.join("; "),
+        4 * config.sampler.thin
+    )))
 }
 
 /// Preset, file, overrides, flags: the later wins.

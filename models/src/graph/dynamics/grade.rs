@@ -178,11 +178,6 @@ impl<T: Real> Grade<T> {
         g.sparse_differences(&self.mixing.adjacency.sparse, weights, x)
     }
 
-    /// sum_v w_uv theta(x_u, x_v) o [phi_v - phi_u] for a mobility of both ends.
-    fn transport(&self, g: &mut Graph<T>, mean: Mean, weights: Var, x: Var, phi: Var) -> Var {
-        g.edge_flux(&self.mixing.adjacency.sparse, mean, weights, x, phi)
-    }
-
     /// The aggregation term; none if it is off.
     fn aggregation(&self, g: &mut Graph<T>, x: Var, t: f64, change: Var, weights: Var) -> Aggregation {
         let s = &self.settings;
@@ -213,7 +208,7 @@ impl<T: Real> Grade<T> {
         // The potential is multiplied by r2 b before the flux is taken, so that upwind knows which way mass
         // moves whatever the sign of b.
         let phi = g.mul(phi, b);
-        Aggregation::Whole(self.transport(g, mean, weights, x, phi))
+        Aggregation::Whole(g.edge_flux(&self.mixing.adjacency.sparse, mean, weights, x, phi))
     }
 }
 
