@@ -16,7 +16,9 @@ macro_rules! chosen {
 }
 
 chosen! {
+    "chameleon-grade",
     "chameleon_filtered-grade",
+    "citeseer-grade",
     "cora-grade",
     "cornell-acmp",
     "cornell-frond",
@@ -35,6 +37,8 @@ chosen! {
     "cornell-mlp",
     "cornell-sage",
     "cornell_fixed-grade",
+    "film-grade",
+    "squirrel_filtered-grade",
     "texas-acmp",
     "texas-frond",
     "texas-gat",

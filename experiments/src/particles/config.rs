@@ -97,6 +97,8 @@ impl ParticlesConfig {
             "lj13" => {
                 (train.steps, train.batch) = (20_000, 256);
                 (train.core, train.score_clip) = (0.7, 1000.0);
+                // Fresh samples with overlapping particles are stuck for the moves and spoil the loss.
+                replay.refresh_samples = 0;
                 (network.hidden, network.radial_features, network.layers) = (96, 48, 3);
                 (network.sigma_data, network.mode_scale) = (0.6, 0.06);
                 (network.sigma_min, network.sigma_max) = (0.004, 4.0);
@@ -106,7 +108,7 @@ impl ParticlesConfig {
             "lj55" => {
                 (train.steps, train.batch) = (10_000, 64);
                 (train.core, train.score_clip) = (0.7, 3000.0);
-                (replay.capacity, replay.refresh_samples) = (2000, 64);
+                (replay.capacity, replay.refresh_samples) = (2000, 0);
                 (network.hidden, network.radial_features, network.layers) = (96, 48, 3);
                 (network.sigma_data, network.mode_scale) = (0.9, 0.05);
                 (network.sigma_min, network.sigma_max) = (0.004, 5.0);

@@ -240,7 +240,8 @@ impl Graphs {
         let directed = data.raw_edges.is_some();
         let mut uses = Vec::new();
         let (own, splits_of_own) = splits(data.clone(), choice)?;
-        let space = space::Graph { nodes: own.nodes(), directed };
+        let scarce = splits_of_own.iter().all(|s| 10 * s.train.len() < own.nodes());
+        let space = space::Graph { nodes: own.nodes(), directed, scarce };
         for edges in [Edges::Undirected, Edges::Directed, Edges::Reversed] {
             if directed || edges == Edges::Undirected {
                 let choice = DataChoice { edges, ..choice.clone() };

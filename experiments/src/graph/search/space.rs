@@ -18,6 +18,8 @@ pub(super) struct Graph {
     pub nodes: usize,
     /// Whether its edges have directions at the source.
     pub directed: bool,
+    /// Whether fewer than one node in ten is labelled: labels then have far to go, and equations take long.
+    pub scarce: bool,
 }
 
 /// The settings of a trial; what does not belong to the network stays. Trial 0 is `base` itself.
@@ -56,17 +58,18 @@ pub(super) fn draw(base: &GraphConfig, graph: &Graph, trial: u64) -> GraphConfig
             m.teleport = [0.0, 0.5, 1.0][pick(3)];
             (m.deep_encoder, m.deep_decoder, m.relu) = (on(pick(2)), on(pick(2)), on(pick(2)));
         }
-        _ => continuous(m, &mut pick),
+        _ => continuous(m, graph.scarce, &mut pick),
     }
     config
 }
 
 /// The part of the space that belongs to differential equations.
-fn continuous(m: &mut Model, pick: &mut impl FnMut(usize) -> usize) {
+fn continuous(m: &mut Model, scarce: bool, pick: &mut impl FnMut(usize) -> usize) {
     use Normalisation::{Column, Row, Symmetric};
     let on = |k: usize| k == 1;
-    m.time = [0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0][pick(7)];
-    m.step = [0.25, 0.5, 1.0][pick(3)];
+    let (short, long) = ([0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 20.0]);
+    m.time = if scarce { long } else { short }[pick(7)];
+    m.step = if scarce { [0.5, 1.0, 1.0] } else { [0.25, 0.5, 1.0] }[pick(3)];
     m.normalisation = [Symmetric, Row, Column][pick(3)];
     m.loops = on(pick(2));
     m.attention = pick(4) == 0;
@@ -86,9 +89,10 @@ fn continuous(m: &mut Model, pick: &mut impl FnMut(usize) -> usize) {
     m.mobility = [Mobility::Node, Mobility::Mean][pick(2)];
     m.sigma = ["identity", "identity", "learned"][pick(3)].into();
     m.diffusion = 0.1 * (1 + pick(10)) as f64;
-    m.aggregation = 0.1 * (1 + pick(10)) as f64;
-    (m.diffusion, m.aggregation) =
-        ((m.diffusion * 10.0).round() / 10.0, (m.aggregation * 10.0).round() / 10.0);
+    // Over a long time a weaker aggregation does as much, and a strong one blows up.
+    m.aggregation = if scarce { 0.02 } else { 0.1 } * (1 + pick(10)) as f64;
+    let rounded = |v: f64| (v * 100.0).round() / 100.0;
+    (m.diffusion, m.aggregation) = (rounded(m.diffusion), rounded(m.aggregation));
     m.log_eps = [0.01, 0.1, 0.3, 1.0][pick(4)];
     m.width = [1.0, 3.0, 10.0][pick(3)];
     // An addition of ours; the rivals stay as they were published.
