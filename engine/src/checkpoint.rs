@@ -78,9 +78,9 @@ impl Checkpoint {
         self.put(name, &[values.len()], values);
     }
 
-    /// Adds a note: a number or a word, without line breaks.
+    /// Adds a note: a number or a text.
     pub fn note(&mut self, name: &str, value: impl ToString) {
-        self.notes.insert(name.into(), value.to_string().replace('\n', " "));
+        self.notes.insert(name.into(), value.to_string());
     }
 
     /// Copies a tensor into `out`, which has its length.
@@ -108,7 +108,7 @@ impl Checkpoint {
 
     /// The file's bytes: the same for the same contents.
     pub fn encode(&self) -> Result<Vec<u8>, CheckpointError> {
-        let lines = self.notes.iter().map(|(k, v)| format!("\n{k}={v}"));
+        let lines = self.notes.iter().map(|(k, v)| format!("\n{k}={}", one_line(v)));
         let metadata = HashMap::from([(KEY.to_string(), VERSION.to_string() + &lines.collect::<String>())]);
         let views: Result<Vec<_>, _> = (self.tensors.iter())
             .map(|(name, (kind, shape, bytes))| Ok((name, TensorView::new(*kind, shape.clone(), bytes)?)))
@@ -129,7 +129,7 @@ impl Checkpoint {
             return Err(CheckpointError::Foreign);
         }
         let notes =
-            lines.filter_map(|l| l.split_once('=')).map(|(k, v)| (k.to_string(), v.to_string())).collect();
+            lines.filter_map(|l| l.split_once('=')).map(|(k, v)| (k.to_string(), many_lines(v))).collect();
         let tensors = (file.iter())
             .map(|(name, view)| {
                 (name.to_string(), (view.dtype(), view.shape().to_vec(), view.data().to_vec()))
@@ -167,6 +167,25 @@ fn dtype<T: Real>() -> Dtype {
     if size_of::<T>() == 4 { Dtype::F32 } else { Dtype::F64 }
 }
 
+/// A note on one line: its line breaks and backslashes are escaped.
+fn one_line(note: &str) -> String {
+    note.replace('\\', "\\\\").replace('\n', "\\n")
+}
+
+/// The inverse of [`one_line`].
+fn many_lines(line: &str) -> String {
+    let mut note = String::with_capacity(line.len());
+    let mut letters = line.chars();
+    while let Some(c) = letters.next() {
+        match (c, if c == '\\' { letters.next() } else { None }) {
+            ('\\', Some('n')) => note.push('\n'),
+            ('\\', Some(escaped)) => note.push(escaped),
+            _ => note.push(c),
+        }
+    }
+    note
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,6 +211,15 @@ mod tests {
         back.get("w", &mut w).unwrap();
         assert_eq!(w, [1.0, 2.0, 3.0, 4.0]);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn notes_keep_their_lines() {
+        let text = "a = 1  # one\n\n[b]\nc = \"\\n\\\\\"\n";
+        let mut c = Checkpoint::new();
+        c.note("config", text);
+        let back = Checkpoint::decode(&c.encode().unwrap()).unwrap();
+        assert_eq!(back.read_note::<String>("config").unwrap(), text);
     }
 
     #[test]

@@ -198,8 +198,9 @@ pub fn model_config(path: &Path) -> Result<ParticlesConfig, Failure> {
     let wrong = |e: engine::checkpoint::CheckpointError| Failure::usage(format!("{}: {e}", path.display()));
     let text: String = Checkpoint::load(path).and_then(|c| c.read_note("config")).map_err(wrong)?;
     let name = text.lines().find_map(|l| l.strip_prefix("target = \"")?.split('"').next());
-    let config =
-        overlay(&ParticlesConfig::preset(name.unwrap_or("dw4"))?, &text, &path.display().to_string())?;
+    let name =
+        name.ok_or_else(|| Failure::usage(format!("{}: its configuration names no target", path.display())))?;
+    let config = overlay(&ParticlesConfig::preset(name)?, &text, &path.display().to_string())?;
     config.check()?;
     Ok(config)
 }
@@ -207,4 +208,20 @@ pub fn model_config(path: &Path) -> Result<ParticlesConfig, Failure> {
 fn load_model(path: &Path, trainer: &mut Trainer<f32>) -> Result<(), Failure> {
     let wrong = |e: engine::checkpoint::CheckpointError| Failure::usage(format!("{}: {e}", path.display()));
     Checkpoint::load(path).and_then(|c| c.get("ema", trainer.state.ema.values_mut())).map_err(wrong)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn networks_that_ship_bring_their_own_settings() {
+        for (name, steps) in [("dw4", 14_000), ("lj13", 20_000)] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/pretrained");
+            let config = model_config(&folder.join(format!("{name}.safetensors"))).unwrap();
+            let preset = ParticlesConfig::preset(name).unwrap();
+            assert_eq!((config.target.as_str(), config.train.steps), (name, steps));
+            assert_eq!(config.network, preset.network);
+        }
+    }
 }
