@@ -19,7 +19,8 @@ pub fn resolve<C: Serialize + DeserializeOwned>(
 ) -> Result<C, Failure> {
     let mut table = to_table(defaults)?;
     if let Some(path) = file {
-        merge(&mut table, read(path)?, "", &path.display().to_string())?;
+        let source = path.display().to_string();
+        merge(&mut table, parse(&read(path)?, &source)?, "", &source)?;
     }
     for set in sets {
         let Some((key, value)) = set.split_once('=') else {
@@ -47,17 +48,20 @@ pub fn resolve<C: Serialize + DeserializeOwned>(
 /// `base` overridden by the TOML text of `source`.
 pub fn overlay<C: Serialize + DeserializeOwned>(base: &C, text: &str, source: &str) -> Result<C, Failure> {
     let mut table = to_table(base)?;
-    let over = text.parse::<Table>().map_err(|e| Failure::usage(format!("{source}: {}", e.message())))?;
-    merge(&mut table, over, "", source)?;
+    merge(&mut table, parse(text, source)?, "", source)?;
     Value::Table(table).try_into().map_err(|e: toml::de::Error| Failure::usage(first_line(&e)))
 }
 
 /// Reads a configuration that must be whole, as a run folder holds it.
 pub fn load_exact<C: Serialize + DeserializeOwned>(path: &Path) -> Result<C, Failure> {
-    let table = read(path)?;
-    Value::Table(table)
+    exact(&read(path)?, &path.display().to_string())
+}
+
+/// The same from the TOML text of `source`.
+pub fn exact<C: Serialize + DeserializeOwned>(text: &str, source: &str) -> Result<C, Failure> {
+    Value::Table(parse(text, source)?)
         .try_into()
-        .map_err(|e: toml::de::Error| Failure::usage(format!("{}: {}", path.display(), first_line(&e))))
+        .map_err(|e: toml::de::Error| Failure::usage(format!("{source}: {}", first_line(&e))))
 }
 
 /// The configuration as TOML; keys that still have their default say so.
@@ -88,14 +92,17 @@ fn to_table<C: Serialize>(config: &C) -> Result<Table, Failure> {
         .map_err(|e| Failure::Failed(format!("the configuration cannot be written as TOML: {e}")))
 }
 
-fn read(path: &Path) -> Result<Table, Failure> {
-    let text = std::fs::read_to_string(path).map_err(|e| Failure::io(path, &e))?;
+fn read(path: &Path) -> Result<String, Failure> {
+    std::fs::read_to_string(path).map_err(|e| Failure::io(path, &e))
+}
+
+fn parse(text: &str, source: &str) -> Result<Table, Failure> {
     text.parse::<Table>().map_err(|e| {
         let at = e.span().map_or(0, |s| s.start.min(text.len()));
         let before = &text.as_bytes()[..at];
         let line = 1 + before.iter().filter(|b| **b == b'\n').count();
         let column = 1 + before.iter().rev().take_while(|b| **b != b'\n').count();
-        Failure::usage(format!("{}:{line}:{column}: {}", path.display(), e.message()))
+        Failure::usage(format!("{source}:{line}:{column}: {}", e.message()))
     })
 }
 

@@ -108,6 +108,7 @@ impl ParticlesConfig {
             "lj55" => {
                 (train.steps, train.batch) = (10_000, 64);
                 (train.core, train.score_clip) = (0.7, 3000.0);
+                // As for lj13.
                 (replay.capacity, replay.refresh_samples) = (2000, 0);
                 (network.hidden, network.radial_features, network.layers) = (96, 48, 3);
                 (network.sigma_data, network.mode_scale) = (0.9, 0.05);

@@ -11,7 +11,7 @@ use models::sampling::Flow;
 
 use super::config::Target;
 use super::{ParticlesConfig, Reference, reference, report};
-use crate::config::{load_exact, overlay, to_toml};
+use crate::config::{exact, load_exact, to_toml};
 use crate::failure::Failure;
 use crate::gmm::report::weights_csv;
 use crate::interrupt::Interrupt;
@@ -197,10 +197,7 @@ impl Run {
 pub fn model_config(path: &Path) -> Result<ParticlesConfig, Failure> {
     let wrong = |e: engine::checkpoint::CheckpointError| Failure::usage(format!("{}: {e}", path.display()));
     let text: String = Checkpoint::load(path).and_then(|c| c.read_note("config")).map_err(wrong)?;
-    let name = text.lines().find_map(|l| l.strip_prefix("target = \"")?.split('"').next());
-    let name =
-        name.ok_or_else(|| Failure::usage(format!("{}: its configuration names no target", path.display())))?;
-    let config = overlay(&ParticlesConfig::preset(name)?, &text, &path.display().to_string())?;
+    let config: ParticlesConfig = exact(&text, &path.display().to_string())?;
     config.check()?;
     Ok(config)
 }

@@ -30,7 +30,6 @@ pub(super) fn draw(base: &GraphConfig, graph: &Graph, trial: u64) -> GraphConfig
     let mut s = Stream::new(base.seed, "search", trial, 0);
     let mut config = base.clone();
     let mut between = |low: f64, high: f64| low + (high - low) * s.uniform();
-    let rounded = |v: f64| (v * 1e4).round() / 1e4;
     let t = &mut config.train;
     t.learning_rate = rounded(10f64.powf(between(-2.6, -1.5)));
     t.decay = 10f64.powf(between(-4.5, -1.5));
@@ -63,6 +62,11 @@ pub(super) fn draw(base: &GraphConfig, graph: &Graph, trial: u64) -> GraphConfig
     config
 }
 
+/// To four decimals, so that a setting is short to write down.
+fn rounded(v: f64) -> f64 {
+    (v * 1e4).round() / 1e4
+}
+
 /// The part of the space that belongs to differential equations.
 fn continuous(m: &mut Model, scarce: bool, pick: &mut impl FnMut(usize) -> usize) {
     use Normalisation::{Column, Row, Symmetric};
@@ -88,11 +92,9 @@ fn continuous(m: &mut Model, scarce: bool, pick: &mut impl FnMut(usize) -> usize
     m.form = if m.kernel == Kernel::Sin || on(pick(2)) { Form::Code } else { Form::Paper };
     m.mobility = [Mobility::Node, Mobility::Mean][pick(2)];
     m.sigma = ["identity", "identity", "learned"][pick(3)].into();
-    m.diffusion = 0.1 * (1 + pick(10)) as f64;
+    m.diffusion = rounded(0.1 * (1 + pick(10)) as f64);
     // Over a long time a weaker aggregation does as much, and a strong one blows up.
-    m.aggregation = if scarce { 0.02 } else { 0.1 } * (1 + pick(10)) as f64;
-    let rounded = |v: f64| (v * 100.0).round() / 100.0;
-    (m.diffusion, m.aggregation) = (rounded(m.diffusion), rounded(m.aggregation));
+    m.aggregation = rounded(if scarce { 0.02 } else { 0.1 } * (1 + pick(10)) as f64);
     m.log_eps = [0.01, 0.1, 0.3, 1.0][pick(4)];
     m.width = [1.0, 3.0, 10.0][pick(3)];
     // An addition of ours; the rivals stay as they were published.
