@@ -12,6 +12,8 @@ fn network(particles: usize, space: usize) -> (ScorePair<f64>, Params<f64>) {
         system: ParticleSystem { particles, space },
         hidden: 7,
         rounds: 2,
+        passes: 2,
+        core: 1.2,
         time_features: 3,
         radial_features: 5,
         sigma_data: 1.5,

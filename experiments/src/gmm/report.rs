@@ -2,6 +2,7 @@
 
 use models::energy::{Mixture, evaluate};
 use models::evaluate::Figure;
+use models::iwsm::weighting::WeightLevel;
 use serde_json::json;
 
 use super::GmmConfig;
@@ -23,10 +24,12 @@ pub fn metrics_json(config: &GmmConfig, figures: &[Figure], seeds: usize) -> Str
     figures::metrics_json(&head, figures)
 }
 
-/// weights.csv: the plain weights at each noise level.
-pub fn weights_csv(levels: &[(f64, f64, f64)]) -> String {
-    let rows = levels.iter().map(|(sigma, ess, k)| format!("{sigma},{ess},{k}\n"));
-    "sigma,ess,khat\n".to_string() + &rows.collect::<String>()
+/// weights.csv: effective share of the plain weights, their square roots and the Pareto-smoothed ones, and
+/// k-hat, at each noise level.
+pub fn weights_csv(levels: &[WeightLevel]) -> String {
+    let rows =
+        levels.iter().map(|l| format!("{},{},{},{},{}\n", l.sigma, l.plain, l.k_hat, l.root, l.smoothed));
+    "sigma,ess,khat,ess_root,ess_smoothed\n".to_string() + &rows.collect::<String>()
 }
 
 /// Density and samples; beyond two dimensions, their first two coordinates.

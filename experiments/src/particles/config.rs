@@ -3,7 +3,7 @@
 use models::energy::particles::{PairEnergy, Smoothed};
 use models::energy::{DoubleWell, Energy, LennardJones, ParticleSystem};
 use models::evaluate::particles::Sizes;
-use models::iwsm::{self, Identity, Kind, Objective};
+use models::iwsm::{self, Identity, Kind, Objective, symmetric};
 use serde::{Deserialize, Serialize};
 
 use crate::config::nearest;
@@ -30,8 +30,15 @@ pub struct Evaluation {
     pub flow_steps: usize,
     /// Samples of the flow behind log Z, ESS and k-hat; 0 leaves them out.
     pub flow_samples: usize,
+    /// Trajectories of HMC in the exact correction of the samples; 0 leaves the correction out.
+    #[serde(default = "correction_moves")]
+    pub correction_moves: usize,
     /// Rows of history.csv.
     pub snapshots: u64,
+}
+
+fn correction_moves() -> usize {
+    100
 }
 
 /// All settings of a run.
@@ -78,6 +85,7 @@ impl ParticlesConfig {
             reverse_steps: 400,
             flow_steps: 100,
             flow_samples: 2000,
+            correction_moves: correction_moves(),
             snapshots: 20,
         };
         train.identity = Identity::Stored;
@@ -190,10 +198,19 @@ impl ParticlesConfig {
             ("evaluation.reverse_steps", e.reverse_steps, 1, 1_000_000),
             ("evaluation.flow_steps", e.flow_steps, 1, 1_000_000),
             ("evaluation.flow_samples", e.flow_samples, 0, 10_000_000),
+            ("evaluation.correction_moves", e.correction_moves, 0, 1_000_000),
             ("evaluation.snapshots", e.snapshots as usize, 1, 1_000_000),
         ];
         if let Some((key, v, low, high)) = counts.iter().find(|(_, v, low, high)| v < low || v > high) {
             return Err(Failure::usage(format!("{key} = {v} must lie between {low} and {high}")));
+        }
+        let system = self.energies().system;
+        if self.weights.symmetric && !symmetric::applies(system) {
+            return Err(Failure::usage(format!(
+                "weights.symmetric sums over all renumberings and angles of at most {} particles in the plane: {} is too large",
+                symmetric::MOST,
+                self.target
+            )));
         }
         self.iwsm().problem().map_or(Ok(()), |p| Err(Failure::usage(p)))
     }

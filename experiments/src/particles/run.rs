@@ -7,7 +7,7 @@ use models::evaluate::particles::{energies, particle_figures};
 use models::evaluate::{self, Figure, flow_figures};
 use models::iwsm::Trainer;
 use models::metrics::{self, MetricError};
-use models::sampling::Flow;
+use models::sampling::{Correction, Flow};
 
 use super::config::Target;
 use super::{ParticlesConfig, Reference, reference, report};
@@ -20,7 +20,16 @@ use crate::run_folder::{History, RunFolder};
 use crate::training::{MEASURE, Options, Start, Training};
 
 /// Columns of history.csv that a snapshot fills.
-const COLUMNS: &[&str] = &["e_w2", "d_tv", "move_step"];
+const COLUMNS: &[&str] = &["e_w2", "d_tv", "move_step", "acceptance"];
+/// Figures of the corrected samples: those of the raw ones, in their order.
+const CORRECTED: [&str; 6] = [
+    "corrected_x_w2",
+    "corrected_e_w2",
+    "corrected_eq_w2",
+    "corrected_d_tv",
+    "corrected_energy_mean",
+    "corrected_energy_sd",
+];
 /// Samples of a snapshot, at most.
 const SNAPSHOT: usize = 1000;
 
@@ -126,7 +135,8 @@ impl Run {
         let e = |x: &[f64]| energies(&*self.target.exact, x);
         let e_w2 = metrics::w2_1d(&e(&x), &e(r)).map_err(unusable)?;
         let d_tv = metrics::distance_tv(&x, r, self.target.system).map_err(unusable)?;
-        Ok((vec![e_w2, d_tv, trainer.state.move_step], format!("E-W2 {e_w2:.2} D-TV {d_tv:.3}")))
+        let (step, acceptance) = (trainer.state.move_step, trainer.state.acceptance);
+        Ok((vec![e_w2, d_tv, step, acceptance], format!("E-W2 {e_w2:.2} D-TV {d_tv:.3}")))
     }
 
     fn measure(
@@ -146,10 +156,11 @@ impl Run {
         if e.flow_samples > 0 {
             figures.extend(self.flow(trainer, r));
         }
-        let (_, log_w) = trainer.sample_weighted(e.set_size, e.reverse_steps, (key, 1));
-        figures.push(Figure::plain("trajectory_ess", metrics::normalised_ess(&log_w)));
-        figures.push(Figure::plain("trajectory_khat", metrics::pareto_k_hat(&log_w)));
+        figures.extend(self.corrected(trainer, r, key).map_err(failed)?);
         let evaluations = trainer.state.energy_evaluations as f64;
+        if self.extras.pretrained.is_none() && self.config.replay.moves > 0 {
+            figures.push(Figure::plain("move_acceptance", trainer.state.acceptance));
+        }
         figures.push(Figure::plain("energy_evaluations", evaluations));
         figures.push(Figure::plain("gradient_evaluations", evaluations));
         figures.push(Figure::plain("seconds", seconds));
@@ -168,6 +179,31 @@ impl Run {
         let structures = report::structures_png(&self.config, system, (&wide, &mine), (&r.states, &theirs))?;
         self.folder.write("structures.png", &structures)?;
         self.folder.write("DONE", b"")?;
+        Ok(figures)
+    }
+
+    /// ESS, k-hat and log Z by the weights of sampled paths, and the figures of their states after the exact
+    /// correction.
+    fn corrected(&self, trainer: &Trainer<f32>, r: &Reference, key: u64) -> Result<Vec<Figure>, MetricError> {
+        let e = &self.config.evaluation;
+        let n = if e.correction_moves > 0 { e.sets * e.set_size } else { e.set_size };
+        let (x, log_w) = trainer.sample_weighted(n, e.reverse_steps, (key, 1));
+        let (log_z, error) = metrics::log_z(&log_w);
+        let log_z = Figure { sd: Some(error), floor: r.log_z, ..Figure::plain("trajectory_log_z", log_z) };
+        let mut figures = vec![
+            Figure::plain("trajectory_ess", metrics::normalised_ess(&log_w)),
+            Figure::plain("trajectory_khat", metrics::pareto_k_hat(&log_w)),
+            log_z,
+        ];
+        if e.correction_moves > 0 {
+            let mut x: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
+            let step = 0.2 * self.config.network.mode_scale;
+            let correction = Correction { moves: e.correction_moves, leapfrog: 8, step, seed: key };
+            correction.apply(&*self.target.exact, self.target.system, &log_w, &mut x);
+            let sizes = self.config.sizes();
+            let after = particle_figures(&*self.target.exact, self.target.system, &x, &r.states, sizes)?;
+            figures.extend(after.into_iter().zip(CORRECTED).map(|(f, name)| Figure { name, ..f }));
+        }
         Ok(figures)
     }
 

@@ -76,6 +76,12 @@ pub struct Train {
     pub score_clip: f64,
     /// Radius within which pairs of particles are softened; 0 for none. For training only.
     pub core: f64,
+    /// Share of a batch whose noise levels lie near `focus_sigma`; the rest is uniform in log sigma.
+    #[serde(default)]
+    pub focus_share: f64,
+    /// The noise level where the score is hardest to learn.
+    #[serde(default = "unit")]
+    pub focus_sigma: f64,
 }
 
 /// The form of the importance weights w = p_t / proposal.
@@ -95,6 +101,10 @@ pub struct Weights {
     pub denominator_samples: usize,
     /// Largest weight, in units of their mean.
     pub clip: f64,
+    /// Average the proposal's density over rotations, reflections and renumberings of a few particles in the
+    /// plane.
+    #[serde(default)]
+    pub symmetric: bool,
     /// Pick the batch with probability proportional to w instead of weighting the loss.
     pub resample: bool,
 }
@@ -131,8 +141,14 @@ pub struct Network {
     pub kind: Kind,
     /// Width of a hidden layer.
     pub hidden: usize,
-    /// Number of hidden layers (mlp, egnn), or of rounds over the pairs (pair).
+    /// Number of hidden layers (mlp, egnn), or of rounds over the pairs in a pass (pair).
     pub layers: usize,
+    /// Passes over the particles, each from where the last one puts them (pair).
+    #[serde(default = "one")]
+    pub passes: usize,
+    /// Least distance of two particles of the target: nearer ones come apart (pair); 0 for none.
+    #[serde(default)]
+    pub core: f64,
     /// Sines and cosines of the noise level.
     pub time_features: usize,
     /// Sines and cosines of the position (mlp).
@@ -147,6 +163,16 @@ pub struct Network {
     pub sigma_min: f64,
     /// Largest noise level: well above `sigma_data`.
     pub sigma_max: f64,
+}
+
+/// The focus of networks stored before there was one; its share is zero.
+fn unit() -> f64 {
+    1.0
+}
+
+/// What networks stored before there were passes have.
+fn one() -> usize {
+    1
 }
 
 /// All settings of a training run.
@@ -179,6 +205,8 @@ impl Default for Config {
                 ema: 0.998,
                 score_clip: 0.0,
                 core: 0.0,
+                focus_share: 0.0,
+                focus_sigma: 1.0,
             },
             weights: Weights {
                 form: Form::Marginal,
@@ -187,6 +215,7 @@ impl Default for Config {
                 bandwidth: 0.0,
                 denominator_samples: 0,
                 clip: 50.0,
+                symmetric: false,
                 resample: false,
             },
             replay: Replay {
@@ -204,6 +233,8 @@ impl Default for Config {
                 kind: Kind::Mlp,
                 hidden: 128,
                 layers: 3,
+                passes: 1,
+                core: 0.0,
                 time_features: 8,
                 space_features: 64,
                 radial_features: 32,
@@ -229,6 +260,7 @@ impl Config {
             ("replay.refresh_steps", r.refresh_steps),
             ("network.hidden", n.hidden),
             ("network.layers", n.layers),
+            ("network.passes", n.passes),
             ("network.radial_features", n.radial_features),
             ("replay.leapfrog_steps", r.leapfrog_steps),
         ];
@@ -242,6 +274,7 @@ impl Config {
             ("replay.refresh_samples", r.refresh_samples, 1 << 24),
             ("network.hidden", n.hidden, 1 << 14),
             ("network.layers", n.layers, 1 << 10),
+            ("network.passes", n.passes, 1 << 6),
             ("network.time_features", n.time_features, 24),
             ("network.space_features", n.space_features, 1 << 14),
             ("network.radial_features", n.radial_features, 1 << 12),
@@ -255,6 +288,7 @@ impl Config {
         let positive = [
             ("train.learning_rate", t.learning_rate),
             ("train.clip", t.clip),
+            ("train.focus_sigma", t.focus_sigma),
             ("weights.clip", w.clip),
             ("network.sigma_data", n.sigma_data),
             ("network.mode_scale", n.mode_scale),
@@ -263,15 +297,24 @@ impl Config {
         if let Some((key, v)) = positive.iter().find(|(_, v)| !(*v > 0.0 && v.is_finite())) {
             return Some(format!("{key} = {v} must be a positive number"));
         }
-        let shares = [("train.ema", t.ema), ("weights.power", w.power), ("replay.defensive", r.defensive)];
+        let shares = [
+            ("train.ema", t.ema),
+            ("train.focus_share", t.focus_share),
+            ("weights.power", w.power),
+            ("replay.defensive", r.defensive),
+        ];
         if let Some((key, v)) = shares.iter().find(|(_, v)| !(0.0..=1.0).contains(v)) {
             return Some(format!("{key} = {v} must lie between 0 and 1"));
         }
         if t.ema == 1.0 {
             return Some("train.ema must be below 1: samples are drawn from the average".into());
         }
-        let optional =
-            [("weights.bandwidth", w.bandwidth), ("train.score_clip", t.score_clip), ("train.core", t.core)];
+        let optional = [
+            ("weights.bandwidth", w.bandwidth),
+            ("train.score_clip", t.score_clip),
+            ("train.core", t.core),
+            ("network.core", n.core),
+        ];
         if let Some((key, v)) = optional.iter().find(|(_, v)| !(*v >= 0.0 && v.is_finite())) {
             return Some(format!("{key} = {v} must be 0 or a positive number"));
         }
@@ -279,6 +322,14 @@ impl Config {
             return Some(
                 "weights.form = trajectory belongs to stored states: set train.identity = stored".into(),
             );
+        }
+        if w.symmetric && n.kind == Kind::Mlp {
+            return Some(
+                "weights.symmetric belongs to an equivariant network: set network.kind = pair or egnn".into(),
+            );
+        }
+        if w.symmetric && r.defensive > 0.0 {
+            return Some("weights.symmetric and replay.defensive do not go together: set one to 0".into());
         }
         if r.defensive > 0.0 && t.identity == Identity::Stored {
             return Some(

@@ -2,10 +2,12 @@
 //! et al. 2024, arXiv 2402.06121), which is the same loop with weights of one.
 
 mod config;
+mod levels;
 mod network;
 mod proposal;
 mod resume;
 mod stored;
+pub mod symmetric;
 mod trainer;
 pub mod weighting;
 

@@ -44,6 +44,8 @@ pub fn build<T: Real>(
                 system: system.expect("network.kind = pair needs a system of particles"),
                 hidden: net.hidden,
                 rounds: net.layers,
+                passes: net.passes,
+                core: net.core,
                 time_features: net.time_features,
                 radial_features: net.radial_features,
                 sigma_data: net.sigma_data,

@@ -10,7 +10,9 @@ use engine::{Real, simd_fn};
 use rayon::prelude::*;
 
 use super::Weights;
+use super::symmetric::Symmetric;
 use crate::energy::ParticleSystem;
+use crate::metrics::log_mean_exp;
 
 /// A ring of states, stored coordinate by coordinate, and the density of its noised states.
 pub struct Proposal<T> {
@@ -178,13 +180,38 @@ impl<T: Real> Proposal<T> {
             }
         };
         let floor = T::of(weights.bandwidth);
+        let group = self.system.filter(|_| weights.symmetric).and_then(Symmetric::of);
         (out.par_chunks_mut(POINTS), x.par_chunks(POINTS * d), sigma.par_chunks(POINTS))
             .into_par_iter()
             .for_each(|(out, x, sigma)| {
                 for ((out, x), sigma) in out.iter_mut().zip(x.chunks_exact(d)).zip(sigma) {
-                    *out = self.log_density_at(x, (*sigma).max(floor), window.clone());
+                    let (sigma, window) = ((*sigma).max(floor), window.clone());
+                    *out = match &group {
+                        Some(group) => self.symmetric_log_density_at(group, x, sigma, window),
+                        None => self.log_density_at(x, sigma, window),
+                    };
                 }
             });
+    }
+
+    fn symmetric_log_density_at(
+        &self,
+        group: &Symmetric,
+        x: &[T],
+        sigma: T,
+        window: std::ops::Range<usize>,
+    ) -> T {
+        let x: Vec<f64> = x.iter().map(|v| v.f64()).collect();
+        let mut b = vec![T::ZERO; self.dim];
+        let logs: Vec<f64> = window
+            .map(|l| {
+                self.state(l, &mut b);
+                let b: Vec<f64> = b.iter().map(|v| v.f64()).collect();
+                group.log_kernel(&x, &b, sigma.f64())
+            })
+            .collect();
+        let normal = 0.5 * self.free_dim() * (std::f64::consts::TAU * sigma.f64().powi(2)).ln();
+        T::of(log_mean_exp(&logs) - normal)
     }
 
     fn log_density_at(&self, x: &[T], sigma: T, window: std::ops::Range<usize>) -> T {

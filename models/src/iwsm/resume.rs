@@ -22,6 +22,7 @@ impl<T: Real> Trainer<'_, T> {
         c.put_vec("covariances", &s.covariances);
         // The shortest decimal form reads back to the same bits.
         c.note("move_step", s.move_step);
+        c.note("acceptance", s.acceptance);
         c.note("buffer.len", len);
         c.note("buffer.next", next);
         c.note("step", s.step);
@@ -53,6 +54,7 @@ impl<T: Real> Trainer<'_, T> {
         }
         c.get("covariances", &mut s.covariances)?;
         s.move_step = c.read_note("move_step")?;
+        s.acceptance = c.read_note("acceptance")?;
         s.step = c.read_note("step")?;
         s.adam.steps = c.read_note("adam.steps")?;
         s.ema.updates = c.read_note("ema.updates")?;

@@ -59,6 +59,7 @@ impl<T: Real> Trainer<'_, T> {
             let acceptance =
                 hmc(self.energy, self.system, (self.state.move_step, leapfrog), key, &mut states);
             let factor = (ADAPTATION * (acceptance - ACCEPTANCE)).exp();
+            self.state.acceptance = acceptance;
             self.state.move_step = (self.state.move_step * factor).clamp(1e-6, 1e3);
         }
         let evaluations = trajectories * (leapfrog + 1) * self.state.proposal.len();

@@ -12,16 +12,16 @@ use engine::rng::Stream;
 use engine::shard::Shards;
 use engine::{Params, Real};
 
+use super::levels::Levels;
 use super::stored::Stored;
-use super::weighting::{effective_share, normalise, systematic};
+use super::weighting::{WeightLevel, effective_share, normalise, systematic};
 use super::{Config, Form, Identity, Objective, Proposal, network};
 use crate::energy::{Energy, ParticleSystem};
 use crate::estimate::Estimates;
-use crate::metrics;
 use crate::sampling::{Schedule, ScoreModel, reverse_sde};
 use crate::score::ScoreNetwork;
 
-/// Noise levels for which the identities' covariances are tracked.
+/// Shares of the noise levels' law for which the identities' covariances are tracked.
 const LEVELS: usize = 32;
 /// Share of a new batch in those running covariances.
 const COVARIANCE_RATE: f64 = 0.002;
@@ -70,6 +70,8 @@ pub struct State<T: Real> {
     pub covariances: Vec<f64>,
     /// Step size of the stored states' moves.
     pub move_step: f64,
+    /// Mean probability of acceptance of the last moves; 0 before there were any.
+    pub acceptance: f64,
     /// Energies evaluated so far; each came with its gradient.
     pub energy_evaluations: u64,
 }
@@ -138,6 +140,7 @@ impl<'e, T: Real> Trainer<'e, T> {
             proposal,
             covariances: vec![0.0; 3 * LEVELS],
             move_step: 0.05 * net.mode_scale,
+            acceptance: 0.0,
             energy_evaluations: 0,
         };
         let batch = Batch {
@@ -236,9 +239,9 @@ impl<'e, T: Real> Trainer<'e, T> {
         c.train.identity != Identity::Stored || marginal || c.replay.recycle > 0
     }
 
-    /// Effective share and Pareto k-hat of the plain marginal weights at each of `levels` noise levels, from
-    /// `n` fresh proposal states at each: (sigma, ess, k-hat).
-    pub fn weight_report(&mut self, levels: usize, n: usize) -> Vec<(f64, f64, f64)> {
+    /// How good the marginal weights are at each of `levels` noise levels, from `n` fresh proposal states at
+    /// each.
+    pub fn weight_report(&mut self, levels: usize, n: usize) -> Vec<WeightLevel> {
         let (schedule, d) = (self.schedule(), self.energy.dim());
         let (mut x, mut log_q) = (vec![T::ZERO; n * d], vec![T::ZERO; n]);
         let mut rows = Vec::with_capacity(levels);
@@ -252,17 +255,18 @@ impl<'e, T: Real> Trainer<'e, T> {
             self.estimates.run(self.energy, &x, &sigmas, draws, self.seed, key);
             let log_w: Vec<f64> =
                 (0..n).map(|i| self.estimates.get(i).log_density.f64() - log_q[i].f64()).collect();
-            rows.push((sigma, metrics::normalised_ess(&log_w), metrics::pareto_k_hat(&log_w)));
+            rows.push(WeightLevel::new(sigma, &log_w));
         }
         rows
     }
 
-    /// States x_t at noise levels stratified over the schedule.
+    /// States x_t at noise levels stratified over their law.
     fn draw_batch(&mut self, stream: &mut Stream) {
-        let (n, schedule) = (self.config.train.batch, self.schedule());
+        let t = &self.config.train;
+        let (n, levels) = (t.batch, Levels::new(self.schedule(), t.focus_share, t.focus_sigma));
         let offset = stream.uniform();
         for (i, sigma) in self.batch.sigma.iter_mut().enumerate() {
-            *sigma = T::of(schedule.sigma((i as f64 + offset) / n as f64));
+            *sigma = T::of(levels.quantile((i as f64 + offset) / n as f64));
         }
         let Batch { sigma, x, from, .. } = &mut self.batch;
         self.state.proposal.draw(sigma, stream, x, from);

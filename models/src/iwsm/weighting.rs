@@ -10,7 +10,7 @@ use engine::Real;
 use engine::rng::Stream;
 
 use super::Weights;
-use crate::metrics::pareto_smooth;
+use crate::metrics::{normalised_ess, pareto_k_hat, pareto_smooth};
 
 /// Writes normalised weights of mean one (before clipping) from log(Z p_t / proposal); returns their
 /// effective share (sum w)^2 / (n sum w^2).
@@ -31,6 +31,34 @@ pub fn normalise<T: Real>(log_w: &[T], config: &Weights, w: &mut [f64]) -> f64 {
         w.iter_mut().for_each(|w| *w = (*w / mean).min(config.clip));
     }
     effective_share(w)
+}
+
+/// How good the weights p_t / proposal are at one noise level.
+#[derive(Clone, Copy, Debug)]
+pub struct WeightLevel {
+    /// The noise level.
+    pub sigma: f64,
+    /// Effective share of the plain weights.
+    pub plain: f64,
+    /// That of their square roots.
+    pub root: f64,
+    /// That of the Pareto-smoothed weights.
+    pub smoothed: f64,
+    /// Pareto k-hat: above 0.7 means over plain weights cannot be trusted.
+    pub k_hat: f64,
+}
+
+impl WeightLevel {
+    pub(super) fn new(sigma: f64, log_w: &[f64]) -> Self {
+        let halves: Vec<f64> = log_w.iter().map(|l| 0.5 * l).collect();
+        Self {
+            sigma,
+            plain: normalised_ess(log_w),
+            root: normalised_ess(&halves),
+            smoothed: normalised_ess(&pareto_smooth(log_w).0),
+            k_hat: pareto_k_hat(log_w),
+        }
+    }
 }
 
 /// (sum w)^2 / (n sum w^2).

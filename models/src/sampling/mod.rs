@@ -1,10 +1,13 @@
-//! Sampling with a learned score: noise schedule, reverse SDE, probability-flow ODE.
+//! Sampling with a learned score: noise schedule, reverse SDE, probability-flow ODE, exact
+//! correction.
 
+mod correction;
 mod flow;
 mod hmc;
 mod reverse;
 mod schedule;
 
+pub use correction::Correction;
 pub use flow::Flow;
 pub use hmc::hmc;
 pub use reverse::{ScoreModel, reverse_paths, reverse_sde};

@@ -3,6 +3,7 @@
 mod centred;
 mod egnn;
 mod features;
+mod hard_core;
 mod mlp;
 mod pair;
 mod pair_ops;

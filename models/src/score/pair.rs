@@ -7,6 +7,11 @@
 //! - each further round: g = W h, and h takes up (h, A, |V|^2) gathered with these weights;
 //! - F_i = sum_j phi_ij u_ij + beta_i c x_i, phi_ij = b(r_ij) . (a_i + a_j), (a, beta) linear in h.
 //!
+//! With several passes the next one sees the particles where F puts them without noise, at
+//! y = x + sigma^2 score, keeps h, and adds to F its own sum_j phi_ij u_ij + beta_i F_i. Where the noise is
+//! as large as the gaps between particles, finding each one's place is a relaxation of many bodies, and a
+//! pass is a step of it.
+//!
 //! Gathering with learned weights in a radial basis is the continuous-filter convolution of Schuett et
 //! al. (2017, "SchNet") with one filter for each channel; |V_i|^2 brings angles, as in Schuett, Unke and
 //! Gastegger (2021, "PaiNN"). No matrix product is over pairs: each pair costs a few times K flops.
@@ -16,6 +21,7 @@ use std::sync::Arc;
 use engine::{Graph, ParamId, Params, Real, Var};
 
 use super::centred::Center;
+use super::hard_core::{HardCore, reach};
 use super::pair_ops::{Basis, Force, Gather, Pairs};
 use super::{ScoreNetwork, scaling, waves};
 use crate::energy::ParticleSystem;
@@ -27,10 +33,14 @@ pub struct PairConfig {
     pub system: ParticleSystem,
     /// Width of the layers on particles.
     pub hidden: usize,
-    /// Rounds of gathering: 1 or more.
+    /// Rounds of gathering in a pass: 1 or more.
     pub rounds: usize,
+    /// Passes: 1 or more.
+    pub passes: usize,
     /// Sines (and cosines) of the noise level.
     pub time_features: usize,
+    /// Least distance of two particles of the target, 0 if there is none: see `hard_core`.
+    pub core: f64,
     /// Radial functions K.
     pub radial_features: usize,
     /// Root mean square of a coordinate of the target.
@@ -46,6 +56,11 @@ struct Round {
     layers: [(ParamId, ParamId); 2],
 }
 
+struct Pass {
+    rounds: Vec<Round>,
+    out: (ParamId, ParamId),
+}
+
 /// The network.
 pub struct ScorePair<T> {
     config: PairConfig,
@@ -53,8 +68,8 @@ pub struct ScorePair<T> {
     gather: Arc<Gather>,
     force: Arc<Force>,
     center: Arc<Center>,
-    rounds: Vec<Round>,
-    out: (ParamId, ParamId),
+    hard_core: Arc<HardCore>,
+    passes: Vec<Pass>,
     scalar: std::marker::PhantomData<T>,
 }
 
@@ -62,35 +77,38 @@ impl<T: Real> ScorePair<T> {
     /// Adds the network's parameters to `params`.
     pub fn new(config: PairConfig, params: &mut Params<T>, seed: u64) -> Self {
         let (hidden, k) = (config.hidden, config.radial_features);
-        let mut layer = |name: String, rows: usize, cols: usize, gain: f64| {
-            let w = params.add_weight(format!("{name}.weight"), rows, cols, gain, seed);
-            (w, params.add_zeros(format!("{name}.bias"), rows, 1))
-        };
         let mut width = 2 * config.time_features;
-        let mut rounds = Vec::new();
-        for r in 0..config.rounds {
-            let gate = (r > 0).then(|| layer(format!("round{r}.gate"), k, hidden, 1.0));
-            let first = layer(format!("round{r}.first"), hidden, width + 2 * k, 1.5);
-            rounds.push(Round {
-                gate,
-                layers: [first, layer(format!("round{r}.second"), hidden, hidden, 1.5)],
-            });
-            width = hidden;
+        let mut passes = Vec::new();
+        for p in 0..config.passes {
+            let prefix = if p == 0 { String::new() } else { format!("pass{p}.") };
+            let mut layer = |name: String, rows: usize, cols: usize, gain: f64| {
+                let w = params.add_weight(format!("{prefix}{name}.weight"), rows, cols, gain, seed);
+                (w, params.add_zeros(format!("{prefix}{name}.bias"), rows, 1))
+            };
+            let mut rounds = Vec::new();
+            for r in 0..config.rounds {
+                let gate = (p + r > 0).then(|| layer(format!("round{r}.gate"), k, hidden, 1.0));
+                let first = layer(format!("round{r}.first"), hidden, width + 2 * k, 1.5);
+                let second = layer(format!("round{r}.second"), hidden, hidden, 1.5);
+                rounds.push(Round { gate, layers: [first, second] });
+                width = hidden;
+            }
+            // A last layer of zeros starts from the Gaussian score.
+            let out = params.add_zeros(format!("{prefix}out.weight"), k + 1, hidden);
+            passes.push(Pass { rounds, out: (out, params.add_zeros(format!("{prefix}out.bias"), k + 1, 1)) });
         }
-        // A last layer of zeros starts from the Gaussian score.
-        let out = (params.add_zeros("out.weight", k + 1, hidden), params.add_zeros("out.bias", k + 1, 1));
         let ParticleSystem { particles: n, space: d } = config.system;
         // The root mean square distance of two particles whose coordinates have the scale sigma_data.
         let scale = config.sigma_data * (2.0 * (d * n) as f64 / (n - 1) as f64).sqrt();
         let pairs = Pairs { system: config.system, basis: k, scale };
         Self {
             center: Arc::new(Center(config.system)),
+            hard_core: Arc::new(HardCore(config.system)),
             config,
             basis: Arc::new(Basis(pairs)),
             gather: Arc::new(Gather(pairs)),
             force: Arc::new(Force(pairs)),
-            rounds,
-            out,
+            passes,
             scalar: std::marker::PhantomData,
         }
     }
@@ -110,27 +128,59 @@ impl<T: Real> ScoreNetwork<T> for ScorePair<T> {
         let (particles, k) = (c.system.particles, c.radial_features);
         let time = waves(c.time_features, c.sigma_range, sigma, particles);
         let mut h = graph.constant(2 * c.time_features, n * particles, &time);
-        let basis = graph.apply(self.basis.clone(), &[x]);
-        let one = vec![T::ONE; k * n * particles];
-        let mut g = graph.constant(k, n * particles, &one);
-        for round in &self.rounds {
-            if let Some((w, b)) = round.gate {
-                let (w, b) = (graph.param(w), graph.param(b));
-                g = graph.linear(w, h, b);
+        let per_state = |graph: &mut Graph<T>, f: &dyn Fn(f64) -> f64| {
+            let values: Vec<T> = sigma.iter().map(|s| T::of(f(s.f64()))).collect();
+            graph.constant(1, n, &values)
+        };
+        let shrink = per_state(graph, &|s| 1.0 / s.hypot(c.sigma_data));
+        let mut along = graph.apply(self.center.clone(), &[x, shrink]);
+        let mut place = x;
+        let mut total = (c.core > 0.0).then(|| {
+            // The op's score over b, for score = a x + b F.
+            let column = |s: &T| {
+                let s = s.f64();
+                let b = scaling::<f64>(s, c.sigma_data, c.mode_scale).1;
+                [T::of(1.0 / (s * s * b)), T::of(reach(c.core, s))]
+            };
+            let columns: Vec<T> = sigma.iter().flat_map(column).collect();
+            let columns = graph.constant(2, n, &columns);
+            graph.apply(self.hard_core.clone(), &[x, columns])
+        });
+        for (p, pass) in self.passes.iter().enumerate() {
+            if let Some(f) = total.filter(|_| p > 0) {
+                // y = x + sigma^2 (a x + b F).
+                let keep = per_state(graph, &|s| 1.0 - s * s / (s * s + c.sigma_data * c.sigma_data));
+                let push = per_state(graph, &|s| s * s * scaling::<f64>(s, c.sigma_data, c.mode_scale).1);
+                let kept = graph.apply(self.center.clone(), &[x, keep]);
+                let pushed = graph.apply(self.center.clone(), &[f, push]);
+                place = graph.add(kept, pushed);
+                along = f;
             }
-            let gathered = graph.apply(self.gather.clone(), &[basis, g]);
-            h = graph.concat_rows(&[h, gathered]);
-            for (w, b) in round.layers {
-                let (w, b) = (graph.param(w), graph.param(b));
-                h = graph.linear_silu(w, h, b);
+            let basis = graph.apply(self.basis.clone(), &[place]);
+            for round in &pass.rounds {
+                let g = match round.gate {
+                    Some((w, b)) => {
+                        let (w, b) = (graph.param(w), graph.param(b));
+                        graph.linear(w, h, b)
+                    }
+                    None => graph.constant(k, n * particles, &vec![T::ONE; k * n * particles]),
+                };
+                let gathered = graph.apply(self.gather.clone(), &[basis, g]);
+                h = graph.concat_rows(&[h, gathered]);
+                for (w, b) in round.layers {
+                    let (w, b) = (graph.param(w), graph.param(b));
+                    h = graph.linear_silu(w, h, b);
+                }
             }
+            let (w, b) = (graph.param(pass.out.0), graph.param(pass.out.1));
+            let a = graph.linear(w, h, b);
+            let f = graph.apply(self.force.clone(), &[basis, a, along]);
+            total = Some(match total {
+                Some(sum) => graph.add(sum, f),
+                None => f,
+            });
         }
-        let (w, b) = (graph.param(self.out.0), graph.param(self.out.1));
-        let a = graph.linear(w, h, b);
-        let shrink: Vec<T> = sigma.iter().map(|s| T::of(1.0 / s.f64().hypot(c.sigma_data))).collect();
-        let shrink = graph.constant(1, n, &shrink);
-        let x = graph.apply(self.center.clone(), &[x, shrink]);
-        graph.apply(self.force.clone(), &[basis, a, x])
+        total.unwrap_or(along)
     }
 
     fn scaling(&self, sigma: T) -> (T, T) {

@@ -97,10 +97,8 @@ impl<T: Real> Op<T> for Basis {
         let (rho, eps2) = (T::of(p.scale), T::of(p.softening().powi(2)));
         let sharp: T = p.sharpness();
         let columns = saved.out.data.chunks_exact(p.rows()).zip(out_bar.chunks_exact(p.rows()));
-        for (q, (column, bar)) in columns.enumerate() {
-            let (s, pair) = (q / p.count(), q % p.count());
-            // Rarely run (only the flow wants it), so the pair is found without a table.
-            let Some((i, j)) = p.each().nth(pair) else { continue };
+        let places = (0..x.shape.cols).flat_map(|s| p.each().map(move |pair| (s, pair)));
+        for ((column, bar), (s, (i, j))) in columns.zip(places) {
             let x = x.col(s);
             let mut r2 = eps2;
             for a in 0..d {
@@ -111,11 +109,7 @@ impl<T: Real> Op<T> for Basis {
             let (z, dz) = (r / (r + rho), rho / ((r + rho) * (r + rho)));
             let (b, u) = column.split_at(k);
             let (b_bar, u_bar) = bar.split_at(k);
-            let mut r_bar = T::ZERO;
-            for m in 0..k {
-                let t = (z - T::of((m as f64 + 0.5) / k as f64)) * sharp;
-                r_bar -= b_bar[m] * b[m] * t * sharp * dz;
-            }
+            let r_bar = -sharp * dz * bells_slope(z, sharp, b, b_bar);
             // u = delta / r: du = (d delta - u (u . d delta)) / r, and dr = u . d delta.
             let along: T = u.iter().zip(u_bar).map(|(u, b)| *u * *b).sum();
             for a in 0..d {
@@ -303,6 +297,23 @@ simd_fn! {
             let t = (z - T::of(m as f64 + 0.5) * step) * sharp;
             *b = (T::of(-0.5) * t * t).exp();
         }
+    }
+
+    /// sum_k b_bar_k b_k t_k, t_k = (z - c_k) sharp: minus the slope of the bells, over sharp.
+    fn bells_slope<T: Real>(z: T, sharp: T, b: &[T], b_bar: &[T]) -> T {
+        let step = T::ONE / T::of(b.len() as f64);
+        let mut strands = [T::ZERO; WIDTH];
+        for (c, (b, bar)) in b.chunks(WIDTH).zip(b_bar.chunks(WIDTH)).enumerate() {
+            for (m, ((b, bar), s)) in b.iter().zip(bar).zip(&mut strands).enumerate() {
+                let t = (z - T::of((c * WIDTH + m) as f64 + 0.5) * step) * sharp;
+                *s = t.mul_add(*b * *bar, *s);
+            }
+        }
+        let mut total = T::ZERO;
+        for s in strands {
+            total += s;
+        }
+        total
     }
 
     /// a += scale b g, v_c += sign u_c b g.

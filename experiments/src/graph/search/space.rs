@@ -32,13 +32,17 @@ pub(super) fn draw(base: &GraphConfig, graph: &Graph, trial: u64) -> GraphConfig
     let mut between = |low: f64, high: f64| low + (high - low) * s.uniform();
     let t = &mut config.train;
     t.learning_rate = rounded(10f64.powf(between(-2.6, -1.5)));
-    t.decay = 10f64.powf(between(-4.5, -1.5));
+    // Twenty labels a class are learnt by heart unless weights are held back.
+    t.decay = 10f64.powf(if graph.scarce { between(-3.0, -1.3) } else { between(-4.5, -1.5) });
     t.decay = (t.decay * 1e6).round() / 1e6;
     let m = &mut config.model;
     m.input_dropout = rounded(between(0.0, 0.7));
     m.dropout = rounded(between(0.0, 0.7));
     let mut pick = |n: usize| s.index(n);
     m.hidden = [32, 64, 128][pick(if graph.nodes > LARGE { 2 } else { 3 })];
+    if graph.scarce {
+        m.hidden = m.hidden.max(64);
+    }
     if graph.directed && m.name != "mlp" {
         config.data.edges = [Edges::Undirected, Edges::Directed, Edges::Reversed][pick(3)];
     }
@@ -71,13 +75,13 @@ fn rounded(v: f64) -> f64 {
 fn continuous(m: &mut Model, scarce: bool, pick: &mut impl FnMut(usize) -> usize) {
     use Normalisation::{Column, Row, Symmetric};
     let on = |k: usize| k == 1;
-    let (short, long) = ([0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0], [1.0, 2.0, 4.0, 8.0, 12.0, 16.0, 20.0]);
+    let (short, long) = ([0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0], [2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0]);
     m.time = if scarce { long } else { short }[pick(7)];
-    m.step = if scarce { [0.5, 1.0, 1.0] } else { [0.25, 0.5, 1.0] }[pick(3)];
+    m.step = if scarce { [1.0; 3] } else { [0.25, 0.5, 1.0] }[pick(3)];
     m.normalisation = [Symmetric, Row, Column][pick(3)];
     m.loops = on(pick(2));
     m.attention = pick(4) == 0;
-    (m.deep_encoder, m.deep_decoder, m.relu) = (on(pick(2)), on(pick(2)), on(pick(2)));
+    (m.deep_encoder, m.deep_decoder, m.relu) = (on(pick(2)) && !scarce, on(pick(2)), on(pick(2)));
     let dependence = [Dependence::Scalar, Dependence::Channel, Dependence::Time];
     m.alpha = dependence[pick(3)];
     m.beta = [Dependence::Channel, Dependence::Channel, Dependence::Time][pick(3)];
@@ -92,9 +96,10 @@ fn continuous(m: &mut Model, scarce: bool, pick: &mut impl FnMut(usize) -> usize
     m.form = if m.kernel == Kernel::Sin || on(pick(2)) { Form::Code } else { Form::Paper };
     m.mobility = [Mobility::Node, Mobility::Mean][pick(2)];
     m.sigma = ["identity", "identity", "learned"][pick(3)].into();
-    m.diffusion = rounded(0.1 * (1 + pick(10)) as f64);
+    m.diffusion = rounded(if scarce { 0.2 } else { 0.1 } * (1 + pick(10)) as f64);
     // Over a long time a weaker aggregation does as much, and a strong one blows up.
-    m.aggregation = rounded(if scarce { 0.02 } else { 0.1 } * (1 + pick(10)) as f64);
+    let weak = [0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3];
+    m.aggregation = if scarce { weak[pick(10)] } else { rounded(0.1 * (1 + pick(10)) as f64) };
     m.log_eps = [0.01, 0.1, 0.3, 1.0][pick(4)];
     m.width = [1.0, 3.0, 10.0][pick(3)];
     // An addition of ours; the rivals stay as they were published.
