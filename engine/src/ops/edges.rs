@@ -137,18 +137,25 @@ impl<T: Real> Op<T> for Distance {
 
 /// Softmax of the columns of `s` (heads x entries of one row), head by head, into `p`.
 fn softmax_row<T: Real>(s: &[T], heads: usize, p: &mut [T]) {
-    if heads == 1 {
-        return softmax_one(s, p);
-    }
-    for h in 0..heads {
-        let own = || s.iter().skip(h).step_by(heads);
-        let top = own().fold(T::NEG_INFINITY, |m, v| m.max(*v));
-        let mut sum = T::ZERO;
-        for (p, s) in p.iter_mut().skip(h).step_by(heads).zip(own()) {
-            *p = (*s - top).exp();
-            sum += *p;
+    if heads == 1 { softmax_one(s, p) } else { softmax_heads(s, heads, p) }
+}
+
+simd_fn! {
+    fn softmax_heads<T: Real>(s: &[T], heads: usize, p: &mut [T]) {
+        for h in 0..heads {
+            let mut top = T::NEG_INFINITY;
+            for s in s.iter().skip(h).step_by(heads) {
+                top = s.max(top);
+            }
+            let mut sum = T::ZERO;
+            for (p, s) in p.iter_mut().zip(s).skip(h).step_by(heads) {
+                *p = (*s - top).exp();
+                sum += *p;
+            }
+            for p in p.iter_mut().skip(h).step_by(heads) {
+                *p /= sum;
+            }
         }
-        p.iter_mut().skip(h).step_by(heads).for_each(|p| *p /= sum);
     }
 }
 

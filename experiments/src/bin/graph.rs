@@ -155,8 +155,10 @@ fn resume(
 
 /// Preset, file, overrides, flags: the later wins.
 fn configure(name: &str, args: &Args) -> Result<GraphConfig, Failure> {
-    let starting = if args.search.is_some() { defaults } else { preset };
-    let mut base = starting(name, &args.model)?;
+    let mut base = match args.search {
+        Some(_) => defaults(name, &args.model)?,
+        None => preset(name, &args.model, args.split.as_deref())?,
+    };
     if args.quick {
         (base.train.epochs, base.data.splits) = (20, 2);
     }

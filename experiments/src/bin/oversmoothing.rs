@@ -81,7 +81,7 @@ fn chosen(args: &Args, all: &[&str]) -> Vec<String> {
 /// GRADE as it is shown on the grid: the paper form with upwind mobility on a symmetric graph conserves mass
 /// and positivity, so that states stay bounded; the logarithmic kernel with eps < 1 attracts what is close.
 fn grid_model(name: &str) -> Result<GraphConfig, Failure> {
-    let mut config = preset("grid", name)?;
+    let mut config = preset("grid", name, None)?;
     let m = &mut config.model;
     m.step = 1.0;
     if name == "grade" {
@@ -176,7 +176,7 @@ fn trained(
     let (mut accuracies, mut energies) = (Vec::new(), Vec::new());
     for name in &names {
         let config: GraphConfig =
-            resolve(&preset(&data.name, name)?, args.common.config.as_deref(), &args.common.sets)?;
+            resolve(&preset(&data.name, name, None)?, args.common.config.as_deref(), &args.common.sets)?;
         let (mut accuracy, mut energy) = (Vec::new(), Vec::new());
         for depth in &args.depths {
             let model = at_depth(config.model.clone(), *depth);

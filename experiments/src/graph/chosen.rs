@@ -20,6 +20,7 @@ chosen! {
     "chameleon_filtered-grade",
     "citeseer-grade",
     "cora-grade",
+    "cora_random-grade",
     "cornell-acmp",
     "cornell-frond",
     "cornell-gat",
@@ -73,11 +74,13 @@ chosen! {
     "wisconsin-sage",
 }
 
-/// The settings that a search chose for a network on a data set, or the network's defaults.
-pub fn preset(data: &str, model: &str) -> Result<GraphConfig, Failure> {
+/// The settings that a search chose for a network on a data set, or the network's defaults. Those for another
+/// kind of split than the fixed ones (`random`) stand under a name of their own, where there are any.
+pub fn preset(data: &str, model: &str, split: Option<&str>) -> Result<GraphConfig, Failure> {
     let config = defaults(data, model)?;
-    let key = format!("{data}-{model}");
-    match CHOSEN.iter().find(|(name, _)| *name == key) {
+    let find = |key: String| CHOSEN.iter().find(|(name, _)| *name == key);
+    let own = split.and_then(|split| find(format!("{data}_{split}-{model}")));
+    match own.or_else(|| find(format!("{data}-{model}"))) {
         Some((name, text)) => overlay(&config, text, name),
         None => Ok(config),
     }
@@ -128,13 +131,21 @@ mod tests {
     fn every_preset_is_sound() {
         for model in MODELS {
             for data in ["karate", "cora", "texas", "minesweeper"] {
-                preset(data, model).unwrap().check().unwrap();
+                preset(data, model, None).unwrap().check().unwrap();
             }
         }
         for (name, _) in CHOSEN {
             let (data, model) = name.split_once('-').unwrap();
-            preset(data, model).unwrap().check().unwrap();
+            let (data, split) = match data.strip_suffix("_random") {
+                Some(data) => (data, Some("random")),
+                None => (data, None),
+            };
+            preset(data, model, split).unwrap().check().unwrap();
         }
-        assert!(preset("cora", "grda").unwrap_err().to_string().contains("grade"));
+        assert_ne!(
+            preset("cora", "grade", Some("random")).unwrap().model,
+            preset("cora", "grade", None).unwrap().model
+        );
+        assert!(preset("cora", "grda", None).unwrap_err().to_string().contains("grade"));
     }
 }

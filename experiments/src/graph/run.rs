@@ -13,7 +13,7 @@ use models::graph::{Dataset, Split};
 use rayon::prelude::*;
 
 use super::report::{COLUMNS, Job, Summary};
-use super::{GraphConfig, picture, preset, splits};
+use super::{GraphConfig, SplitKind, picture, preset, splits};
 use crate::config::{load_exact, to_toml};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
@@ -59,7 +59,8 @@ impl Run {
         let (data, splits) = splits(data, &config.data)?;
         check_splits(&data, &splits)?;
         let folder = RunFolder::create(out, force)?;
-        let defaults = preset(&config.data.name, &config.model.name)?;
+        let split = (config.data.split == SplitKind::Random).then_some("random");
+        let defaults = preset(&config.data.name, &config.model.name, split)?;
         folder.write("config.toml", to_toml(&config, &defaults)?.as_bytes())?;
         folder.write_environment(options.threads)?;
         folder.mark_latest();
