@@ -22,7 +22,9 @@ impl Plain<'_> {
         };
         let ((w, shape), (b, _)) = (get("weight"), get("bias"));
         assert_eq!(shape.cols, h.len());
-        (0..shape.rows).map(|r| b[r] + (0..shape.cols).map(|c| w[c * shape.rows + r] * h[c]).sum::<f64>()).collect()
+        (0..shape.rows)
+            .map(|r| b[r] + (0..shape.cols).map(|c| w[c * shape.rows + r] * h[c]).sum::<f64>())
+            .collect()
     }
 
     fn centred(&self, x: &[Vector]) -> Vec<Vector> {
@@ -57,8 +59,9 @@ impl Plain<'_> {
             }
         }
         let tau = (sigma / c.sigma_range.0).ln() / (c.sigma_range.1 / c.sigma_range.0).ln();
-        let phases: Vector =
-            (0..c.time_features).map(|k| std::f64::consts::PI * 2f64.powf(0.5 * k as f64 - 1.0) * tau).collect();
+        let phases: Vector = (0..c.time_features)
+            .map(|k| std::f64::consts::PI * 2f64.powf(0.5 * k as f64 - 1.0) * tau)
+            .collect();
         let time: Vector = phases.iter().map(|p| p.sin()).chain(phases.iter().map(|p| p.cos())).collect();
         let mut h = vec![time; n];
         for pass in 0..c.passes {

@@ -24,6 +24,8 @@ pub(super) fn draw(
         points: principal_plane(x, x.len() / data.nodes().max(1)),
         classes: data.labels.clone(),
         edges: data.edges.iter().filter(|(u, v)| u < v).copied().collect(),
+        axes: ["first component", "second component"],
+        to_scale: false,
     };
     let name = &data.name;
     clouds(&[

@@ -103,22 +103,27 @@ impl ParticlesConfig {
                 (network.sigma_min, network.sigma_max) = (0.02, 8.0);
             }
             "lj13" => {
-                (train.steps, train.batch) = (20_000, 256);
+                (train.steps, train.batch) = (6000, 256);
                 (train.core, train.score_clip) = (0.7, 1000.0);
+                (train.focus_share, train.focus_sigma) = (0.5, 0.15);
                 // Fresh samples with overlapping particles are stuck for the moves and spoil the loss.
                 replay.refresh_samples = 0;
-                (network.hidden, network.radial_features, network.layers) = (96, 48, 3);
+                (network.hidden, network.radial_features, network.layers) = (96, 48, 2);
+                (network.passes, network.core) = (2, 0.8);
                 (network.sigma_data, network.mode_scale) = (0.6, 0.06);
                 (network.sigma_min, network.sigma_max) = (0.004, 4.0);
                 evaluation.flow_samples = 200;
                 evaluation.flow_steps = 60;
             }
             "lj55" => {
-                (train.steps, train.batch) = (10_000, 64);
+                (train.steps, train.batch) = (6000, 64);
                 (train.core, train.score_clip) = (0.7, 3000.0);
+                (train.focus_share, train.focus_sigma) = (0.5, 0.15);
                 // As for lj13.
                 (replay.capacity, replay.refresh_samples) = (2000, 0);
-                (network.hidden, network.radial_features, network.layers) = (96, 48, 3);
+                (replay.moves, replay.first_moves) = (20, 1000);
+                (network.hidden, network.radial_features, network.layers) = (96, 48, 2);
+                (network.passes, network.core) = (2, 0.8);
                 (network.sigma_data, network.mode_scale) = (0.9, 0.05);
                 (network.sigma_min, network.sigma_max) = (0.004, 5.0);
                 (evaluation.samples, evaluation.sets, evaluation.flow_samples) = (1000, 1, 0);

@@ -101,6 +101,8 @@ pub(super) fn structures_png(
             points: x.chunks_exact(d).map(|p| [p[0], p[1]]).collect(),
             classes: vec![class; n],
             edges: all.filter(|(i, j)| apart(*i, *j) < near).map(|(i, j)| (i as u32, j as u32)).collect(),
+            axes: ["x", "y"],
+            to_scale: true,
         }
     };
     let three = |name: &'static str, x: &[f64], e: &[f64], class: u32| -> Vec<Cloud> {

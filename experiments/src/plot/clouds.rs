@@ -15,30 +15,46 @@ pub struct Cloud {
     pub classes: Vec<u32>,
     /// Pairs of points to join.
     pub edges: Vec<(u32, u32)>,
+    /// What the axes are.
+    pub axes: [&'static str; 2],
+    /// Whether both axes have one scale, as lengths in space want.
+    pub to_scale: bool,
 }
 
-/// Pictures side by side.
+/// Most pictures in a row.
+const ROW: usize = 3;
+
+/// Pictures side by side, in rows of three.
 pub fn clouds(parts: &[Cloud]) -> Result<Vec<u8>, Failure> {
-    draw((760 * parts.len().max(1) as u32, 780), |area| {
-        for (area, cloud) in area.split_evenly((1, parts.len().max(1))).iter().zip(parts) {
+    let columns = parts.len().clamp(1, ROW);
+    let rows = parts.len().div_ceil(columns).max(1);
+    draw((760 * columns as u32, 780 * rows as u32), |area| {
+        for (area, cloud) in area.split_evenly((rows, columns)).iter().zip(parts) {
             let bounds = |k: usize| {
                 let finite = cloud.points.iter().map(|p| p[k]).filter(|v| v.is_finite());
                 let (low, high) =
                     finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
-                let pad = 0.06 * (high - low).max(1e-9);
-                if low <= high { low - pad..high + pad } else { 0.0..1.0 }
+                (low, high)
+            };
+            let spans = [bounds(0), bounds(1)];
+            let widest = spans.iter().map(|(low, high)| high - low).fold(0.0, f64::max);
+            let range = |k: usize| {
+                let (low, high) = spans[k];
+                let span = if cloud.to_scale { widest } else { high - low };
+                let (centre, half) = (0.5 * (low + high), 0.56 * span.max(1e-9));
+                if low <= high { centre - half..centre + half } else { 0.0..1.0 }
             };
             let mut chart = ChartBuilder::on(area)
                 .caption(&cloud.title, (FONT, 24))
                 .margin(14)
                 .x_label_area_size(40)
                 .y_label_area_size(56)
-                .build_cartesian_2d(bounds(0), bounds(1))?;
+                .build_cartesian_2d(range(0), range(1))?;
             chart
                 .configure_mesh()
                 .disable_mesh()
-                .x_desc("first component")
-                .y_desc("second component")
+                .x_desc(cloud.axes[0])
+                .y_desc(cloud.axes[1])
                 .label_style((FONT, 15))
                 .axis_desc_style((FONT, 17))
                 .draw()?;
@@ -66,12 +82,21 @@ mod tests {
 
     #[test]
     fn pictures_of_nothing_and_of_numbers_that_are_none() {
-        let empty = Cloud { title: String::new(), points: vec![], classes: vec![], edges: vec![] };
+        let empty = Cloud {
+            title: String::new(),
+            points: vec![],
+            classes: vec![],
+            edges: vec![],
+            axes: ["x", "y"],
+            to_scale: true,
+        };
         let odd = Cloud {
             title: "odd".into(),
             points: vec![[f64::NAN, 0.0], [1.0, 1.0]],
             classes: vec![0, 7],
             edges: vec![(0, 1)],
+            axes: ["x", "y"],
+            to_scale: false,
         };
         assert!(clouds(&[empty, odd]).unwrap().starts_with(b"\x89PNG"));
     }

@@ -2,6 +2,7 @@
 //! et al. 2024, arXiv 2402.06121), which is the same loop with weights of one.
 
 mod config;
+mod learning;
 mod levels;
 mod network;
 mod proposal;
