@@ -52,7 +52,7 @@ impl Plain<'_> {
         for i in 0..n {
             for j in (0..n).filter(|j| *j != i) {
                 let u: Vector = (0..d).map(|a| x[i][a] - x[j][a]).collect();
-                let r = u.iter().map(|u| u * u).sum::<f64>().sqrt();
+                let r = (u.iter().map(|u| u * u).sum::<f64>() + (1e-6 * reach).powi(2)).sqrt();
                 if r < reach {
                     (0..d).for_each(|a| total[i][a] += (reach - r) * u[a] / (2.0 * r * s2 * b));
                 }
@@ -123,7 +123,7 @@ impl Plain<'_> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(32))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
     fn the_network_is_its_equations(
@@ -131,7 +131,7 @@ proptest! {
         space in 1_usize..4,
         passes in 1_usize..4,
         rounds in 1_usize..3,
-        k in 1_usize..20,
+        k in 1_usize..50,
         level in 0_usize..3,
         seed in 0_u64..999,
     ) {
