@@ -19,6 +19,7 @@ chosen! {
     "chameleon-grade",
     "chameleon_filtered-grade",
     "citeseer-grade",
+    "citeseer_random-grade",
     "cora-grade",
     "cora_random-grade",
     "cornell-acmp",

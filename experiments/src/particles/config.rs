@@ -112,8 +112,8 @@ impl ParticlesConfig {
                 (network.passes, network.core) = (2, 0.8);
                 (network.sigma_data, network.mode_scale) = (0.6, 0.06);
                 (network.sigma_min, network.sigma_max) = (0.004, 4.0);
-                evaluation.flow_samples = 200;
-                evaluation.flow_steps = 60;
+                (evaluation.flow_samples, evaluation.flow_steps) = (200, 60);
+                (evaluation.reverse_steps, evaluation.snapshots) = (200, 10);
             }
             "lj55" => {
                 (train.steps, train.batch) = (6000, 64);
@@ -127,6 +127,7 @@ impl ParticlesConfig {
                 (network.sigma_data, network.mode_scale) = (0.9, 0.05);
                 (network.sigma_min, network.sigma_max) = (0.004, 5.0);
                 (evaluation.samples, evaluation.sets, evaluation.flow_samples) = (1000, 1, 0);
+                (evaluation.reverse_steps, evaluation.snapshots) = (200, 4);
             }
             _ => {
                 let hint = nearest(name, &TARGETS).map_or(String::new(), |n| format!(", did you mean {n}?"));
