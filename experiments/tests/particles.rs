@@ -23,7 +23,12 @@ fn succeed(args: &[&str], out: &Path) -> PathBuf {
 
 /// Exit code 2 and one line on stderr that holds `needle`.
 fn refused(args: &[&str], needle: &str) {
-    let output = run(args);
+    refusal(&mut particles(args), needle);
+}
+
+fn refusal(command: &mut Command, needle: &str) {
+    let output = command.output().unwrap();
+    let args: Vec<_> = command.get_args().collect();
     let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
     assert!(stderr.contains(needle), "{args:?}: {stderr}");
@@ -139,7 +144,14 @@ fn bad_arguments_are_refused_in_one_line_and_nothing_is_written() {
         "identity = stored",
     );
     refused(&with(&["--set", "replay.mvoes=3"]), "did you mean `replay.moves`");
-    refused(&with(&["--target", "lj55", "--pretrained"]), "no trained network for lj55");
+    refused(&with(&["--target", "lj13", "--set", "weights.symmetric=true"]), "lj13 is too large");
+    refused(&with(&["--pretrained", "--set", "train.steps=3"]), "only evaluation.* can be set");
+    // Far from the project there is no shipped network.
+    let alone = dir.path().join("particles");
+    std::fs::copy(env!("CARGO_BIN_EXE_particles"), &alone).unwrap();
+    let mut command = Command::new(alone);
+    command.current_dir(dir.path()).args(["--target", "lj55", "--pretrained", "--out", out]);
+    refusal(&mut command, "no trained network for lj55");
     assert!(!Path::new(out).exists());
     refused(&["--quick", "--reference", "/nonexistent.npy", "--out", out], "no such file");
     refused(&["--resume", "/nonexistent"], "no such run folder");
