@@ -116,14 +116,14 @@ impl ParticlesConfig {
                 (evaluation.reverse_steps, evaluation.snapshots) = (200, 10);
             }
             "lj55" => {
-                (train.steps, train.batch) = (6000, 64);
+                (train.steps, train.batch) = (8000, 64);
                 (train.core, train.score_clip) = (0.7, 3000.0);
                 (train.focus_share, train.focus_sigma) = (0.5, 0.15);
                 // As for lj13.
                 (replay.capacity, replay.refresh_samples) = (2000, 0);
                 (replay.moves, replay.first_moves) = (20, 1000);
                 (network.hidden, network.radial_features, network.layers) = (96, 48, 2);
-                (network.passes, network.core) = (2, 0.8);
+                (network.passes, network.core) = (3, 0.8);
                 (network.sigma_data, network.mode_scale) = (0.9, 0.05);
                 (network.sigma_min, network.sigma_max) = (0.004, 5.0);
                 (evaluation.samples, evaluation.sets, evaluation.flow_samples) = (1000, 1, 0);

@@ -249,7 +249,7 @@ mod tests {
 
     #[test]
     fn networks_that_ship_bring_their_own_settings() {
-        for (name, steps) in [("dw4", 14_000), ("lj13", 6000), ("lj55", 6000)] {
+        for (name, steps) in [("dw4", 14_000), ("lj13", 6000), ("lj55", 8000)] {
             let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/pretrained");
             let config = model_config(&folder.join(format!("{name}.safetensors"))).unwrap();
             let preset = ParticlesConfig::preset(name).unwrap();
