@@ -81,6 +81,14 @@ impl Stream {
         ((u128::from(self.next_u64()) * n as u128) >> 64) as usize
     }
 
+    /// Puts columns of `d` numbers in a uniformly random order (Fisher and Yates).
+    pub fn shuffle_columns<T>(&mut self, x: &mut [T], d: usize) {
+        for i in (1..x.len() / d.max(1)).rev() {
+            let j = self.index(i + 1);
+            (0..d).for_each(|a| x.swap(i * d + a, j * d + a));
+        }
+    }
+
     /// Fills `out` with numbers uniform in (0, 1).
     pub fn fill_uniform<T: Real>(&mut self, out: &mut [T]) {
         for v in out {
@@ -155,6 +163,19 @@ mod tests {
     use rand_xoshiro::rand_core::Rng;
 
     use super::*;
+
+    #[test]
+    fn shuffled_columns_stay_whole_and_every_order_is_as_likely() {
+        let (mut stream, mut counts) = (Stream::new(3, "test", 0, 0), std::collections::HashMap::new());
+        for _ in 0..6000 {
+            let mut x = [0, 10, 1, 11, 2, 12];
+            stream.shuffle_columns(&mut x, 2);
+            assert!(x.chunks(2).all(|c| c[1] == c[0] + 10));
+            *counts.entry([x[0], x[2], x[4]]).or_insert(0) += 1;
+        }
+        // Six orders of 1000 each; five standard deviations.
+        assert!(counts.len() == 6 && counts.values().all(|n: &i32| (n - 1000).abs() < 145), "{counts:?}");
+    }
 
     #[test]
     fn each_lane_is_xoshiro256_plus_plus() {

@@ -61,12 +61,7 @@ fn read(path: &Path, system: ParticleSystem, wanted: usize) -> Result<Vec<f64>, 
 
 /// States of one walker follow each other: in random order the halves of the reference are alike.
 fn shuffle(mut x: Vec<f64>, system: ParticleSystem) -> Vec<f64> {
-    let d = system.dim();
-    let mut stream = Stream::new(0, "reference order", 0, 0);
-    for i in (1..x.len() / d).rev() {
-        let j = stream.index(i + 1);
-        (0..d).for_each(|a| x.swap(i * d + a, j * d + a));
-    }
+    Stream::new(0, "reference order", 0, 0).shuffle_columns(&mut x, system.dim());
     x
 }
 

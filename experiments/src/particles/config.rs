@@ -210,8 +210,7 @@ impl ParticlesConfig {
         if let Some((key, v, low, high)) = counts.iter().find(|(_, v, low, high)| v < low || v > high) {
             return Err(Failure::usage(format!("{key} = {v} must lie between {low} and {high}")));
         }
-        let system = self.energies().system;
-        if self.weights.symmetric && !symmetric::applies(system) {
+        if self.weights.symmetric && !symmetric::applies(self.energies().system) {
             return Err(Failure::usage(format!(
                 "weights.symmetric sums over all renumberings and angles of at most {} particles in the plane: {} is too large",
                 symmetric::MOST,

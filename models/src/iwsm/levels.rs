@@ -13,12 +13,17 @@ pub(super) struct Levels {
     share: f64,
     centre: f64,
     width: f64,
+    /// The logistic law at t = 0 and the mass between there and t = 1.
+    ends: (f64, f64),
 }
 
 impl Levels {
     pub fn new(schedule: Schedule, share: f64, sigma: f64) -> Self {
         let range = (schedule.sigma_max / schedule.sigma_min).ln();
-        Self { schedule, share, centre: schedule.time(sigma), width: WIDTH / range }
+        let (centre, width) = (schedule.time(sigma), WIDTH / range);
+        let below = logistic((0.0 - centre) / width);
+        let ends = (below, logistic((1.0 - centre) / width) - below);
+        Self { schedule, share, centre, width, ends }
     }
 
     /// The noise level below which a share `u` of all lies.
@@ -37,10 +42,14 @@ impl Levels {
 
     /// Share of the states whose t lies below `t`.
     fn share_below(&self, t: f64) -> f64 {
-        let s = |t: f64| 1.0 / (1.0 + ((self.centre - t) / self.width).exp());
-        let focused = (s(t) - s(0.0)) / (s(1.0) - s(0.0));
+        let (below, inside) = self.ends;
+        let focused = (logistic((t - self.centre) / self.width) - below) / inside;
         (1.0 - self.share) * t + self.share * focused
     }
+}
+
+fn logistic(x: f64) -> f64 {
+    1.0 / (1.0 + (-x).exp())
 }
 
 #[cfg(test)]

@@ -180,38 +180,37 @@ impl<T: Real> Proposal<T> {
             }
         };
         let floor = T::of(weights.bandwidth);
-        let group = self.system.filter(|_| weights.symmetric).and_then(Symmetric::of);
+        if let Some(group) = self.system.filter(|_| weights.symmetric).and_then(Symmetric::of) {
+            return self.symmetric_log_density(&group, x, sigma, floor, window, out);
+        }
         (out.par_chunks_mut(POINTS), x.par_chunks(POINTS * d), sigma.par_chunks(POINTS))
             .into_par_iter()
             .for_each(|(out, x, sigma)| {
                 for ((out, x), sigma) in out.iter_mut().zip(x.chunks_exact(d)).zip(sigma) {
-                    let (sigma, window) = ((*sigma).max(floor), window.clone());
-                    *out = match &group {
-                        Some(group) => self.symmetric_log_density_at(group, x, sigma, window),
-                        None => self.log_density_at(x, sigma, window),
-                    };
+                    *out = self.log_density_at(x, (*sigma).max(floor), window.clone());
                 }
             });
     }
 
-    fn symmetric_log_density_at(
+    /// The same, averaged over the symmetries of `group`.
+    fn symmetric_log_density(
         &self,
         group: &Symmetric,
         x: &[T],
-        sigma: T,
+        sigma: &[T],
+        floor: T,
         window: std::ops::Range<usize>,
-    ) -> T {
-        let x: Vec<f64> = x.iter().map(|v| v.f64()).collect();
-        let mut b = vec![T::ZERO; self.dim];
-        let logs: Vec<f64> = window
-            .map(|l| {
-                self.state(l, &mut b);
-                let b: Vec<f64> = b.iter().map(|v| v.f64()).collect();
-                group.log_kernel(&x, &b, sigma.f64())
-            })
-            .collect();
-        let normal = 0.5 * self.free_dim() * (std::f64::consts::TAU * sigma.f64().powi(2)).ln();
-        T::of(log_mean_exp(&logs) - normal)
+        out: &mut [T],
+    ) {
+        let wide = |x: &[T]| -> Vec<f64> { x.iter().map(|v| v.f64()).collect() };
+        let d = self.dim;
+        let stored = wide(&self.states()[window.start * d..window.end * d]);
+        (out, x.par_chunks(d), sigma).into_par_iter().for_each(|(out, x, sigma)| {
+            let (x, sigma) = (wide(x), sigma.max(floor).f64());
+            let logs: Vec<f64> = stored.chunks_exact(d).map(|b| group.log_kernel(&x, b, sigma)).collect();
+            let normal = 0.5 * self.free_dim() * (std::f64::consts::TAU * sigma * sigma).ln();
+            *out = T::of(log_mean_exp(&logs) - normal);
+        });
     }
 
     fn log_density_at(&self, x: &[T], sigma: T, window: std::ops::Range<usize>) -> T {

@@ -11,11 +11,9 @@ use engine::Real;
 
 use super::{Form, Trainer};
 use crate::energy::evaluate;
-use crate::sampling::{hmc, reverse_paths};
+use crate::sampling::{adapted, hmc, reverse_paths};
 
-/// Acceptance that the moves' step size is adapted to.
-const ACCEPTANCE: f64 = 0.75;
-/// How fast.
+/// How fast the moves' step size is adapted.
 const ADAPTATION: f64 = 0.3;
 
 impl<T: Real> Trainer<'_, T> {
@@ -58,9 +56,8 @@ impl<T: Real> Trainer<'_, T> {
             let key = (self.seed, (self.state.step << 20) + k as u64);
             let acceptance =
                 hmc(self.energy, self.system, (self.state.move_step, leapfrog), key, &mut states);
-            let factor = (ADAPTATION * (acceptance - ACCEPTANCE)).exp();
             self.state.acceptance = acceptance;
-            self.state.move_step = (self.state.move_step * factor).clamp(1e-6, 1e3);
+            self.state.move_step = adapted(self.state.move_step, acceptance, ADAPTATION);
         }
         let evaluations = trajectories * (leapfrog + 1) * self.state.proposal.len();
         self.state.energy_evaluations += evaluations as u64;

@@ -10,7 +10,7 @@ use engine::Real;
 use engine::rng::Stream;
 
 use super::Weights;
-use crate::metrics::{normalised_ess, pareto_k_hat, pareto_smooth};
+use crate::metrics::{normalised_ess, pareto_smooth};
 
 /// Writes normalised weights of mean one (before clipping) from log(Z p_t / proposal); returns their
 /// effective share (sum w)^2 / (n sum w^2).
@@ -44,19 +44,20 @@ pub struct WeightLevel {
     pub root: f64,
     /// That of the Pareto-smoothed weights.
     pub smoothed: f64,
-    /// Pareto k-hat: above 0.7 means over plain weights cannot be trusted.
+    /// Pareto k-hat: above 0.7, averages with plain weights cannot be trusted.
     pub k_hat: f64,
 }
 
 impl WeightLevel {
     pub(super) fn new(sigma: f64, log_w: &[f64]) -> Self {
+        let (smoothed, k_hat) = pareto_smooth(log_w);
         let halves: Vec<f64> = log_w.iter().map(|l| 0.5 * l).collect();
         Self {
             sigma,
             plain: normalised_ess(log_w),
             root: normalised_ess(&halves),
-            smoothed: normalised_ess(&pareto_smooth(log_w).0),
-            k_hat: pareto_k_hat(log_w),
+            smoothed: normalised_ess(&smoothed),
+            k_hat,
         }
     }
 }

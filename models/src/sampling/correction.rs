@@ -8,13 +8,11 @@
 
 use engine::rng::Stream;
 
-use super::hmc;
+use super::{adapted, hmc};
 use crate::energy::{Energy, ParticleSystem};
 use crate::iwsm::weighting::systematic;
 
-/// Acceptance that the step size is adapted to, in the first half of the moves.
-const ACCEPTANCE: f64 = 0.75;
-/// How fast.
+/// How fast the step size is adapted, in the first half of the moves.
 const ADAPTATION: f64 = 0.5;
 
 /// How states are corrected.
@@ -55,16 +53,13 @@ impl Correction {
             let acceptance =
                 hmc(energy, Some(system), (step, self.leapfrog), (self.seed, (1 << 40) + k as u64), x);
             if 2 * k < self.moves {
-                step *= (ADAPTATION * (acceptance - ACCEPTANCE)).exp();
+                step = adapted(step, acceptance, ADAPTATION);
             } else {
                 late += acceptance;
             }
         }
         // Systematic resampling leaves copies side by side, and sets of samples are cut from one end.
-        for i in (1..x.len() / d).rev() {
-            let j = stream.index(i + 1);
-            (0..d).for_each(|a| x.swap(i * d + a, j * d + a));
-        }
+        stream.shuffle_columns(x, d);
         late / (self.moves / 2).max(1) as f64
     }
 }
@@ -91,10 +86,7 @@ fn symmetry(system: ParticleSystem, stream: &mut Stream, x: &mut [f64]) {
         }
         point.copy_from_slice(&turned);
     }
-    for i in (1..system.particles).rev() {
-        let j = stream.index(i + 1);
-        (0..d).for_each(|a| x.swap(i * d + a, j * d + a));
-    }
+    stream.shuffle_columns(x, d);
 }
 
 #[cfg(test)]

@@ -10,6 +10,14 @@ use rayon::prelude::*;
 
 use crate::energy::{BLOCK, Energy, ParticleSystem};
 
+/// The acceptance that step sizes are adapted to.
+const ACCEPTANCE: f64 = 0.75;
+
+/// A step size nearer to that with an acceptance of 3/4, after trajectories with this `acceptance`.
+pub(crate) fn adapted(step: f64, acceptance: f64, rate: f64) -> f64 {
+    (step * (rate * (acceptance - ACCEPTANCE)).exp()).clamp(1e-6, 1e3)
+}
+
 /// One trajectory of `leapfrog` steps of about `step` for each column of `x`; returns the mean probability
 /// of acceptance. Evaluates the energy `leapfrog + 1` times for each state.
 pub fn hmc<T: Real>(

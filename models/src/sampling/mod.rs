@@ -9,6 +9,7 @@ mod schedule;
 
 pub use correction::Correction;
 pub use flow::Flow;
+pub(crate) use hmc::adapted;
 pub use hmc::hmc;
 pub use reverse::{ScoreModel, reverse_paths, reverse_sde};
 pub use schedule::Schedule;
