@@ -57,10 +57,14 @@ pub(super) fn build() -> Step {
         let (values, w) = (g.constant(1, set.len(), &set), g.param(encoder));
         let mut x = g.sparse_columns(&features, values, w);
         let [query, key, decoder] = [query, key, decoder].map(|(w, b)| (g.param(w), g.param(b)));
+        // <q_i, k_j> = <W_k^T (W_q x_i + b_q), x_j> + <q_i, b_k>, and softmax over j does not see the last term:
+        // one map of x serves in place of two.
+        let (m, c) = (g.matmul_tn(key.0, query.0), g.matmul_tn(key.0, query.1));
+        let scale = 1.0 / (HIDDEN as f64).sqrt();
+        let (m, c) = (g.scale(m, scale), g.scale(c, scale));
         for _ in 0..STEPS {
-            let (q, k) = (g.linear(query.0, x, query.1), g.linear(key.0, x, key.1));
-            let scores = g.edge_dot(&graph.sparse, q, k, 1);
-            let scores = g.scale(scores, 1.0 / (HIDDEN as f64).sqrt());
+            let q = g.linear(m, x, c);
+            let scores = g.edge_dot(&graph.sparse, q, x, 1);
             let a = g.edge_softmax(&graph.sparse, scores);
             x = g.diffusion_rk4_step(&graph.sparse, a, x, DT);
         }

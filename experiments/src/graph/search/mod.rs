@@ -5,7 +5,12 @@
 //! round 3 gives the best four of those two more initialisations on every split. A trial's figure is the mean
 //! over its trainings, and only trials of the last round that was held can win. With 100 trials on ten
 //! splits that is 480 trainings instead of 1000, and the winner's figure rests on 30 instead of 10.
+//!
+//! On graphs of more than 1000 nodes one training says more, because hundreds of nodes validate it, and costs
+//! more: there round 1 takes one split, round 2 three, and round 3 all of them once, 178 trainings. The second
+//! half of round 1's trials are not drawn from the whole space but near the best of its first half (`refine`).
 
+mod refine;
 mod space;
 
 use std::sync::Mutex;
@@ -23,14 +28,24 @@ use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::run_folder::RunFolder;
 
-/// Splits of round 1.
-const FIRST_SPLITS: usize = 2;
+/// Splits of rounds 1 and 2, initialisations for each split in round 3, and whether half of the trials are
+/// refined.
+struct Rounds {
+    first: usize,
+    second: usize,
+    initialisations: usize,
+    refine: bool,
+}
+/// On small graphs.
+const NOISY: Rounds = Rounds { first: 2, second: usize::MAX, initialisations: 3, refine: false };
+/// On graphs of more than [`space::AMPLE`] nodes.
+const STEADY: Rounds = Rounds { first: 1, second: 3, initialisations: 1, refine: true };
+/// Refined trials begin at the best one in so many of those that were drawn, at two at least.
+const PARENTS: usize = 8;
 /// Round 2 keeps one trial in so many.
 const KEEP: usize = 4;
 /// Trials of round 3.
 const FINALISTS: usize = 4;
-/// Initialisations for each split in round 3.
-const INITIALISATIONS: usize = 3;
 /// Time between saves.
 const PAUSE: Duration = Duration::from_secs(5);
 /// Columns of trainings.csv.
@@ -51,6 +66,8 @@ pub struct Search {
     folder: RunFolder,
     base: GraphConfig,
     trials: u64,
+    /// Settings of the trials that are known so far.
+    settings: Vec<GraphConfig>,
     done: Vec<(Place, f64)>,
 }
 
@@ -59,7 +76,7 @@ impl Search {
     pub fn create(folder: RunFolder, base: GraphConfig, trials: u64) -> Result<Self, Failure> {
         folder.write("config.toml", to_toml(&base, &base)?.replace("  # default", "").as_bytes())?;
         folder.write("plan.toml", format!("trials = {trials}\n").as_bytes())?;
-        Ok(Self { folder, base, trials, done: Vec::new() })
+        Ok(Self { folder, base, trials, settings: Vec::new(), done: Vec::new() })
     }
 
     /// Goes on with a search: trainings in trainings.csv are not done again.
@@ -77,7 +94,7 @@ impl Search {
                 Failure::usage(format!("{}: damaged; start a new search", file.display()))
             })?;
         }
-        Ok(Self { folder, base, trials, done })
+        Ok(Self { folder, base, trials, settings: Vec::new(), done })
     }
 
     /// The data set that is searched on.
@@ -94,40 +111,56 @@ impl Search {
     ) -> Result<GraphConfig, Failure> {
         let graphs = Graphs::new(&data, &self.base.data)?;
         let n = graphs.splits.len();
+        let Rounds { first, second, initialisations, refine } =
+            if graphs.space.nodes > space::AMPLE { STEADY } else { NOISY };
+        let drawn = if refine { self.trials.div_ceil(2) } else { self.trials };
+        self.settings = (0..drawn).map(|trial| space::draw(&self.base, &graphs.space, trial)).collect();
+        let mut kept: Vec<u64> = (0..drawn).collect();
+        if drawn < self.trials {
+            self.train(&graphs, 1, &places(&kept, first.min(n), 1), quiet, interrupt)?;
+            let judged = self.judged(&kept, first.min(n), 1);
+            let parents = &judged[..(judged.len() / PARENTS).max(2).min(judged.len())];
+            for trial in drawn..self.trials {
+                let (parent, _) = parents[(trial - drawn) as usize % parents.len()];
+                let fresh = space::draw(&self.base, &graphs.space, trial);
+                self.settings.push(refine::cross(&self.settings[parent as usize], &fresh, trial)?);
+                kept.push(trial);
+            }
+        }
         let mut rows = Vec::new();
-        let mut kept: Vec<u64> = (0..self.trials).collect();
         let rounds = [
-            (self.trials as usize, FIRST_SPLITS.min(n), 1),
-            ((self.trials as usize).div_ceil(KEEP), n, 1),
-            (FINALISTS, n, INITIALISATIONS),
+            (self.trials as usize, first.min(n), 1),
+            ((self.trials as usize).div_ceil(KEEP), second.min(n), 1),
+            (FINALISTS, n, initialisations),
         ];
         for (round, (survivors, splits_used, inits)) in rounds.into_iter().enumerate() {
             kept.truncate(survivors);
-            let places = |trial: &u64| {
-                let trial = *trial;
-                (0..splits_used).flat_map(move |s| (0..inits).map(move |i| (trial, s, i)))
-            };
-            let wanted: Vec<Place> = kept.iter().flat_map(places).collect();
-            self.train(&graphs, round + 1, &wanted, quiet, interrupt)?;
-            let mut judged: Vec<(u64, f64)> =
-                kept.iter().map(|t| (*t, self.figure(*t, splits_used, inits))).collect();
-            // Stable: of equal figures the earlier trial stays ahead.
-            judged.sort_by(|a, b| b.1.total_cmp(&a.1));
+            self.train(&graphs, round + 1, &places(&kept, splits_used, inits), quiet, interrupt)?;
+            let judged = self.judged(&kept, splits_used, inits);
             kept = judged.iter().map(|j| j.0).collect();
             rows.extend(judged.into_iter().map(|(trial, figure)| (round + 1, trial, figure)));
         }
-        self.log(&rows, &graphs.space)?;
-        let best = space::draw(&self.base, &graphs.space, kept[0]);
+        self.log(&rows)?;
+        let best = self.settings[kept[0] as usize].clone();
         let note = format!(
-            "# Trial {} of a search over {}, seed {}: mean validation figure {:.4} over {n} splits with {INITIALISATIONS} initialisations.\n",
+            "# Trial {} of a search over {}, seed {}: mean validation figure {:.4} over {n} splits, initialisations for each: {initialisations}.\n",
             kept[0],
             self.trials,
             self.base.seed,
-            self.figure(kept[0], n, INITIALISATIONS),
+            self.figure(kept[0], n, initialisations),
         );
         let text = note + &to_toml(&best, &best)?.replace("  # default", "");
         self.folder.write("best.toml", text.as_bytes())?;
         Ok(best)
+    }
+
+    /// Trials with their figures, best first.
+    fn judged(&self, trials: &[u64], splits: usize, inits: usize) -> Vec<(u64, f64)> {
+        let mut judged: Vec<(u64, f64)> =
+            trials.iter().map(|t| (*t, self.figure(*t, splits, inits))).collect();
+        // Stable: of equal figures the earlier trial stays ahead.
+        judged.sort_by(|a, b| b.1.total_cmp(&a.1));
+        judged
     }
 
     /// The mean validation figure of a trial over its first `splits` splits and `inits` initialisations;
@@ -187,7 +220,7 @@ impl Search {
         (trial, split, initialisation): Place,
         interrupt: &Interrupt,
     ) -> Result<f64, Failure> {
-        let config = space::draw(&self.base, &graphs.space, trial);
+        let config = &self.settings[trial as usize];
         config.check()?;
         let seed = self.base.training_seed(split, initialisation);
         let settings = (&config.model, &config.train);
@@ -214,10 +247,10 @@ impl Search {
     }
 
     /// search.csv: every round's trials with their figures, best first, and what each changes.
-    fn log(&self, rows: &[(usize, u64, f64)], graph: &space::Graph) -> Result<(), Failure> {
+    fn log(&self, rows: &[(usize, u64, f64)]) -> Result<(), Failure> {
         let mut log = String::from("round,trial,validation,settings\n");
         for (round, trial, figure) in rows {
-            let text = to_toml(&space::draw(&self.base, graph, *trial), &self.base)?;
+            let text = to_toml(&self.settings[*trial as usize], &self.base)?;
             let changed: Vec<&str> = (text.lines())
                 .filter(|l| l.contains('=') && !l.ends_with("# default"))
                 .map(str::trim)
@@ -255,6 +288,12 @@ impl Graphs {
         let found = self.uses.iter().find(|(e, _)| *e == edges);
         &found.unwrap_or(&self.uses[0]).1
     }
+}
+
+/// The trainings of some trials on the first `splits` splits, with `inits` initialisations each.
+fn places(trials: &[u64], splits: usize, inits: usize) -> Vec<Place> {
+    let of = |trial: u64| (0..splits).flat_map(move |s| (0..inits).map(move |i| (trial, s, i)));
+    trials.iter().flat_map(|trial| of(*trial)).collect()
 }
 
 fn parse(line: &str) -> Option<(Place, f64)> {
