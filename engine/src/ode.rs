@@ -33,9 +33,9 @@ impl<T: Real> Op<T> for Combination {
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let weights = std::iter::once(1.0).chain(self.0.iter().map(|w| saved.x.attr[0] * w));
         for (k, w) in weights.enumerate().filter(|(_, w)| *w != 0.0) {
-            if let Some(bar) = x_bar.get(k) {
+            if let Some(bar) = x_bar.first(k) {
                 let out_bar = &*out_bar;
-                par::for_chunks(bar, par::CHUNK, |c, bar| {
+                bar.for_chunks(par::CHUNK, |c, bar| {
                     axpy(T::of(w), &out_bar[c * par::CHUNK..c * par::CHUNK + bar.len()], bar);
                 });
             }

@@ -134,8 +134,8 @@ impl<A: Activation, T: Real> Op<T> for Elementwise<A> {
         evaluate::<T, A>(x.get(0).data, out, aux);
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
-        if let Some(x_bar) = x_bar.get(0) {
-            par::for_chunks(x_bar, par::CHUNK, |i, x_bar| {
+        if let Some(x_bar) = x_bar.first(0) {
+            x_bar.for_chunks(par::CHUNK, |i, x_bar| {
                 let at = i * par::CHUNK;
                 multiply_add(&saved.aux[at..at + x_bar.len()], &out_bar[at..at + x_bar.len()], x_bar);
             });

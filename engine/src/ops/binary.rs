@@ -82,8 +82,12 @@ impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (a, b) = (saved.x.get(0), saved.x.get(1));
         let (rows, same, out_bar) = (a_rows(a.shape), a.shape == b.shape, &*out_bar);
-        if let Some(a_bar) = x_bar.get(0) {
-            for_blocks(a_bar, a.shape, b.shape, |at, a_bar| {
+        if let Some(a_bar) = x_bar.first(0) {
+            let fresh = a_bar.fresh;
+            for_blocks(a_bar.data, a.shape, b.shape, |at, a_bar| {
+                if fresh {
+                    a_bar.fill(T::ZERO);
+                }
                 let (a, y_bar) = (&a.data[at.clone()], &out_bar[at.clone()]);
                 match operand(b, same, a.len(), at.start / rows, at.start) {
                     Operand::Slice(b) => first_slopes::<T, B>(a, b, y_bar, a_bar),
@@ -91,15 +95,18 @@ impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
                 }
             });
         }
-        let Some(b_bar) = x_bar.get(1).filter(|_| !a.shape.is_empty()) else { return };
-        let column = |j: usize| j * rows..(j + 1) * rows;
-        match (b.shape == a.shape, b.shape.rows > 1, b.shape.cols > 1) {
-            (true, ..) => par::for_chunks(b_bar, par::CHUNK, |c, b_bar| {
+        if a.shape == b.shape {
+            let Some(b_bar) = x_bar.first(1) else { return };
+            return b_bar.for_chunks(par::CHUNK, |c, b_bar| {
                 let at = c * par::CHUNK..c * par::CHUNK + b_bar.len();
                 second_slopes::<T, B>(&a.data[at.clone()], &b.data[at.clone()], &out_bar[at], b_bar);
-            }),
+            });
+        }
+        let Some(b_bar) = x_bar.get(1).filter(|_| !a.shape.is_empty()) else { return };
+        let column = |j: usize| j * rows..(j + 1) * rows;
+        match (b.shape.rows > 1, b.shape.cols > 1) {
             // One column: a few rows in each task, summed over the columns in their order.
-            (_, true, _) => par::for_chunks(b_bar, ROWS, |c, b_bar| {
+            (true, _) => par::for_chunks(b_bar, ROWS, |c, b_bar| {
                 for j in 0..a.shape.cols {
                     let at = j * rows + c * ROWS..j * rows + c * ROWS + b_bar.len();
                     let b = &b.data[c * ROWS..c * ROWS + b_bar.len()];
@@ -107,7 +114,7 @@ impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
                 }
             }),
             // One row: a sum down each column.
-            (_, _, true) => {
+            (_, true) => {
                 let columns = (par::CHUNK / rows).max(1);
                 par::for_chunks(b_bar, columns, |c, b_bar| {
                     for (k, b_bar) in b_bar.iter_mut().enumerate() {

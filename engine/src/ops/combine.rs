@@ -67,14 +67,14 @@ impl<T: Real> Op<T> for Combine {
         let (alpha, beta) = saved.aux.split_at(rows);
         let per_task = per_task(rows);
         let y_bar = &*out_bar;
-        if let Some(a_bar) = x_bar.get(1) {
-            par::for_chunks(a_bar, per_task, |k, a_bar| {
+        if let Some(a_bar) = x_bar.first(1) {
+            a_bar.for_chunks(per_task, |k, a_bar| {
                 scaled(a_bar, alpha, &y_bar[k * per_task..]);
             });
         }
         for (input, other) in [(3, d), (4, c)] {
-            let Some(bar) = x_bar.get(input) else { continue };
-            par::for_chunks(bar, per_task, |k, bar| {
+            let Some(bar) = x_bar.first(input) else { continue };
+            bar.for_chunks(per_task, |k, bar| {
                 let at = k * per_task;
                 scaled_product(bar, beta, &other.data[at..], &y_bar[at..]);
             });

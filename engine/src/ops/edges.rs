@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use super::pattern::Pattern;
 use super::spmm::{LANES, Sparse, check_weights, dot, lane_sum, sampled_product};
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Attr, Bar, Cotangents, Inputs, Saved};
 use crate::{Graph, Op, Real, Shape, Var, simd_fn};
 
 /// s_e = <q_i, k_j>; attr: the number of heads.
@@ -51,11 +51,11 @@ impl<T: Real> Op<T> for Dot {
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (q, k, heads) = (saved.x.get(0), saved.x.get(1), saved.out.shape.rows);
-        if let Some(q_bar) = x_bar.get(0) {
-            self.0.by_row.accumulate(out_bar, heads, k.data, q.shape.rows, false, q_bar);
+        if let Some(Bar { data, fresh }) = x_bar.first(0) {
+            self.0.by_row.accumulate(out_bar, heads, k.data, q.shape.rows, fresh, data);
         }
-        if let Some(k_bar) = x_bar.get(1) {
-            self.0.by_col.accumulate(out_bar, heads, q.data, q.shape.rows, false, k_bar);
+        if let Some(Bar { data, fresh }) = x_bar.first(1) {
+            self.0.by_col.accumulate(out_bar, heads, q.data, q.shape.rows, fresh, data);
         }
     }
 }
@@ -264,8 +264,8 @@ impl<T: Real> Op<T> for Attend {
                 }
             });
         }
-        if let Some(x_bar) = x_bar.get(1) {
-            self.0.by_col.accumulate(p, heads, out_bar, rows, false, x_bar);
+        if let Some(Bar { data, fresh }) = x_bar.first(1) {
+            self.0.by_col.accumulate(p, heads, out_bar, rows, fresh, data);
         }
     }
 }

@@ -100,19 +100,13 @@ impl<A: Activation, T: Real> Op<T> for Linear<A> {
                 matmul(faer_mut(w_bar, Shape::new(m, n)), Accum::Add, g, x, T::ONE, Par::Seq);
             });
         }
-        if let Some(x_bar) = x_bar.get(1) {
+        if let Some(x_bar) = x_bar.first(1) {
             let k = x.shape.rows;
-            par::for_chunks(x_bar, COLUMNS * k.max(1), |c, x_bar| {
+            let accumulate = if x_bar.fresh { Accum::Replace } else { Accum::Add };
+            par::for_chunks(x_bar.data, COLUMNS * k.max(1), |c, x_bar| {
                 let n = x_bar.len() / k;
-                let g = g.subcols(c * COLUMNS, n);
-                matmul(
-                    faer_mut(x_bar, Shape::new(k, n)),
-                    Accum::Add,
-                    w.faer().transpose(),
-                    g,
-                    T::ONE,
-                    Par::Seq,
-                );
+                let (x_bar, g) = (faer_mut(x_bar, Shape::new(k, n)), g.subcols(c * COLUMNS, n));
+                matmul(x_bar, accumulate, w.faer().transpose(), g, T::ONE, Par::Seq);
             });
         }
     }

@@ -9,7 +9,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use crate::matrix::faer_mut;
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Attr, Bar, Cotangents, Inputs, Saved};
 use crate::{Graph, Op, Real, Shape, Var, View};
 
 /// Columns of the result that one task computes.
@@ -67,18 +67,22 @@ impl<T: Real> Op<T> for Product {
         let (a, b) = (saved.x.get(0), saved.x.get(1));
         let g = MatRef::from_column_major_slice(out_bar, saved.out.shape.rows, saved.out.shape.cols);
         let (op_a, op_b) = (oriented(a, self.a_transposed), oriented(b, self.b_transposed));
-        if let Some(a_bar) = x_bar.get(0) {
+        let add = |bar: Bar<T>, shape, left, right| {
+            let accumulate = if bar.fresh { Accum::Replace } else { Accum::Add };
+            product(bar.data, shape, accumulate, left, right);
+        };
+        if let Some(a_bar) = x_bar.first(0) {
             if self.a_transposed {
-                product(a_bar, a.shape, Accum::Add, op_b, g.transpose());
+                add(a_bar, a.shape, op_b, g.transpose());
             } else {
-                product(a_bar, a.shape, Accum::Add, g, op_b.transpose());
+                add(a_bar, a.shape, g, op_b.transpose());
             }
         }
-        if let Some(b_bar) = x_bar.get(1) {
+        if let Some(b_bar) = x_bar.first(1) {
             if self.b_transposed {
-                product(b_bar, b.shape, Accum::Add, g.transpose(), op_a);
+                add(b_bar, b.shape, g.transpose(), op_a);
             } else {
-                product(b_bar, b.shape, Accum::Add, op_a.transpose(), g);
+                add(b_bar, b.shape, op_a.transpose(), g);
             }
         }
     }

@@ -122,6 +122,26 @@ impl Order {
         Self { starts, others, numbers, tasks }
     }
 
+    /// The same entries with other names for the nodes: node `nodes[p]` is called p, and `places` is the inverse.
+    /// Entries keep their order within a group.
+    pub(super) fn renamed(&self, nodes: &[u32], places: &[u32]) -> Self {
+        let (mut starts, mut others, mut numbers) = (vec![0], Vec::new(), Vec::new());
+        for node in nodes {
+            let (group, group_numbers) = self.group(*node as usize);
+            others.extend(group.iter().map(|other| places[*other as usize]));
+            numbers.extend((0..group.len()).map(|k| group_numbers.get(k) as u32));
+            starts.push(others.len());
+        }
+        Self::new(starts, others, numbers)
+    }
+
+    /// For each number the place of its entry in this order.
+    pub(super) fn places(&self) -> Vec<u32> {
+        let mut places: Vec<u32> = (0..self.others.len() as u32).collect();
+        self.numbers.iter().zip(0..).for_each(|(number, place)| places[*number as usize] = place);
+        places
+    }
+
     /// The other ends of group g's entries and their numbers.
     #[inline]
     pub(super) fn group(&self, g: usize) -> (&[u32], Numbers<'_>) {

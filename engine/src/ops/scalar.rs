@@ -25,8 +25,8 @@ impl<T: Real> Op<T> for Affine {
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (a, out_bar) = (T::of(saved.x.attr[0]), &*out_bar);
-        if let Some(x_bar) = x_bar.get(0) {
-            par::for_chunks(x_bar, par::CHUNK, |i, x| {
+        if let Some(x_bar) = x_bar.first(0) {
+            x_bar.for_chunks(par::CHUNK, |i, x| {
                 add_scaled(a, &out_bar[i * par::CHUNK..][..x.len()], x)
             });
         }
@@ -65,8 +65,8 @@ impl<T: Real> Op<T> for SignedPower {
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (p, x, out_bar) = (T::of(saved.x.attr[0]), saved.x.get(0).data, &*out_bar);
-        if let Some(x_bar) = x_bar.get(0) {
-            par::for_chunks(x_bar, par::CHUNK, |i, x_bar| {
+        if let Some(x_bar) = x_bar.first(0) {
+            x_bar.for_chunks(par::CHUNK, |i, x_bar| {
                 let at = i * par::CHUNK..i * par::CHUNK + x_bar.len();
                 signed_power_vjp(p, &x[at.clone()], &out_bar[at], x_bar);
             });

@@ -2,19 +2,21 @@
 //!
 //! A [`Tape`] owns buffers; [`Tape::record`] opens a [`Graph`] on them, in which ops run at once and
 //! leave a node each. Values lie in one slab in the order of creation, so a node's inputs always lie
-//! before its output and a split of the slab borrows both; cotangents lie in a second slab at the
-//! same offsets. [`Graph::backward`] walks the nodes in reverse, once, without recursion. The slabs
-//! keep their capacity, so after the first step of a loop recording allocates nothing. Where nothing wants
+//! before its output and a split of the slab borrows both; cotangents lie in a second slab, where their
+//! places are used again as soon as an op has passed them on. [`Graph::backward`] walks the nodes in reverse,
+//! once, without recursion. The slabs keep their capacity, so after the first step of a loop recording allocates nothing. Where nothing wants
 //! a gradient, [`Graph::release`] gives room back before the recording ends.
 //!
 //! Parameters are not copied: a graph borrows the whole parameter slice, and `backward` adds into a
 //! gradient slice of the same layout.
 
 mod op;
+mod room;
 
-pub use op::{Attr, Cotangents, Inputs, MAX_INPUTS, Op, OpRef, Saved};
+pub use op::{Attr, Bar, Cotangents, Inputs, MAX_INPUTS, Op, OpRef, Saved};
 
 use crate::{ParamId, Real, Shape, View, pages};
+use room::Room;
 
 /// A value on a graph: a small index, valid until the tape records anew or the value is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +44,8 @@ struct Slot {
     place: Place,
     shape: Shape,
     wants_grad: bool,
+    /// Whether no op made it.
+    leaf: bool,
     stamp: u32,
 }
 
@@ -58,7 +62,10 @@ struct Node<T: Real> {
 pub struct Tape<T: Real> {
     values: Vec<T>,
     bars: Vec<T>,
-    /// Which values have a cotangent in `bars`.
+    room: Room,
+    /// The place of each slot's cotangent in `bars`, while it has one.
+    places: Vec<Option<usize>>,
+    /// Which places hold a cotangent already, and no old numbers.
     reached: Vec<bool>,
     aux: Vec<T>,
     slots: Vec<Slot>,
@@ -82,6 +89,8 @@ impl<T: Real> Tape<T> {
         Self {
             values: Vec::new(),
             bars: Vec::new(),
+            room: Room::default(),
+            places: Vec::new(),
             reached: Vec::new(),
             aux: Vec::new(),
             slots: Vec::new(),
@@ -104,6 +113,56 @@ impl<T: Real> Tape<T> {
         self.slots.clear();
         self.nodes.clear();
         Graph { tape: self, params, trainable: true }
+    }
+
+    /// Takes a place for a slot's cotangent.
+    fn take_place(&mut self, slot: u32) -> usize {
+        let at = self.room.take(self.slots[slot as usize].shape.len());
+        pages::grow(&mut self.bars, self.room.end());
+        self.places[slot as usize] = Some(at);
+        at
+    }
+
+    /// Gives a slot's place back.
+    fn give_place(&mut self, slot: u32) {
+        if let Some(at) = self.places[slot as usize].take() {
+            self.room.give(at, self.slots[slot as usize].shape.len());
+        }
+    }
+
+    /// Passes the cotangent of node k's output, if there is one, on to its inputs.
+    fn pass_on(&mut self, k: usize, params: &[T], param_grads: &mut [T]) {
+        let Node { out, arity, inputs, attr, aux, .. } = self.nodes[k];
+        let Some(bar_at) = self.places[out as usize] else { return };
+        let ids = &inputs[..arity];
+        for id in ids {
+            let slot = self.slots[*id as usize];
+            if slot.wants_grad && matches!(slot.place, Place::Slab(_)) && self.places[*id as usize].is_none() {
+                self.take_place(*id);
+            }
+        }
+        let slot = self.slots[out as usize];
+        let Place::Slab(at) = slot.place else { unreachable!("an op's output lies in the slab") };
+        let len = slot.shape.len();
+        let (left, rest) = self.bars.split_at_mut(bar_at);
+        let (out_bar, right) = rest.split_at_mut(len);
+        let slots = &self.slots[..];
+        let saved = Saved {
+            x: Inputs { values: &self.values[..at], params, slots, ids, attr },
+            out: View { data: &self.values[at..at + len], shape: slot.shape },
+            aux: &self.aux[aux.0..aux.1],
+        };
+        let bars = (left, right, bar_at + len);
+        let (places, reached) = (&self.places[..], &mut self.reached[..]);
+        let mut x_bar = Cotangents { bars, params: param_grads, slots, ids, places, reached };
+        self.nodes[k].op.get().vjp(&saved, out_bar, &mut x_bar);
+        // What the op left out holds old numbers.
+        for id in ids {
+            if !self.reached[*id as usize] {
+                self.give_place(*id);
+            }
+        }
+        self.give_place(out);
     }
 
     /// Bytes held by the buffers.
@@ -130,7 +189,7 @@ impl<T: Real> Graph<'_, T> {
     /// A parameter.
     pub fn param(&mut self, id: ParamId) -> Var {
         assert!(id.range().end <= self.params.len(), "parameter beyond the slice this graph was opened with");
-        self.push_slot(Place::Param(id.offset), id.shape, self.trainable)
+        self.push_slot(Place::Param(id.offset), id.shape, self.trainable, true)
     }
 
     /// A matrix without gradient (column-major entries).
@@ -150,13 +209,13 @@ impl<T: Real> Graph<'_, T> {
         *used += data.len();
         pages::grow(values, *used);
         values[at..*used].copy_from_slice(data);
-        self.push_slot(Place::Slab(at), Shape { rows, cols }, wants_grad)
+        self.push_slot(Place::Slab(at), Shape { rows, cols }, wants_grad, true)
     }
 
-    fn push_slot(&mut self, place: Place, shape: Shape, wants_grad: bool) -> Var {
+    fn push_slot(&mut self, place: Place, shape: Shape, wants_grad: bool, leaf: bool) -> Var {
         let tape = &mut *self.tape;
         tape.stamp = tape.stamp.wrapping_add(1);
-        tape.slots.push(Slot { place, shape, wants_grad, stamp: tape.stamp });
+        tape.slots.push(Slot { place, shape, wants_grad, leaf, stamp: tape.stamp });
         Var { slot: (tape.slots.len() - 1) as u32, stamp: tape.stamp }
     }
 
@@ -192,7 +251,7 @@ impl<T: Real> Graph<'_, T> {
             }
             param => param,
         };
-        self.push_slot(place, kept.shape, false)
+        self.push_slot(place, kept.shape, false, false)
     }
 
     /// A value's shape.
@@ -245,7 +304,7 @@ impl<T: Real> Graph<'_, T> {
             attr,
         };
         op.get().forward(&x, &mut out[..shape.len()], &mut tape.aux[aux.0..aux.1]);
-        let out = self.push_slot(Place::Slab(at), shape, wants_grad);
+        let out = self.push_slot(Place::Slab(at), shape, wants_grad, false);
         if wants_grad {
             self.tape.nodes.push(Node { op, attr, inputs: ids, arity: inputs.len(), out: out.slot, aux });
         }
@@ -264,58 +323,36 @@ impl<T: Real> Graph<'_, T> {
     pub fn backward_from(&mut self, out: Var, seed: &[T], param_grads: &mut [T]) {
         let slot = self.slot(out);
         assert_eq!(seed.len(), slot.shape.len(), "the seed has the shape of the output, {}", slot.shape);
-        let Place::Slab(at) = slot.place else { panic!("backward from a parameter") };
+        assert!(matches!(slot.place, Place::Slab(_)), "backward from a parameter");
         let tape = &mut *self.tape;
-        pages::grow(&mut tape.bars, tape.used.0);
+        tape.room.clear();
+        tape.places.clear();
+        tape.places.resize(tape.slots.len(), None);
         tape.reached.clear();
         tape.reached.resize(tape.slots.len(), false);
-        tape.reached[out.slot as usize] = true;
+        let at = tape.take_place(out.slot);
         tape.bars[at..at + seed.len()].copy_from_slice(seed);
-        for node in tape.nodes.iter().rev() {
-            if !tape.reached[node.out as usize] {
-                continue;
-            }
-            let slot = tape.slots[node.out as usize];
-            let Place::Slab(at) = slot.place else { unreachable!("an op's output lies in the slab") };
-            let (before, out_bar) = tape.bars.split_at_mut(at);
-            let ids = &node.inputs[..node.arity];
-            // A cotangent is zeroed right before its first use, while it is in cache.
-            for id in ids {
-                clear(before, tape.slots[*id as usize], &mut tape.reached[*id as usize]);
-            }
-            let saved = Saved {
-                x: Inputs {
-                    values: &tape.values[..at],
-                    params: self.params,
-                    slots: &tape.slots,
-                    ids,
-                    attr: node.attr,
-                },
-                out: View { data: &tape.values[at..at + slot.shape.len()], shape: slot.shape },
-                aux: &tape.aux[node.aux.0..node.aux.1],
-            };
-            let mut x_bar = Cotangents { bars: before, params: param_grads, slots: &tape.slots, ids };
-            node.op.get().vjp(&saved, &mut out_bar[..slot.shape.len()], &mut x_bar);
+        tape.reached[out.slot as usize] = true;
+        for k in (0..tape.nodes.len()).rev() {
+            tape.pass_on(k, self.params, param_grads);
         }
         // What the output does not depend on has the gradient 0.
-        for (slot, reached) in tape.slots.iter().zip(&mut tape.reached) {
-            clear(&mut tape.bars, *slot, reached);
+        for k in 0..tape.slots.len() {
+            let slot = tape.slots[k];
+            if slot.leaf && slot.wants_grad && matches!(slot.place, Place::Slab(_)) && !tape.reached[k] {
+                let at = tape.take_place(k as u32);
+                tape.bars[at..at + slot.shape.len()].fill(T::ZERO);
+            }
         }
     }
 
     /// The gradient of a variable (a leaf) after `backward`.
     pub fn grad(&self, v: Var) -> View<'_, T> {
         let slot = self.slot(v);
-        let Place::Slab(at) = slot.place else { panic!("a parameter's gradient lies in the gradient slice") };
+        assert!(slot.leaf, "only leaves keep their gradient");
+        let place = self.tape.places.get(v.slot as usize).copied().flatten();
+        let at = place.expect("a gradient after backward, of a variable; a parameter's lies in the gradient slice");
         View { data: &self.tape.bars[at..at + slot.shape.len()], shape: slot.shape }
-    }
-}
-
-/// Zeroes a value's cotangent, unless it has been reached already.
-fn clear<T: Real>(bars: &mut [T], slot: Slot, reached: &mut bool) {
-    if let (Place::Slab(at), true, false) = (slot.place, slot.wants_grad, *reached) {
-        bars[at..at + slot.shape.len()].fill(T::ZERO);
-        *reached = true;
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Place, Slot, read};
-use crate::{Real, Shape, View};
+use crate::{Real, Shape, View, par};
 
 /// The most inputs that an op can have.
 pub const MAX_INPUTS: usize = 16;
@@ -107,10 +107,36 @@ pub struct Saved<'s, T> {
 
 /// Cotangents of an op's inputs, to be added to.
 pub struct Cotangents<'s, T> {
-    pub(super) bars: &'s mut [T],
+    /// The slab before the output's cotangent and behind it, and where the latter begins.
+    pub(super) bars: (&'s mut [T], &'s mut [T], usize),
     pub(super) params: &'s mut [T],
     pub(super) slots: &'s [Slot],
     pub(super) ids: &'s [u32],
+    /// By slot: the place of its cotangent.
+    pub(super) places: &'s [Option<usize>],
+    /// By slot: whether something stands in its cotangent already.
+    pub(super) reached: &'s mut [bool],
+}
+
+/// A cotangent that may still hold old numbers.
+pub struct Bar<'a, T> {
+    /// The numbers.
+    pub data: &'a mut [T],
+    /// Whether they are old, and count as zeros: the op writes every one of them.
+    pub fresh: bool,
+}
+
+impl<T: Real> Bar<'_, T> {
+    /// Runs `f(chunk_index, chunk)`, which adds, over chunks of `size`; each chunk is zeroed by its own task
+    /// right before, so that the zeros never leave that core's cache.
+    pub fn for_chunks(self, size: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+        par::for_chunks(self.data, size, |k, chunk| {
+            if self.fresh {
+                chunk.fill(T::ZERO);
+            }
+            f(k, chunk);
+        });
+    }
 }
 
 impl<T: Real> Cotangents<'_, T> {
@@ -124,10 +150,28 @@ impl<T: Real> Cotangents<'_, T> {
     }
     /// The cotangent of input k, unless nobody wants it.
     pub fn get(&mut self, k: usize) -> Option<&mut [T]> {
-        let slot = self.slots[self.ids[k] as usize];
-        slot.wants_grad.then(|| match slot.place {
-            Place::Slab(at) => &mut self.bars[at..at + slot.shape.len()],
-            Place::Param(at) => &mut self.params[at..at + slot.shape.len()],
-        })
+        let Bar { data, fresh } = self.first(k)?;
+        if fresh {
+            data.fill(T::ZERO);
+        }
+        Some(data)
+    }
+    /// The cotangent of input k, unless nobody wants it, without zeroing it where nothing has been added yet:
+    /// an op that overwrites spares the memory a pass.
+    pub fn first(&mut self, k: usize) -> Option<Bar<'_, T>> {
+        let id = self.ids[k] as usize;
+        let slot = self.slots[id];
+        let len = slot.shape.len();
+        if !slot.wants_grad {
+            return None;
+        }
+        if let Place::Param(at) = slot.place {
+            return Some(Bar { data: &mut self.params[at..at + len], fresh: false });
+        }
+        let fresh = !std::mem::replace(&mut self.reached[id], true);
+        let (left, right, behind) = &mut self.bars;
+        let at = self.places[id]?;
+        let data = if at < *behind { &mut left[at..at + len] } else { &mut right[at - *behind..][..len] };
+        Some(Bar { data, fresh })
     }
 }

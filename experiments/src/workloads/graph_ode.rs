@@ -6,6 +6,7 @@ use engine::ops::spmm::Sparse;
 use engine::optim::Adam;
 use engine::rng::Stream;
 use engine::{Params, Tape};
+use models::graph::attention::merged;
 use models::graph::score::cross_entropy;
 use models::graph::{Adjacency, Normalisation};
 use sprs::{CsMat, TriMat};
@@ -57,11 +58,7 @@ pub(super) fn build() -> Step {
         let (values, w) = (g.constant(1, set.len(), &set), g.param(encoder));
         let mut x = g.sparse_columns(&features, values, w);
         let [query, key, decoder] = [query, key, decoder].map(|(w, b)| (g.param(w), g.param(b)));
-        // <q_i, k_j> = <W_k^T (W_q x_i + b_q), x_j> + <q_i, b_k>, and softmax over j does not see the last term:
-        // one map of x serves in place of two.
-        let (m, c) = (g.matmul_tn(key.0, query.0), g.matmul_tn(key.0, query.1));
-        let scale = 1.0 / (HIDDEN as f64).sqrt();
-        let (m, c) = (g.scale(m, scale), g.scale(c, scale));
+        let (m, c) = merged(&mut g, query, key.0, 1.0 / (HIDDEN as f64).sqrt());
         for _ in 0..STEPS {
             let q = g.linear(m, x, c);
             let scores = g.edge_dot(&graph.sparse, q, x, 1);

@@ -7,6 +7,14 @@ use engine::{Graph, ParamId, Params, Real, Var};
 
 use super::Adjacency;
 
+/// One map in place of a query and a key, for scores that go through a softmax over each listening node's edges:
+/// <W_q x_i + b_q, W_k x_j + b_k> = <M x_i + c, x_j> + (what depends on i alone, which softmax takes away),
+/// M = W_k^T W_q, c = W_k^T b_q. Returns (M, c), times `scale`.
+pub fn merged<T: Real>(g: &mut Graph<T>, (w_q, b_q): (Var, Var), w_k: Var, scale: f64) -> (Var, Var) {
+    let (m, c) = (g.matmul_tn(w_k, w_q), g.matmul_tn(w_k, b_q));
+    (g.scale(m, scale), g.scale(c, scale))
+}
+
 /// Scaled dot products, softmax over each node's edges, mean over heads (Chamberlain et al. 2021):
 /// A_ij = mean over heads of softmax_j( <W_q x_i, W_k x_j> / sqrt(size of a head) ).
 pub struct DotAttention<T> {
@@ -84,5 +92,48 @@ impl<T: Real> PairAttention<T> {
         let s = g.add(p, q);
         let s = g.leaky_relu(s);
         g.edge_softmax(&self.adjacency.sparse, s)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::{Adjacency, Normalisation};
+    use engine::{Matrix, Tape};
+
+    #[test]
+    fn one_map_gives_the_weights_and_gradients_of_query_and_key() {
+        let edges = [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1), (3, 0), (0, 3)];
+        let graph = Adjacency::<f64>::new(4, &edges, Normalisation::Ones, true);
+        let random = |rows: usize, cols: usize, seed: u64| {
+            let mut m = Matrix::<f64>::zeros(rows, cols);
+            Stream::new(seed, "merged", 0, 0).fill_normal(m.data_mut());
+            m
+        };
+        let inputs =
+            [random(3, 3, 1), random(3, 1, 2), random(3, 3, 3), random(3, 1, 4), random(3, 4, 5)];
+        let run = |together: bool| {
+            let mut tape = Tape::new();
+            let mut g = tape.record(&[]);
+            let v: Vec<Var> = inputs.iter().map(|m| g.variable(m.rows(), m.cols(), m.data())).collect();
+            let [w_q, b_q, w_k, b_k, x] = v[..] else { unreachable!() };
+            let scores = if together {
+                let (m, c) = merged(&mut g, (w_q, b_q), w_k, 0.7);
+                let q = g.linear(m, x, c);
+                g.edge_dot(&graph.sparse, q, x, 1)
+            } else {
+                let (q, k) = (g.linear(w_q, x, b_q), g.linear(w_k, x, b_k));
+                let s = g.edge_dot(&graph.sparse, q, k, 1);
+                g.scale(s, 0.7)
+            };
+            let p = g.edge_softmax(&graph.sparse, scores);
+            let mut all = g.value(p).data.to_vec();
+            let bar: Vec<f64> = (0..all.len()).map(|k| (k as f64).sin()).collect();
+            g.backward_from(p, &bar, &mut []);
+            v.iter().for_each(|v| all.extend(g.grad(*v).data));
+            all
+        };
+        let (plain, one) = (run(false), run(true));
+        assert!(plain.iter().zip(&one).all(|(a, b)| (a - b).abs() < 1e-12), "{plain:?} {one:?}");
     }
 }

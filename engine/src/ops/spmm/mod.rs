@@ -59,7 +59,7 @@ impl Sparse {
             differences: Arc::new(Things { pattern: p.clone(), minus: Minus::RowSums }),
             features: Arc::new(Features(p.clone())),
             step: Arc::new(Step(p.clone())),
-            rk4: Arc::new(Rk4(p.clone())),
+            rk4: Arc::new(Rk4::new(p.clone())),
             dot: Arc::new(Dot(p.clone())),
             softmax: Arc::new(Softmax(p.clone())),
             distance: Arc::new(Distance(p.clone())),

@@ -6,11 +6,12 @@
 //!
 //! Rows do not mix, so a panel of a few rows runs through all stages by itself: its states stay in a core's
 //! own cache, where gathers are cheap, and cores never wait for each other. Only x is kept; the stages are
-//! made again for the gradient, which costs less than writing them to memory and reading them back.
+//! made again for the gradient, which costs less than writing them to memory and reading them back. Inside a
+//! panel nodes stand in the order of their degrees, so that the processor foresees the end of every sum.
 
 use std::any::Any;
 use std::cell::Cell;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::kernels::{LANES, lane_sum};
 use super::things::check_weights;
@@ -20,11 +21,49 @@ use crate::{Op, Real, Shape, pages, par, simd_fn};
 
 /// Rows of a panel: two cache lines of f32 for each node.
 pub(super) const PANEL: usize = 32;
+/// Weights' cotangents that one task sums over panels.
+const SUMMED: usize = 2048;
 
 /// Inputs w, x; attr: h.
-pub(in crate::ops) struct Rk4(pub(super) Arc<Pattern>);
+pub(in crate::ops) struct Rk4 {
+    pattern: Arc<Pattern>,
+    sorted: OnceLock<Sorted>,
+}
+
+/// The graph with its nodes in the order of their degrees.
+struct Sorted {
+    /// The node at each place.
+    nodes: Vec<u32>,
+    /// The place of each node.
+    places: Vec<u32>,
+    by_row: Order,
+    by_col: Order,
+    /// Where `by_row` has each entry.
+    entries: Vec<u32>,
+}
+
+impl Sorted {
+    fn new(pattern: &Pattern) -> Self {
+        let mut nodes: Vec<u32> = (0..pattern.shape().rows as u32).collect();
+        nodes.sort_by_key(|i| pattern.row(*i as usize).len());
+        let mut places = vec![0; nodes.len()];
+        nodes.iter().zip(0..).for_each(|(i, place)| places[*i as usize] = place);
+        let by_row = pattern.by_row.renamed(&nodes, &places);
+        let by_col = pattern.by_col.renamed(&nodes, &places);
+        Self { nodes, places, entries: by_row.places(), by_row, by_col }
+    }
+}
 
 impl Rk4 {
+    /// On a square pattern.
+    pub(super) fn new(pattern: Arc<Pattern>) -> Self {
+        Self { pattern, sorted: OnceLock::new() }
+    }
+
+    fn sorted(&self) -> &Sorted {
+        self.sorted.get_or_init(|| Sorted::new(&self.pattern))
+    }
+
     /// c_1 to c_4.
     fn factors<T: Real>(attr: Attr) -> [T; 4] {
         [4.0, 3.0, 2.0, 1.0].map(|k| T::of(attr[0] / k))
@@ -50,30 +89,35 @@ fn nodes<T>(panel: &mut [T]) -> &mut [[T; PANEL]] {
     panel.as_chunks_mut().0
 }
 
-/// Rows from `first` on of a matrix of `rows` rows, zeros below its last.
-fn pack<T: Real>(x: &[T], rows: usize, first: usize, panel: &mut [[T; PANEL]]) {
+/// Rows from `first` on of the columns `nodes` of a matrix of `rows` rows, zeros below its last.
+fn pack<T: Real>(nodes: &[u32], x: &[T], rows: usize, first: usize, panel: &mut [[T; PANEL]]) {
     let len = PANEL.min(rows - first);
-    for (x, p) in x.chunks_exact(rows).zip(panel) {
-        p[..len].copy_from_slice(&x[first..first + len]);
-        p[len..].fill(T::ZERO);
+    for (node, p) in nodes.iter().zip(panel) {
+        let at = *node as usize * rows + first;
+        if len == PANEL {
+            p.copy_from_slice(&x[at..at + PANEL]);
+        } else {
+            p[..len].copy_from_slice(&x[at..at + len]);
+            p[len..].fill(T::ZERO);
+        }
     }
 }
 
-/// Runs `f(column j, its rows in a panel, the panel's part of it)` over all columns of `out`; panels begin
-/// `stride` numbers after each other.
+/// Runs `f(a part of a column of out, the same part in its panel)` over all columns of `out`; panels begin
+/// `stride` numbers after each other, and `places` says where a node stands in them.
 fn unpack<T: Real>(
-    panels: &[T],
-    stride: usize,
+    (panels, stride): (&[T], usize),
+    places: &[u32],
     rows: usize,
     out: &mut [T],
-    f: impl Fn(&[T], &mut [T]) + Sync,
+    f: impl Fn(&mut [T], &[T]) + Sync,
 ) {
     let columns = (par::CHUNK / rows).max(1);
     par::for_chunks(out, columns * rows, |c, out| {
-        for (k, out) in out.chunks_exact_mut(rows).enumerate() {
+        for (place, out) in places[c * columns..].iter().zip(out.chunks_exact_mut(rows)) {
             for (p, out) in out.chunks_mut(PANEL).enumerate() {
-                let at = p * stride + (c * columns + k) * PANEL;
-                f(&panels[at..at + out.len()], out);
+                let at = p * stride + *place as usize * PANEL;
+                f(out, &panels[at..at + out.len()]);
             }
         }
     });
@@ -157,8 +201,8 @@ impl<T: Real> Op<T> for Rk4 {
         "Runge-Kutta step of diffusion"
     }
     fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
-        let (s, x) = (self.0.shape(), inputs[1]);
-        check_weights(&self.0, inputs[0], 1)?;
+        let (s, x) = (self.pattern.shape(), inputs[1]);
+        check_weights(&self.pattern, inputs[0], 1)?;
         if s != Shape::new(x.cols, x.cols) || inputs[0].rows != 1 {
             return Err(format!("S is {s}: x has a column for each node, and each entry one weight"));
         }
@@ -170,19 +214,23 @@ impl<T: Real> Op<T> for Rk4 {
         if out.is_empty() {
             return;
         }
-        with_scratch(rows.div_ceil(PANEL) * 3 * size, |space| {
+        let Sorted { nodes: order, places, by_row, .. } = self.sorted();
+        let nnz = w.len();
+        with_scratch(nnz + rows.div_ceil(PANEL) * 3 * size, |space| {
+            let (w_sorted, space) = space.split_at_mut(nnz);
+            by_row.sorted(w, w_sorted);
+            let w = &*w_sorted;
             par::for_chunks(space, 3 * size, |p, panel| {
                 let (even, rest) = panel.split_at_mut(size);
                 let (start, odd) = rest.split_at_mut(size);
                 let (start, even, odd) = (nodes(start), nodes(even), nodes(odd));
-                pack(x.data, rows, p * PANEL, start);
-                let order = &self.0.by_row;
-                stage(order, w, c[0], start, start, odd);
-                stage(order, w, c[1], odd, start, even);
-                stage(order, w, c[2], even, start, odd);
-                stage(order, w, c[3], odd, start, even);
+                pack(order, x.data, rows, p * PANEL, start);
+                stage(by_row, w, c[0], start, start, odd);
+                stage(by_row, w, c[1], odd, start, even);
+                stage(by_row, w, c[2], even, start, odd);
+                stage(by_row, w, c[3], odd, start, even);
             });
-            unpack(space, 3 * size, rows, out, |panel, out| out.copy_from_slice(panel));
+            unpack((space, 3 * size), places, rows, out, <[T]>::copy_from_slice);
         });
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
@@ -192,47 +240,51 @@ impl<T: Real> Op<T> for Rk4 {
         if out_bar.is_empty() {
             return;
         }
-        let (by_row, by_col) = (&self.0.by_row, &self.0.by_col);
+        let Sorted { nodes: order, places, by_row, by_col, entries } = self.sorted();
         let stride = 9 * size + nnz;
-        with_scratch(panels * stride + nnz, |space| {
+        with_scratch(panels * stride + 2 * nnz, |space| {
+            let (w_by_row, space) = space.split_at_mut(nnz);
             let (w_by_col, space) = space.split_at_mut(nnz);
-            by_col.sorted(w, w_by_col);
-            let (w_by_col, out_bar, wants_w) = (&*w_by_col, &*out_bar, x_bar.wants(0));
+            par::join(|| by_row.sorted(w, w_by_row), || by_col.sorted(w, w_by_col));
+            let (w_by_row, w_by_col, out_bar) = (&*w_by_row, &*w_by_col, &*out_bar);
+            let wants_w = x_bar.wants(0);
             par::for_chunks(space, stride, |p, panel| {
                 let (states, w_bar) = panel.split_at_mut(9 * size);
                 let mut parts = states.chunks_exact_mut(size).map(nodes);
                 let [bar, z0, z1, z2, z3, g1, g2, g3, g4] =
                     std::array::from_fn(|_| parts.next().unwrap_or_default());
-                pack(out_bar, rows, p * PANEL, bar);
+                pack(order, out_bar, rows, p * PANEL, bar);
                 scaled(c[3], bar.as_flattened(), g4.as_flattened_mut());
                 reverse_stage(by_col, w_by_col, c[2], g4, g3, bar);
                 reverse_stage(by_col, w_by_col, c[1], g3, g2, bar);
                 reverse_stage(by_col, w_by_col, c[0], g2, g1, bar);
                 if wants_w {
-                    pack(x.data, rows, p * PANEL, z0);
-                    stage(by_row, w, c[0], z0, z0, z1);
-                    stage(by_row, w, c[1], z1, z0, z2);
-                    stage(by_row, w, c[2], z2, z0, z3);
+                    pack(order, x.data, rows, p * PANEL, z0);
+                    stage(by_row, w_by_row, c[0], z0, z0, z1);
+                    stage(by_row, w_by_row, c[1], z1, z0, z2);
+                    stage(by_row, w_by_row, c[2], z2, z0, z3);
                     dots(by_row, [g4, g3, g2, g1], [z3, z2, z1, z0], w_bar);
                 }
                 // z1 is no longer needed, and takes what would be the next cotangent.
                 reverse_stage(by_col, w_by_col, T::ONE, g1, z1, bar);
             });
-            if let Some(total) = x_bar.get(0) {
-                par::for_chunks(total, par::CHUNK, |k, total| {
-                    for p in 0..panels {
-                        let at = p * stride + 9 * size + k * par::CHUNK;
-                        add(&space[at..at + total.len()], total);
+            if let Some(total) = x_bar.first(0) {
+                total.for_chunks(SUMMED, |k, total| {
+                    for (total, entry) in total.iter_mut().zip(&entries[k * SUMMED..]) {
+                        for p in 0..panels {
+                            *total += space[p * stride + 9 * size + *entry as usize];
+                        }
                     }
                 });
             }
-            if let Some(x_bar) = x_bar.get(1) {
-                unpack(space, stride, rows, x_bar, add);
+            if let Some(x_bar) = x_bar.first(1) {
+                let put = if x_bar.fresh { <[T]>::copy_from_slice } else { add };
+                unpack((space, stride), places, rows, x_bar.data, put);
             }
         });
     }
 }
 
-fn add<T: Real>(x: &[T], y: &mut [T]) {
+fn add<T: Real>(y: &mut [T], x: &[T]) {
     y.iter_mut().zip(x).for_each(|(y, x)| *y += *x);
 }

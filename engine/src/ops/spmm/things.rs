@@ -84,13 +84,13 @@ impl<T: Real> Op<T> for Things {
                 });
             }
         }
-        if let Some(x_bar) = x_bar.get(1) {
+        if let Some(x_bar) = x_bar.first(1) {
             let order = &self.pattern.by_col;
-            order.for_groups(x_bar, rows, |j, x_bar| {
+            order.for_groups(x_bar.data, rows, |j, bar_j| {
+                order.accumulate_one(j, w.data, heads, out_bar, x_bar.fresh, bar_j);
                 if let Some(s) = self.own(j, w.data) {
-                    axpy(-s, bar(j), x_bar);
+                    axpy(-s, bar(j), bar_j);
                 }
-                order.accumulate_one(j, w.data, heads, out_bar, false, x_bar);
             });
         }
     }

@@ -7,8 +7,9 @@
 //! splits that is 480 trainings instead of 1000, and the winner's figure rests on 30 instead of 10.
 //!
 //! On graphs of more than 1000 nodes one training says more, because hundreds of nodes validate it, and costs
-//! more: there round 1 takes one split, round 2 three, and round 3 all of them once, 178 trainings. The second
-//! half of round 1's trials are not drawn from the whole space but near the best of its first half (`refine`).
+//! more: there round 1 takes one split, round 2 three, and round 3 all of them once, 178 trainings. Six in
+//! ten of round 1's trials are not drawn from the whole space but near the best ones so far (`refine`), in three
+//! generations.
 
 mod refine;
 mod space;
@@ -28,20 +29,22 @@ use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::run_folder::RunFolder;
 
-/// Splits of rounds 1 and 2, initialisations for each split in round 3, and whether half of the trials are
-/// refined.
+/// Splits of rounds 1 and 2, initialisations for each split in round 3, and how many tenths of the trials are
+/// drawn; the others are refined.
 struct Rounds {
     first: usize,
     second: usize,
     initialisations: usize,
-    refine: bool,
+    drawn: u64,
 }
 /// On small graphs.
-const NOISY: Rounds = Rounds { first: 2, second: usize::MAX, initialisations: 3, refine: false };
+const NOISY: Rounds = Rounds { first: 2, second: usize::MAX, initialisations: 3, drawn: 10 };
 /// On graphs of more than [`space::AMPLE`] nodes.
-const STEADY: Rounds = Rounds { first: 1, second: 3, initialisations: 1, refine: true };
-/// Refined trials begin at the best one in so many of those that were drawn, at two at least.
-const PARENTS: usize = 8;
+const STEADY: Rounds = Rounds { first: 1, second: 3, initialisations: 1, drawn: 4 };
+/// Refined trials begin at one of so many, the best before their generation.
+const PARENTS: usize = 5;
+/// Generations of refined trials.
+const GENERATIONS: u64 = 3;
 /// Round 2 keeps one trial in so many.
 const KEEP: usize = 4;
 /// Trials of round 3.
@@ -111,22 +114,15 @@ impl Search {
     ) -> Result<GraphConfig, Failure> {
         let graphs = Graphs::new(&data, &self.base.data)?;
         let n = graphs.splits.len();
-        let Rounds { first, second, initialisations, refine } =
+        let Rounds { first, second, initialisations, drawn } =
             if graphs.space.nodes > space::AMPLE { STEADY } else { NOISY };
-        let drawn = if refine { self.trials.div_ceil(2) } else { self.trials };
+        let drawn = (self.trials * drawn).div_ceil(10);
         self.settings = (0..drawn).map(|trial| space::draw(&self.base, &graphs.space, trial)).collect();
-        let mut kept: Vec<u64> = (0..drawn).collect();
-        if drawn < self.trials {
-            self.train(&graphs, 1, &places(&kept, first.min(n), 1), quiet, interrupt)?;
-            let judged = self.judged(&kept, first.min(n), 1);
-            let parents = &judged[..(judged.len() / PARENTS).max(2).min(judged.len())];
-            for trial in drawn..self.trials {
-                let (parent, _) = parents[(trial - drawn) as usize % parents.len()];
-                let fresh = space::draw(&self.base, &graphs.space, trial);
-                self.settings.push(refine::cross(&self.settings[parent as usize], &fresh, trial)?);
-                kept.push(trial);
-            }
+        for generation in 1..=GENERATIONS {
+            let end = drawn + (self.trials - drawn) * generation / GENERATIONS;
+            self.refine(&graphs, end, first.min(n), quiet, interrupt)?;
         }
+        let mut kept: Vec<u64> = (0..self.trials).collect();
         let mut rows = Vec::new();
         let rounds = [
             (self.trials as usize, first.min(n), 1),
@@ -152,6 +148,31 @@ impl Search {
         let text = note + &to_toml(&best, &best)?.replace("  # default", "");
         self.folder.write("best.toml", text.as_bytes())?;
         Ok(best)
+    }
+
+    /// Trains the trials so far on their first `splits` splits and adds trials up to number `end` near the best.
+    fn refine(
+        &mut self,
+        graphs: &Graphs,
+        end: u64,
+        splits: usize,
+        quiet: bool,
+        interrupt: &Interrupt,
+    ) -> Result<(), Failure> {
+        let known: Vec<u64> = (0..self.settings.len() as u64).collect();
+        let new = self.settings.len() as u64..end;
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.train(graphs, 1, &places(&known, splits, 1), quiet, interrupt)?;
+        let parents = self.judged(&known, splits, 1);
+        let parents = &parents[..PARENTS.min(parents.len())];
+        for (trial, k) in new.zip(0..) {
+            let (parent, _) = parents[k % parents.len()];
+            let fresh = space::draw(&self.base, &graphs.space, trial);
+            self.settings.push(refine::cross(&self.settings[parent as usize], &fresh, trial)?);
+        }
+        Ok(())
     }
 
     /// Trials with their figures, best first.
