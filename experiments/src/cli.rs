@@ -67,10 +67,11 @@ pub fn on_threads(
     threads: Option<u16>,
     body: impl FnOnce(usize) -> Result<(), Failure> + Send,
 ) -> Result<(), Failure> {
+    let workers = threads.map_or(0, usize::from);
     let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(threads.map_or(0, usize::from))
+        .num_threads(workers)
         .stack_size(STACK)
-        .start_handler(cores::begin_on);
+        .start_handler(move |k| cores::place(k, workers));
     pool.build_global().map_err(|e| Failure::Failed(format!("cannot start the threads: {e}")))?;
     rayon::scope(|_| body(rayon::current_num_threads()))
 }

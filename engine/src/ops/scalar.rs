@@ -26,9 +26,7 @@ impl<T: Real> Op<T> for Affine {
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (a, out_bar) = (T::of(saved.x.attr[0]), &*out_bar);
         if let Some(x_bar) = x_bar.first(0) {
-            x_bar.for_chunks(par::CHUNK, |i, x| {
-                add_scaled(a, &out_bar[i * par::CHUNK..][..x.len()], x)
-            });
+            x_bar.for_chunks(par::CHUNK, |i, x| add_scaled(a, &out_bar[i * par::CHUNK..][..x.len()], x));
         }
     }
 }

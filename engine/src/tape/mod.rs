@@ -137,7 +137,8 @@ impl<T: Real> Tape<T> {
         let ids = &inputs[..arity];
         for id in ids {
             let slot = self.slots[*id as usize];
-            if slot.wants_grad && matches!(slot.place, Place::Slab(_)) && self.places[*id as usize].is_none() {
+            if slot.wants_grad && matches!(slot.place, Place::Slab(_)) && self.places[*id as usize].is_none()
+            {
                 self.take_place(*id);
             }
         }
@@ -351,7 +352,8 @@ impl<T: Real> Graph<'_, T> {
         let slot = self.slot(v);
         assert!(slot.leaf, "only leaves keep their gradient");
         let place = self.tape.places.get(v.slot as usize).copied().flatten();
-        let at = place.expect("a gradient after backward, of a variable; a parameter's lies in the gradient slice");
+        let at = place
+            .expect("a gradient after backward, of a variable; a parameter's lies in the gradient slice");
         View { data: &self.tape.bars[at..at + slot.shape.len()], shape: slot.shape }
     }
 }

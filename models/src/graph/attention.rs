@@ -110,8 +110,7 @@ mod tests {
             Stream::new(seed, "merged", 0, 0).fill_normal(m.data_mut());
             m
         };
-        let inputs =
-            [random(3, 3, 1), random(3, 1, 2), random(3, 3, 3), random(3, 1, 4), random(3, 4, 5)];
+        let inputs = [random(3, 3, 1), random(3, 1, 2), random(3, 3, 3), random(3, 1, 4), random(3, 4, 5)];
         let run = |together: bool| {
             let mut tape = Tape::new();
             let mut g = tape.record(&[]);

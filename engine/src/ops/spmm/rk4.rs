@@ -13,7 +13,6 @@ use std::any::Any;
 use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 
-use super::kernels::{LANES, lane_sum};
 use super::things::check_weights;
 use crate::ops::pattern::{Order, Pattern};
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
@@ -21,6 +20,8 @@ use crate::{Op, Real, Shape, pages, par, simd_fn};
 
 /// Rows of a panel: two cache lines of f32 for each node.
 pub(super) const PANEL: usize = 32;
+/// Parts of an inner product over a panel.
+const PARTS: usize = 8;
 /// Weights' cotangents that one task sums over panels.
 const SUMMED: usize = 2048;
 
@@ -38,7 +39,7 @@ struct Sorted {
     places: Vec<u32>,
     by_row: Order,
     by_col: Order,
-    /// Where `by_row` has each entry.
+    /// Where `by_col` has each entry.
     entries: Vec<u32>,
 }
 
@@ -50,7 +51,7 @@ impl Sorted {
         nodes.iter().zip(0..).for_each(|(i, place)| places[*i as usize] = place);
         let by_row = pattern.by_row.renamed(&nodes, &places);
         let by_col = pattern.by_col.renamed(&nodes, &places);
-        Self { nodes, places, entries: by_row.places(), by_row, by_col }
+        Self { nodes, places, entries: by_col.places(), by_row, by_col }
     }
 }
 
@@ -85,7 +86,7 @@ fn with_scratch<T: Real>(len: usize, f: impl FnOnce(&mut [T])) {
 }
 
 /// The panel as one array for each node.
-fn nodes<T>(panel: &mut [T]) -> &mut [[T; PANEL]] {
+fn by_node<T>(panel: &mut [T]) -> &mut [[T; PANEL]] {
     panel.as_chunks_mut().0
 }
 
@@ -162,30 +163,39 @@ simd_fn! {
         }
     }
 
-    /// w_bar_ij = sum_k <a_k,i, b_k,j>. Lanes are added up in a second loop, as in `add_dots`.
-    fn dots<T: Real>(order: &Order, a: [&[[T; PANEL]]; 4], b: [&[[T; PANEL]]; 4], w_bar: &mut [T]) {
-        const GROUP: usize = 32;
-        let mut lanes = [[T::ZERO; LANES]; GROUP];
-        for i in 0..a[0].len() {
-            let a = a.map(|a| &a[i]);
-            let w_bar = &mut w_bar[order.entries(i)];
-            for (others, w_bar) in order.group(i).0.chunks(GROUP).zip(w_bar.chunks_mut(GROUP)) {
-                for (j, lanes) in others.iter().zip(&mut lanes) {
-                    let mut sum = [T::ZERO; LANES];
-                    for k in 0..4 {
-                        let b = &b[k][*j as usize];
-                        for (a, b) in a[k].as_chunks::<LANES>().0.iter().zip(b.as_chunks::<LANES>().0) {
-                            for l in 0..LANES {
-                                sum[l] = a[l].mul_add(b[l], sum[l]);
-                            }
-                        }
-                    }
-                    *lanes = sum;
+    /// `reverse_stage`, and on the way w_bar_ij += <g_i, z_j>: what the sum reads serves the inner product too.
+    /// w_bar is in the order of columns, each entry in `PARTS` parts that are added up in the end.
+    fn reverse_stage_with_dots<T: Real>(
+        order: &Order, w: &[T], c: T, g: &[[T; PANEL]], z: &[[T; PANEL]],
+        next: &mut [[T; PANEL]], x_bar: &mut [[T; PANEL]], w_bar: &mut [[T; PARTS]],
+    ) {
+        for (j, (next, x_bar)) in next.iter_mut().zip(x_bar).enumerate() {
+            let entries = order.entries(j);
+            let mut sum = [T::ZERO; PANEL];
+            let own = z[j];
+            for ((w, w_bar), i) in w[entries.clone()].iter().zip(&mut w_bar[entries]).zip(order.group(j).0) {
+                let g = &g[*i as usize];
+                for r in 0..PANEL {
+                    sum[r] = w.mul_add(g[r], sum[r]);
                 }
-                for (lanes, w) in lanes.iter().zip(w_bar) {
-                    *w = lane_sum(*lanes);
+                for first in (0..PANEL).step_by(PARTS) {
+                    for l in 0..PARTS {
+                        w_bar[l] = g[first + l].mul_add(own[first + l], w_bar[l]);
+                    }
                 }
             }
+            for r in 0..PANEL {
+                let own = sum[r] - g[j][r];
+                x_bar[r] += own;
+                next[r] = c * own;
+            }
+        }
+    }
+
+    /// The sum of each entry's parts, halves onto halves.
+    fn sums<T: Real>(parts: &[[T; PARTS]], sums: &mut [T]) {
+        for (p, sum) in parts.iter().zip(sums) {
+            *sum = ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]));
         }
     }
 
@@ -214,7 +224,7 @@ impl<T: Real> Op<T> for Rk4 {
         if out.is_empty() {
             return;
         }
-        let Sorted { nodes: order, places, by_row, .. } = self.sorted();
+        let Sorted { nodes, places, by_row, .. } = self.sorted();
         let nnz = w.len();
         with_scratch(nnz + rows.div_ceil(PANEL) * 3 * size, |space| {
             let (w_sorted, space) = space.split_at_mut(nnz);
@@ -223,8 +233,8 @@ impl<T: Real> Op<T> for Rk4 {
             par::for_chunks(space, 3 * size, |p, panel| {
                 let (even, rest) = panel.split_at_mut(size);
                 let (start, odd) = rest.split_at_mut(size);
-                let (start, even, odd) = (nodes(start), nodes(even), nodes(odd));
-                pack(order, x.data, rows, p * PANEL, start);
+                let (start, even, odd) = (by_node(start), by_node(even), by_node(odd));
+                pack(nodes, x.data, rows, p * PANEL, start);
                 stage(by_row, w, c[0], start, start, odd);
                 stage(by_row, w, c[1], odd, start, even);
                 stage(by_row, w, c[2], even, start, odd);
@@ -240,33 +250,41 @@ impl<T: Real> Op<T> for Rk4 {
         if out_bar.is_empty() {
             return;
         }
-        let Sorted { nodes: order, places, by_row, by_col, entries } = self.sorted();
-        let stride = 9 * size + nnz;
+        let Sorted { nodes, places, by_row, by_col, entries } = self.sorted();
+        let wants_w = x_bar.wants(0);
+        let stride = 9 * size + if wants_w { (1 + PARTS) * nnz } else { 0 };
         with_scratch(panels * stride + 2 * nnz, |space| {
             let (w_by_row, space) = space.split_at_mut(nnz);
             let (w_by_col, space) = space.split_at_mut(nnz);
             par::join(|| by_row.sorted(w, w_by_row), || by_col.sorted(w, w_by_col));
             let (w_by_row, w_by_col, out_bar) = (&*w_by_row, &*w_by_col, &*out_bar);
-            let wants_w = x_bar.wants(0);
             par::for_chunks(space, stride, |p, panel| {
                 let (states, w_bar) = panel.split_at_mut(9 * size);
-                let mut parts = states.chunks_exact_mut(size).map(nodes);
+                let mut parts = states.chunks_exact_mut(size).map(by_node);
                 let [bar, z0, z1, z2, z3, g1, g2, g3, g4] =
                     std::array::from_fn(|_| parts.next().unwrap_or_default());
-                pack(order, out_bar, rows, p * PANEL, bar);
+                pack(nodes, out_bar, rows, p * PANEL, bar);
                 scaled(c[3], bar.as_flattened(), g4.as_flattened_mut());
-                reverse_stage(by_col, w_by_col, c[2], g4, g3, bar);
-                reverse_stage(by_col, w_by_col, c[1], g3, g2, bar);
-                reverse_stage(by_col, w_by_col, c[0], g2, g1, bar);
-                if wants_w {
-                    pack(order, x.data, rows, p * PANEL, z0);
-                    stage(by_row, w_by_row, c[0], z0, z0, z1);
-                    stage(by_row, w_by_row, c[1], z1, z0, z2);
-                    stage(by_row, w_by_row, c[2], z2, z0, z3);
-                    dots(by_row, [g4, g3, g2, g1], [z3, z2, z1, z0], w_bar);
+                let (order, w) = (by_col, w_by_col);
+                if !wants_w {
+                    reverse_stage(order, w, c[2], g4, g3, bar);
+                    reverse_stage(order, w, c[1], g3, g2, bar);
+                    reverse_stage(order, w, c[0], g2, g1, bar);
+                    return reverse_stage(order, w, T::ONE, g1, g4, bar);
                 }
-                // z1 is no longer needed, and takes what would be the next cotangent.
-                reverse_stage(by_col, w_by_col, T::ONE, g1, z1, bar);
+                pack(nodes, x.data, rows, p * PANEL, z0);
+                stage(by_row, w_by_row, c[0], z0, z0, z1);
+                stage(by_row, w_by_row, c[1], z1, z0, z2);
+                stage(by_row, w_by_row, c[2], z2, z0, z3);
+                let (w_sums, w_bar) = w_bar.split_at_mut(nnz);
+                w_bar.fill(T::ZERO);
+                let w_bar = w_bar.as_chunks_mut().0;
+                reverse_stage_with_dots(order, w, c[2], g4, z3, g3, bar, w_bar);
+                reverse_stage_with_dots(order, w, c[1], g3, z2, g2, bar, w_bar);
+                reverse_stage_with_dots(order, w, c[0], g2, z1, g1, bar, w_bar);
+                // The next cotangent would be that of x itself, which `bar` holds already.
+                reverse_stage_with_dots(order, w, T::ONE, g1, z0, g4, bar, w_bar);
+                sums(w_bar, w_sums);
             });
             if let Some(total) = x_bar.first(0) {
                 total.for_chunks(SUMMED, |k, total| {
