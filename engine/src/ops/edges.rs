@@ -11,6 +11,7 @@
 use std::sync::Arc;
 
 use super::pattern::Pattern;
+use super::softmax::{softmax, softmax_vjp};
 use super::spmm::{LANES, Sparse, check_weights, dot, lane_sum, sampled_product};
 use crate::tape::{Attr, Bar, Cotangents, Inputs, Saved};
 use crate::{Graph, Op, Real, Shape, Var, simd_fn};
@@ -135,64 +136,6 @@ impl<T: Real> Op<T> for Distance {
     }
 }
 
-/// Softmax of the columns of `s` (heads x entries of one row), head by head, into `p`.
-fn softmax_row<T: Real>(s: &[T], heads: usize, p: &mut [T]) {
-    if heads == 1 { softmax_one(s, p) } else { softmax_heads(s, heads, p) }
-}
-
-simd_fn! {
-    fn softmax_heads<T: Real>(s: &[T], heads: usize, p: &mut [T]) {
-        for h in 0..heads {
-            let mut top = T::NEG_INFINITY;
-            for s in s.iter().skip(h).step_by(heads) {
-                top = s.max(top);
-            }
-            let mut sum = T::ZERO;
-            for (p, s) in p.iter_mut().zip(s).skip(h).step_by(heads) {
-                *p = (*s - top).exp();
-                sum += *p;
-            }
-            for p in p.iter_mut().skip(h).step_by(heads) {
-                *p /= sum;
-            }
-        }
-    }
-}
-
-simd_fn! {
-    fn softmax_one<T: Real>(s: &[T], p: &mut [T]) {
-        let mut top = T::NEG_INFINITY;
-        for s in s {
-            top = s.max(top);
-        }
-        for (p, s) in p.iter_mut().zip(s) {
-            *p = (*s - top).exp();
-        }
-        let mut sum = T::ZERO;
-        for p in p.iter() {
-            sum += *p;
-        }
-        for p in p.iter_mut() {
-            *p /= sum;
-        }
-    }
-}
-
-simd_fn! {
-    /// s_bar += p (p_bar - <p, p_bar>) for the entries of one row, head by head.
-    fn softmax_row_vjp<T: Real>(p: &[T], heads: usize, p_bar: &[T], s_bar: &mut [T]) {
-        for h in 0..heads {
-            let mut mean = T::ZERO;
-            for (p, b) in p.iter().zip(p_bar).skip(h).step_by(heads) {
-                mean = p.mul_add(*b, mean);
-            }
-            for (s, (p, b)) in s_bar.iter_mut().zip(p.iter().zip(p_bar)).skip(h).step_by(heads) {
-                *s = p.mul_add(*b - mean, *s);
-            }
-        }
-    }
-}
-
 impl<T: Real> Op<T> for Softmax {
     fn name(&self) -> &'static str {
         "softmax on edges"
@@ -205,7 +148,7 @@ impl<T: Real> Op<T> for Softmax {
         let (s, heads) = (x.get(0), x.get(0).shape.rows);
         self.0.for_rows(out, heads, |i, out| {
             let entries = self.0.row(i);
-            softmax_row(&s.data[entries.start * heads..entries.end * heads], heads, out);
+            softmax(&s.data[entries.start * heads..entries.end * heads], heads, out);
         });
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
@@ -214,7 +157,7 @@ impl<T: Real> Op<T> for Softmax {
             self.0.for_rows(s_bar, heads, |i, s_bar| {
                 let entries = self.0.row(i);
                 let range = entries.start * heads..entries.end * heads;
-                softmax_row_vjp(&p[range.clone()], heads, &out_bar[range], s_bar);
+                softmax_vjp(&p[range.clone()], heads, &out_bar[range], s_bar);
             });
         }
     }
@@ -239,7 +182,7 @@ impl<T: Real> Op<T> for Attend {
         let (s, x, heads) = (x.get(0), x.get(1), x.get(0).shape.rows);
         self.0.for_rows(aux, heads, |i, p| {
             let entries = self.0.row(i);
-            softmax_row(&s.data[entries.start * heads..entries.end * heads], heads, p);
+            softmax(&s.data[entries.start * heads..entries.end * heads], heads, p);
         });
         self.0.by_row.accumulate(aux, heads, x.data, x.shape.rows, true, out);
     }

@@ -14,4 +14,5 @@ mod matmul;
 pub mod pattern;
 mod reduce;
 mod scalar;
+mod softmax;
 pub mod spmm;

@@ -59,14 +59,22 @@ impl<T: Real> Op<T> for SignedPower {
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
         let (p, x) = (T::of(x.attr[0]), x.get(0).data);
-        par::for_chunks(out, par::CHUNK, |i, out| signed_power(p, &x[i * par::CHUNK..][..out.len()], out));
+        par::for_chunks(out, par::CHUNK, |i, out| {
+            let x = &x[i * par::CHUNK..][..out.len()];
+            if p == T::of(2.0) { signed_square(x, out) } else { signed_power(p, x, out) }
+        });
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (p, x, out_bar) = (T::of(saved.x.attr[0]), saved.x.get(0).data, &*out_bar);
         if let Some(x_bar) = x_bar.first(0) {
             x_bar.for_chunks(par::CHUNK, |i, x_bar| {
                 let at = i * par::CHUNK..i * par::CHUNK + x_bar.len();
-                signed_power_vjp(p, &x[at.clone()], &out_bar[at], x_bar);
+                let (x, out_bar) = (&x[at.clone()], &out_bar[at]);
+                if p == T::of(2.0) {
+                    signed_square_vjp(x, out_bar, x_bar);
+                } else {
+                    signed_power_vjp(p, x, out_bar, x_bar);
+                }
             });
         }
     }
@@ -117,6 +125,18 @@ simd_fn! {
     fn power<T: Real>(p: T, x: &[T], y: &mut [T]) {
         for (x, y) in x.iter().zip(y) {
             *y = (p * x.ln()).exp();
+        }
+    }
+
+    fn signed_square<T: Real>(x: &[T], y: &mut [T]) {
+        for (x, y) in x.iter().zip(y) {
+            *y = *x * x.abs();
+        }
+    }
+
+    fn signed_square_vjp<T: Real>(x: &[T], y_bar: &[T], x_bar: &mut [T]) {
+        for ((x, y_bar), x_bar) in x.iter().zip(y_bar).zip(x_bar) {
+            *x_bar = (T::of(2.0) * x.abs()).mul_add(*y_bar, *x_bar);
         }
     }
 
