@@ -56,6 +56,7 @@ const UNARY: &[Unary] = unary! {
     neg, false, |g, x| g.neg(x);
     power, true, |g, x| g.power(x, 2.7);
     signed_power, false, |g, x| g.signed_power(x, 1.7);
+    signed_square, false, |g, x| g.signed_power(x, 2.0);
     clamp, false, |g, x| g.clamp(x, -0.1, 5.0);
     sum, false, |g, x| g.sum(x);
     column_sum, false, |g, x| g.column_sum(x);

@@ -210,4 +210,15 @@ mod tests {
         g.backward_from(y, &[1.0, 1.0, 1.0], &mut []);
         assert!(g.grad(x).data.iter().zip([1.0, 0.5, 0.0]).all(|(a, b)| (a - b).abs() < 1e-14));
     }
+
+    #[test]
+    fn signed_squares_worked_out_by_hand() {
+        let mut tape = Tape::<f64>::new();
+        let mut g = tape.record(&[]);
+        let x = g.variable(1, 3, &[-2.0, 0.0, 3.0]);
+        let y = g.signed_power(x, 2.0);
+        assert_eq!(g.value(y).data, [-4.0, 0.0, 9.0]);
+        g.backward_from(y, &[1.0, 1.0, 10.0], &mut []);
+        assert_eq!(g.grad(x).data, [4.0, 0.0, 60.0]);
+    }
 }
