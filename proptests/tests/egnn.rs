@@ -4,10 +4,11 @@
 use std::sync::Arc;
 
 use engine::gradcheck::gradcheck;
+use engine::ops::index::Moves;
 use engine::rng::Stream;
 use engine::shard::Shards;
 use engine::{Graph, Matrix, Params, Tape, Var};
-use models::score::{EgnnConfig, Messages, Pairs, Scales, ScoreEgnn, ScoreNetwork};
+use models::score::{EVEN, EgnnConfig, Messages, Pairs, Scales, ScoreEgnn, ScoreNetwork};
 use proptest::prelude::*;
 
 fn random(rows: usize, cols: usize, scale: f64, seed: u64) -> Matrix<f64> {
@@ -126,6 +127,56 @@ proptest! {
         };
         prop_assert!(gradcheck(&free, 1e-6, f).map_err(|e| TestCaseError::fail(e.to_string()))? <= 1e-6);
     }
+}
+
+/// A first layer, where all particles of a state have one h: half of the edges give the same messages, and the
+/// same gradients to that one h and to everything else.
+fn check_even(pairs: Pairs, states: usize, hidden: usize, seed: u64) -> Result<(), TestCaseError> {
+    let mut v = inputs(pairs, states, hidden, seed);
+    let one = random(hidden, states, 0.5, seed);
+    let state: Vec<usize> = (0..states * pairs.particles).map(|i| i / pairs.particles).collect();
+    let repeated = state.iter().flat_map(|s| &one.data()[s * hidden..(s + 1) * hidden]).copied();
+    v[0] = Matrix::from_vec(hidden, states * pairs.particles, repeated.collect());
+    let want = reference(pairs, &v);
+    v[0] = one;
+    let op = Arc::new(Messages::new(pairs));
+    let spread = Moves::new(state.clone(), states).map_err(|e| TestCaseError::fail(e.to_string()))?;
+    let f = |g: &mut Graph<f64>, x: &[Var]| {
+        let mut x = x.to_vec();
+        x[0] = g.gather(x[0], &spread);
+        if x.len() < 13 {
+            x.insert(2, g.constant(v[2].rows(), v[2].cols(), v[2].data()));
+        }
+        g.apply_with(op.clone(), &x, EVEN)
+    };
+    let mut tape = Tape::<f64>::new();
+    let mut g = tape.record(&[]);
+    let vars: Vec<Var> = v.iter().map(|m| g.variable(m.rows(), m.cols(), m.data())).collect();
+    let out = f(&mut g, &vars);
+    prop_assert_eq!(g.value(out).data.len(), want.len());
+    for (got, want) in g.value(out).data.iter().zip(want) {
+        prop_assert!((got - want).abs() < 1e-12 * want.abs().max(1.0), "{got} {want}");
+    }
+    let varied = |k: &usize| *k != 2 || pairs.cutoff.is_infinite();
+    let free: Vec<Matrix<f64>> = (0..13).filter(varied).map(|k| v[k].clone()).collect();
+    let error = gradcheck(&free, 1e-6, f).map_err(|e| TestCaseError::fail(e.to_string()))?;
+    prop_assert!(error <= 1e-6, "{error}");
+    Ok(())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn one_edge_of_a_pair_is_enough_in_a_first_layer((pairs, states, hidden, seed) in shapes()) {
+        check_even(pairs, states, hidden, seed)?;
+    }
+}
+
+#[test]
+fn one_edge_of_a_pair_is_enough_in_full_blocks() {
+    let pairs = Pairs { particles: 4, space: 2, cutoff: f64::INFINITY };
+    check_even(pairs, 90, 3, 5).unwrap();
 }
 
 /// The op keeps the memory of its blocks from use to use; it must not depend on the width it was first used at.

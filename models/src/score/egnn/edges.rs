@@ -24,6 +24,9 @@ pub(super) struct Edge<T> {
     pub i: u32,
     /// The node that is heard.
     pub j: u32,
+    /// The columns of P and Q that stand for i and j.
+    pub p: u32,
+    pub q: u32,
     /// x_i - x_j.
     pub d: [T; 3],
     /// |x_i - x_j|^2.
@@ -34,31 +37,47 @@ pub(super) struct Edge<T> {
 
 impl Pairs {
     /// Nodes whose edges are worked off together: enough columns for a matrix product at full speed, few
-    /// enough for its operands to stay in a second-level cache.
-    pub(super) fn block(&self) -> usize {
+    /// enough for its operands to stay in a second-level cache. Whole states where only half of their edges are
+    /// listed (`even`).
+    pub(super) fn block(&self, even: bool) -> usize {
         const EDGES: usize = 224;
-        EDGES.div_ceil((self.particles - 1).max(1))
+        if even {
+            EDGES.div_ceil(self.particles * (self.particles - 1) / 2) * self.particles
+        } else {
+            EDGES.div_ceil((self.particles - 1).max(1))
+        }
     }
 
     /// Most edges of a block.
-    pub(super) fn most_edges(&self) -> usize {
-        self.block() * (self.particles - 1)
+    pub(super) fn most_edges(&self, even: bool) -> usize {
+        self.edges(self.block(even), even)
     }
 
-    /// Replaces `edges` by those of the nodes `nodes`, at positions `x` and `origin` (space x nodes each).
+    /// Most edges of so many nodes.
+    pub(super) fn edges(&self, nodes: usize, even: bool) -> usize {
+        nodes * (self.particles - 1) / if even { 2 } else { 1 }
+    }
+
+    /// Replaces `edges` by those of the nodes `nodes`, at positions `x` and `origin` (space x nodes each). Of a
+    /// pair that is `even` only i < j is listed, and a state's first node stands for all of them in P and Q.
     pub(super) fn list<T: Real>(
         &self,
         nodes: std::ops::Range<usize>,
         x: &[T],
         origin: &[T],
+        even: bool,
         edges: &mut Vec<Edge<T>>,
     ) {
         let (n, space, limit) = (self.particles, self.space, self.cutoff * self.cutoff);
         edges.clear();
         for i in nodes {
             let first = i / n * n;
-            for j in (first..first + n).filter(|j| *j != i) {
-                let mut edge = Edge { i: i as u32, j: j as u32, ..Edge::default() };
+            let start = if even { i + 1 } else { first };
+            for j in (start..first + n).filter(|j| *j != i) {
+                let (p, q) = if even { (i / n, i / n) } else { (i, j) };
+                let [i, j, p, q] = [i, j, p, q].map(|k| k as u32);
+                let mut edge = Edge { i, j, p, q, ..Edge::default() };
+                let [i, j] = [i, j].map(|k| k as usize);
                 for k in 0..space {
                     edge.d[k] = x[i * space + k] - x[j * space + k];
                     edge.r2 = edge.d[k].mul_add(edge.d[k], edge.r2);

@@ -1,5 +1,6 @@
 //! The passes over a block of edges between its matrix products. Arrays of hidden numbers have one column of
-//! `h` numbers for each edge; P, Q one for each node.
+//! `h` numbers for each edge; P, Q one for each node, or for each state whose
+//! nodes are alike.
 
 use engine::ops::activation::{Activation, Silu};
 use engine::{Real, simd_fn};
@@ -14,7 +15,7 @@ simd_fn! {
     pub(super) fn first<T: Real>(edges: &[Edge<T>], p: &[T], q: &[T], c: &[T], d: &[T], u: &mut [T]) {
         let h = c.len();
         for (e, u) in edges.iter().zip(u.chunks_exact_mut(h)) {
-            let (p, q) = (&p[e.i as usize * h..][..h], &q[e.j as usize * h..][..h]);
+            let (p, q) = (&p[e.p as usize * h..][..h], &q[e.q as usize * h..][..h]);
             for k in 0..h {
                 let z = e.r2.mul_add(c[k], e.e0.mul_add(d[k], p[k] + q[k]));
                 u[k] = Silu::value_and_slope(z).0;
@@ -28,7 +29,7 @@ simd_fn! {
     ) {
         let h = c.len();
         for ((e, u), slope) in edges.iter().zip(u.chunks_exact_mut(h)).zip(slope.chunks_exact_mut(h)) {
-            let (p, q) = (&p[e.i as usize * h..][..h], &q[e.j as usize * h..][..h]);
+            let (p, q) = (&p[e.p as usize * h..][..h], &q[e.q as usize * h..][..h]);
             for k in 0..h {
                 let z = e.r2.mul_add(c[k], e.e0.mul_add(d[k], p[k] + q[k]));
                 (u[k], slope[k]) = Silu::value_and_slope(z);
@@ -151,7 +152,7 @@ simd_fn! {
     ) {
         let h = c.len();
         for ((e, z), bars) in edges.iter().zip(z_bar.chunks_exact(h)).zip(bars) {
-            let (p, q) = (&mut p_bar[e.i as usize * h..][..h], &mut q_bar[e.j as usize * h..][..h]);
+            let (p, q) = (&mut p_bar[e.p as usize * h..][..h], &mut q_bar[e.q as usize * h..][..h]);
             for k in 0..h {
                 p[k] += z[k];
                 q[k] += z[k];

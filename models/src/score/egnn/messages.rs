@@ -12,6 +12,9 @@
 //! six products of a step), g and c. Everything else is computed again.
 //!
 //! Cost for an edge: 4 H^2 flops forward, 8 H^2 backward.
+//!
+//! In a first layer all particles of a state have the same h, which is the noise level's embedding. Then
+//! m_ij = m_ji and c_ij = c_ji, and half of the edges is enough ([`EVEN`]); P and Q have one column for a state.
 
 use std::sync::Mutex;
 
@@ -30,6 +33,10 @@ pub struct Messages<T> {
     pairs: Pairs,
     scratch: Mutex<Vec<Scratch<T>>>,
 }
+
+/// The first of an op's scalars where all nodes of a state have the same h: the first one's is read, and the sum
+/// of their cotangents goes to it.
+pub const EVEN: Attr = [1.0, 0.0];
 
 const H: usize = 0;
 const X: usize = 1;
@@ -57,6 +64,8 @@ struct Scratch<T> {
     sums: Vec<T>,
     p_bar: Vec<T>,
     q_bar: Vec<T>,
+    /// h, a column for each column of P.
+    seen: Vec<T>,
 }
 
 impl<T: Real> Messages<T> {
@@ -72,22 +81,25 @@ impl<T: Real> Messages<T> {
         Self { pairs, scratch: Mutex::default() }
     }
 
-    fn borrow(&self, hidden: usize) -> Scratch<T> {
-        let most = self.pairs.most_edges();
+    fn borrow(&self, hidden: usize, even: bool) -> Scratch<T> {
+        let most = self.pairs.most_edges(even);
         let spare = self.scratch.lock().ok().and_then(|mut all| all.pop());
         let mut scratch = spare.unwrap_or_else(|| Scratch {
-            edges: Vec::with_capacity(most),
+            edges: Vec::new(),
             u: Vec::new(),
             m: Vec::new(),
             bar: Vec::new(),
             slope: Vec::new(),
-            t_bars: vec![T::ZERO; most],
-            distance_bars: vec![[T::ZERO; 2]; most],
+            t_bars: Vec::new(),
+            distance_bars: Vec::new(),
             sums: Vec::new(),
             p_bar: Vec::new(),
             q_bar: Vec::new(),
+            seen: Vec::new(),
         });
-        // What is spare may come from a layer of another width.
+        // What is spare may come from a layer of another width, or with other edges.
+        scratch.t_bars.resize(most, T::ZERO);
+        scratch.distance_bars.resize(most, [T::ZERO; 2]);
         for block in [&mut scratch.u, &mut scratch.m, &mut scratch.bar, &mut scratch.slope] {
             block.resize(most * hidden, T::ZERO);
         }
@@ -102,7 +114,18 @@ impl<T: Real> Messages<T> {
 
     /// Room for P and Q of the nodes, and for what is kept of the most edges that there can be.
     fn room(&self, hidden: usize, nodes: usize) -> (usize, usize) {
-        (2 * hidden * nodes, (2 * hidden + 2) * nodes * (self.pairs.particles - 1))
+        (2 * hidden * nodes, (2 * hidden + 2) * self.pairs.edges(nodes, false))
+    }
+
+    /// h with a column for each column of P: all of them, or each state's first.
+    fn seen<'a>(&self, h: View<'a, T>, even: bool, space: &'a mut Vec<T>) -> View<'a, T> {
+        if !even {
+            return h;
+        }
+        let (rows, n) = (h.shape.rows, self.pairs.particles);
+        space.clear();
+        h.data.chunks_exact(rows * n).for_each(|state| space.extend_from_slice(&state[..rows]));
+        View { data: space, shape: Shape::new(rows, h.shape.cols / n) }
     }
 }
 
@@ -170,22 +193,24 @@ impl<T: Real> Op<T> for Messages<T> {
         let (node, edge) = aux.split_at_mut(node_room);
         let (p, q) = node.split_at_mut(node_room / 2);
         let kept = Kept::new(&mut edge[..edge_room], hidden);
-        let rows = hidden + space;
+        let (rows, even) = (hidden + space, v.attr == EVEN);
+        let mut scratch = self.borrow(hidden, even);
+        let s = &mut scratch;
+        let h = self.seen(v.get(H), even, &mut s.seen);
+        let (p, q) = (&mut p[..h.data.len()], &mut q[..h.data.len()]);
         for (out, x) in out.chunks_exact_mut(rows).zip(x.chunks_exact(space)) {
             out[..hidden].fill(T::ZERO);
             out[hidden..].copy_from_slice(x);
         }
-        product(p, Accum::Replace, columns(part(e1, 0..hidden), hidden), v.get(H).faer());
-        product(q, Accum::Replace, columns(part(e1, hidden..2 * hidden), hidden), v.get(H).faer());
+        product(p, Accum::Replace, columns(part(e1, 0..hidden), hidden), h.faer());
+        product(q, Accum::Replace, columns(part(e1, hidden..2 * hidden), hidden), h.faer());
         for p in p.chunks_exact_mut(hidden) {
             kernels::add(v.get(B1).data, p);
         }
         let (c, d) = (part(e1, 2 * hidden..2 * hidden + 1), part(e1, 2 * hidden + 1..2 * hidden + 2));
-        let mut scratch = self.borrow(hidden);
-        let s = &mut scratch;
-        let mut done = 0;
-        for first in (0..nodes).step_by(self.pairs.block()) {
-            self.pairs.list(first..(first + self.pairs.block()).min(nodes), x, origin, &mut s.edges);
+        let (mut done, block) = (0, self.pairs.block(even));
+        for first in (0..nodes).step_by(block) {
+            self.pairs.list(first..(first + block).min(nodes), x, origin, even, &mut s.edges);
             let n = s.edges.len();
             let (u, m) = (&mut s.u[..n * hidden], &mut s.m[..n * hidden]);
             let (z2, z3) =
@@ -198,10 +223,12 @@ impl<T: Real> Op<T> for Messages<T> {
             product(z3, Accum::Replace, v.get(C).faer(), columns(m, hidden));
             kernels::weigh(v.get(C1).data, v.get(W).data, v.get(W0).data[0], z3, weights);
             for ((e, m), weight) in s.edges.iter().zip(m.chunks_exact(hidden)).zip(weights) {
-                let (sum, place) = out[e.i as usize * rows..(e.i as usize + 1) * rows].split_at_mut(hidden);
-                kernels::add(m, sum);
                 let scale = *weight * step_scale(e.r2).0;
-                place.iter_mut().zip(e.d).for_each(|(x, d)| *x = scale.mul_add(d, *x));
+                for (node, scale) in ends(e, scale, even) {
+                    let (sum, place) = out[node * rows..(node + 1) * rows].split_at_mut(hidden);
+                    kernels::add(m, sum);
+                    place.iter_mut().zip(e.d).for_each(|(x, d)| *x = scale.mul_add(d, *x));
+                }
             }
         }
         self.give_back(scratch);
@@ -211,7 +238,7 @@ impl<T: Real> Op<T> for Messages<T> {
         let v = &saved.x;
         let (hidden, nodes, space) = (v.get(H).shape.rows, v.get(H).shape.cols, self.pairs.space);
         let (x, origin, e1) = (v.get(X).data, v.get(ORIGIN).data, v.get(E1));
-        let rows = hidden + space;
+        let (rows, even) = (hidden + space, v.attr == EVEN);
         if let Some(x_bar) = bars.get(X) {
             for (bar, out) in x_bar.chunks_exact_mut(space).zip(out_bar.chunks_exact(rows)) {
                 bar.iter_mut().zip(&out[hidden..]).for_each(|(b, o)| *b += *o);
@@ -219,16 +246,16 @@ impl<T: Real> Op<T> for Messages<T> {
         }
         let (node, edge) = saved.aux.split_at(self.room(hidden, nodes).0);
         let (p, q) = node.split_at(node.len() / 2);
-        let most = nodes * (self.pairs.particles - 1);
+        let most = self.pairs.edges(nodes, false);
         let (z2, rest) = edge.split_at(hidden * most);
         let (z3, rest) = rest.split_at(hidden * most);
         let (gates, weights) = rest.split_at(most);
         let (c, d) = (part(e1, 2 * hidden..2 * hidden + 1), part(e1, 2 * hidden + 1..2 * hidden + 2));
-        let mut scratch = self.borrow(hidden);
+        let mut scratch = self.borrow(hidden, even);
         let s = &mut scratch;
-        for (bar, len) in
-            [(&mut s.p_bar, node.len() / 2), (&mut s.q_bar, node.len() / 2), (&mut s.sums, 6 * hidden)]
-        {
+        let h = self.seen(v.get(H), even, &mut s.seen);
+        let len = h.data.len();
+        for (bar, len) in [(&mut s.p_bar, len), (&mut s.q_bar, len), (&mut s.sums, 6 * hidden)] {
             bar.clear();
             bar.resize(len, T::ZERO);
         }
@@ -236,9 +263,15 @@ impl<T: Real> Op<T> for Messages<T> {
         let mut next = || sums.next().unwrap_or_default();
         let (w_bar, c1_bar, a_bar, b2_bar, c_bar, d_bar) = (next(), next(), next(), next(), next(), next());
         let (mut w0_bar, mut a0_bar) = (T::ZERO, T::ZERO);
-        let mut done = 0;
-        for first in (0..nodes).step_by(self.pairs.block()) {
-            self.pairs.list(first..(first + self.pairs.block()).min(nodes), x, origin, &mut s.edges);
+        let (mut done, block) = (0, self.pairs.block(even));
+        // The cotangent of c_ij d / (...): that of x_i, less that of x_j where the edge stands for both ways.
+        let place_bar = |e: &Edge<T>| -> [T; 3] {
+            let at = |node: u32, k: usize| out_bar[node as usize * rows + hidden + k];
+            let other = |k| if even { at(e.j, k) } else { T::ZERO };
+            std::array::from_fn(|k| if k < space { at(e.i, k) - other(k) } else { T::ZERO })
+        };
+        for first in (0..nodes).step_by(block) {
+            self.pairs.list(first..(first + block).min(nodes), x, origin, even, &mut s.edges);
             let n = s.edges.len();
             let (z2, z3) = (&z2[done * hidden..][..n * hidden], &z3[done * hidden..][..n * hidden]);
             let (gates, weights) = (&gates[done..done + n], &weights[done..done + n]);
@@ -246,8 +279,7 @@ impl<T: Real> Op<T> for Messages<T> {
             let (u, m, bar) = (&mut s.u[..n * hidden], &mut s.m[..n * hidden], &mut s.bar[..n * hidden]);
             let (slope, t_bars) = (&mut s.slope[..n * hidden], &mut s.t_bars[..n]);
             for ((e, weight), t_bar) in s.edges.iter().zip(weights).zip(t_bars.iter_mut()) {
-                let along = along(e, &out_bar[e.i as usize * rows + hidden..][..space]);
-                *t_bar = along * step_scale(e.r2).0 * (T::ONE - *weight * *weight);
+                *t_bar = along(e, place_bar(e)) * step_scale(e.r2).0 * (T::ONE - *weight * *weight);
                 w0_bar += *t_bar;
             }
             // u holds z3_bar, then u1 and its cotangent; m holds m, then slopes; bar holds m_bar, then z2_bar.
@@ -259,7 +291,9 @@ impl<T: Real> Op<T> for Messages<T> {
             }
             product(bar, Accum::Replace, v.get(C).faer().transpose(), columns(u, hidden));
             for (e, bar) in s.edges.iter().zip(bar.chunks_exact_mut(hidden)) {
-                kernels::add(&out_bar[e.i as usize * rows..][..hidden], bar);
+                for (node, _) in ends(e, T::ONE, even) {
+                    kernels::add(&out_bar[node * rows..][..hidden], bar);
+                }
             }
             kernels::gate_back(v.get(A).data, m, slope, gates, bar, a_bar, &mut a0_bar);
             kernels::add_columns(bar, b2_bar);
@@ -273,7 +307,7 @@ impl<T: Real> Op<T> for Messages<T> {
             kernels::spread(&s.edges, u, c, d, &mut s.p_bar, &mut s.q_bar, c_bar, d_bar, distance_bars);
             if let Some(x_bar) = bars.get(X) {
                 for ((e, weight), [r2_bar, _]) in s.edges.iter().zip(weights).zip(&*distance_bars) {
-                    let out = &out_bar[e.i as usize * rows + hidden..][..space];
+                    let out = place_bar(e);
                     let (scale, slope) = step_scale(e.r2);
                     let by_r2 = T::of(2.0) * (*r2_bar + *weight * slope * along(e, out));
                     for k in 0..space {
@@ -305,7 +339,7 @@ impl<T: Real> Op<T> for Messages<T> {
         if let Some(b1_bar) = bars.get(B1) {
             kernels::add_columns(&s.p_bar, b1_bar);
         }
-        let h = v.get(H).faer();
+        let h = h.faer();
         let (p_bar, q_bar) = (columns(&s.p_bar, hidden), columns(&s.q_bar, hidden));
         if let Some(e1_bar) = bars.get(E1) {
             let (of_i, rest) = e1_bar.split_at_mut(hidden * hidden);
@@ -316,16 +350,35 @@ impl<T: Real> Op<T> for Messages<T> {
             kernels::add(d_bar, &mut rest[hidden..]);
         }
         if let Some(h_bar) = bars.get(H) {
-            product(h_bar, Accum::Add, columns(part(e1, 0..hidden), hidden).transpose(), p_bar);
-            product(h_bar, Accum::Add, columns(part(e1, hidden..2 * hidden), hidden).transpose(), q_bar);
+            let (of_i, of_j) = (part(e1, 0..hidden), part(e1, hidden..2 * hidden));
+            let add = |h_bar: &mut [T]| {
+                product(h_bar, Accum::Add, columns(of_i, hidden).transpose(), p_bar);
+                product(h_bar, Accum::Add, columns(of_j, hidden).transpose(), q_bar);
+            };
+            if even {
+                // What was spread is in p_bar and q_bar; `seen` has served and is as large as the result.
+                s.seen.fill(T::ZERO);
+                add(&mut s.seen);
+                let states = h_bar.chunks_exact_mut(hidden * self.pairs.particles);
+                states
+                    .zip(s.seen.chunks_exact(hidden))
+                    .for_each(|(bar, sum)| kernels::add(sum, &mut bar[..hidden]));
+            } else {
+                add(h_bar);
+            }
         }
         self.give_back(scratch);
     }
 }
 
 /// d . bar.
-fn along<T: Real>(e: &Edge<T>, bar: &[T]) -> T {
+fn along<T: Real>(e: &Edge<T>, bar: [T; 3]) -> T {
     bar.iter().zip(e.d).fold(T::ZERO, |sum, (b, d)| b.mul_add(d, sum))
+}
+
+/// The nodes that hear over an edge, with the sign of d for each: i, and j too where one edge stands for both.
+fn ends<T: Real>(e: &Edge<T>, scale: T, even: bool) -> impl Iterator<Item = (usize, T)> {
+    [(e.i as usize, scale), (e.j as usize, -scale)].into_iter().take(if even { 2 } else { 1 })
 }
 
 /// What is kept of every edge, in the order of the edges.

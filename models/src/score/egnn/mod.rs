@@ -19,7 +19,7 @@ use std::sync::Arc;
 use engine::{Graph, ParamId, Params, Real, Var};
 
 pub use edges::Pairs;
-pub use messages::Messages;
+pub use messages::{EVEN, Messages};
 pub use network::{Scales, ScoreEgnn};
 
 /// Sizes of an EGNN.
@@ -89,7 +89,8 @@ impl<T: Real> Egnn<T> {
         Self { config, messages: Arc::new(Messages::new(config.pairs)), layers }
     }
 
-    /// The positions after all layers, from node features `h` (H x nodes) and positions `x` (space x nodes).
+    /// The positions after all layers, from node features `h` (H x nodes), the same for all particles of a state,
+    /// and positions `x` (space x nodes). The gradient of a state's features goes to its first particle's.
     pub fn record(&self, g: &mut Graph<T>, mut h: Var, x: Var) -> Var {
         let (hidden, mut at) = (self.config.hidden, x);
         for (l, layer) in self.layers.iter().enumerate() {
@@ -99,7 +100,7 @@ impl<T: Real> Egnn<T> {
             let [c, c1] = layer.coordinate[0].vars(g);
             let [w, w0] = layer.coordinate[1].vars(g);
             let inputs = [h, at, x, e1, b1, e2, b2, a, a0, c, c1, w, w0];
-            let out = g.apply(self.messages.clone(), &inputs);
+            let out = g.apply_with(self.messages.clone(), &inputs, if l == 0 { EVEN } else { [0.0; 2] });
             at = g.slice_rows(out, hidden..hidden + self.config.pairs.space);
             if l + 1 < self.layers.len() {
                 let heard = g.slice_rows(out, 0..hidden);
