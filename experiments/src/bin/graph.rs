@@ -7,7 +7,7 @@ use clap::Parser;
 use experiments::cli::{Common, on_threads, parse};
 use experiments::config::resolve;
 use experiments::failure::{Failure, run};
-use experiments::graph::{GraphConfig, Options, Run, Search, Summary, defaults, preset, table};
+use experiments::graph::{GraphConfig, Options, Run, Search, SplitKind, Summary, defaults, preset, table};
 use experiments::graph_data::{BUILT_IN, KNOWN, file, folder, load};
 use experiments::interrupt::Interrupt;
 use experiments::run_folder::RunFolder;
@@ -155,13 +155,6 @@ fn resume(
 
 /// Preset, file, overrides, flags: the later wins.
 fn configure(name: &str, args: &Args) -> Result<GraphConfig, Failure> {
-    let mut base = match args.search {
-        Some(_) => defaults(name, &args.model)?,
-        None => preset(name, &args.model, args.split.as_deref())?,
-    };
-    if args.quick {
-        (base.train.epochs, base.data.splits) = (20, 2);
-    }
     let mut sets = args.common.sets.clone();
     let flags = [
         ("model.form", &args.form),
@@ -173,6 +166,15 @@ fn configure(name: &str, args: &Args) -> Result<GraphConfig, Failure> {
     sets.extend(flags.iter().filter_map(|(key, v)| v.as_ref().map(|v| format!("{key}=\"{v}\""))));
     sets.extend(args.seeds.map(|n| format!("data.initialisations={n}")));
     sets.extend(args.common.seed.map(|s| format!("seed={s}")));
+    let mut base = defaults(name, &args.model)?;
+    if args.search.is_none() {
+        // Which splits are meant may stand in a flag, a setting or the file.
+        let meant: GraphConfig = resolve(&base, args.common.config.as_deref(), &sets)?;
+        base = preset(name, &args.model, (meant.data.split == SplitKind::Random).then_some("random"))?;
+    }
+    if args.quick {
+        (base.train.epochs, base.data.splits) = (20, 2);
+    }
     let config: GraphConfig = resolve(&base, args.common.config.as_deref(), &sets)?;
     config.check()?;
     Ok(config)
