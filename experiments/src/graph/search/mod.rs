@@ -295,7 +295,7 @@ impl Graphs {
         let mut uses = Vec::new();
         let (own, splits_of_own) = splits(data.clone(), choice)?;
         let scarce = splits_of_own.iter().all(|s| 10 * s.train.len() < own.nodes());
-        let space = space::Graph { nodes: own.nodes(), directed, scarce };
+        let space = space::Graph { nodes: own.nodes(), edges: own.edges.len(), directed, scarce };
         for edges in [Edges::Undirected, Edges::Directed, Edges::Reversed] {
             if directed || edges == Edges::Undirected {
                 let choice = DataChoice { edges, ..choice.clone() };

@@ -18,10 +18,15 @@ pub(super) const AMPLE: usize = 1000;
 /// Graphs with more nodes than this are searched with at most 128 numbers a node.
 const WIDE: usize = 3000;
 
+/// Graphs with more edges than this (both ways counted) and labels enough are searched with one or two steps.
+const CROWDED: usize = 200_000;
+
 /// What the space depends on.
 pub(super) struct Graph {
     /// Number of nodes.
     pub nodes: usize,
+    /// Number of edges, both ways counted.
+    pub edges: usize,
     /// Whether its edges have directions at the source.
     pub directed: bool,
     /// Whether fewer than one node in ten is labelled: labels then have far to go, and equations take long.
@@ -106,6 +111,9 @@ fn continuous(m: &mut Model, graph: &Graph, pick: &mut impl FnMut(usize) -> usiz
         _ if graph.ample() => [0.5, 1.0, 2.0][pick(3)],
         _ => [0.25, 0.5, 1.0][pick(3)],
     };
+    if graph.edges > CROWDED && !scarce {
+        (m.time, m.step) = ([0.5, 1.0, 1.5, 2.0][pick(4)], m.step.max(1.0));
+    }
     m.normalisation = [Symmetric, Row, Column][pick(3)];
     m.loops = on(pick(2));
     m.attention = pick(4) == 0;
