@@ -12,7 +12,8 @@ use std::sync::Arc;
 
 use super::pattern::Pattern;
 use super::softmax::{softmax, softmax_vjp};
-use super::spmm::{LANES, Sparse, check_weights, dot, lane_sum, sampled_product};
+use super::spmm::{AHEAD, LANES, Sparse, check_weights, dot, lane_sum, sampled_product};
+use crate::simd::prefetch;
 use crate::tape::{Attr, Bar, Cotangents, Inputs, Saved};
 use crate::{Graph, Op, Real, Shape, Var, simd_fn};
 
@@ -77,13 +78,6 @@ simd_fn! {
         }
         lane_sum(sum) + rest
     }
-
-    /// y += w (a - b).
-    fn add_scaled_difference<T: Real>(w: T, a: &[T], b: &[T], y: &mut [T]) {
-        for ((a, b), y) in a.iter().zip(b).zip(y) {
-            *y = w.mul_add(*a - *b, *y);
-        }
-    }
 }
 
 impl<T: Real> Op<T> for Distance {
@@ -97,8 +91,11 @@ impl<T: Real> Op<T> for Distance {
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
         let (a, b, squared) = (x.get(0), x.get(1), x.attr[0] == 2.0);
         self.0.for_rows(out, 1, |i, out| {
-            let (others, _) = self.0.by_row.group(i);
-            for (other, s) in others.iter().zip(out) {
+            let (others, ahead) = (self.0.by_row.group(i).0, self.0.by_row.from(i));
+            for (k, (other, s)) in others.iter().zip(out).enumerate() {
+                if let Some(next) = ahead.get(k + AHEAD) {
+                    prefetch(b.data, *next as usize * b.shape.rows, b.shape.rows);
+                }
                 let r2 = squared_distance(a.col(i), b.col(*other as usize));
                 *s = if squared { r2 } else { r2.sqrt() };
             }
@@ -117,20 +114,14 @@ impl<T: Real> Op<T> for Distance {
             };
         }
         let factors = &*out_bar;
-        if let Some(a_bar) = x_bar.get(0) {
-            self.0.by_row.for_groups(a_bar, rows, |i, a_bar| {
-                for (e, other) in self.0.row(i).zip(self.0.by_row.group(i).0) {
-                    add_scaled_difference(factors[e], a.col(i), b.col(*other as usize), a_bar);
-                }
+        if let Some(Bar { data, fresh }) = x_bar.first(0) {
+            self.0.by_row.for_groups(data, rows, |i, a_bar| {
+                self.0.by_row.accumulate_differences(i, factors, a.col(i), b.data, fresh, a_bar);
             });
         }
-        if let Some(b_bar) = x_bar.get(1) {
-            self.0.by_col.for_groups(b_bar, rows, |j, b_bar| {
-                let (others, numbers) = self.0.by_col.group(j);
-                for (k, other) in others.iter().enumerate() {
-                    let w = factors[numbers.get(k)];
-                    add_scaled_difference(w, b.col(j), a.col(*other as usize), b_bar);
-                }
+        if let Some(Bar { data, fresh }) = x_bar.first(1) {
+            self.0.by_col.for_groups(data, rows, |j, b_bar| {
+                self.0.by_col.accumulate_differences(j, factors, b.col(j), a.data, fresh, b_bar);
             });
         }
     }

@@ -5,9 +5,11 @@ use crate::simd::prefetch;
 use crate::{Real, simd_fn};
 
 /// Entries by which columns are asked for before they are used.
-const AHEAD: usize = 12;
+pub(in crate::ops) const AHEAD: usize = 12;
 /// Rows that `weighted_sum` keeps in registers while it walks over the entries.
 const TILE: usize = 64;
+/// The same where a second operand stays in registers too.
+const HALF_TILE: usize = 32;
 
 impl Order {
     /// Columns of `out` += sums of scaled columns of `x`: out_g += sum_e w_e x_{other(e)}; = if `fresh`.
@@ -47,6 +49,27 @@ impl Order {
                     y.fill(T::ZERO);
                 }
                 gather_scaled(others, numbers, w, heads, x, y);
+            }
+        }
+    }
+
+    /// y += sum_e w_e (own - x_{other(e)}) over the entries of group g, or = if `fresh`.
+    pub(in crate::ops) fn accumulate_differences<T: Real>(
+        &self,
+        g: usize,
+        w: &[T],
+        own: &[T],
+        x: &[T],
+        fresh: bool,
+        y: &mut [T],
+    ) {
+        let (others, numbers) = self.group(g);
+        match numbers {
+            Numbers::From(first) => {
+                weighted_differences(others, self.from(g), Consecutive(first), w, own, x, fresh, y);
+            }
+            Numbers::List(list) => {
+                weighted_differences(others, self.from(g), Listed(list), w, own, x, fresh, y)
             }
         }
     }
@@ -114,6 +137,45 @@ simd_fn! {
             let (w, start) = (w[number.at(k)], *other as usize * rows + at);
             for (x, y) in x[start..start + rest.len()].iter().zip(rest.iter_mut()) {
                 *y = w.mul_add(*x, *y);
+            }
+        }
+    }
+
+    /// y += sum_k w_{number k} (own - x_{others k}), or = if `fresh`: tiles of y and of own stay in registers.
+    fn weighted_differences<T: Real, N: Number>(
+        others: &[u32], ahead: &[u32], number: N, w: &[T], own: &[T], x: &[T], fresh: bool, y: &mut [T],
+    ) {
+        let rows = y.len();
+        let mut tiles = y.chunks_exact_mut(HALF_TILE);
+        let mut at = 0;
+        for tile in &mut tiles {
+            let mut sum = [T::ZERO; HALF_TILE];
+            let mut here = [T::ZERO; HALF_TILE];
+            here.copy_from_slice(&own[at..at + HALF_TILE]);
+            if !fresh {
+                sum.copy_from_slice(tile);
+            }
+            for (k, other) in others.iter().enumerate() {
+                if let Some(next) = ahead.get(k + AHEAD) {
+                    prefetch(x, *next as usize * rows + at, HALF_TILE);
+                }
+                let start = *other as usize * rows + at;
+                let (w, x) = (w[number.at(k)], &x[start..start + HALF_TILE]);
+                for r in 0..HALF_TILE {
+                    sum[r] = w.mul_add(here[r] - x[r], sum[r]);
+                }
+            }
+            tile.copy_from_slice(&sum);
+            at += HALF_TILE;
+        }
+        let rest = tiles.into_remainder();
+        if fresh {
+            rest.fill(T::ZERO);
+        }
+        for (k, other) in others.iter().enumerate() {
+            let (w, start) = (w[number.at(k)], *other as usize * rows + at);
+            for ((x, own), y) in x[start..start + rest.len()].iter().zip(&own[at..]).zip(rest.iter_mut()) {
+                *y = w.mul_add(*own - *x, *y);
             }
         }
     }

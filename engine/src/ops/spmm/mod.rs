@@ -25,7 +25,7 @@ use rk4::{PANEL, Rk4};
 use step::Step;
 use things::{Minus, Things};
 
-pub(super) use kernels::{LANES, dot, lane_sum, sampled_product};
+pub(super) use kernels::{AHEAD, LANES, dot, lane_sum, sampled_product};
 pub(super) use things::check_weights;
 
 /// Nodes beyond which a panel of rows no longer fits a core's cache.
