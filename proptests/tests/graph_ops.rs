@@ -91,7 +91,8 @@ fn theta(mean: Mean, a: f64, b: f64, drop: f64) -> f64 {
     match mean {
         Mean::Arithmetic => 0.5 * (a + b),
         Mean::Logarithmic if a == b => a,
-        Mean::Logarithmic => (a - b) / (a.ln() - b.ln()),
+        // log a - log b without the loss of digits where a and b are near each other.
+        Mean::Logarithmic => (a - b) / ((a - b) / b).ln_1p(),
         Mean::Upwind if drop > 0.0 => b,
         Mean::Upwind => a,
     }
