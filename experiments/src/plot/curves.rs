@@ -77,6 +77,7 @@ fn draw_panel(area: &Area<'_>, x_label: &str, panel: &Panel) -> Result<(), Box<d
         .label_style((FONT, 16))
         .axis_desc_style((FONT, 18))
         .draw()?;
+    let corner = emptiest(&curves, (x0, x1), (y0 - pad, y1 + pad));
     let mut named = false;
     for (k, (points, series)) in curves.into_iter().zip(&panel.series).enumerate() {
         let color = if series.floor { RGBColor(110, 110, 110) } else { COLORS[k % COLORS.len()] };
@@ -96,13 +97,29 @@ fn draw_panel(area: &Area<'_>, x_label: &str, panel: &Panel) -> Result<(), Box<d
     if named {
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
+            .position(corner)
             .background_style(WHITE.mix(0.85))
             .border_style(BLACK.mix(0.2))
             .label_font((FONT, 16))
             .draw()?;
     }
     Ok(())
+}
+
+/// The corner of a panel, for its legend, where fewest points lie; of equal ones the upper right one.
+fn emptiest(curves: &[Vec<(f64, f64)>], x: (f64, f64), y: (f64, f64)) -> SeriesLabelPosition {
+    use SeriesLabelPosition::{LowerLeft, LowerRight, UpperLeft, UpperRight};
+    // A legend takes about a fifth of the width and a third of the height.
+    let place = |v: f64, (low, high): (f64, f64)| (v - low) / (high - low);
+    let inside = |right: bool, upper: bool, p: &&(f64, f64)| {
+        let (across, up) = (place(p.0, x), place(p.1, y));
+        (if right { across > 0.8 } else { across < 0.2 }) && (if upper { up > 0.66 } else { up < 0.34 })
+    };
+    let count = |right, upper| curves.iter().flatten().filter(|p| inside(right, upper, p)).count();
+    let corners = [(UpperRight, true, true), (LowerRight, true, false), (UpperLeft, false, true)];
+    let corners = corners.into_iter().chain([(LowerLeft, false, false)]);
+    let best = corners.min_by_key(|(_, right, upper)| count(*right, *upper));
+    best.map_or(UpperRight, |(corner, ..)| corner)
 }
 
 /// A number in at most about six characters.
@@ -130,6 +147,14 @@ mod tests {
         let png = panels("t", "step", &[Panel { label: "y".into(), log: true, series: odd }]).unwrap();
         assert_eq!(&png[1..4], b"PNG");
         assert!(panels("t", "step", &[]).is_ok());
+    }
+
+    #[test]
+    fn the_legend_keeps_away_from_the_curves() {
+        let rising: Vec<(f64, f64)> = (0..=10).map(|k| (f64::from(k), f64::from(k))).collect();
+        let corner = emptiest(std::slice::from_ref(&rising), (0.0, 10.0), (0.0, 10.0));
+        assert!(matches!(corner, SeriesLabelPosition::LowerRight));
+        assert!(matches!(emptiest(&[], (0.0, 1.0), (0.0, 1.0)), SeriesLabelPosition::UpperRight));
     }
 
     #[test]
