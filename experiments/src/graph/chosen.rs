@@ -40,6 +40,8 @@ chosen! {
     "cornell-sage",
     "cornell_fixed-grade",
     "film-grade",
+    "minesweeper-grade",
+    "squirrel-grade",
     "squirrel_filtered-grade",
     "texas-acmp",
     "texas-frond",
