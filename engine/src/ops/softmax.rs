@@ -31,6 +31,23 @@ fn fold_heads<T: Real>(lanes: &mut [T; LANES], heads: usize, f: impl Fn(T, T) ->
 }
 
 simd_fn! {
+    fn softmax_one<T: Real>(s: &[T], p: &mut [T]) {
+        let mut top = T::NEG_INFINITY;
+        for s in s {
+            top = s.max(top);
+        }
+        for (p, s) in p.iter_mut().zip(s) {
+            *p = (*s - top).exp();
+        }
+        let mut sum = T::ZERO;
+        for p in p.iter() {
+            sum += *p;
+        }
+        for p in p.iter_mut() {
+            *p /= sum;
+        }
+    }
+
     /// `softmax_heads` where heads divides the lanes, so that each lane belongs to one head.
     fn softmax_lanes<T: Real>(s: &[T], heads: usize, p: &mut [T]) {
         let (blocks, rest) = s.as_chunks::<LANES>();
@@ -54,14 +71,16 @@ simd_fn! {
                 sum[l] += p[l];
             }
         }
-        let mut last = [T::NEG_INFINITY; LANES];
-        last[..rest.len()].copy_from_slice(rest);
-        for l in 0..LANES {
-            last[l] = (last[l] - top[l]).exp();
-        }
-        p_rest.copy_from_slice(&last[..rest.len()]);
-        for (p, sum) in p_rest.iter().zip(&mut sum) {
-            *sum += *p;
+        if !rest.is_empty() {
+            let mut last = [T::NEG_INFINITY; LANES];
+            last[..rest.len()].copy_from_slice(rest);
+            for l in 0..LANES {
+                last[l] = (last[l] - top[l]).exp();
+            }
+            p_rest.copy_from_slice(&last[..rest.len()]);
+            for (p, sum) in p_rest.iter().zip(&mut sum) {
+                *sum += *p;
+            }
         }
         fold_heads(&mut sum, heads, |a, b| a + b);
         for p in p_blocks {
@@ -98,25 +117,6 @@ pub(super) fn softmax_vjp<T: Real>(p: &[T], heads: usize, p_bar: &[T], s_bar: &m
         softmax_lanes_vjp(p, heads, p_bar, s_bar);
     } else {
         softmax_heads_vjp(p, heads, p_bar, s_bar);
-    }
-}
-
-simd_fn! {
-    fn softmax_one<T: Real>(s: &[T], p: &mut [T]) {
-        let mut top = T::NEG_INFINITY;
-        for s in s {
-            top = s.max(top);
-        }
-        for (p, s) in p.iter_mut().zip(s) {
-            *p = (*s - top).exp();
-        }
-        let mut sum = T::ZERO;
-        for p in p.iter() {
-            sum += *p;
-        }
-        for p in p.iter_mut() {
-            *p /= sum;
-        }
     }
 }
 

@@ -49,6 +49,13 @@ struct Slot {
     stamp: u32,
 }
 
+impl Slot {
+    /// Whether its cotangent is wanted and lies in the tape's slab.
+    fn wants_place(self) -> bool {
+        self.wants_grad && matches!(self.place, Place::Slab(_))
+    }
+}
+
 struct Node<T: Real> {
     op: OpRef<T>,
     attr: Attr,
@@ -112,6 +119,7 @@ impl<T: Real> Tape<T> {
         self.used = (0, 0);
         self.slots.clear();
         self.nodes.clear();
+        self.places.clear();
         Graph { tape: self, params, trainable: true }
     }
 
@@ -136,9 +144,7 @@ impl<T: Real> Tape<T> {
         let Some(bar_at) = self.places[out as usize] else { return };
         let ids = &inputs[..arity];
         for id in ids {
-            let slot = self.slots[*id as usize];
-            if slot.wants_grad && matches!(slot.place, Place::Slab(_)) && self.places[*id as usize].is_none()
-            {
+            if self.slots[*id as usize].wants_place() && self.places[*id as usize].is_none() {
                 self.take_place(*id);
             }
         }
@@ -340,7 +346,7 @@ impl<T: Real> Graph<'_, T> {
         // What the output does not depend on has the gradient 0.
         for k in 0..tape.slots.len() {
             let slot = tape.slots[k];
-            if slot.leaf && slot.wants_grad && matches!(slot.place, Place::Slab(_)) && !tape.reached[k] {
+            if slot.leaf && slot.wants_place() && !tape.reached[k] {
                 let at = tape.take_place(k as u32);
                 tape.bars[at..at + slot.shape.len()].fill(T::ZERO);
             }
