@@ -81,10 +81,7 @@ pub trait Real:
     /// tanh x.
     fn tanh(self) -> Self;
     /// 1 / (1 + e^-x).
-    #[inline(always)]
-    fn sigmoid(self) -> Self {
-        Self::ONE / (Self::ONE + (-self).exp())
-    }
+    fn sigmoid(self) -> Self;
     /// The little-endian bytes of a slice, appended to `out`.
     fn append_bytes(values: &[Self], out: &mut Vec<u8>);
     /// Reads little-endian bytes; `bytes` holds a whole number of values.
@@ -144,6 +141,10 @@ macro_rules! real {
             #[inline(always)]
             fn tanh(self) -> Self {
                 math::$math::tanh(self)
+            }
+            #[inline(always)]
+            fn sigmoid(self) -> Self {
+                math::$math::sigmoid(self)
             }
             fn append_bytes(values: &[Self], out: &mut Vec<u8>) {
                 out.extend(values.iter().flat_map(|v| v.to_le_bytes()));

@@ -21,6 +21,9 @@ fn check<T: Real>(exp_range: f64, largest: f64) {
     let powers = || grid(-100.0, 100.0).map(|e| (e * 0.8).exp());
     assert!(worst_ulp::<T>(powers(), T::ln, f64::ln) < 3.0, "ln");
     assert!(worst_ulp::<T>(grid(-12.0, 12.0).filter(|x| *x != 0.0), T::tanh, f64::tanh) < 6.0, "tanh");
+    let logistic = |x: f64| 1.0 / (1.0 + (-x).exp());
+    assert!(worst_ulp::<T>(grid(-exp_range, exp_range), T::sigmoid, logistic) < 5.0, "sigmoid");
+    assert!(worst_ulp::<T>(grid(-8.0, 8.0), T::sigmoid, logistic) < 5.0, "sigmoid near 0");
     let eps = T::EPSILON.f64();
     for x in grid(-100.0, 100.0).chain(grid(-largest, largest)) {
         let x = T::of(x);
@@ -55,6 +58,10 @@ fn special<T: Real>() {
     assert_eq!(T::NEG_INFINITY.tanh(), -T::ONE);
     assert!(nan.tanh().f64().is_nan());
     assert_eq!(T::ZERO.tanh(), T::ZERO);
+    assert_eq!(T::INFINITY.sigmoid(), T::ONE);
+    assert!(T::NEG_INFINITY.sigmoid().f64() < 2e-38);
+    assert!(nan.sigmoid().f64().is_nan());
+    assert_eq!(T::ZERO.sigmoid(), T::HALF);
     assert_eq!(T::ZERO.sin_cos(), (T::ZERO, T::ONE));
 }
 

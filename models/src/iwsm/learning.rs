@@ -5,8 +5,9 @@ use engine::optim::{Schedule as LearningRate, clip_by_norm};
 use engine::rng::Stream;
 
 use super::trainer::{LEVELS, TrainError};
-use super::weighting::{effective_share, normalise, systematic};
+use super::weighting::normalise;
 use super::{Form, Identity, Objective, Trainer};
+use crate::sampling::{effective_share, systematic};
 
 /// Share of a new batch in those running covariances.
 const COVARIANCE_RATE: f64 = 0.002;

@@ -1,20 +1,24 @@
 //! What the buffer's states do besides being noised: they enter with the weights of their paths, move on
 //! the energy, and give scores of their own.
 //!
-//! - Trajectory weights: see [`reverse_paths`]; moves that leave exp(-E) invariant keep a state's weight.
+//! - Trajectory weights: see [`reverse_paths`]; moves that leave exp(-E) invariant keep a state's weight. Where
+//!   fresh samples are resampled by them, moves tell the copies apart (resample-move: Gilks and Berzuini 2001).
 //! - Stored identity: for x_t = x_0 + sigma eps the score of p_t at x_t is the posterior mean of both
 //!   a = -grad E(x_0) (De Bortoli et al. 2024) and b = (x_0 - x_t) / sigma^2 (Vincent 2011), so of
 //!   kappa a + (1 - kappa) b. As all these have one posterior mean, the kappa with the least variance is
 //!   that with the least mean square: kappa = E[b . (b - a)] / E|a - b|^2, kept for each noise level.
 
 use engine::Real;
+use engine::rng::Stream;
 
 use super::{Form, Trainer};
 use crate::energy::evaluate;
-use crate::sampling::{adapted, hmc, reverse_paths};
+use crate::sampling::{adapted, hmc, reverse_paths, systematic, tempered};
 
 /// How fast the moves' step size is adapted.
 const ADAPTATION: f64 = 0.3;
+/// Effective share of the weights that fresh samples are resampled by.
+const RESAMPLED: f64 = 0.5;
 
 impl<T: Real> Trainer<'_, T> {
     /// `n` samples that end at sigma_min, with the logarithms of their trajectory weights
@@ -43,6 +47,31 @@ impl<T: Real> Trainer<'_, T> {
             self.state.proposal.push_weighted(&states, &log_w);
         }
         self.move_buffer(replay.first_moves);
+    }
+
+    /// The sampler's own samples enter, with the weights of their paths or resampled by them where that is asked
+    /// for. Resampling tempers the weights as far as needed to keep half of the samples: each refresh then goes a
+    /// part of the way to the target, from wherever the sampler is.
+    pub(super) fn refresh_buffer(&mut self) {
+        let (replay, step) = (&self.config.replay, self.state.step);
+        let (n, steps, key) = (replay.refresh_samples, replay.refresh_steps, (self.seed, step));
+        let weighted = self.config.weights.form == Form::Trajectory;
+        if !weighted && !replay.resample {
+            let fresh = self.sample(n, steps, key);
+            return self.state.proposal.push(&fresh);
+        }
+        let (fresh, log_w) = self.sample_weighted(n, steps, key);
+        self.state.energy_evaluations += n as u64;
+        if weighted {
+            return self.state.proposal.push_weighted(&fresh, &log_w);
+        }
+        let mut picked = Vec::with_capacity(fresh.len());
+        let d = self.energy.dim();
+        let mut stream = Stream::new(self.seed, "resampling", step, 0);
+        systematic(&tempered(&log_w, RESAMPLED), n, &mut stream, |i| {
+            picked.extend_from_slice(&fresh[i * d..(i + 1) * d]);
+        });
+        self.state.proposal.push(&picked);
     }
 
     /// Every stored state makes `trajectories`.

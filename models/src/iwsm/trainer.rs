@@ -199,14 +199,8 @@ impl<'e, T: Real> Trainer<'e, T> {
         if step == 0 {
             self.prepare_buffer();
         } else if step.is_multiple_of(replay.refresh_every) {
-            let (n, key) = (replay.refresh_samples, (self.seed, step));
-            if n > 0 && self.config.weights.form == Form::Trajectory {
-                let (fresh, log_w) = self.sample_weighted(n, replay.refresh_steps, key);
-                self.state.energy_evaluations += n as u64;
-                self.state.proposal.push_weighted(&fresh, &log_w);
-            } else if n > 0 {
-                let fresh = self.sample(n, replay.refresh_steps, key);
-                self.state.proposal.push(&fresh);
+            if replay.refresh_samples > 0 {
+                self.refresh_buffer();
             }
             self.move_buffer(replay.moves);
         }

@@ -7,10 +7,10 @@
 //! largest weights are first replaced by quantiles of a fitted Pareto law (Vehtari et al. 2024).
 
 use engine::Real;
-use engine::rng::Stream;
 
 use super::Weights;
 use crate::metrics::{normalised_ess, pareto_smooth};
+use crate::sampling::effective_share;
 
 /// Writes normalised weights of mean one (before clipping) from log(Z p_t / proposal); returns their
 /// effective share (sum w)^2 / (n sum w^2).
@@ -62,30 +62,6 @@ impl WeightLevel {
     }
 }
 
-/// (sum w)^2 / (n sum w^2).
-pub fn effective_share(w: &[f64]) -> f64 {
-    let (sum, squares) = w.iter().fold((0.0, 0.0), |(a, b), w| (a + w, b + w * w));
-    if squares > 0.0 { sum * sum / (squares * w.len() as f64) } else { 0.0 }
-}
-
-/// Systematic resampling: `picks` indices, index i in expectation `picks w_i / sum w` times (Kitagawa
-/// 1996). Calls `f` with each.
-pub fn systematic(w: &[f64], picks: usize, stream: &mut Stream, mut f: impl FnMut(usize)) {
-    let total: f64 = w.iter().sum();
-    if total.is_nan() || total <= 0.0 {
-        return;
-    }
-    let offset = stream.uniform();
-    let (mut below, mut k) = (0.0, 0);
-    for (i, w) in w.iter().enumerate() {
-        below += w;
-        while k < picks && (k as f64 + offset) / picks as f64 * total < below {
-            f(i);
-            k += 1;
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -103,7 +79,6 @@ mod tests {
         assert!(close(w, [4.0 / 7.0, 8.0 / 7.0, 16.0 / 7.0, 0.0]), "{w:?}");
         let ess = normalise(&log_w[..1], &weights(0.5), &mut w[..1]);
         assert_eq!((w[0], ess), (1.0, 1.0));
-        assert_eq!(effective_share(&[1.0, 1.0, 0.0, 0.0]), 0.5);
     }
 
     #[test]
@@ -124,16 +99,5 @@ mod tests {
         let mut w = [1.0; 2];
         assert_eq!(normalise(&[f64::NEG_INFINITY; 2], &weights(1.0), &mut w), 0.0);
         assert_eq!(w, [0.0, 0.0]);
-    }
-
-    #[test]
-    fn systematic_resampling_keeps_expectations() {
-        let w = [1.0, 0.0, 2.0, 1.0];
-        let mut count = [0.0; 4];
-        for step in 0..1000 {
-            systematic(&w, 8, &mut Stream::new(0, "test", step, 0), |i| count[i] += 1.0);
-        }
-        assert_eq!(count.iter().sum::<f64>(), 8000.0);
-        assert_eq!(count, [2000.0, 0.0, 4000.0, 2000.0]);
     }
 }

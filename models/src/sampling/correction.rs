@@ -8,9 +8,8 @@
 
 use engine::rng::Stream;
 
-use super::{adapted, hmc};
+use super::{adapted, hmc, systematic};
 use crate::energy::{Energy, ParticleSystem};
-use crate::iwsm::weighting::systematic;
 
 /// How fast the step size is adapted, in the first half of the moves.
 const ADAPTATION: f64 = 0.5;

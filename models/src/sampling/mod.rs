@@ -4,6 +4,7 @@
 mod correction;
 mod flow;
 mod hmc;
+mod resampling;
 mod reverse;
 mod schedule;
 
@@ -11,5 +12,6 @@ pub use correction::Correction;
 pub use flow::Flow;
 pub(crate) use hmc::adapted;
 pub use hmc::hmc;
+pub use resampling::{effective_share, systematic, tempered};
 pub use reverse::{ScoreModel, reverse_paths, reverse_sde};
 pub use schedule::Schedule;

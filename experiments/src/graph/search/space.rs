@@ -104,8 +104,12 @@ fn continuous(m: &mut Model, graph: &Graph, pick: &mut impl FnMut(usize) -> usiz
     use Normalisation::{Column, Row, Symmetric};
     let scarce = graph.scarce;
     let on = |k: usize| k == 1;
-    let (short, long) = ([0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0], [2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0]);
-    m.time = if scarce { long } else { short }[pick(7)];
+    m.time = match graph {
+        // Graphs with so many nodes are dense with edges too, and a label reaches everything sooner.
+        Graph { scarce: true, nodes, .. } if *nodes > LARGE => [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0],
+        Graph { scarce: true, .. } => [2.0, 4.0, 6.0, 8.0, 10.0, 12.0, 16.0],
+        _ => [0.25, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0],
+    }[pick(7)];
     m.step = match graph {
         Graph { scarce: true, .. } => [1.0; 3][pick(3)],
         _ if graph.ample() => [0.5, 1.0, 2.0][pick(3)],

@@ -1,0 +1,98 @@
+//! Resampling by importance weights.
+
+use engine::rng::Stream;
+
+/// (sum w)^2 / (n sum w^2).
+pub fn effective_share(w: &[f64]) -> f64 {
+    let (sum, squares) = w.iter().fold((0.0, 0.0), |(a, b), w| (a + w, b + w * w));
+    if squares > 0.0 { sum * sum / (squares * w.len() as f64) } else { 0.0 }
+}
+
+/// Systematic resampling: `picks` indices, index i in expectation `picks w_i / sum w` times (Kitagawa
+/// 1996). Calls `f` with each.
+pub fn systematic(w: &[f64], picks: usize, stream: &mut Stream, mut f: impl FnMut(usize)) {
+    let total: f64 = w.iter().sum();
+    if total.is_nan() || total <= 0.0 {
+        return;
+    }
+    let offset = stream.uniform();
+    let (mut below, mut k) = (0.0, 0);
+    for (i, w) in w.iter().enumerate() {
+        below += w;
+        while k < picks && (k as f64 + offset) / picks as f64 * total < below {
+            f(i);
+            k += 1;
+        }
+    }
+}
+
+/// w^beta, in units of the largest, with the largest beta up to 1 that leaves an effective share of at least
+/// `share`, or with beta = 0 where none does; what is no number or infinite has the weight 0.
+pub fn tempered(log_w: &[f64], share: f64) -> Vec<f64> {
+    let known = |l: f64| !l.is_nan() && l < f64::INFINITY;
+    let most = log_w.iter().copied().filter(|l| known(*l)).fold(f64::NEG_INFINITY, f64::max);
+    let power = |beta: f64| -> Vec<f64> {
+        // At beta = 0 a state that the target excludes would count as much as any other.
+        let one = |l: &f64| if known(*l) && *l > f64::NEG_INFINITY { (beta * (l - most)).exp() } else { 0.0 };
+        log_w.iter().map(one).collect()
+    };
+    let plain = power(1.0);
+    if effective_share(&plain) >= share {
+        return plain;
+    }
+    // The share falls with beta; 40 halvings leave nothing of the interval.
+    let (mut low, mut high) = (0.0, 1.0);
+    for _ in 0..40 {
+        let middle = 0.5 * (low + high);
+        if effective_share(&power(middle)) >= share {
+            low = middle;
+        } else {
+            high = middle;
+        }
+    }
+    power(low)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_of_four_weights_are_half_a_share() {
+        assert_eq!(effective_share(&[1.0, 1.0, 0.0, 0.0]), 0.5);
+        assert_eq!(effective_share(&[0.0, 0.0]), 0.0);
+    }
+
+    #[test]
+    fn systematic_resampling_keeps_expectations() {
+        let w = [1.0, 0.0, 2.0, 1.0];
+        let mut count = [0.0; 4];
+        for step in 0..1000 {
+            systematic(&w, 8, &mut Stream::new(0, "test", step, 0), |i| count[i] += 1.0);
+        }
+        assert_eq!(count.iter().sum::<f64>(), 8000.0);
+        assert_eq!(count, [2000.0, 0.0, 4000.0, 2000.0]);
+    }
+
+    #[test]
+    fn weights_are_tempered_just_as_far_as_needed() {
+        let even = [2.0, 2.0 + 1e-3, 2.0 - 1e-3];
+        let w = tempered(&even, 0.5);
+        assert!(w.iter().zip(even).all(|(w, l)| (w - (l - 2.001).exp()).abs() < 1e-15), "{w:?}");
+        // log w = 0, 10, ..., 90: of ten weights one counts, until they are tempered to a share of a half.
+        let steep: Vec<f64> = (0..10).map(|k| 10.0 * f64::from(k)).collect();
+        let w = tempered(&steep, 0.5);
+        assert!((effective_share(&w) - 0.5).abs() < 1e-9, "{w:?}");
+        let beta = (w[8] / w[9]).ln() / -10.0;
+        assert!(w.iter().enumerate().all(|(k, w)| (w.ln() - beta * 10.0 * (k as f64 - 9.0)).abs() < 1e-9));
+    }
+
+    #[test]
+    fn what_is_no_weight_counts_as_none() {
+        let log_w = [f64::NAN, 0.0, f64::NEG_INFINITY, f64::INFINITY, -1e300, 0.0];
+        assert_eq!(tempered(&log_w, 0.3), [0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(tempered(&log_w, 0.9), [0.0, 1.0, 0.0, 0.0, 1.0, 1.0]);
+        assert_eq!(tempered(&[f64::NAN; 2], 0.5), [0.0, 0.0]);
+        assert!(tempered(&[], 0.5).is_empty());
+    }
+}
