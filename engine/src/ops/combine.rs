@@ -114,6 +114,8 @@ simd_fn! {
     fn values<T: Real>(y: &mut [T], first: (&[T], &[T]), second: (&[T], &[T], &[T])) {
         let ((alpha, a), (beta, c, d)) = (first, second);
         let rows = alpha.len();
+        // Of one length for certain: a check of bounds in the loop would leave its end to scalar code.
+        let beta = &beta[..rows];
         let others = a.chunks_exact(rows).zip(c.chunks_exact(rows)).zip(d.chunks_exact(rows));
         for (y, ((a, c), d)) in y.chunks_exact_mut(rows).zip(others) {
             for i in 0..rows {
@@ -143,10 +145,13 @@ simd_fn! {
         let (c, d) = product;
         let (head, rest) = y_bar.split_at_mut(2 * rows);
         let (first, second) = head.split_at_mut(rows);
+        let (first, second) = (&mut first[..rows], &mut second[..rows]);
+        let ((a0, a1), (c0, c1), (d0, d1)) = (a.split_at(rows), c.split_at(rows), d.split_at(rows));
+        let (a1, c1, d1) = (&a1[..rows], &c1[..rows], &d1[..rows]);
         for i in 0..rows {
-            let (y0, y1, j) = (first[i], second[i], rows + i);
-            first[i] = a[i].mul_add(y0, a[j] * y1);
-            second[i] = (c[i] * d[i]).mul_add(y0, c[j] * d[j] * y1);
+            let (y0, y1) = (first[i], second[i]);
+            first[i] = a0[i].mul_add(y0, a1[i] * y1);
+            second[i] = (c0[i] * d0[i]).mul_add(y0, c1[i] * d1[i] * y1);
         }
         let others = a.chunks_exact(rows).zip(c.chunks_exact(rows)).zip(d.chunks_exact(rows)).skip(2);
         for (y, ((a, c), d)) in rest.chunks_exact(rows).zip(others) {

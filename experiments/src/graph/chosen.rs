@@ -41,6 +41,7 @@ chosen! {
     "cornell_fixed-grade",
     "film-grade",
     "minesweeper-grade",
+    "pubmed_random-grade",
     "squirrel-grade",
     "squirrel_filtered-grade",
     "texas-acmp",

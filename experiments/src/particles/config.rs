@@ -98,6 +98,7 @@ impl ParticlesConfig {
         match name {
             "dw4" => {
                 train.steps = 14_000;
+                replay.resample = true;
                 (network.hidden, network.radial_features, network.layers) = (96, 48, 3);
                 (network.sigma_data, network.mode_scale) = (1.8, 0.3);
                 (network.sigma_min, network.sigma_max) = (0.02, 8.0);
