@@ -16,10 +16,12 @@ macro_rules! chosen {
 }
 
 chosen! {
+    "amazon_photo_random-grade",
     "chameleon-grade",
     "chameleon_filtered-grade",
     "citeseer-grade",
     "citeseer_random-grade",
+    "coauthor_cs_random-grade",
     "cora-grade",
     "cora_random-grade",
     "cornell-acmp",

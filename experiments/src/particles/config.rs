@@ -99,6 +99,7 @@ impl ParticlesConfig {
             "dw4" => {
                 train.steps = 14_000;
                 replay.resample = true;
+                (train.focus_share, train.focus_sigma) = (0.5, 0.5);
                 (network.hidden, network.radial_features, network.layers) = (96, 48, 3);
                 (network.sigma_data, network.mode_scale) = (1.8, 0.3);
                 (network.sigma_min, network.sigma_max) = (0.02, 8.0);

@@ -71,7 +71,8 @@ pub(super) fn draw(base: &GraphConfig, graph: &Graph, trial: u64) -> GraphConfig
     if graph.scarce {
         m.hidden = m.hidden.max(64);
     }
-    if graph.directed && m.name != "mlp" {
+    // With few labels the protocol's graphs are undirected, and labels go farther in both directions.
+    if graph.directed && !graph.scarce && m.name != "mlp" {
         config.data.edges = [Edges::Undirected, Edges::Directed, Edges::Reversed][pick(3)];
     }
     let on = |k: usize| k == 1;
