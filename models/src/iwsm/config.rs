@@ -132,7 +132,8 @@ pub struct Replay {
     /// Leapfrog steps of a trajectory; 1 is the Metropolis-adjusted Langevin algorithm.
     pub leapfrog_steps: usize,
     /// Resample the fresh samples by the weights of their reverse paths before they are stored, so that groups
-    /// of states between which no moves lead get their right shares.
+    /// of states between which no moves lead get their right shares. Not where weights.form = trajectory takes
+    /// the same weights to the loss.
     #[serde(default)]
     pub resample: bool,
 }
@@ -322,12 +323,6 @@ impl Config {
         ];
         if let Some((key, v)) = optional.iter().find(|(_, v)| !(*v >= 0.0 && v.is_finite())) {
             return Some(format!("{key} = {v} must be 0 or a positive number"));
-        }
-        if w.form == Form::Trajectory && r.resample {
-            return Some(
-                "weights.form = trajectory and replay.resample are the same weights twice: set one of them"
-                    .into(),
-            );
         }
         if w.form == Form::Trajectory && t.identity != Identity::Stored {
             return Some(
