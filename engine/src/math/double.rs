@@ -7,9 +7,13 @@ const ROUND: f64 = 6_755_399_441_055_744.0;
 const LN2_HI: f64 = 6.931_471_803_691_238e-1;
 const LN2_LO: f64 = 1.908_214_929_270_587_7e-10;
 
-/// e^r for |r| <= ln 2 / 2.
+/// e^x = 2^n y with y = e^r, |r| <= ln 2 / 2: y, and a number with n in its low mantissa bits.
 #[inline(always)]
-fn exp_near_0(r: f64) -> f64 {
+fn exp_parts(x: f64) -> (f64, f64) {
+    let shifted = x.mul_add(std::f64::consts::LOG2_E, ROUND);
+    let n = shifted - ROUND;
+    let r = n.mul_add(-LN2_HI, x);
+    let r = n.mul_add(-LN2_LO, r);
     let p = horner!(
         r,
         1.0_f64 / 6_227_020_800.0,
@@ -25,17 +29,14 @@ fn exp_near_0(r: f64) -> f64 {
         1.0 / 6.0,
         0.5
     );
-    p.mul_add(r * r, r) + 1.0
+    (p.mul_add(r * r, r) + 1.0, shifted)
 }
 
 #[inline(always)]
 pub(crate) fn exp(x: f64) -> f64 {
     const LOW: f64 = -708.396_418_532_264;
     const HIGH: f64 = 709.782_712_893_384;
-    let shifted = x.mul_add(std::f64::consts::LOG2_E, ROUND);
-    let n = shifted - ROUND;
-    let r = n.mul_add(-LN2_HI, x);
-    let y = exp_near_0(n.mul_add(-LN2_LO, r));
+    let (y, shifted) = exp_parts(x);
     // 2^n in two factors, so that n = 1024 does not overflow the exponent field too early.
     let n = (shifted.to_bits() as i64) << 13 >> 13;
     let half = n >> 1;
@@ -51,10 +52,7 @@ pub(crate) fn sigmoid(x: f64) -> f64 {
     const LIMIT: f64 = 708.0;
     let x = if x > LIMIT { LIMIT } else { x };
     let x = if x < -LIMIT { -LIMIT } else { x };
-    let shifted = x.mul_add(-std::f64::consts::LOG2_E, ROUND);
-    let n = shifted - ROUND;
-    let r = n.mul_add(-LN2_HI, -x);
-    let y = exp_near_0(n.mul_add(-LN2_LO, r));
+    let (y, shifted) = exp_parts(-x);
     1.0 / (1.0 + f64::from_bits(y.to_bits().wrapping_add(shifted.to_bits() << 52)))
 }
 

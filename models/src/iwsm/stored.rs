@@ -13,7 +13,7 @@ use engine::rng::Stream;
 
 use super::{Form, Trainer};
 use crate::energy::evaluate;
-use crate::sampling::{adapted, hmc, reverse_paths, systematic, tempered};
+use crate::sampling::{adapted, hmc, resampled, reverse_paths, tempered};
 
 /// How fast the moves' step size is adapted.
 const ADAPTATION: f64 = 0.3;
@@ -65,13 +65,9 @@ impl<T: Real> Trainer<'_, T> {
         if weighted {
             return self.state.proposal.push_weighted(&fresh, &log_w);
         }
-        let mut picked = Vec::with_capacity(fresh.len());
-        let d = self.energy.dim();
         let mut stream = Stream::new(self.seed, "resampling", step, 0);
-        systematic(&tempered(&log_w, RESAMPLED), n, &mut stream, |i| {
-            picked.extend_from_slice(&fresh[i * d..(i + 1) * d]);
-        });
-        self.state.proposal.push(&picked);
+        let w = tempered(&log_w, RESAMPLED);
+        self.state.proposal.push(&resampled(&fresh, self.energy.dim(), &w, &mut stream));
     }
 
     /// Every stored state makes `trajectories`.

@@ -8,7 +8,7 @@
 
 use engine::rng::Stream;
 
-use super::{adapted, hmc, systematic};
+use super::{adapted, hmc, resampled, tempered};
 use crate::energy::{Energy, ParticleSystem};
 
 /// How fast the step size is adapted, in the first half of the moves.
@@ -39,10 +39,8 @@ impl Correction {
     ) -> f64 {
         let d = system.dim();
         let mut stream = Stream::new(self.seed, "correction", 0, 0);
-        let most = log_w.iter().copied().filter(|l| !l.is_nan()).fold(f64::NEG_INFINITY, f64::max);
-        let w: Vec<f64> = log_w.iter().map(|l| if l.is_nan() { 0.0 } else { (l - most).exp() }).collect();
-        let mut picked = Vec::with_capacity(x.len());
-        systematic(&w, log_w.len(), &mut stream, |i| picked.extend_from_slice(&x[i * d..(i + 1) * d]));
+        // A share of 0 leaves the weights as they are.
+        let picked = resampled(x, d, &tempered(log_w, 0.0), &mut stream);
         if picked.len() == x.len() {
             x.copy_from_slice(&picked);
         }

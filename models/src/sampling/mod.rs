@@ -12,6 +12,6 @@ pub use correction::Correction;
 pub use flow::Flow;
 pub(crate) use hmc::adapted;
 pub use hmc::hmc;
-pub use resampling::{effective_share, systematic, tempered};
+pub use resampling::{effective_share, resampled, systematic, tempered};
 pub use reverse::{ScoreModel, reverse_paths, reverse_sde};
 pub use schedule::Schedule;

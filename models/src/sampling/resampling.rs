@@ -26,14 +26,21 @@ pub fn systematic(w: &[f64], picks: usize, stream: &mut Stream, mut f: impl FnMu
     }
 }
 
+/// As many columns of `x`, of `dim` numbers, as there are weights, by [`systematic`] resampling; none where no
+/// column has a weight.
+pub fn resampled<T: Copy>(x: &[T], dim: usize, w: &[f64], stream: &mut Stream) -> Vec<T> {
+    let mut picked = Vec::with_capacity(x.len());
+    systematic(w, w.len(), stream, |i| picked.extend_from_slice(&x[i * dim..(i + 1) * dim]));
+    picked
+}
+
 /// w^beta, in units of the largest, with the largest beta up to 1 that leaves an effective share of at least
 /// `share`, or with beta = 0 where none does; what is no number or infinite has the weight 0.
 pub fn tempered(log_w: &[f64], share: f64) -> Vec<f64> {
-    let known = |l: f64| !l.is_nan() && l < f64::INFINITY;
-    let most = log_w.iter().copied().filter(|l| known(*l)).fold(f64::NEG_INFINITY, f64::max);
+    let most = log_w.iter().copied().filter(|l| l.is_finite()).fold(f64::NEG_INFINITY, f64::max);
     let power = |beta: f64| -> Vec<f64> {
-        // At beta = 0 a state that the target excludes would count as much as any other.
-        let one = |l: &f64| if known(*l) && *l > f64::NEG_INFINITY { (beta * (l - most)).exp() } else { 0.0 };
+        // At beta = 0 too a state that the target excludes counts for nothing.
+        let one = |l: &f64| if l.is_finite() { (beta * (l - most)).exp() } else { 0.0 };
         log_w.iter().map(one).collect()
     };
     let plain = power(1.0);
