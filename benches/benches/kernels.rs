@@ -5,8 +5,9 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use engine::ops::flux::Mean;
 use engine::ops::index::Moves;
 use engine::ops::spmm::Sparse;
+use engine::panels::{self, Operand, Target};
 use engine::rng::Stream;
-use engine::{Graph, Tape, Var};
+use engine::{Graph, Shape, Tape, Var, View};
 use models::energy::{Energy, Mixture, evaluate};
 use models::estimate::Estimates;
 use models::iwsm::{Config, Proposal};
@@ -78,6 +79,25 @@ fn products(c: &mut Criterion) {
             let (w, x) = (g.constant(1, values.len(), &values), g.constant(d, n, &x));
             g.sparse_columns(&sparse, w, x)
         });
+    });
+    group.finish();
+}
+
+/// The products of an EGNN's passes: 144 edges of 128 numbers.
+fn panel_products(c: &mut Criterion) {
+    let (h, n) = (128, 144);
+    let (mut w, mut x) = (Vec::new(), Vec::new());
+    panels::pack(View { data: &normals(h * h), shape: Shape::new(h, h) }, &mut w);
+    panels::pack(View { data: &normals(h * n), shape: Shape::new(h, n) }, &mut x);
+    let mut group = c.benchmark_group("panels 128x128x144");
+    group.throughput(Throughput::Elements((2 * h * h * n) as u64));
+    group.bench_function("product, flops", |bench| {
+        let mut out = x.clone();
+        bench.iter(|| panels::product(&w, Operand::panels(&x, h, n), Target::panels(&mut out, n, false)));
+    });
+    group.bench_function("outer product, flops", |bench| {
+        let mut out = w.clone();
+        bench.iter(|| panels::outer(&x, Operand::panels(&x, h, n), &mut out));
     });
     group.finish();
 }
@@ -163,5 +183,5 @@ fn transport(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, ops, products, edges, sampling, transport);
+criterion_group!(benches, ops, products, panel_products, edges, sampling, transport);
 criterion_main!(benches);

@@ -17,6 +17,7 @@ pub mod ode;
 pub mod ops;
 pub mod optim;
 pub mod pages;
+pub mod panels;
 pub mod par;
 pub mod params;
 pub mod real;

@@ -1,5 +1,8 @@
-//! Data-parallel gradients: a batch is split into shards of a fixed number of columns, each with its
-//! own tape, run in parallel and summed in shard order. A shard's activations stay in the core's cache.
+//! Data-parallel gradients: a batch is split into shards of a fixed number of columns, run in parallel and
+//! summed in shard order. A shard takes the tape that was put back last, so that there is one for each thread and
+//! its numbers are still in that core's cache.
+
+use std::sync::Mutex;
 
 use rayon::prelude::*;
 
@@ -8,12 +11,12 @@ use crate::{Graph, Real, Tape, par, simd_fn};
 /// Tapes and gradient buffers of the shards of a batch, reused from step to step.
 pub struct Shards<T: Real> {
     columns: usize,
+    tapes: Mutex<Vec<Tape<T>>>,
     shards: Vec<Shard<T>>,
     gradient: Vec<T>,
 }
 
-struct Shard<T: Real> {
-    tape: Tape<T>,
+struct Shard<T> {
     gradient: Vec<T>,
     loss: f64,
 }
@@ -22,7 +25,7 @@ impl<T: Real> Shards<T> {
     /// Shards of `columns` columns: a constant of the experiment, since it fixes the order of sums.
     pub fn new(columns: usize) -> Self {
         assert!(columns > 0, "a shard has columns");
-        Self { columns, shards: Vec::new(), gradient: Vec::new() }
+        Self { columns, tapes: Mutex::default(), shards: Vec::new(), gradient: Vec::new() }
     }
 
     /// The sum over shards of loss and parameter gradient. `f` records its columns' part on the graph,
@@ -35,14 +38,19 @@ impl<T: Real> Shards<T> {
     ) -> (f64, &mut [T]) {
         let count = n.div_ceil(self.columns);
         while self.shards.len() < count {
-            self.shards.push(Shard { tape: Tape::new(), gradient: Vec::new(), loss: 0.0 });
+            self.shards.push(Shard { gradient: Vec::new(), loss: 0.0 });
         }
-        let columns = self.columns;
+        let (columns, tapes) = (self.columns, &self.tapes);
         let work = |(i, shard): (usize, &mut Shard<T>)| {
+            let spare = tapes.lock().ok().and_then(|mut tapes| tapes.pop());
+            let mut tape = spare.unwrap_or_default();
             shard.gradient.clear();
             shard.gradient.resize(params.len(), T::ZERO);
-            let mut graph = shard.tape.record(params);
+            let mut graph = tape.record(params);
             shard.loss = f(&mut graph, i * columns..((i + 1) * columns).min(n), &mut shard.gradient);
+            if let Ok(mut tapes) = tapes.lock() {
+                tapes.push(tape);
+            }
         };
         let shards = &mut self.shards[..count];
         if count == 1 {

@@ -7,15 +7,21 @@ const ROUND: f32 = 12_582_912.0;
 const LN2_HI: f32 = 0.693_359_4;
 const LN2_LO: f32 = -2.121_944_4e-4;
 
-/// e^x = 2^n y with y = e^r, |r| <= ln 2 / 2: y, and a number with n in its low mantissa bits.
+/// e^(s x) = 2^n y with y = e^r, |r| <= ln 2 / 2, for a sign s: y, and a number with n in its low mantissa bits.
+/// The polynomial is the best of degree 6 that begins with 1 + r (relative error 3e-9, found by Lawson's
+/// iteration), in Estrin's order: its steps wait for each other half as long as Horner's.
 #[inline(always)]
-fn exp_parts(x: f32) -> (f32, f32) {
-    let shifted = x.mul_add(std::f32::consts::LOG2_E, ROUND);
+fn exp_parts(x: f32, s: f32) -> (f32, f32) {
+    let shifted = x.mul_add(s * std::f32::consts::LOG2_E, ROUND);
     let n = shifted - ROUND;
-    let r = n.mul_add(-LN2_HI, x);
-    let r = n.mul_add(-LN2_LO, r);
-    let p = horner!(r, 1.987_569_1e-4_f32, 1.398_199_9e-3, 8.333_452e-3, 4.166_579_6e-2, 0.166_666_65, 0.5);
-    (p.mul_add(r * r, r) + 1.0, shifted)
+    let r = n.mul_add(-s * LN2_HI, x);
+    let r = n.mul_add(-s * LN2_LO, r);
+    // r is s times the reduced argument: its odd powers have the sign.
+    let r2 = r * r;
+    let low = (s * 0.166_665_21).mul_add(r, 0.499_999_94);
+    let high = (s * 8.368_745e-3).mul_add(r, 4.166_839e-2);
+    let q = 1.381_453_9e-3_f32.mul_add(r2, high).mul_add(r2, low);
+    (q.mul_add(r2, s.mul_add(r, 1.0)), shifted)
 }
 
 #[inline(always)]
@@ -23,7 +29,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     // Below: the result would be subnormal. Above: it overflows. NaN fails both comparisons.
     const LOW: f32 = -87.336_54;
     const HIGH: f32 = 88.722_83;
-    let (y, shifted) = exp_parts(x);
+    let (y, shifted) = exp_parts(x, 1.0);
     // 2^n in two factors, so that n = 128 does not overflow the exponent field too early.
     let half = (shifted.to_bits() as i32) << 9 >> 10;
     let rest = ((shifted.to_bits() as i32) << 9 >> 9) - half;
@@ -40,7 +46,7 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     const LIMIT: f32 = 87.0;
     let x = if x > LIMIT { LIMIT } else { x };
     let x = if x < -LIMIT { -LIMIT } else { x };
-    let (y, shifted) = exp_parts(-x);
+    let (y, shifted) = exp_parts(x, -1.0);
     1.0 / (1.0 + f32::from_bits(y.to_bits().wrapping_add(shifted.to_bits() << 23)))
 }
 

@@ -108,8 +108,8 @@ impl ParticlesConfig {
                 (train.steps, train.batch) = (6000, 256);
                 (train.core, train.score_clip) = (0.7, 1000.0);
                 (train.focus_share, train.focus_sigma) = (0.5, 0.15);
-                // Fresh samples with overlapping particles are stuck for the moves and spoil the loss.
-                replay.refresh_samples = 0;
+                // Resampled, because samples with overlapping particles are stuck for the moves and spoil the loss.
+                replay.resample = true;
                 (network.hidden, network.radial_features, network.layers) = (96, 48, 2);
                 (network.passes, network.core) = (2, 0.8);
                 (network.sigma_data, network.mode_scale) = (0.6, 0.06);
@@ -121,7 +121,7 @@ impl ParticlesConfig {
                 (train.steps, train.batch) = (8000, 64);
                 (train.core, train.score_clip) = (0.7, 3000.0);
                 (train.focus_share, train.focus_sigma) = (0.5, 0.15);
-                // As for lj13.
+                // Chains alone: the weights of paths single out two samples in a thousand here.
                 (replay.capacity, replay.refresh_samples) = (2000, 0);
                 (replay.moves, replay.first_moves) = (20, 1000);
                 (network.hidden, network.radial_features, network.layers) = (96, 48, 2);

@@ -4,7 +4,7 @@
 //! edges are listed by i, then by j. Every ordered pair of a state is an edge, or those whose distance in the
 //! network's input is below a cut-off.
 
-use engine::Real;
+use engine::{Real, simd_fn};
 
 /// What an edge op is made for: the shape of its states, and which pairs are edges.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -40,7 +40,7 @@ impl Pairs {
     /// enough for its operands to stay in a second-level cache. Whole states where only half of their edges are
     /// listed (`even`).
     pub(super) fn block(&self, even: bool) -> usize {
-        const EDGES: usize = 224;
+        const EDGES: usize = 144;
         if even {
             EDGES.div_ceil(self.particles * (self.particles - 1) / 2) * self.particles
         } else {
@@ -76,17 +76,26 @@ impl Pairs {
             for j in (start..first + n).filter(|j| *j != i) {
                 let (p, q) = if even { (i / n, i / n) } else { (i, j) };
                 let [i, j, p, q] = [i, j, p, q].map(|k| k as u32);
-                let mut edge = Edge { i, j, p, q, ..Edge::default() };
-                let [i, j] = [i, j].map(|k| k as usize);
-                for k in 0..space {
-                    edge.d[k] = x[i * space + k] - x[j * space + k];
-                    edge.r2 = edge.d[k].mul_add(edge.d[k], edge.r2);
-                    let d0 = origin[i * space + k] - origin[j * space + k];
-                    edge.e0 = d0.mul_add(d0, edge.e0);
-                }
-                if edge.e0.f64() < limit || limit == f64::INFINITY {
-                    edges.push(edge);
-                }
+                edges.push(Edge { i, j, p, q, ..Edge::default() });
+            }
+        }
+        measure(space, x, origin, edges);
+        if limit < f64::INFINITY {
+            edges.retain(|e| e.e0.f64() < limit);
+        }
+    }
+}
+
+simd_fn! {
+    /// Differences and squared distances of each edge's ends.
+    fn measure<T: Real>(space: usize, x: &[T], origin: &[T], edges: &mut [Edge<T>]) {
+        for e in edges {
+            let (i, j) = (e.i as usize * space, e.j as usize * space);
+            for k in 0..space {
+                e.d[k] = x[i + k] - x[j + k];
+                e.r2 = e.d[k].mul_add(e.d[k], e.r2);
+                let d0 = origin[i + k] - origin[j + k];
+                e.e0 = d0.mul_add(d0, e.e0);
             }
         }
     }

@@ -1,188 +1,303 @@
-//! The passes over a block of edges between its matrix products. Arrays of hidden numbers have one column of
-//! `h` numbers for each edge; P, Q one for each node, or for each state whose
-//! nodes are alike. Slices are cut to h before a loop: a check of bounds inside of it would leave the last
-//! numbers of every column to scalar code (a third of the time of these passes).
+//! The passes over a block of edges between its matrix products. Hidden numbers lie in panels
+//! ([`engine::panels`]): panel k of edge e is `x[k * n + e]` among n edges, and P and Q have a column for each
+//! node, or for each state whose nodes are alike. A pass goes panel by panel where it sums over edges, so that
+//! the sums stay in registers, and edge by edge where it sums over hidden numbers. What fills up the last panel
+//! is zero in weights and cotangents.
 
 use engine::ops::activation::{Activation, Silu};
+use engine::panels::{LANES, Lanes, lanes};
 use engine::{Real, simd_fn};
 
 use super::edges::Edge;
 
-/// Numbers that a dot product adds side by side.
-const LANES: usize = 16;
+/// Numbers of nodes in columns: `hidden` of them first, then others.
+#[derive(Clone, Copy)]
+pub(super) struct Rows {
+    pub hidden: usize,
+    /// From a column to the next.
+    pub column: usize,
+}
+
+impl Rows {
+    /// Where panel `k` of a node lies.
+    #[inline(always)]
+    fn part(self, node: u32, k: usize) -> std::ops::Range<usize> {
+        let at = node as usize * self.column;
+        at + k * LANES..at + ((k + 1) * LANES).min(self.hidden)
+    }
+}
 
 simd_fn! {
+    /// x += b, b added to every column.
+    pub(super) fn add_bias<T: Real>(b: &[Lanes<T>], x: &mut [Lanes<T>]) {
+        let n = x.len() / b.len().max(1);
+        for (b, x) in b.iter().zip(x.chunks_exact_mut(n.max(1))) {
+            for x in x {
+                add(b, x);
+            }
+        }
+    }
+
+    /// sum += every column of x.
+    pub(super) fn add_columns<T: Real>(x: &[Lanes<T>], sum: &mut [Lanes<T>]) {
+        let n = x.len() / sum.len().max(1);
+        for (x, sum) in x.chunks_exact(n.max(1)).zip(sum) {
+            let mut lanes = *sum;
+            for x in x {
+                add(x, &mut lanes);
+            }
+            *sum = lanes;
+        }
+    }
+
     /// u = silu(P_i + Q_j + r2 c + e0 d): the first layer, split by linearity.
-    pub(super) fn first<T: Real>(edges: &[Edge<T>], p: &[T], q: &[T], c: &[T], d: &[T], u: &mut [T]) {
-        let h = c.len();
-        let d = &d[..h];
-        for (e, u) in edges.iter().zip(u.chunks_exact_mut(h)) {
-            let (p, q) = (&p[e.p as usize * h..][..h], &q[e.q as usize * h..][..h]);
-            for k in 0..h {
-                let z = e.r2.mul_add(c[k], e.e0.mul_add(d[k], p[k] + q[k]));
-                u[k] = Silu::value_and_slope(z).0;
+    pub(super) fn first<T: Real>(
+        edges: &[Edge<T>], p: &[Lanes<T>], q: &[Lanes<T>], c: &[Lanes<T>], d: &[Lanes<T>], u: &mut [Lanes<T>],
+    ) {
+        let (n, nodes) = (edges.len().max(1), p.len() / c.len().max(1));
+        for (k, u) in u.chunks_exact_mut(n).enumerate() {
+            let (p, q) = (&p[k * nodes..][..nodes], &q[k * nodes..][..nodes]);
+            for (e, u) in edges.iter().zip(u) {
+                let z = argument(e, p, q, &c[k], &d[k]);
+                for l in 0..LANES {
+                    u[l] = Silu::value_and_slope(z[l]).0;
+                }
             }
         }
     }
 
     /// The same, with the slope of silu beside its value.
     pub(super) fn first_again<T: Real>(
-        edges: &[Edge<T>], p: &[T], q: &[T], c: &[T], d: &[T], u: &mut [T], slope: &mut [T],
+        edges: &[Edge<T>], p: &[Lanes<T>], q: &[Lanes<T>], c: &[Lanes<T>], d: &[Lanes<T>], u: &mut [Lanes<T>],
+        slope: &mut [Lanes<T>],
     ) {
-        let h = c.len();
-        let d = &d[..h];
-        for ((e, u), slope) in edges.iter().zip(u.chunks_exact_mut(h)).zip(slope.chunks_exact_mut(h)) {
-            let (p, q) = (&p[e.p as usize * h..][..h], &q[e.q as usize * h..][..h]);
-            for k in 0..h {
-                let z = e.r2.mul_add(c[k], e.e0.mul_add(d[k], p[k] + q[k]));
-                (u[k], slope[k]) = Silu::value_and_slope(z);
+        let (n, nodes) = (edges.len().max(1), p.len() / c.len().max(1));
+        for (k, (u, slope)) in u.chunks_exact_mut(n).zip(slope.chunks_exact_mut(n)).enumerate() {
+            let (p, q) = (&p[k * nodes..][..nodes], &q[k * nodes..][..nodes]);
+            for ((e, u), slope) in edges.iter().zip(u).zip(slope) {
+                let z = argument(e, p, q, &c[k], &d[k]);
+                for l in 0..LANES {
+                    (u[l], slope[l]) = Silu::value_and_slope(z[l]);
+                }
             }
         }
     }
 
     /// z += b; m = g silu(z) with the gate g = sigmoid(a . silu(z) + a0).
-    pub(super) fn gate<T: Real>(b: &[T], a: &[T], a0: T, z: &mut [T], m: &mut [T], gates: &mut [T]) {
-        let h = b.len();
-        for ((z, m), gate) in z.chunks_exact_mut(h).zip(m.chunks_exact_mut(h)).zip(gates) {
-            for k in 0..h {
-                z[k] += b[k];
-                m[k] = Silu::value_and_slope(z[k]).0;
+    pub(super) fn gate<T: Real>(
+        b: &[Lanes<T>], a: &[Lanes<T>], a0: T, z: &mut [Lanes<T>], m: &mut [Lanes<T>], gates: &mut [T],
+    ) {
+        let n = gates.len();
+        for (e, gate) in gates.iter_mut().enumerate() {
+            let mut sum = [T::ZERO; LANES];
+            for ((k, b), a) in b.iter().enumerate().zip(a) {
+                let (z, m) = (&mut z[k * n + e], &mut m[k * n + e]);
+                for l in 0..LANES {
+                    z[l] += b[l];
+                    m[l] = Silu::value_and_slope(z[l]).0;
+                    sum[l] = a[l].mul_add(m[l], sum[l]);
+                }
             }
-            *gate = (dot(a, m) + a0).sigmoid();
-            for m in m.iter_mut() {
-                *m *= *gate;
+            *gate = (total(sum) + a0).sigmoid();
+            for k in 0..b.len() {
+                for m in &mut m[k * n + e] {
+                    *m *= *gate;
+                }
             }
         }
     }
 
     /// m = g silu(z) again, from z with its bias and the gates, and the slopes of silu.
-    pub(super) fn gated<T: Real>(h: usize, z: &[T], gates: &[T], m: &mut [T], slope: &mut [T]) {
-        let edges = z.chunks_exact(h).zip(gates).zip(m.chunks_exact_mut(h)).zip(slope.chunks_exact_mut(h));
-        for (((z, g), m), slope) in edges {
-            for k in 0..h {
-                let (u, s) = Silu::value_and_slope(z[k]);
-                (m[k], slope[k]) = (*g * u, s);
+    pub(super) fn gated<T: Real>(
+        z: &[Lanes<T>], gates: &[T], m: &mut [Lanes<T>], slope: &mut [Lanes<T>],
+    ) {
+        let n = gates.len().max(1);
+        let panels = z.chunks_exact(n).zip(m.chunks_exact_mut(n)).zip(slope.chunks_exact_mut(n));
+        for ((z, m), slope) in panels {
+            for (((z, g), m), slope) in z.iter().zip(gates).zip(m).zip(slope) {
+                for l in 0..LANES {
+                    let (u, s) = Silu::value_and_slope(z[l]);
+                    (m[l], slope[l]) = (*g * u, s);
+                }
             }
         }
     }
 
     /// From m_bar to z_bar in place. With u = silu(z) and m = g u, the gate's argument has the cotangent
-    /// l_bar = (m_bar . m) (1 - g), and u_bar = g m_bar + l_bar a; a_bar += l_bar u, a0_bar += l_bar.
+    /// l_bar = (m_bar . m) (1 - g), and u_bar = g m_bar + l_bar a; a_bar += l_bar u, a0_bar += l_bar,
+    /// b_bar += z_bar. `spare` has a place for each edge.
     pub(super) fn gate_back<T: Real>(
-        a: &[T], m: &[T], slope: &[T], gates: &[T], bar: &mut [T], a_bar: &mut [T], a0_bar: &mut T,
+        a: &[Lanes<T>], m: &[Lanes<T>], slope: &[Lanes<T>], gates: &[T], bar: &mut [Lanes<T>],
+        a_bar: &mut [Lanes<T>], b_bar: &mut [Lanes<T>], a0_bar: &mut T, spare: &mut [[T; 2]],
     ) {
-        let h = a.len();
-        let a_bar = &mut a_bar[..h];
-        let edges = m.chunks_exact(h).zip(slope.chunks_exact(h)).zip(gates).zip(bar.chunks_exact_mut(h));
-        for (((m, slope), g), bar) in edges {
-            let l_bar = dot(bar, m) * (T::ONE - *g);
+        let n = gates.len();
+        for ((e, g), spare) in gates.iter().enumerate().zip(spare.iter_mut()) {
+            let l_bar = dot(n, e, bar, m, a.len()) * (T::ONE - *g);
             // u = m / g; a gate that is 0 has left nothing of u, and l_bar is 0 with it.
-            let per_gate = l_bar / g.max(T::of(1e-30));
-            for k in 0..h {
-                a_bar[k] = per_gate.mul_add(m[k], a_bar[k]);
-                bar[k] = l_bar.mul_add(a[k], *g * bar[k]) * slope[k];
-            }
+            *spare = [l_bar, l_bar / g.max(T::of(1e-30))];
             *a0_bar += l_bar;
+        }
+        for (((k, a), a_bar), b_bar) in a.iter().enumerate().zip(a_bar).zip(b_bar) {
+            let at = k * n..(k + 1) * n;
+            let (mut a_sum, mut b_sum) = (*a_bar, *b_bar);
+            let edges = m[at.clone()].iter().zip(&slope[at.clone()]).zip(&mut bar[at]).zip(gates.iter().zip(&*spare));
+            for (((m, slope), bar), (g, [l_bar, per_gate])) in edges {
+                for l in 0..LANES {
+                    a_sum[l] = per_gate.mul_add(m[l], a_sum[l]);
+                    bar[l] = l_bar.mul_add(a[l], *g * bar[l]) * slope[l];
+                    b_sum[l] += bar[l];
+                }
+            }
+            (*a_bar, *b_bar) = (a_sum, b_sum);
         }
     }
 
     /// z += b; the coordinate weight tanh(w . silu(z) + w0) of each edge.
-    pub(super) fn weigh<T: Real>(b: &[T], w: &[T], w0: T, z: &mut [T], weights: &mut [T]) {
-        let h = b.len();
-        for (z, weight) in z.chunks_exact_mut(h).zip(weights) {
-            let mut lanes = [T::ZERO; LANES];
-            let (blocks, rest) = z.as_chunks_mut::<LANES>();
-            let (bs, b_rest) = b.as_chunks::<LANES>();
-            let (ws, w_rest) = w.as_chunks::<LANES>();
-            for ((z, b), w) in blocks.iter_mut().zip(bs).zip(ws) {
+    pub(super) fn weigh<T: Real>(
+        b: &[Lanes<T>], w: &[Lanes<T>], w0: T, z: &mut [Lanes<T>], weights: &mut [T],
+    ) {
+        let n = weights.len();
+        for (e, weight) in weights.iter_mut().enumerate() {
+            let mut sum = [T::ZERO; LANES];
+            for ((k, b), w) in b.iter().enumerate().zip(w) {
+                let z = &mut z[k * n + e];
                 for l in 0..LANES {
                     z[l] += b[l];
-                    lanes[l] = w[l].mul_add(Silu::value_and_slope(z[l]).0, lanes[l]);
+                    sum[l] = w[l].mul_add(Silu::value_and_slope(z[l]).0, sum[l]);
                 }
             }
-            let mut sum = w0;
-            for l in 0..LANES {
-                sum += lanes[l];
-            }
-            for ((z, b), w) in rest.iter_mut().zip(b_rest).zip(w_rest) {
-                *z += *b;
-                sum += *w * Silu::value_and_slope(*z).0;
-            }
-            *weight = sum.tanh();
+            *weight = (total(sum) + w0).tanh();
         }
     }
 
     /// z_bar of the coordinate weight's layer from t_bar, the cotangent of what tanh is taken of:
-    /// z_bar = t_bar w silu'(z), w_bar += t_bar silu(z).
-    pub(super) fn weigh_back<T: Real>(w: &[T], z: &[T], t_bars: &[T], z_bar: &mut [T], w_bar: &mut [T]) {
-        let h = w.len();
-        let w_bar = &mut w_bar[..h];
-        for ((z, t), z_bar) in z.chunks_exact(h).zip(t_bars).zip(z_bar.chunks_exact_mut(h)) {
-            for k in 0..h {
-                let (u, slope) = Silu::value_and_slope(z[k]);
-                w_bar[k] = t.mul_add(u, w_bar[k]);
-                z_bar[k] = *t * w[k] * slope;
-            }
-        }
-    }
-
-    /// sum += x.
-    pub(super) fn add<T: Real>(x: &[T], sum: &mut [T]) {
-        for (x, sum) in x.iter().zip(sum) {
-            *sum += *x;
-        }
-    }
-
-    /// x *= y.
-    pub(super) fn multiply<T: Real>(y: &[T], x: &mut [T]) {
-        for (y, x) in y.iter().zip(x) {
-            *x *= *y;
-        }
-    }
-
-    /// sum += every column of x.
-    pub(super) fn add_columns<T: Real>(x: &[T], sum: &mut [T]) {
-        for x in x.chunks_exact(sum.len()) {
-            for (x, sum) in x.iter().zip(sum.iter_mut()) {
-                *sum += *x;
-            }
-        }
-    }
-
-    /// Spreads z_bar of the first layer: to P_i and Q_j, to c and d, and returns in `bars` the cotangents of
-    /// r2 and e0 of each edge.
-    pub(super) fn spread<T: Real>(
-        edges: &[Edge<T>], z_bar: &[T], c: &[T], d: &[T], p_bar: &mut [T], q_bar: &mut [T], c_bar: &mut [T],
-        d_bar: &mut [T], bars: &mut [[T; 2]],
+    /// z_bar = t_bar w silu'(z), w_bar += t_bar silu(z), b_bar += z_bar.
+    pub(super) fn weigh_back<T: Real>(
+        w: &[Lanes<T>], z: &[Lanes<T>], t_bars: &[T], z_bar: &mut [Lanes<T>], w_bar: &mut [Lanes<T>],
+        b_bar: &mut [Lanes<T>],
     ) {
-        let h = c.len();
-        let (d, c_bar, d_bar) = (&d[..h], &mut c_bar[..h], &mut d_bar[..h]);
-        for ((e, z), bars) in edges.iter().zip(z_bar.chunks_exact(h)).zip(bars) {
-            let (p, q) = (&mut p_bar[e.p as usize * h..][..h], &mut q_bar[e.q as usize * h..][..h]);
-            for k in 0..h {
-                p[k] += z[k];
-                q[k] += z[k];
-                c_bar[k] = e.r2.mul_add(z[k], c_bar[k]);
-                d_bar[k] = e.e0.mul_add(z[k], d_bar[k]);
+        let n = t_bars.len();
+        for (((k, w), w_bar), b_bar) in w.iter().enumerate().zip(w_bar).zip(b_bar) {
+            let (mut w_sum, mut b_sum) = (*w_bar, *b_bar);
+            let edges = z[k * n..][..n].iter().zip(t_bars).zip(&mut z_bar[k * n..][..n]);
+            for ((z, t), z_bar) in edges {
+                for l in 0..LANES {
+                    let (u, slope) = Silu::value_and_slope(z[l]);
+                    w_sum[l] = t.mul_add(u, w_sum[l]);
+                    z_bar[l] = *t * w[l] * slope;
+                    b_sum[l] += z_bar[l];
+                }
             }
-            *bars = [dot(c, z), dot(d, z)];
+            (*w_bar, *b_bar) = (w_sum, b_sum);
+        }
+    }
+
+    /// Adds each edge's m to the node that hears it, and to the other one too where it stands for both ways.
+    pub(super) fn hear<T: Real>(edges: &[Edge<T>], m: &[Lanes<T>], even: bool, rows: Rows, out: &mut [T]) {
+        for (k, m) in m.chunks_exact(edges.len().max(1)).enumerate() {
+            for (e, m) in edges.iter().zip(m) {
+                add_to(m, &mut out[rows.part(e.i, k)]);
+                if even {
+                    add_to(m, &mut out[rows.part(e.j, k)]);
+                }
+            }
+        }
+    }
+
+    /// Adds to each edge's m_bar the cotangent of what its nodes have heard.
+    pub(super) fn hear_back<T: Real>(
+        edges: &[Edge<T>], out_bar: &[T], even: bool, rows: Rows, bar: &mut [Lanes<T>],
+    ) {
+        for (k, bar) in bar.chunks_exact_mut(edges.len().max(1)).enumerate() {
+            for (e, bar) in edges.iter().zip(bar) {
+                add(&lanes(&out_bar[rows.part(e.i, k)]), bar);
+                if even {
+                    add(&lanes(&out_bar[rows.part(e.j, k)]), bar);
+                }
+            }
+        }
+    }
+
+    /// From the cotangent of u in the first layer to that of its argument z, in place, and from there to P_i and
+    /// Q_j, to c and d, and to r2 and e0 of each edge (`bars`).
+    pub(super) fn spread<T: Real>(
+        edges: &[Edge<T>], slope: &[Lanes<T>], bar: &mut [Lanes<T>], c: &[Lanes<T>], d: &[Lanes<T>],
+        p_bar: &mut [Lanes<T>], q_bar: &mut [Lanes<T>], c_bar: &mut [Lanes<T>], d_bar: &mut [Lanes<T>],
+        bars: &mut [[T; 2]],
+    ) {
+        let (n, nodes) = (edges.len(), p_bar.len() / c.len().max(1));
+        for ((k, c_bar), d_bar) in c_bar.iter_mut().enumerate().zip(d_bar) {
+            let (p, q) = (&mut p_bar[k * nodes..][..nodes], &mut q_bar[k * nodes..][..nodes]);
+            let (mut c_sum, mut d_sum) = (*c_bar, *d_bar);
+            for ((e, slope), z) in edges.iter().zip(&slope[k * n..][..n]).zip(&mut bar[k * n..][..n]) {
+                let (p, q) = (&mut p[e.p as usize], &mut q[e.q as usize]);
+                for l in 0..LANES {
+                    z[l] *= slope[l];
+                    p[l] += z[l];
+                    q[l] += z[l];
+                    c_sum[l] = e.r2.mul_add(z[l], c_sum[l]);
+                    d_sum[l] = e.e0.mul_add(z[l], d_sum[l]);
+                }
+            }
+            (*c_bar, *d_bar) = (c_sum, d_sum);
+        }
+        for (e, bars) in bars.iter_mut().enumerate() {
+            let (mut by_r2, mut by_e0) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+            for ((k, c), d) in c.iter().enumerate().zip(d) {
+                let z = &bar[k * n + e];
+                for l in 0..LANES {
+                    by_r2[l] = c[l].mul_add(z[l], by_r2[l]);
+                    by_e0[l] = d[l].mul_add(z[l], by_e0[l]);
+                }
+            }
+            *bars = [total(by_r2), total(by_e0)];
         }
     }
 }
 
-/// <x, y>, summed in a fixed order over lanes.
+/// P_i + Q_j + r2 c + e0 d.
 #[inline(always)]
-fn dot<T: Real>(x: &[T], y: &[T]) -> T {
-    let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
-    let mut lanes = [T::ZERO; LANES];
-    for (x, y) in xs.iter().zip(ys) {
+fn argument<T: Real>(e: &Edge<T>, p: &[Lanes<T>], q: &[Lanes<T>], c: &Lanes<T>, d: &Lanes<T>) -> Lanes<T> {
+    let (p, q) = (&p[e.p as usize], &q[e.q as usize]);
+    let mut z = [T::ZERO; LANES];
+    for l in 0..LANES {
+        z[l] = e.r2.mul_add(c[l], e.e0.mul_add(d[l], p[l] + q[l]));
+    }
+    z
+}
+
+/// sum += x.
+#[inline(always)]
+fn add<T: Real>(x: &Lanes<T>, sum: &mut Lanes<T>) {
+    for l in 0..LANES {
+        sum[l] += x[l];
+    }
+}
+
+/// sum += x, where sum may be shorter.
+#[inline(always)]
+fn add_to<T: Real>(x: &Lanes<T>, sum: &mut [T]) {
+    match sum.first_chunk_mut() {
+        Some(sum) => add(x, sum),
+        None => sum.iter_mut().zip(x).for_each(|(s, x)| *s += *x),
+    }
+}
+
+/// <x, y> of edge `e` among `n`, over panels.
+#[inline(always)]
+fn dot<T: Real>(n: usize, e: usize, x: &[Lanes<T>], y: &[Lanes<T>], panels: usize) -> T {
+    let mut sum = [T::ZERO; LANES];
+    for k in 0..panels {
+        let (x, y) = (&x[k * n + e], &y[k * n + e]);
         for l in 0..LANES {
-            lanes[l] = x[l].mul_add(y[l], lanes[l]);
+            sum[l] = x[l].mul_add(y[l], sum[l]);
         }
     }
-    let mut sum = T::ZERO;
-    for l in lanes {
-        sum += l;
-    }
-    x_rest.iter().zip(y_rest).fold(sum, |sum, (x, y)| x.mul_add(*y, sum))
+    total(sum)
+}
+
+/// The sum of all lanes, in their order.
+#[inline(always)]
+fn total<T: Real>(lanes: Lanes<T>) -> T {
+    lanes.into_iter().fold(T::ZERO, |sum, v| sum + v)
 }

@@ -7,9 +7,10 @@
 //! output: sum_j m_ij above x_i + sum_j c_ij d / (sqrt(r2 + 1e-8) + 1).
 //!
 //! E1 [h_i; h_j; r2; e0] = E1_a h_i + E1_b h_j + r2 E1_c + e0 E1_d, so the first product costs nodes, not
-//! edges. Edges are worked off in blocks whose operands stay in cache. What forward keeps for an edge is z2
-//! and z3, the arguments of the second and third SiLU (2 H numbers; recomputing them would cost two of the
-//! six products of a step), g and c. Everything else is computed again.
+//! edges. Edges are worked off in blocks whose operands stay in cache, in panels ([`engine::panels`]), which
+//! all six products of a step read as they are. What forward keeps for an edge is z2 and z3, the arguments of
+//! the second and third SiLU (2 H numbers; recomputing them would cost two of the six products), g and c.
+//! Everything else is computed again.
 //!
 //! Cost for an edge: 4 H^2 flops forward, 8 H^2 backward.
 //!
@@ -18,14 +19,13 @@
 
 use std::sync::Mutex;
 
-use engine::matrix::faer_mut;
+use engine::panels::{self, LANES, Lanes, Operand, Target};
 use engine::tape::{Attr, Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, View};
-use faer::linalg::matmul::matmul;
-use faer::{Accum, MatRef, Par};
 
 use super::edges::{Edge, Pairs};
-use super::kernels;
+use super::kernels::{self, Rows};
+use super::places::{self, Place};
 
 /// The op; inputs h (H x nodes), x and the network's input positions (space x nodes), E1 (H x 2H + 2), b1,
 /// E2 (H x H), b2, a (1 x H), a0, C (H x H), c1, w (1 x H), w0. The output is (H + space) x nodes.
@@ -52,20 +52,68 @@ const C1: usize = 10;
 const W: usize = 11;
 const W0: usize = 12;
 
-/// Memory of a block.
+/// Memory of a call, handed on from one to the next.
 struct Scratch<T> {
+    weights: Weights<T>,
     edges: Vec<Edge<T>>,
-    u: Vec<T>,
-    m: Vec<T>,
-    bar: Vec<T>,
-    slope: Vec<T>,
+    /// Hidden numbers of a block of edges.
+    blocks: [Vec<Lanes<T>>; 4],
     t_bars: Vec<T>,
     distance_bars: Vec<[T; 2]>,
-    sums: Vec<T>,
-    p_bar: Vec<T>,
-    q_bar: Vec<T>,
+    /// Sums over edges: those of vectors, of E2 and C, of E1's halves, of P and of Q.
+    sums: [Vec<Lanes<T>>; 6],
     /// h, a column for each column of P.
     seen: Vec<T>,
+}
+
+impl<T> Default for Scratch<T> {
+    fn default() -> Self {
+        Self {
+            weights: Weights::default(),
+            edges: Vec::new(),
+            blocks: Default::default(),
+            t_bars: Vec::new(),
+            distance_bars: Vec::new(),
+            sums: Default::default(),
+            seen: Vec::new(),
+        }
+    }
+}
+
+/// Weights in panels: E1's two halves, E2 and C, as they are (forward) or transposed (backward), and vectors.
+struct Weights<T> {
+    matrices: [Vec<Lanes<T>>; 4],
+    /// b1, b2, a, c1, w, and E1's columns for r2 and e0.
+    vectors: [Vec<Lanes<T>>; 7],
+}
+
+impl<T> Default for Weights<T> {
+    fn default() -> Self {
+        Self { matrices: Default::default(), vectors: Default::default() }
+    }
+}
+
+impl<T: Real> Weights<T> {
+    fn load(&mut self, v: &Inputs<T>, transposed: bool) {
+        let h = v.get(H).shape.rows;
+        let square = |data| View { data, shape: Shape::new(h, h) };
+        let e1 = v.get(E1);
+        let halves = [part(e1, 0..h), part(e1, h..2 * h)].map(square);
+        let matrices = [halves[0], halves[1], v.get(E2), v.get(C)];
+        for (packed, matrix) in self.matrices.iter_mut().zip(matrices) {
+            if transposed {
+                panels::pack_transposed(matrix, packed);
+            } else {
+                panels::pack(matrix, packed);
+            }
+        }
+        let of_r2 = part(e1, 2 * h..2 * h + 1);
+        let of_e0 = part(e1, 2 * h + 1..2 * h + 2);
+        let [b1, b2, a, c1, w] = [B1, B2, A, C1, W].map(|k| v.get(k).data);
+        for (packed, data) in self.vectors.iter_mut().zip([b1, b2, a, c1, w, of_r2, of_e0]) {
+            panels::pack(View { data, shape: Shape::new(h, 1) }, packed);
+        }
+    }
 }
 
 impl<T: Real> Messages<T> {
@@ -84,24 +132,12 @@ impl<T: Real> Messages<T> {
     fn borrow(&self, hidden: usize, even: bool) -> Scratch<T> {
         let most = self.pairs.most_edges(even);
         let spare = self.scratch.lock().ok().and_then(|mut all| all.pop());
-        let mut scratch = spare.unwrap_or_else(|| Scratch {
-            edges: Vec::new(),
-            u: Vec::new(),
-            m: Vec::new(),
-            bar: Vec::new(),
-            slope: Vec::new(),
-            t_bars: Vec::new(),
-            distance_bars: Vec::new(),
-            sums: Vec::new(),
-            p_bar: Vec::new(),
-            q_bar: Vec::new(),
-            seen: Vec::new(),
-        });
+        let mut scratch = spare.unwrap_or_default();
         // What is spare may come from a layer of another width, or with other edges.
         scratch.t_bars.resize(most, T::ZERO);
         scratch.distance_bars.resize(most, [T::ZERO; 2]);
-        for block in [&mut scratch.u, &mut scratch.m, &mut scratch.bar, &mut scratch.slope] {
-            block.resize(most * hidden, T::ZERO);
+        for block in &mut scratch.blocks {
+            block.resize(most * panels::count(hidden), [T::ZERO; LANES]);
         }
         scratch
     }
@@ -112,9 +148,10 @@ impl<T: Real> Messages<T> {
         }
     }
 
-    /// Room for P and Q of the nodes, and for what is kept of the most edges that there can be.
-    fn room(&self, hidden: usize, nodes: usize) -> (usize, usize) {
-        (2 * hidden * nodes, (2 * hidden + 2) * self.pairs.edges(nodes, false))
+    /// Room for P and Q of the nodes, and for what is kept of an edge.
+    fn room(hidden: usize, nodes: usize) -> (usize, usize) {
+        let lanes = panels::count(hidden) * LANES;
+        (2 * lanes * nodes, 2 * lanes + 2)
     }
 
     /// h with a column for each column of P: all of them, or each state's first.
@@ -127,29 +164,17 @@ impl<T: Real> Messages<T> {
         h.data.chunks_exact(rows * n).for_each(|state| space.extend_from_slice(&state[..rows]));
         View { data: space, shape: Shape::new(rows, h.shape.cols / n) }
     }
-}
 
-fn product<T: Real>(out: &mut [T], accumulate: Accum, a: MatRef<T>, b: MatRef<T>) {
-    if out.is_empty() || a.ncols() == 0 {
-        return;
+    /// Where hidden numbers and positions lie in a column of the output.
+    fn columns(&self, hidden: usize) -> (Rows, Place) {
+        let (space, column) = (self.pairs.space, hidden + self.pairs.space);
+        (Rows { hidden, column }, Place { first: hidden, space, column })
     }
-    matmul(faer_mut(out, Shape::new(a.nrows(), b.ncols())), accumulate, a, b, T::ONE, Par::Seq);
-}
-
-fn columns<T: Real>(data: &[T], rows: usize) -> MatRef<'_, T> {
-    MatRef::from_column_major_slice(data, rows, data.len() / rows.max(1))
 }
 
 /// Columns a..b of E1.
 fn part<T: Real>(e1: View<'_, T>, range: std::ops::Range<usize>) -> &[T] {
     &e1.data[range.start * e1.shape.rows..range.end * e1.shape.rows]
-}
-
-/// 1 / (sqrt(r2 + 1e-8) + 1) and its derivative by r2.
-fn step_scale<T: Real>(r2: T) -> (T, T) {
-    let root = (r2 + T::of(1e-8)).sqrt();
-    let scale = T::ONE / (root + T::ONE);
-    (scale, -T::HALF * scale * scale / root)
 }
 
 impl<T: Real> Op<T> for Messages<T> {
@@ -182,187 +207,156 @@ impl<T: Real> Op<T> for Messages<T> {
     }
 
     fn aux_len(&self, inputs: &[Shape], _: Shape) -> usize {
-        let (node, edge) = self.room(inputs[H].rows, inputs[H].cols);
-        node + edge
+        let nodes = inputs[H].cols;
+        let (node_room, edge_room) = Self::room(inputs[H].rows, nodes);
+        node_room + edge_room * self.pairs.edges(nodes, false)
     }
 
     fn forward(&self, v: &Inputs<T>, out: &mut [T], aux: &mut [T]) {
-        let (hidden, nodes, space) = (v.get(H).shape.rows, v.get(H).shape.cols, self.pairs.space);
-        let (x, origin, e1) = (v.get(X).data, v.get(ORIGIN).data, v.get(E1));
-        let (node_room, edge_room) = self.room(hidden, nodes);
-        let (node, edge) = aux.split_at_mut(node_room);
-        let (p, q) = node.split_at_mut(node_room / 2);
-        let kept = Kept::new(&mut edge[..edge_room], hidden);
-        let (rows, even) = (hidden + space, v.attr == EVEN);
+        let (hidden, nodes) = (v.get(H).shape.rows, v.get(H).shape.cols);
+        let (x, origin) = (v.get(X).data, v.get(ORIGIN).data);
+        let (node_room, edge_room) = Self::room(hidden, nodes);
+        let (node, mut free) = aux.split_at_mut(node_room);
+        let (p, q) = node.as_chunks_mut().0.split_at_mut(node_room / (2 * LANES));
+        let ((rows, place), even) = (self.columns(hidden), v.attr == EVEN);
         let mut scratch = self.borrow(hidden, even);
-        let s = &mut scratch;
-        let h = self.seen(v.get(H), even, &mut s.seen);
-        let (p, q) = (&mut p[..h.data.len()], &mut q[..h.data.len()]);
-        for (out, x) in out.chunks_exact_mut(rows).zip(x.chunks_exact(space)) {
+        let Scratch { weights, edges, blocks: [u, m, ..], seen, .. } = &mut scratch;
+        weights.load(v, false);
+        let [e1_i, e1_j, e2, c] = &weights.matrices;
+        let [b1, b2, a, c1, w, of_r2, of_e0] = &weights.vectors;
+        for (out, x) in out.chunks_exact_mut(rows.column).zip(x.chunks_exact(place.space)) {
             out[..hidden].fill(T::ZERO);
             out[hidden..].copy_from_slice(x);
         }
-        product(p, Accum::Replace, columns(part(e1, 0..hidden), hidden), h.faer());
-        product(q, Accum::Replace, columns(part(e1, hidden..2 * hidden), hidden), h.faer());
-        for p in p.chunks_exact_mut(hidden) {
-            kernels::add(v.get(B1).data, p);
-        }
-        let (c, d) = (part(e1, 2 * hidden..2 * hidden + 1), part(e1, 2 * hidden + 1..2 * hidden + 2));
-        let (mut done, block) = (0, self.pairs.block(even));
+        let h = self.seen(v.get(H), even, seen);
+        let (cols, h) = (h.shape.cols, Operand::columns(h));
+        let (p, q) = (&mut p[..b1.len() * cols], &mut q[..b1.len() * cols]);
+        panels::product(e1_i, h, Target::panels(p, cols, false));
+        panels::product(e1_j, h, Target::panels(q, cols, false));
+        kernels::add_bias(b1, p);
+        let block = self.pairs.block(even);
         for first in (0..nodes).step_by(block) {
-            self.pairs.list(first..(first + block).min(nodes), x, origin, even, &mut s.edges);
-            let n = s.edges.len();
-            let (u, m) = (&mut s.u[..n * hidden], &mut s.m[..n * hidden]);
-            let (z2, z3) =
-                (&mut kept.z2[done * hidden..][..n * hidden], &mut kept.z3[done * hidden..][..n * hidden]);
-            let (gates, weights) = (&mut kept.gates[done..done + n], &mut kept.weights[done..done + n]);
-            done += n;
-            kernels::first(&s.edges, p, q, c, d, u);
-            product(z2, Accum::Replace, v.get(E2).faer(), columns(u, hidden));
-            kernels::gate(v.get(B2).data, v.get(A).data, v.get(A0).data[0], z2, m, gates);
-            product(z3, Accum::Replace, v.get(C).faer(), columns(m, hidden));
-            kernels::weigh(v.get(C1).data, v.get(W).data, v.get(W0).data[0], z3, weights);
-            for ((e, m), weight) in s.edges.iter().zip(m.chunks_exact(hidden)).zip(weights) {
-                let scale = *weight * step_scale(e.r2).0;
-                for (node, scale) in ends(e, scale, even) {
-                    let (sum, place) = out[node * rows..(node + 1) * rows].split_at_mut(hidden);
-                    kernels::add(m, sum);
-                    place.iter_mut().zip(e.d).for_each(|(x, d)| *x = scale.mul_add(d, *x));
-                }
-            }
+            self.pairs.list(first..(first + block).min(nodes), x, origin, even, edges);
+            let n = edges.len();
+            let (u, m) = (&mut u[..n * b1.len()], &mut m[..n * b1.len()]);
+            let (block, rest) = free.split_at_mut(n * edge_room);
+            free = rest;
+            let ([z2, z3], [gates, steps]) = kept_mut(block, n);
+            kernels::first(edges, p, q, of_r2, of_e0, u);
+            panels::product(e2, Operand::panels(u, hidden, n), Target::panels(z2, n, false));
+            kernels::gate(b2, a, v.get(A0).data[0], z2, m, gates);
+            panels::product(c, Operand::panels(m, hidden, n), Target::panels(z3, n, false));
+            kernels::weigh(c1, w, v.get(W0).data[0], z3, steps);
+            kernels::hear(edges, m, even, rows, out);
+            places::push(edges, steps, even, place, out);
         }
         self.give_back(scratch);
     }
 
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], bars: &mut Cotangents<T>) {
         let v = &saved.x;
-        let (hidden, nodes, space) = (v.get(H).shape.rows, v.get(H).shape.cols, self.pairs.space);
-        let (x, origin, e1) = (v.get(X).data, v.get(ORIGIN).data, v.get(E1));
-        let (rows, even) = (hidden + space, v.attr == EVEN);
+        let (hidden, nodes) = (v.get(H).shape.rows, v.get(H).shape.cols);
+        let (x, origin) = (v.get(X).data, v.get(ORIGIN).data);
+        let ((rows, place), even) = (self.columns(hidden), v.attr == EVEN);
         if let Some(x_bar) = bars.get(X) {
-            for (bar, out) in x_bar.chunks_exact_mut(space).zip(out_bar.chunks_exact(rows)) {
+            for (bar, out) in x_bar.chunks_exact_mut(place.space).zip(out_bar.chunks_exact(rows.column)) {
                 bar.iter_mut().zip(&out[hidden..]).for_each(|(b, o)| *b += *o);
             }
         }
-        let (node, edge) = saved.aux.split_at(self.room(hidden, nodes).0);
-        let (p, q) = node.split_at(node.len() / 2);
-        let most = self.pairs.edges(nodes, false);
-        let (z2, rest) = edge.split_at(hidden * most);
-        let (z3, rest) = rest.split_at(hidden * most);
-        let (gates, weights) = rest.split_at(most);
-        let (c, d) = (part(e1, 2 * hidden..2 * hidden + 1), part(e1, 2 * hidden + 1..2 * hidden + 2));
         let mut scratch = self.borrow(hidden, even);
-        let s = &mut scratch;
-        let h = self.seen(v.get(H), even, &mut s.seen);
-        let len = h.data.len();
-        for (bar, len) in [(&mut s.p_bar, len), (&mut s.q_bar, len), (&mut s.sums, 6 * hidden)] {
-            bar.clear();
-            bar.resize(len, T::ZERO);
+        let Scratch { weights, edges, blocks, t_bars, distance_bars, sums, seen } = &mut scratch;
+        weights.load(v, true);
+        let [e1_i, e1_j, e2, c] = &weights.matrices;
+        let [_, _, a, _, w, of_r2, of_e0] = &weights.vectors;
+        let h = self.seen(v.get(H), even, seen);
+        let (cols, high) = (h.shape.cols, w.len());
+        let (node_room, edge_room) = Self::room(hidden, nodes);
+        let (node, mut blocks_kept) = saved.aux.split_at(node_room);
+        let (p, q) = node.as_chunks().0.split_at(node_room / (2 * LANES));
+        let (p, q) = (&p[..high * cols], &q[..high * cols]);
+        let sizes = [8 * high, high * hidden, high * hidden, high * hidden, high * cols, high * cols];
+        for (sum, size) in sums.iter_mut().zip(sizes) {
+            sum.clear();
+            sum.resize(size, [T::ZERO; LANES]);
         }
-        let mut sums = s.sums.chunks_exact_mut(hidden);
-        let mut next = || sums.next().unwrap_or_default();
-        let (w_bar, c1_bar, a_bar, b2_bar, c_bar, d_bar) = (next(), next(), next(), next(), next(), next());
+        let [vectors, e2_bar, c_bar, e1_bar, p_bar, q_bar] = sums;
+        let mut vectors = vectors.chunks_exact_mut(high);
+        let mut next = || vectors.next().unwrap_or_default();
+        let (w_bar, c1_bar, a_bar, b2_bar, b1_bar) = (next(), next(), next(), next(), next());
+        let (r2_sum, e0_sum) = (next(), next());
         let (mut w0_bar, mut a0_bar) = (T::ZERO, T::ZERO);
-        let (mut done, block) = (0, self.pairs.block(even));
-        // The cotangent of c_ij d / (...): that of x_i, less that of x_j where the edge stands for both ways.
-        let place_bar = |e: &Edge<T>| -> [T; 3] {
-            let at = |node: u32, k: usize| out_bar[node as usize * rows + hidden + k];
-            let other = |k| if even { at(e.j, k) } else { T::ZERO };
-            std::array::from_fn(|k| if k < space { at(e.i, k) - other(k) } else { T::ZERO })
-        };
+        let block = self.pairs.block(even);
         for first in (0..nodes).step_by(block) {
-            self.pairs.list(first..(first + block).min(nodes), x, origin, even, &mut s.edges);
-            let n = s.edges.len();
-            let (z2, z3) = (&z2[done * hidden..][..n * hidden], &z3[done * hidden..][..n * hidden]);
-            let (gates, weights) = (&gates[done..done + n], &weights[done..done + n]);
-            done += n;
-            let (u, m, bar) = (&mut s.u[..n * hidden], &mut s.m[..n * hidden], &mut s.bar[..n * hidden]);
-            let (slope, t_bars) = (&mut s.slope[..n * hidden], &mut s.t_bars[..n]);
-            for ((e, weight), t_bar) in s.edges.iter().zip(weights).zip(t_bars.iter_mut()) {
-                *t_bar = along(e, place_bar(e)) * step_scale(e.r2).0 * (T::ONE - *weight * *weight);
-                w0_bar += *t_bar;
-            }
+            self.pairs.list(first..(first + block).min(nodes), x, origin, even, edges);
+            let n = edges.len();
+            let (block, rest) = blocks_kept.split_at(n * edge_room);
+            blocks_kept = rest;
+            let ([z2, z3], [gates, steps]) = kept(block, n);
+            let [u, m, bar, slope] = blocks.each_mut().map(|block| &mut block[..n * high]);
+            let (t_bars, distance_bars) = (&mut t_bars[..n], &mut distance_bars[..n]);
+            places::weights_back(edges, steps, even, place, out_bar, t_bars);
+            w0_bar = t_bars.iter().fold(w0_bar, |sum, t| sum + *t);
             // u holds z3_bar, then u1 and its cotangent; m holds m, then slopes; bar holds m_bar, then z2_bar.
-            kernels::weigh_back(v.get(W).data, z3, t_bars, u, w_bar);
-            kernels::add_columns(u, c1_bar);
-            kernels::gated(hidden, z2, gates, m, slope);
-            if let Some(bar) = bars.get(C) {
-                product(bar, Accum::Add, columns(u, hidden), columns(m, hidden).transpose());
+            kernels::weigh_back(w, z3, t_bars, u, w_bar, c1_bar);
+            kernels::gated(z2, gates, m, slope);
+            if bars.wants(C) {
+                panels::outer(u, Operand::panels(m, hidden, n), c_bar);
             }
-            product(bar, Accum::Replace, v.get(C).faer().transpose(), columns(u, hidden));
-            for (e, bar) in s.edges.iter().zip(bar.chunks_exact_mut(hidden)) {
-                for (node, _) in ends(e, T::ONE, even) {
-                    kernels::add(&out_bar[node * rows..][..hidden], bar);
-                }
+            panels::product(c, Operand::panels(u, hidden, n), Target::panels(bar, n, false));
+            kernels::hear_back(edges, out_bar, even, rows, bar);
+            kernels::gate_back(a, m, slope, gates, bar, a_bar, b2_bar, &mut a0_bar, distance_bars);
+            kernels::first_again(edges, p, q, of_r2, of_e0, u, m);
+            if bars.wants(E2) {
+                panels::outer(bar, Operand::panels(u, hidden, n), e2_bar);
             }
-            kernels::gate_back(v.get(A).data, m, slope, gates, bar, a_bar, &mut a0_bar);
-            kernels::add_columns(bar, b2_bar);
-            kernels::first_again(&s.edges, p, q, c, d, u, m);
-            if let Some(e2_bar) = bars.get(E2) {
-                product(e2_bar, Accum::Add, columns(bar, hidden), columns(u, hidden).transpose());
-            }
-            product(u, Accum::Replace, v.get(E2).faer().transpose(), columns(bar, hidden));
-            kernels::multiply(m, u);
-            let distance_bars = &mut s.distance_bars[..n];
-            kernels::spread(&s.edges, u, c, d, &mut s.p_bar, &mut s.q_bar, c_bar, d_bar, distance_bars);
+            panels::product(e2, Operand::panels(bar, hidden, n), Target::panels(u, n, false));
+            kernels::spread(edges, m, u, of_r2, of_e0, p_bar, q_bar, r2_sum, e0_sum, distance_bars);
             if let Some(x_bar) = bars.get(X) {
-                for ((e, weight), [r2_bar, _]) in s.edges.iter().zip(weights).zip(&*distance_bars) {
-                    let out = place_bar(e);
-                    let (scale, slope) = step_scale(e.r2);
-                    let by_r2 = T::of(2.0) * (*r2_bar + *weight * slope * along(e, out));
-                    for k in 0..space {
-                        let bar = by_r2.mul_add(e.d[k], *weight * scale * out[k]);
-                        x_bar[e.i as usize * space + k] += bar;
-                        x_bar[e.j as usize * space + k] -= bar;
-                    }
-                }
+                places::push_back(edges, steps, distance_bars, even, place, out_bar, x_bar);
             }
             if let Some(origin_bar) = bars.get(ORIGIN) {
-                for (e, [_, e0_bar]) in s.edges.iter().zip(&*distance_bars) {
-                    let (i, j) = (e.i as usize * space, e.j as usize * space);
-                    for k in 0..space {
-                        let bar = T::of(2.0) * *e0_bar * (origin[i + k] - origin[j + k]);
-                        origin_bar[i + k] += bar;
-                        origin_bar[j + k] -= bar;
-                    }
-                }
+                places::origin_back(edges, distance_bars, place.space, origin, origin_bar);
             }
         }
-        let mut give = |k: usize, sum: &[T]| {
+        kernels::add_columns(p_bar, b1_bar);
+        let matrices = [(E2, &**e2_bar), (C, c_bar)];
+        let vectors = [(W, &*w_bar), (C1, c1_bar), (A, a_bar), (B2, b2_bar), (B1, b1_bar)];
+        for (k, sum) in matrices.into_iter().chain(vectors) {
             if let Some(bar) = bars.get(k) {
-                kernels::add(sum, bar);
+                panels::add_unpacked(sum, hidden, bar);
             }
-        };
-        [(W, &*w_bar), (C1, c1_bar), (A, a_bar), (B2, b2_bar)].into_iter().for_each(|(k, sum)| give(k, sum));
-        give(W0, &[w0_bar]);
-        give(A0, &[a0_bar]);
-        if let Some(b1_bar) = bars.get(B1) {
-            kernels::add_columns(&s.p_bar, b1_bar);
         }
-        let h = h.faer();
-        let (p_bar, q_bar) = (columns(&s.p_bar, hidden), columns(&s.q_bar, hidden));
-        if let Some(e1_bar) = bars.get(E1) {
-            let (of_i, rest) = e1_bar.split_at_mut(hidden * hidden);
+        for (k, sum) in [(W0, w0_bar), (A0, a0_bar)] {
+            if let Some(bar) = bars.get(k) {
+                bar[0] += sum;
+            }
+        }
+        if let Some(bar) = bars.get(E1) {
+            let (of_i, rest) = bar.split_at_mut(hidden * hidden);
             let (of_j, rest) = rest.split_at_mut(hidden * hidden);
-            product(of_i, Accum::Add, p_bar, h.transpose());
-            product(of_j, Accum::Add, q_bar, h.transpose());
-            kernels::add(c_bar, &mut rest[..hidden]);
-            kernels::add(d_bar, &mut rest[hidden..]);
+            for (sum, of) in [(&*p_bar, of_i), (q_bar, of_j)] {
+                e1_bar.fill([T::ZERO; LANES]);
+                panels::outer(sum, Operand::columns(h), e1_bar);
+                panels::add_unpacked(e1_bar, hidden, of);
+            }
+            panels::add_unpacked(r2_sum, hidden, &mut rest[..hidden]);
+            panels::add_unpacked(e0_sum, hidden, &mut rest[hidden..]);
         }
         if let Some(h_bar) = bars.get(H) {
-            let (of_i, of_j) = (part(e1, 0..hidden), part(e1, hidden..2 * hidden));
             let add = |h_bar: &mut [T]| {
-                product(h_bar, Accum::Add, columns(of_i, hidden).transpose(), p_bar);
-                product(h_bar, Accum::Add, columns(of_j, hidden).transpose(), q_bar);
+                for (e1, sum) in [(e1_i, p_bar), (e1_j, q_bar)] {
+                    let sum = Operand::panels(sum, hidden, cols);
+                    panels::product(e1, sum, Target::columns(h_bar, hidden, true));
+                }
             };
             if even {
-                // What was spread is in p_bar and q_bar; `seen` has served and is as large as the result.
-                s.seen.fill(T::ZERO);
-                add(&mut s.seen);
+                // What was spread is in the sums of P and Q; `seen` has served and is as large as the result.
+                seen.fill(T::ZERO);
+                add(seen);
                 let states = h_bar.chunks_exact_mut(hidden * self.pairs.particles);
-                states
-                    .zip(s.seen.chunks_exact(hidden))
-                    .for_each(|(bar, sum)| kernels::add(sum, &mut bar[..hidden]));
+                for (bar, sum) in states.zip(seen.chunks_exact(hidden)) {
+                    bar[..hidden].iter_mut().zip(sum).for_each(|(b, s)| *b += *s);
+                }
             } else {
                 add(h_bar);
             }
@@ -371,30 +365,19 @@ impl<T: Real> Op<T> for Messages<T> {
     }
 }
 
-/// d . bar.
-fn along<T: Real>(e: &Edge<T>, bar: [T; 3]) -> T {
-    bar.iter().zip(e.d).fold(T::ZERO, |sum, (b, d)| b.mul_add(d, sum))
+/// What is kept of a block's edges: z2, z3, gates and weights.
+fn kept<T>(block: &[T], edges: usize) -> ([&[Lanes<T>]; 2], [&[T]; 2]) {
+    let (hidden, scalars) = block.split_at(block.len() - 2 * edges);
+    let (z2, z3) = hidden.as_chunks().0.split_at(hidden.len() / (2 * LANES));
+    let (gates, weights) = scalars.split_at(edges);
+    ([z2, z3], [gates, weights])
 }
 
-/// The nodes that hear over an edge, with the sign of d for each: i, and j too where one edge stands for both.
-fn ends<T: Real>(e: &Edge<T>, scale: T, even: bool) -> impl Iterator<Item = (usize, T)> {
-    [(e.i as usize, scale), (e.j as usize, -scale)].into_iter().take(if even { 2 } else { 1 })
-}
-
-/// What is kept of every edge, in the order of the edges.
-struct Kept<'a, T> {
-    z2: &'a mut [T],
-    z3: &'a mut [T],
-    gates: &'a mut [T],
-    weights: &'a mut [T],
-}
-
-impl<'a, T> Kept<'a, T> {
-    fn new(room: &'a mut [T], hidden: usize) -> Self {
-        let most = room.len() / (2 * hidden + 2);
-        let (z2, rest) = room.split_at_mut(hidden * most);
-        let (z3, rest) = rest.split_at_mut(hidden * most);
-        let (gates, weights) = rest.split_at_mut(most);
-        Self { z2, z3, gates, weights }
-    }
+/// The same, to write.
+fn kept_mut<T>(block: &mut [T], edges: usize) -> ([&mut [Lanes<T>]; 2], [&mut [T]; 2]) {
+    let (hidden, scalars) = block.split_at_mut(block.len() - 2 * edges);
+    let half = hidden.len() / (2 * LANES);
+    let (z2, z3) = hidden.as_chunks_mut().0.split_at_mut(half);
+    let (gates, weights) = scalars.split_at_mut(edges);
+    ([z2, z3], [gates, weights])
 }

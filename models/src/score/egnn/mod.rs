@@ -13,6 +13,7 @@ mod edges;
 mod kernels;
 mod messages;
 mod network;
+mod places;
 
 use std::sync::Arc;
 

@@ -1,0 +1,88 @@
+//! Products of matrices in panels against plain loops, bit for bit: whatever the tiles, an entry is one fused
+//! sum in the order of its terms.
+
+use engine::panels::{self, LANES, Lanes, Operand, Target};
+use engine::rng::Stream;
+use engine::{Matrix, Real, Shape, View};
+use proptest::prelude::*;
+
+fn matrix<T: Real>(rows: usize, cols: usize, seed: u64) -> Matrix<T> {
+    let mut s = Stream::new(seed, "panels", rows as u64, cols as u64);
+    Matrix::from_fn(rows, cols, |_, _| T::of(2.0 * s.uniform() - 1.0))
+}
+
+fn packed<T: Real>(x: &Matrix<T>) -> Vec<Lanes<T>> {
+    let mut out = Vec::new();
+    panels::pack(x.view(), &mut out);
+    out
+}
+
+/// sum_k a(k) b(k), each product fused into the sum.
+fn fused<T: Real>(terms: usize, f: impl Fn(usize) -> (T, T)) -> T {
+    (0..terms).map(f).fold(T::ZERO, |sum, (a, b)| a.mul_add(b, sum))
+}
+
+fn transposed<T: Real>(x: &Matrix<T>) -> Matrix<T> {
+    Matrix::from_fn(x.cols(), x.rows(), |i, j| x[(j, i)])
+}
+
+/// W x in all layouts, and added to what is there.
+fn products<T: Real>(m: usize, k: usize, n: usize, seed: u64) {
+    let (w, x, old) = (matrix::<T>(m, k, seed), matrix(k, n, seed + 1), matrix(m, n, seed + 2));
+    let want = Matrix::from_fn(m, n, |i, j| fused(k, |l| (w[(i, l)], x[(l, j)])));
+    let (wp, xp) = (packed(&w), packed(&x));
+    let mut again = Vec::new();
+    panels::pack_transposed(transposed(&w).view(), &mut again);
+    assert_eq!(wp, again, "a packed transpose");
+    for x in [Operand::columns(x.view()), Operand::panels(&xp, k, n)] {
+        let mut out = matrix::<T>(m, n, 99);
+        panels::product(&wp, x, Target::columns(out.data_mut(), m, false));
+        assert_eq!(out, want, "columns");
+        let mut out = old.clone();
+        panels::product(&wp, x, Target::columns(out.data_mut(), m, true));
+        assert_eq!(out, Matrix::from_fn(m, n, |i, j| old[(i, j)] + want[(i, j)]), "added");
+        let mut out = vec![[T::ONE; LANES]; panels::count(m) * n];
+        panels::product(&wp, x, Target::panels(&mut out, n, false));
+        assert_eq!(out, packed(&want), "panels, filled up with zeros");
+    }
+}
+
+/// a b^T in both layouts of b.
+fn outers<T: Real>(m: usize, k: usize, n: usize, seed: u64) {
+    let (a, b, old) = (matrix::<T>(m, n, seed), matrix(k, n, seed + 1), matrix(m, k, seed + 2));
+    let want = Matrix::from_fn(m, k, |i, j| old[(i, j)] + fused(n, |l| (a[(i, l)], b[(j, l)])));
+    let (ap, bp) = (packed(&a), packed(&b));
+    for b in [Operand::columns(b.view()), Operand::panels(&bp, k, n)] {
+        let mut sums = packed(&old);
+        panels::outer(&ap, b, &mut sums);
+        assert_eq!(sums, packed(&want));
+        let mut out = matrix::<T>(m, k, 99);
+        let before = out.clone();
+        panels::add_unpacked(&sums, m, out.data_mut());
+        assert_eq!(out, Matrix::from_fn(m, k, |i, j| before[(i, j)] + want[(i, j)]));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn products_are_plain_fused_sums(m in 0_usize..40, k in 0_usize..40, n in 0_usize..30, seed in 0_u64..1000) {
+        products::<f32>(m, k, n, seed);
+        products::<f64>(m, k, n, seed);
+    }
+
+    #[test]
+    fn outer_products_are_plain_fused_sums(m in 0_usize..40, k in 0_usize..40, n in 0_usize..30, seed in 0_u64..1000) {
+        outers::<f32>(m, k, n, seed);
+        outers::<f64>(m, k, n, seed);
+    }
+}
+
+#[test]
+#[should_panic(expected = "W is as wide as x is high")]
+fn sizes_that_do_not_go_together_are_refused() {
+    let x = [1.0_f32; 6];
+    let x = Operand::columns(View { data: &x, shape: Shape::new(3, 2) });
+    panels::product(&[[0.0; LANES]; 2], x, Target::columns(&mut [0.0; 4], 2, false));
+}
