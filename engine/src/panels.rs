@@ -107,12 +107,10 @@ fn put_part<T: Real>(out: &mut [T], sum: Lanes<T>, add: bool) {
 
 /// The matrix `x` in panels.
 pub fn pack<T: Real>(x: View<T>, out: &mut Vec<Lanes<T>>) {
-    let (rows, cols) = (x.shape.rows, x.shape.cols);
-    out.clear();
-    for first in (0..rows).step_by(LANES) {
-        out.extend(x.data.chunks_exact(rows).map(|column| lanes(&column[first..])));
+    out.resize(count(x.shape.rows) * x.shape.cols, [T::ZERO; LANES]);
+    if !x.shape.is_empty() {
+        pack_into(x.data, x.shape.rows, out);
     }
-    debug_assert_eq!(out.len(), count(rows) * cols);
 }
 
 /// The first numbers of a column, filled up with zeros.
@@ -143,11 +141,8 @@ pub fn pack_transposed<T: Real>(x: View<T>, out: &mut Vec<Lanes<T>>) {
 
 /// Adds a matrix in panels to `out`, columns of `rows` numbers.
 pub fn add_unpacked<T: Real>(x: &[Lanes<T>], rows: usize, out: &mut [T]) {
-    let cols = out.len() / rows.max(1);
-    for (c, column) in out.chunks_exact_mut(rows.max(1)).enumerate() {
-        for (p, part) in column.chunks_mut(LANES).enumerate() {
-            part.iter_mut().zip(&x[p * cols + c]).for_each(|(o, x)| *o += *x);
-        }
+    if rows > 0 {
+        add_panels(x, rows, out);
     }
 }
 
@@ -192,6 +187,23 @@ simd_fn! {
 
     fn outer_narrow<T: Real>(a: &[Lanes<T>], b: Operand<T>, out: &mut [Lanes<T>]) {
         outer_tiles::<T, 4>(a, b, out);
+    }
+
+    fn add_panels<T: Real>(x: &[Lanes<T>], rows: usize, out: &mut [T]) {
+        let cols = out.len() / rows;
+        for (c, column) in out.chunks_exact_mut(rows).enumerate() {
+            for (p, part) in column.chunks_mut(LANES).enumerate() {
+                part.iter_mut().zip(&x[p * cols + c]).for_each(|(o, x)| *o += *x);
+            }
+        }
+    }
+
+    fn pack_into<T: Real>(x: &[T], rows: usize, out: &mut [Lanes<T>]) {
+        for (p, panel) in out.chunks_exact_mut(x.len() / rows).enumerate() {
+            for (column, out) in x.chunks_exact(rows).zip(panel) {
+                *out = lanes(&column[p * LANES..]);
+            }
+        }
     }
 }
 

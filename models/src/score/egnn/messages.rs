@@ -239,9 +239,9 @@ impl<T: Real> Op<T> for Messages<T> {
             self.pairs.list(first..(first + block).min(nodes), x, origin, even, edges);
             let n = edges.len();
             let (u, m) = (&mut u[..n * b1.len()], &mut m[..n * b1.len()]);
-            let (block, rest) = free.split_at_mut(n * edge_room);
+            let (room, rest) = free.split_at_mut(n * edge_room);
             free = rest;
-            let ([z2, z3], [gates, steps]) = kept_mut(block, n);
+            let ([z2, z3], [gates, steps]) = kept_mut(room, n);
             kernels::first(edges, p, q, of_r2, of_e0, u);
             panels::product(e2, Operand::panels(u, hidden, n), Target::panels(z2, n, false));
             kernels::gate(b2, a, v.get(A0).data[0], z2, m, gates);
@@ -271,7 +271,7 @@ impl<T: Real> Op<T> for Messages<T> {
         let h = self.seen(v.get(H), even, seen);
         let (cols, high) = (h.shape.cols, w.len());
         let (node_room, edge_room) = Self::room(hidden, nodes);
-        let (node, mut blocks_kept) = saved.aux.split_at(node_room);
+        let (node, mut left) = saved.aux.split_at(node_room);
         let (p, q) = node.as_chunks().0.split_at(node_room / (2 * LANES));
         let (p, q) = (&p[..high * cols], &q[..high * cols]);
         let sizes = [8 * high, high * hidden, high * hidden, high * hidden, high * cols, high * cols];
@@ -289,9 +289,9 @@ impl<T: Real> Op<T> for Messages<T> {
         for first in (0..nodes).step_by(block) {
             self.pairs.list(first..(first + block).min(nodes), x, origin, even, edges);
             let n = edges.len();
-            let (block, rest) = blocks_kept.split_at(n * edge_room);
-            blocks_kept = rest;
-            let ([z2, z3], [gates, steps]) = kept(block, n);
+            let (room, rest) = left.split_at(n * edge_room);
+            left = rest;
+            let ([z2, z3], [gates, steps]) = kept(room, n);
             let [u, m, bar, slope] = blocks.each_mut().map(|block| &mut block[..n * high]);
             let (t_bars, distance_bars) = (&mut t_bars[..n], &mut distance_bars[..n]);
             places::weights_back(edges, steps, even, place, out_bar, t_bars);
