@@ -89,9 +89,15 @@ fn draw_panel(area: &Area<'_>, x_label: &str, panel: &Panel) -> Result<(), Box<d
         };
         if !series.name.is_empty() {
             named = true;
-            drawn
-                .label(series.name.as_str())
-                .legend(move |(x, y)| PathElement::new([(x, y), (x + 22, y)], style));
+            let floor = series.floor;
+            drawn.label(series.name.as_str()).legend(move |(x, y)| {
+                let line = [(x, y), (x + 22, y)];
+                if floor {
+                    plotters::element::DashedPathElement::new(line.into_iter(), 6, 2, style).into_dyn()
+                } else {
+                    PathElement::new(line, style).into_dyn()
+                }
+            });
         }
     }
     if named {
