@@ -93,7 +93,7 @@ fn draw_panel(area: &Area<'_>, x_label: &str, panel: &Panel) -> Result<(), Box<d
             drawn.label(series.name.as_str()).legend(move |(x, y)| {
                 let line = [(x, y), (x + 22, y)];
                 if floor {
-                    plotters::element::DashedPathElement::new(line.into_iter(), 6, 2, style).into_dyn()
+                    plotters::element::DashedPathElement::new(line, 6, 2, style).into_dyn()
                 } else {
                     PathElement::new(line, style).into_dyn()
                 }
