@@ -9,12 +9,13 @@
 //! differs from the derivative of the steps by the integrator's error. Adaptive steps are chosen from values
 //! and are constants to both.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use crate::adjoint::adjoint_gradient;
 use crate::integrate::tableau::DORMAND_PRINCE;
 use crate::integrate::{Adaptive, Tableau};
 use crate::ode::Method;
+use crate::spares::Spares;
 use crate::tape::{Attr, Cotangents, Inputs, MAX_INPUTS, Saved};
 use crate::{Graph, Op, Real, Shape, Tape, Var, View};
 
@@ -51,10 +52,11 @@ pub struct Integral<T: Real> {
     steps: Steps,
     gradient: Gradient,
     method: Method,
-    scratch: Mutex<Vec<Scratch<T>>>,
+    scratch: Spares<Scratch<T>>,
 }
 
 /// Memory of one pass, kept for the next.
+#[derive(Default)]
 struct Scratch<T: Real> {
     tape: Tape<T>,
     x: Vec<T>,
@@ -69,7 +71,7 @@ impl<T: Real> Integral<T> {
             Steps::Fixed(tableau, _) => tableau,
             Steps::Adaptive(..) => &DORMAND_PRINCE,
         };
-        Self { f, span, steps, gradient, method: Method::new(tableau), scratch: Mutex::default() }
+        Self { f, span, steps, gradient, method: Method::new(tableau), scratch: Spares::default() }
     }
 
     fn most_steps(&self) -> usize {
@@ -86,22 +88,6 @@ impl<T: Real> Integral<T> {
     /// Numbers that the sizes of adaptive steps take at the head of `aux`, the count of steps first.
     fn head(&self) -> usize {
         if matches!(self.steps, Steps::Adaptive(..)) { 1 + self.most_steps() } else { 0 }
-    }
-
-    fn borrow(&self) -> Scratch<T> {
-        let spare = self.scratch.lock().ok().and_then(|mut all| all.pop());
-        spare.unwrap_or_else(|| Scratch {
-            tape: Tape::new(),
-            x: Vec::new(),
-            given_bars: Vec::new(),
-            steps: Vec::new(),
-        })
-    }
-
-    fn give_back(&self, scratch: Scratch<T>) {
-        if let Ok(mut all) = self.scratch.lock() {
-            all.push(scratch);
-        }
     }
 
     /// Beginning and size of every step, as `forward` noted them.
@@ -237,7 +223,7 @@ impl<T: Real> Op<T> for Integral<T> {
     fn forward(&self, x: &Inputs<T>, out: &mut [T], aux: &mut [T]) {
         let given: Vec<View<T>> = (1..x.len()).map(|k| x.get(k)).collect();
         let (x0, stride, len) = (x.get(0), self.stride(), out.len());
-        let mut scratch = self.borrow();
+        let mut scratch = self.scratch.take();
         scratch.x.clear();
         scratch.x.extend_from_slice(x0.data);
         let (head, states) = aux.split_at_mut(self.head());
@@ -270,12 +256,12 @@ impl<T: Real> Op<T> for Integral<T> {
             }
         }
         out.copy_from_slice(&scratch.x);
-        self.give_back(scratch);
+        self.scratch.give_back(scratch);
     }
 
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let given: Vec<View<T>> = (1..saved.x.len()).map(|k| saved.x.get(k)).collect();
-        let mut scratch = self.borrow();
+        let mut scratch = self.scratch.take();
         scratch.given_bars.resize(given.len(), Vec::new());
         for (k, (bar, v)) in scratch.given_bars.iter_mut().zip(&given).enumerate() {
             bar.clear();
@@ -320,6 +306,6 @@ impl<T: Real> Op<T> for Integral<T> {
         for (k, bar) in scratch.given_bars.iter().enumerate() {
             add(bar, x_bar.get(k + 1));
         }
-        self.give_back(scratch);
+        self.scratch.give_back(scratch);
     }
 }

@@ -24,6 +24,7 @@ pub mod real;
 pub mod rng;
 pub mod shard;
 pub mod simd;
+pub mod spares;
 pub mod tape;
 
 pub use matrix::{Matrix, Shape, View};

@@ -2,16 +2,15 @@
 //! summed in shard order. A shard takes the tape that was put back last, so that there is one for each thread and
 //! its numbers are still in that core's cache.
 
-use std::sync::Mutex;
-
 use rayon::prelude::*;
 
+use crate::spares::Spares;
 use crate::{Graph, Real, Tape, par, simd_fn};
 
 /// Tapes and gradient buffers of the shards of a batch, reused from step to step.
 pub struct Shards<T: Real> {
     columns: usize,
-    tapes: Mutex<Vec<Tape<T>>>,
+    tapes: Spares<Tape<T>>,
     shards: Vec<Shard<T>>,
     gradient: Vec<T>,
 }
@@ -25,7 +24,7 @@ impl<T: Real> Shards<T> {
     /// Shards of `columns` columns: a constant of the experiment, since it fixes the order of sums.
     pub fn new(columns: usize) -> Self {
         assert!(columns > 0, "a shard has columns");
-        Self { columns, tapes: Mutex::default(), shards: Vec::new(), gradient: Vec::new() }
+        Self { columns, tapes: Spares::default(), shards: Vec::new(), gradient: Vec::new() }
     }
 
     /// The sum over shards of loss and parameter gradient. `f` records its columns' part on the graph,
@@ -42,15 +41,12 @@ impl<T: Real> Shards<T> {
         }
         let (columns, tapes) = (self.columns, &self.tapes);
         let work = |(i, shard): (usize, &mut Shard<T>)| {
-            let spare = tapes.lock().ok().and_then(|mut tapes| tapes.pop());
-            let mut tape = spare.unwrap_or_default();
+            let mut tape = tapes.take();
             shard.gradient.clear();
             shard.gradient.resize(params.len(), T::ZERO);
             let mut graph = tape.record(params);
             shard.loss = f(&mut graph, i * columns..((i + 1) * columns).min(n), &mut shard.gradient);
-            if let Ok(mut tapes) = tapes.lock() {
-                tapes.push(tape);
-            }
+            tapes.give_back(tape);
         };
         let shards = &mut self.shards[..count];
         if count == 1 {

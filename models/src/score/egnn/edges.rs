@@ -4,6 +4,7 @@
 //! edges are listed by i, then by j. Every ordered pair of a state is an edge, or those whose distance in the
 //! network's input is below a cut-off.
 
+use engine::panels::LANES;
 use engine::{Real, simd_fn};
 
 /// What an edge op is made for: the shape of its states, and which pairs are edges.
@@ -33,6 +34,35 @@ pub(super) struct Edge<T> {
     pub r2: T,
     /// The same in the network's input.
     pub e0: T,
+}
+
+/// A node's numbers in its column of the output: hidden ones, then its position.
+#[derive(Clone, Copy)]
+pub(super) struct Columns {
+    pub hidden: usize,
+    pub space: usize,
+}
+
+impl Columns {
+    /// Length of a column.
+    #[inline(always)]
+    pub fn len(self) -> usize {
+        self.hidden + self.space
+    }
+
+    /// Where panel `k` of a node's hidden numbers lies.
+    #[inline(always)]
+    pub fn panel(self, node: u32, k: usize) -> std::ops::Range<usize> {
+        let at = node as usize * self.len();
+        at + k * LANES..at + ((k + 1) * LANES).min(self.hidden)
+    }
+
+    /// Where a node's position lies.
+    #[inline(always)]
+    pub fn position(self, node: u32) -> std::ops::Range<usize> {
+        let at = node as usize * self.len() + self.hidden;
+        at..at + self.space
+    }
 }
 
 impl Pairs {

@@ -8,24 +8,7 @@ use engine::ops::activation::{Activation, Silu};
 use engine::panels::{LANES, Lanes, lanes};
 use engine::{Real, simd_fn};
 
-use super::edges::Edge;
-
-/// Numbers of nodes in columns: `hidden` of them first, then others.
-#[derive(Clone, Copy)]
-pub(super) struct Rows {
-    pub hidden: usize,
-    /// From a column to the next.
-    pub column: usize,
-}
-
-impl Rows {
-    /// Where panel `k` of a node lies.
-    #[inline(always)]
-    fn part(self, node: u32, k: usize) -> std::ops::Range<usize> {
-        let at = node as usize * self.column;
-        at + k * LANES..at + ((k + 1) * LANES).min(self.hidden)
-    }
-}
+use super::edges::{Columns, Edge};
 
 simd_fn! {
     /// x += b, b added to every column.
@@ -193,12 +176,12 @@ simd_fn! {
     }
 
     /// Adds each edge's m to the node that hears it, and to the other one too where it stands for both ways.
-    pub(super) fn hear<T: Real>(edges: &[Edge<T>], m: &[Lanes<T>], even: bool, rows: Rows, out: &mut [T]) {
+    pub(super) fn hear<T: Real>(edges: &[Edge<T>], m: &[Lanes<T>], even: bool, columns: Columns, out: &mut [T]) {
         for (k, m) in m.chunks_exact(edges.len().max(1)).enumerate() {
             for (e, m) in edges.iter().zip(m) {
-                add_to(m, &mut out[rows.part(e.i, k)]);
+                add_to(m, &mut out[columns.panel(e.i, k)]);
                 if even {
-                    add_to(m, &mut out[rows.part(e.j, k)]);
+                    add_to(m, &mut out[columns.panel(e.j, k)]);
                 }
             }
         }
@@ -206,13 +189,13 @@ simd_fn! {
 
     /// Adds to each edge's m_bar the cotangent of what its nodes have heard.
     pub(super) fn hear_back<T: Real>(
-        edges: &[Edge<T>], out_bar: &[T], even: bool, rows: Rows, bar: &mut [Lanes<T>],
+        edges: &[Edge<T>], out_bar: &[T], even: bool, columns: Columns, bar: &mut [Lanes<T>],
     ) {
         for (k, bar) in bar.chunks_exact_mut(edges.len().max(1)).enumerate() {
             for (e, bar) in edges.iter().zip(bar) {
-                add(&lanes(&out_bar[rows.part(e.i, k)]), bar);
+                add(&lanes(&out_bar[columns.panel(e.i, k)]), bar);
                 if even {
-                    add(&lanes(&out_bar[rows.part(e.j, k)]), bar);
+                    add(&lanes(&out_bar[columns.panel(e.j, k)]), bar);
                 }
             }
         }

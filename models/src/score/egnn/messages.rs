@@ -17,21 +17,19 @@
 //! In a first layer all particles of a state have the same h, which is the noise level's embedding. Then
 //! m_ij = m_ji and c_ij = c_ji, and half of the edges is enough ([`EVEN`]); P and Q have one column for a state.
 
-use std::sync::Mutex;
-
 use engine::panels::{self, LANES, Lanes, Operand, Target};
+use engine::spares::Spares;
 use engine::tape::{Attr, Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, View};
 
-use super::edges::{Edge, Pairs};
-use super::kernels::{self, Rows};
-use super::places::{self, Place};
+use super::edges::{Columns, Edge, Pairs};
+use super::{kernels, places};
 
 /// The op; inputs h (H x nodes), x and the network's input positions (space x nodes), E1 (H x 2H + 2), b1,
 /// E2 (H x H), b2, a (1 x H), a0, C (H x H), c1, w (1 x H), w0. The output is (H + space) x nodes.
 pub struct Messages<T> {
     pairs: Pairs,
-    scratch: Mutex<Vec<Scratch<T>>>,
+    scratch: Spares<Scratch<T>>,
 }
 
 /// The first of an op's scalars where all nodes of a state have the same h: the first one's is read, and the sum
@@ -53,6 +51,7 @@ const W: usize = 11;
 const W0: usize = 12;
 
 /// Memory of a call, handed on from one to the next.
+#[derive(Default)]
 struct Scratch<T> {
     weights: Weights<T>,
     edges: Vec<Edge<T>>,
@@ -66,31 +65,12 @@ struct Scratch<T> {
     seen: Vec<T>,
 }
 
-impl<T> Default for Scratch<T> {
-    fn default() -> Self {
-        Self {
-            weights: Weights::default(),
-            edges: Vec::new(),
-            blocks: Default::default(),
-            t_bars: Vec::new(),
-            distance_bars: Vec::new(),
-            sums: Default::default(),
-            seen: Vec::new(),
-        }
-    }
-}
-
 /// Weights in panels: E1's two halves, E2 and C, as they are (forward) or transposed (backward), and vectors.
+#[derive(Default)]
 struct Weights<T> {
     matrices: [Vec<Lanes<T>>; 4],
     /// b1, b2, a, c1, w, and E1's columns for r2 and e0.
     vectors: [Vec<Lanes<T>>; 7],
-}
-
-impl<T> Default for Weights<T> {
-    fn default() -> Self {
-        Self { matrices: Default::default(), vectors: Default::default() }
-    }
 }
 
 impl<T: Real> Weights<T> {
@@ -126,13 +106,12 @@ impl<T: Real> Messages<T> {
             pairs.particles >= 2 && (1..=3).contains(&pairs.space),
             "a pair needs two particles in space"
         );
-        Self { pairs, scratch: Mutex::default() }
+        Self { pairs, scratch: Spares::default() }
     }
 
     fn borrow(&self, hidden: usize, even: bool) -> Scratch<T> {
         let most = self.pairs.most_edges(even);
-        let spare = self.scratch.lock().ok().and_then(|mut all| all.pop());
-        let mut scratch = spare.unwrap_or_default();
+        let mut scratch = self.scratch.take();
         // What is spare may come from a layer of another width, or with other edges.
         scratch.t_bars.resize(most, T::ZERO);
         scratch.distance_bars.resize(most, [T::ZERO; 2]);
@@ -140,12 +119,6 @@ impl<T: Real> Messages<T> {
             block.resize(most * panels::count(hidden), [T::ZERO; LANES]);
         }
         scratch
-    }
-
-    fn give_back(&self, scratch: Scratch<T>) {
-        if let Ok(mut all) = self.scratch.lock() {
-            all.push(scratch);
-        }
     }
 
     /// Room for P and Q of the nodes, and for what is kept of an edge.
@@ -163,12 +136,6 @@ impl<T: Real> Messages<T> {
         space.clear();
         h.data.chunks_exact(rows * n).for_each(|state| space.extend_from_slice(&state[..rows]));
         View { data: space, shape: Shape::new(rows, h.shape.cols / n) }
-    }
-
-    /// Where hidden numbers and positions lie in a column of the output.
-    fn columns(&self, hidden: usize) -> (Rows, Place) {
-        let (space, column) = (self.pairs.space, hidden + self.pairs.space);
-        (Rows { hidden, column }, Place { first: hidden, space, column })
     }
 }
 
@@ -218,13 +185,13 @@ impl<T: Real> Op<T> for Messages<T> {
         let (node_room, edge_room) = Self::room(hidden, nodes);
         let (node, mut free) = aux.split_at_mut(node_room);
         let (p, q) = node.as_chunks_mut().0.split_at_mut(node_room / (2 * LANES));
-        let ((rows, place), even) = (self.columns(hidden), v.attr == EVEN);
+        let (columns, even) = (Columns { hidden, space: self.pairs.space }, v.attr == EVEN);
         let mut scratch = self.borrow(hidden, even);
         let Scratch { weights, edges, blocks: [u, m, ..], seen, .. } = &mut scratch;
         weights.load(v, false);
         let [e1_i, e1_j, e2, c] = &weights.matrices;
         let [b1, b2, a, c1, w, of_r2, of_e0] = &weights.vectors;
-        for (out, x) in out.chunks_exact_mut(rows.column).zip(x.chunks_exact(place.space)) {
+        for (out, x) in out.chunks_exact_mut(columns.len()).zip(x.chunks_exact(columns.space)) {
             out[..hidden].fill(T::ZERO);
             out[hidden..].copy_from_slice(x);
         }
@@ -247,19 +214,19 @@ impl<T: Real> Op<T> for Messages<T> {
             kernels::gate(b2, a, v.get(A0).data[0], z2, m, gates);
             panels::product(c, Operand::panels(m, hidden, n), Target::panels(z3, n, false));
             kernels::weigh(c1, w, v.get(W0).data[0], z3, steps);
-            kernels::hear(edges, m, even, rows, out);
-            places::push(edges, steps, even, place, out);
+            kernels::hear(edges, m, even, columns, out);
+            places::push(edges, steps, even, columns, out);
         }
-        self.give_back(scratch);
+        self.scratch.give_back(scratch);
     }
 
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], bars: &mut Cotangents<T>) {
         let v = &saved.x;
         let (hidden, nodes) = (v.get(H).shape.rows, v.get(H).shape.cols);
         let (x, origin) = (v.get(X).data, v.get(ORIGIN).data);
-        let ((rows, place), even) = (self.columns(hidden), v.attr == EVEN);
+        let (columns, even) = (Columns { hidden, space: self.pairs.space }, v.attr == EVEN);
         if let Some(x_bar) = bars.get(X) {
-            for (bar, out) in x_bar.chunks_exact_mut(place.space).zip(out_bar.chunks_exact(rows.column)) {
+            for (bar, out) in x_bar.chunks_exact_mut(columns.space).zip(out_bar.chunks_exact(columns.len())) {
                 bar.iter_mut().zip(&out[hidden..]).for_each(|(b, o)| *b += *o);
             }
         }
@@ -274,7 +241,7 @@ impl<T: Real> Op<T> for Messages<T> {
         let (node, mut left) = saved.aux.split_at(node_room);
         let (p, q) = node.as_chunks().0.split_at(node_room / (2 * LANES));
         let (p, q) = (&p[..high * cols], &q[..high * cols]);
-        let sizes = [8 * high, high * hidden, high * hidden, high * hidden, high * cols, high * cols];
+        let sizes = [7 * high, high * hidden, high * hidden, high * hidden, high * cols, high * cols];
         for (sum, size) in sums.iter_mut().zip(sizes) {
             sum.clear();
             sum.resize(size, [T::ZERO; LANES]);
@@ -294,7 +261,7 @@ impl<T: Real> Op<T> for Messages<T> {
             let ([z2, z3], [gates, steps]) = kept(room, n);
             let [u, m, bar, slope] = blocks.each_mut().map(|block| &mut block[..n * high]);
             let (t_bars, distance_bars) = (&mut t_bars[..n], &mut distance_bars[..n]);
-            places::weights_back(edges, steps, even, place, out_bar, t_bars);
+            places::weights_back(edges, steps, even, columns, out_bar, t_bars);
             w0_bar = t_bars.iter().fold(w0_bar, |sum, t| sum + *t);
             // u holds z3_bar, then u1 and its cotangent; m holds m, then slopes; bar holds m_bar, then z2_bar.
             kernels::weigh_back(w, z3, t_bars, u, w_bar, c1_bar);
@@ -303,7 +270,7 @@ impl<T: Real> Op<T> for Messages<T> {
                 panels::outer(u, Operand::panels(m, hidden, n), c_bar);
             }
             panels::product(c, Operand::panels(u, hidden, n), Target::panels(bar, n, false));
-            kernels::hear_back(edges, out_bar, even, rows, bar);
+            kernels::hear_back(edges, out_bar, even, columns, bar);
             kernels::gate_back(a, m, slope, gates, bar, a_bar, b2_bar, &mut a0_bar, distance_bars);
             kernels::first_again(edges, p, q, of_r2, of_e0, u, m);
             if bars.wants(E2) {
@@ -312,10 +279,10 @@ impl<T: Real> Op<T> for Messages<T> {
             panels::product(e2, Operand::panels(bar, hidden, n), Target::panels(u, n, false));
             kernels::spread(edges, m, u, of_r2, of_e0, p_bar, q_bar, r2_sum, e0_sum, distance_bars);
             if let Some(x_bar) = bars.get(X) {
-                places::push_back(edges, steps, distance_bars, even, place, out_bar, x_bar);
+                places::push_back(edges, steps, distance_bars, even, columns, out_bar, x_bar);
             }
             if let Some(origin_bar) = bars.get(ORIGIN) {
-                places::origin_back(edges, distance_bars, place.space, origin, origin_bar);
+                places::origin_back(edges, distance_bars, columns.space, origin, origin_bar);
             }
         }
         kernels::add_columns(p_bar, b1_bar);
@@ -361,7 +328,7 @@ impl<T: Real> Op<T> for Messages<T> {
                 add(h_bar);
             }
         }
-        self.give_back(scratch);
+        self.scratch.give_back(scratch);
     }
 }
 

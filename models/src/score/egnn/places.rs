@@ -2,32 +2,15 @@
 
 use engine::{Real, simd_fn};
 
-use super::edges::Edge;
-
-/// Positions of nodes: `space` numbers from row `first` of each column on.
-#[derive(Clone, Copy)]
-pub(super) struct Place {
-    pub first: usize,
-    pub space: usize,
-    /// From a column to the next.
-    pub column: usize,
-}
-
-impl Place {
-    #[inline(always)]
-    fn of(self, node: u32) -> std::ops::Range<usize> {
-        let at = node as usize * self.column + self.first;
-        at..at + self.space
-    }
-}
+use super::edges::{Columns, Edge};
 
 simd_fn! {
     /// Moves x_i by each edge's step, and x_j the other way where the edge stands for both ways.
-    pub(super) fn push<T: Real>(edges: &[Edge<T>], weights: &[T], even: bool, place: Place, out: &mut [T]) {
+    pub(super) fn push<T: Real>(edges: &[Edge<T>], weights: &[T], even: bool, columns: Columns, out: &mut [T]) {
         for (e, weight) in edges.iter().zip(weights) {
             let scale = *weight * step_scale(e.r2).0;
             for (node, scale) in [(e.i, scale), (e.j, -scale)].into_iter().take(if even { 2 } else { 1 }) {
-                for (x, d) in out[place.of(node)].iter_mut().zip(e.d) {
+                for (x, d) in out[columns.position(node)].iter_mut().zip(e.d) {
                     *x = scale.mul_add(d, *x);
                 }
             }
@@ -36,10 +19,10 @@ simd_fn! {
 
     /// t_bar of each edge, the cotangent of what the tanh in c_ij is taken of.
     pub(super) fn weights_back<T: Real>(
-        edges: &[Edge<T>], weights: &[T], even: bool, place: Place, out_bar: &[T], t_bars: &mut [T],
+        edges: &[Edge<T>], weights: &[T], even: bool, columns: Columns, out_bar: &[T], t_bars: &mut [T],
     ) {
         for ((e, weight), t_bar) in edges.iter().zip(weights).zip(t_bars) {
-            let step = step_bar(e, even, place, out_bar);
+            let step = step_bar(e, even, columns, out_bar);
             *t_bar = along(e, step) * step_scale(e.r2).0 * (T::ONE - *weight * *weight);
         }
     }
@@ -47,12 +30,12 @@ simd_fn! {
     /// Adds to x_bar (columns of positions alone) what comes by d and by r2, whose cotangents are the first of
     /// `bars`.
     pub(super) fn push_back<T: Real>(
-        edges: &[Edge<T>], weights: &[T], bars: &[[T; 2]], even: bool, place: Place, out_bar: &[T],
+        edges: &[Edge<T>], weights: &[T], bars: &[[T; 2]], even: bool, columns: Columns, out_bar: &[T],
         x_bar: &mut [T],
     ) {
-        let space = place.space;
+        let space = columns.space;
         for ((e, weight), [r2_bar, _]) in edges.iter().zip(weights).zip(bars) {
-            let step = step_bar(e, even, place, out_bar);
+            let step = step_bar(e, even, columns, out_bar);
             let (scale, slope) = step_scale(e.r2);
             let by_r2 = T::of(2.0) * (*r2_bar + *weight * slope * along(e, step));
             for k in 0..space {
@@ -80,13 +63,13 @@ simd_fn! {
 
 /// The cotangent of an edge's step: that of x_i, less that of x_j where the edge stands for both ways.
 #[inline(always)]
-fn step_bar<T: Real>(e: &Edge<T>, even: bool, place: Place, out_bar: &[T]) -> [T; 3] {
+fn step_bar<T: Real>(e: &Edge<T>, even: bool, columns: Columns, out_bar: &[T]) -> [T; 3] {
     let mut bar = [T::ZERO; 3];
-    for (bar, out) in bar.iter_mut().zip(&out_bar[place.of(e.i)]) {
+    for (bar, out) in bar.iter_mut().zip(&out_bar[columns.position(e.i)]) {
         *bar = *out;
     }
     if even {
-        for (bar, out) in bar.iter_mut().zip(&out_bar[place.of(e.j)]) {
+        for (bar, out) in bar.iter_mut().zip(&out_bar[columns.position(e.j)]) {
             *bar -= *out;
         }
     }
