@@ -16,7 +16,6 @@ pub mod matrix;
 pub mod ode;
 pub mod ops;
 pub mod optim;
-pub mod pages;
 pub mod panels;
 pub mod par;
 pub mod params;
@@ -24,6 +23,7 @@ pub mod real;
 pub mod rng;
 pub mod shard;
 pub mod simd;
+pub mod slab;
 pub mod spares;
 pub mod tape;
 

@@ -10,7 +10,10 @@
 //! panels or in columns. Every entry is one sum in the order of its terms, with each product fused into it, so
 //! tiles of any shape and every SIMD level agree bit for bit.
 
+use std::ops::{Deref, DerefMut};
+
 use crate::simd::{Level, level};
+use crate::slab::Slab;
 use crate::{Real, View, simd_fn};
 
 /// Rows of a panel.
@@ -18,6 +21,45 @@ pub const LANES: usize = 16;
 
 /// A column of a panel.
 pub type Lanes<T> = [T; LANES];
+
+/// Columns of panels in a buffer that begins at a cache line and is used again and again.
+pub struct Packed<T> {
+    slab: Slab<T>,
+    len: usize,
+}
+
+impl<T> Default for Packed<T> {
+    fn default() -> Self {
+        Self { slab: Slab::default(), len: 0 }
+    }
+}
+
+impl<T: Real> Packed<T> {
+    /// Sets the number of columns; they hold whatever numbers there were.
+    pub fn resize(&mut self, len: usize) {
+        self.slab.grow(len * LANES);
+        self.len = len;
+    }
+
+    /// Sets the number of columns and all of them to zero.
+    pub fn clear(&mut self, len: usize) {
+        self.resize(len);
+        self.fill([T::ZERO; LANES]);
+    }
+}
+
+impl<T> Deref for Packed<T> {
+    type Target = [Lanes<T>];
+    fn deref(&self) -> &[Lanes<T>] {
+        &self.slab.as_chunks().0[..self.len]
+    }
+}
+
+impl<T> DerefMut for Packed<T> {
+    fn deref_mut(&mut self) -> &mut [Lanes<T>] {
+        &mut self.slab.as_chunks_mut().0[..self.len]
+    }
+}
 
 /// Panels that so many rows fill.
 pub const fn count(rows: usize) -> usize {
@@ -38,6 +80,12 @@ impl<'a, T: Real> Operand<'a, T> {
     /// A matrix as it is everywhere else.
     pub fn columns(x: View<'a, T>) -> Self {
         Self { data: x.data, rows: x.shape.rows, cols: x.shape.cols, strides: (LANES, x.shape.rows) }
+    }
+
+    /// The first `rows` rows of a matrix.
+    pub fn top(x: View<'a, T>, rows: usize) -> Self {
+        assert!(rows <= x.shape.rows, "{rows} rows of {}", x.shape);
+        Self { rows, ..Self::columns(x) }
     }
 
     /// `rows x cols` in panels.
@@ -68,6 +116,12 @@ impl<'a, T: Real> Target<'a, T> {
     pub fn columns(data: &'a mut [T], rows: usize, add: bool) -> Self {
         let cols = data.len() / rows.max(1);
         Self { data, rows, cols, strides: (LANES, rows), add }
+    }
+
+    /// The first `rows` numbers of columns of `height` numbers.
+    pub fn top(data: &'a mut [T], height: usize, rows: usize, add: bool) -> Self {
+        assert!(rows <= height, "{rows} of {height} rows");
+        Self { rows, ..Self::columns(data, height, add) }
     }
 
     /// Panels of `cols` columns.
@@ -106,8 +160,8 @@ fn put_part<T: Real>(out: &mut [T], sum: Lanes<T>, add: bool) {
 }
 
 /// The matrix `x` in panels.
-pub fn pack<T: Real>(x: View<T>, out: &mut Vec<Lanes<T>>) {
-    out.resize(count(x.shape.rows) * x.shape.cols, [T::ZERO; LANES]);
+pub fn pack<T: Real>(x: View<T>, out: &mut Packed<T>) {
+    out.resize(count(x.shape.rows) * x.shape.cols);
     if !x.shape.is_empty() {
         pack_into(x.data, x.shape.rows, out);
     }
@@ -124,10 +178,9 @@ pub fn lanes<T: Real>(column: &[T]) -> Lanes<T> {
 }
 
 /// The transpose of `x` in panels.
-pub fn pack_transposed<T: Real>(x: View<T>, out: &mut Vec<Lanes<T>>) {
+pub fn pack_transposed<T: Real>(x: View<T>, out: &mut Packed<T>) {
     let (rows, cols) = (x.shape.rows, x.shape.cols);
-    out.clear();
-    out.resize(count(cols) * rows, [T::ZERO; LANES]);
+    out.clear(count(cols) * rows);
     if rows == 0 {
         return;
     }
@@ -182,11 +235,11 @@ simd_fn! {
     }
 
     fn outer_wide<T: Real>(a: &[Lanes<T>], b: Operand<T>, out: &mut [Lanes<T>]) {
-        outer_tiles::<T, 16>(a, b, out);
+        outer_tiles::<T, 16, 0, 0>(a, b, out);
     }
 
     fn outer_narrow<T: Real>(a: &[Lanes<T>], b: Operand<T>, out: &mut [Lanes<T>]) {
-        outer_tiles::<T, 4>(a, b, out);
+        outer_tiles::<T, 6, 5, 5>(a, b, out);
     }
 
     fn add_panels<T: Real>(x: &[Lanes<T>], rows: usize, out: &mut [T]) {
@@ -258,13 +311,21 @@ fn product_tile<T: Real, const N: usize>(
     }
 }
 
-/// Tiles of a panel's rows and `N` rows of b; `N` divides [`LANES`].
+/// Tiles of a panel's rows and some of the rows of b, `A + B + C` of which are [`LANES`].
 #[inline(always)]
-fn outer_tiles<T: Real, const N: usize>(a: &[Lanes<T>], b: Operand<T>, out: &mut [Lanes<T>]) {
+fn outer_tiles<T: Real, const A: usize, const B: usize, const C: usize>(
+    a: &[Lanes<T>],
+    b: Operand<T>,
+    out: &mut [Lanes<T>],
+) {
     let mut r = 0;
-    while r + N <= b.rows {
-        outer_panels::<T, N>(a, b, out, r);
-        r += N;
+    while r + LANES <= b.rows {
+        outer_panels::<T, A>(a, b, out, r);
+        if B + C > 0 {
+            outer_panels::<T, B>(a, b, out, r + A);
+            outer_panels::<T, C>(a, b, out, r + A + B);
+        }
+        r += LANES;
     }
     while r < b.rows {
         outer_panels::<T, 1>(a, b, out, r);
@@ -309,7 +370,7 @@ mod tests {
         // W = [1 2; 3 4; 5 6], x = (1, -1): W x = (-1, -1, -1); x (1, 2, 3)^T = [1 2 3; -1 -2 -3].
         let w = View { data: &[1.0, 3.0, 5.0, 2.0, 4.0, 6.0], shape: Shape::new(3, 2) };
         let x = View { data: &[1.0, -1.0], shape: Shape::new(2, 1) };
-        let (mut packed, mut out) = (Vec::new(), [9.0; 3]);
+        let (mut packed, mut out) = (Packed::default(), [9.0; 3]);
         pack(w, &mut packed);
         product(&packed, Operand::columns(x), Target::columns(&mut out, 3, false));
         assert_eq!(out, [-1.0; 3]);

@@ -142,6 +142,19 @@ proptest! {
             want.data_mut().iter_mut().zip(k.data()).for_each(|(y, x)| *y -= x);
             let f = |g: &mut Graph<f64>, x: &[Var]| g.sparse_laplacian(&sparse, x[0], x[1]);
             check("laplacian", &[w.clone(), k.clone()], want.data(), f);
+            let (map, shift) = (random(d, d, seed ^ 5), random(d, 1, seed ^ 6));
+            let mut bilinear = Matrix::zeros(1, nnz);
+            for (e, (i, j)) in ends.iter().enumerate() {
+                for a in 0..d {
+                    let q: f64 = shift[(a, 0)] + (0..d).map(|b| map[(a, b)] * k[(b, *i)]).sum::<f64>();
+                    bilinear[(0, e)] += q * k[(a, *j)] / 8.0;
+                }
+            }
+            let f = |g: &mut Graph<f64>, x: &[Var]| {
+                let (m, c) = (g.scale(x[0], 0.125), g.scale(x[1], 0.125));
+                g.edge_attention(&sparse, m, c, x[2])
+            };
+            check("attention", &[map, shift, k.clone()], softmax(&s, &bilinear).data(), f);
             let mut drops = weigh(&s, &w, &k);
             for (e, (i, _)) in ends.iter().enumerate() {
                 (0..d).for_each(|a| drops[(a, *i)] -= w[(0, e)] * k[(a, *i)]);
@@ -212,7 +225,12 @@ fn bits(threads: usize) -> Vec<u32> {
         let mut data = vec![0.0; 48 * 150];
         Stream::new(1, "x", 0, 0).fill_normal(&mut data);
         let x = g.variable(48, 150, &data);
-        let s = g.edge_dot(&sparse, x, x, 2);
+        let map = g.variable(48, 48, &data[..48 * 48]);
+        let map = g.scale(map, 0.01);
+        let shift = g.constant(48, 1, &data[..48]);
+        let p = g.edge_attention(&sparse, map, shift, x);
+        let x_seen = g.sparse_columns(&sparse, p, x);
+        let s = g.edge_dot(&sparse, x_seen, x, 2);
         let y = g.attend(&sparse, s, x);
         let r = g.edge_distance(&sparse, y, x);
         let z = g.sparse_laplacian(&sparse, r, y);

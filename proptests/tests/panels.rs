@@ -1,7 +1,7 @@
 //! Products of matrices in panels against plain loops, bit for bit: whatever the tiles, an entry is one fused
 //! sum in the order of its terms.
 
-use engine::panels::{self, LANES, Lanes, Operand, Target};
+use engine::panels::{self, LANES, Operand, Packed, Target};
 use engine::rng::Stream;
 use engine::{Matrix, Real, Shape, View};
 use proptest::prelude::*;
@@ -11,8 +11,8 @@ fn matrix<T: Real>(rows: usize, cols: usize, seed: u64) -> Matrix<T> {
     Matrix::from_fn(rows, cols, |_, _| T::of(2.0 * s.uniform() - 1.0))
 }
 
-fn packed<T: Real>(x: &Matrix<T>) -> Vec<Lanes<T>> {
-    let mut out = Vec::new();
+fn packed<T: Real>(x: &Matrix<T>) -> Packed<T> {
+    let mut out = Packed::default();
     panels::pack(x.view(), &mut out);
     out
 }
@@ -31,19 +31,25 @@ fn products<T: Real>(m: usize, k: usize, n: usize, seed: u64) {
     let (w, x, old) = (matrix::<T>(m, k, seed), matrix(k, n, seed + 1), matrix(m, n, seed + 2));
     let want = Matrix::from_fn(m, n, |i, j| fused(k, |l| (w[(i, l)], x[(l, j)])));
     let (wp, xp) = (packed(&w), packed(&x));
-    let mut again = Vec::new();
+    let mut again = Packed::default();
     panels::pack_transposed(transposed(&w).view(), &mut again);
-    assert_eq!(wp, again, "a packed transpose");
-    for x in [Operand::columns(x.view()), Operand::panels(&xp, k, n)] {
+    assert_eq!(wp[..], again[..], "a packed transpose");
+    let below = Matrix::from_fn(k + 2, n, |i, j| if i < k { x[(i, j)] } else { T::ONE });
+    for x in [Operand::columns(x.view()), Operand::top(below.view(), k), Operand::panels(&xp, k, n)] {
         let mut out = matrix::<T>(m, n, 99);
         panels::product(&wp, x, Target::columns(out.data_mut(), m, false));
         assert_eq!(out, want, "columns");
         let mut out = old.clone();
         panels::product(&wp, x, Target::columns(out.data_mut(), m, true));
         assert_eq!(out, Matrix::from_fn(m, n, |i, j| old[(i, j)] + want[(i, j)]), "added");
+        let tall = matrix::<T>(m + 3, n, seed + 3);
+        let mut out = tall.clone();
+        panels::product(&wp, x, Target::top(out.data_mut(), m + 3, m, false));
+        let upper = Matrix::from_fn(m + 3, n, |i, j| if i < m { want[(i, j)] } else { tall[(i, j)] });
+        assert_eq!(out, upper, "the upper rows");
         let mut out = vec![[T::ONE; LANES]; panels::count(m) * n];
         panels::product(&wp, x, Target::panels(&mut out, n, false));
-        assert_eq!(out, packed(&want), "panels, filled up with zeros");
+        assert_eq!(out[..], packed(&want)[..], "panels, filled up with zeros");
     }
 }
 
@@ -55,7 +61,7 @@ fn outers<T: Real>(m: usize, k: usize, n: usize, seed: u64) {
     for b in [Operand::columns(b.view()), Operand::panels(&bp, k, n)] {
         let mut sums = packed(&old);
         panels::outer(&ap, b, &mut sums);
-        assert_eq!(sums, packed(&want));
+        assert_eq!(sums[..], packed(&want)[..]);
         let mut out = matrix::<T>(m, k, 99);
         let before = out.clone();
         panels::add_unpacked(&sums, m, out.data_mut());

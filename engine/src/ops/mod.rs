@@ -4,6 +4,7 @@
 
 pub mod activation;
 mod arrange;
+mod attention;
 mod binary;
 mod combine;
 mod edges;

@@ -95,15 +95,17 @@ impl Pattern {
         stride: usize,
         f: impl Fn(usize, &mut [T]) + Sync,
     ) {
-        let order = &self.by_row;
-        let bounds = |task: usize| order.starts[order.tasks[task]] * stride;
-        split(data, 0, order.tasks.len() - 1, &bounds, &|task, mut part| {
-            for i in order.tasks[task]..order.tasks[task + 1] {
-                let (row, rest) = part.split_at_mut(stride * self.row(i).len());
-                f(i, row);
-                part = rest;
-            }
-        });
+        self.by_row.for_tasks(
+            [data],
+            |[_, entries, _]| [entries * stride],
+            |_, rows, [mut part]| {
+                for i in rows {
+                    let (row, rest) = part.split_at_mut(stride * self.row(i).len());
+                    f(i, row);
+                    part = rest;
+                }
+            },
+        );
     }
 }
 
@@ -135,11 +137,9 @@ impl Order {
         Self::new(starts, others, numbers)
     }
 
-    /// For each number the place of its entry in this order.
-    pub(super) fn places(&self) -> Vec<u32> {
-        let mut places: Vec<u32> = (0..self.others.len() as u32).collect();
-        self.numbers.iter().zip(0..).for_each(|(number, place)| places[*number as usize] = place);
-        places
+    /// The number of each entry of an order whose numbers are listed.
+    pub(super) fn numbers(&self) -> &[u32] {
+        &self.numbers
     }
 
     /// The other ends of group g's entries and their numbers.
@@ -178,9 +178,31 @@ impl Order {
         if rows == 0 {
             return;
         }
-        split(out, 0, self.tasks.len() - 1, &|task| self.tasks[task] * rows, &|task, part| {
-            let first = self.tasks[task];
-            part.chunks_exact_mut(rows).enumerate().for_each(|(k, column)| f(first + k, column));
+        self.for_tasks(
+            [out],
+            |[groups, ..]| [groups * rows],
+            |_, groups, [part]| {
+                groups.zip(part.chunks_exact_mut(rows)).for_each(|(g, column)| f(g, column));
+            },
+        );
+    }
+
+    /// Number of tasks.
+    pub(super) fn tasks(&self) -> usize {
+        self.tasks.len() - 1
+    }
+
+    /// Runs `f(task, its groups, its part of each array)` for every task, in parallel. `at` says where a task's
+    /// parts begin, given the numbers of groups, of entries and of tasks before it.
+    pub(super) fn for_tasks<T: Send, const N: usize>(
+        &self,
+        arrays: [&mut [T]; N],
+        at: impl Fn([usize; 3]) -> [usize; N] + Sync,
+        f: impl Fn(usize, Range<usize>, [&mut [T]; N]) + Sync,
+    ) {
+        let begin = |task: usize| at([self.tasks[task], self.starts[self.tasks[task]], task]);
+        split(arrays, 0..self.tasks(), &begin, &|task, parts| {
+            f(task, self.tasks[task]..self.tasks[task + 1], parts);
         });
     }
 }
@@ -205,21 +227,32 @@ impl Numbers<'_> {
     }
 }
 
-/// Runs `f(task, part)` for tasks first..last on the parts of `data` between their bounds.
-fn split<T: Send>(
-    data: &mut [T],
-    first: usize,
-    last: usize,
-    bounds: &(impl Fn(usize) -> usize + Sync),
-    f: &(impl Fn(usize, &mut [T]) + Sync),
+/// Runs `f(task, parts)` for the tasks of a range on the parts of `arrays`, each of which begins where `begin`
+/// says.
+fn split<T: Send, const N: usize>(
+    arrays: [&mut [T]; N],
+    tasks: Range<usize>,
+    begin: &(impl Fn(usize) -> [usize; N] + Sync),
+    f: &(impl Fn(usize, [&mut [T]; N]) + Sync),
 ) {
-    match last - first {
+    match tasks.len() {
         0 => {}
-        1 => f(first, data),
+        1 => f(tasks.start, arrays),
         n => {
-            let middle = first + n / 2;
-            let (left, right) = data.split_at_mut(bounds(middle) - bounds(first));
-            par::join(|| split(left, first, middle, bounds, f), || split(right, middle, last, bounds, f));
+            let middle = tasks.start + n / 2;
+            let (first, cut) = (begin(tasks.start), begin(middle));
+            let mut left = arrays;
+            let mut k = 0;
+            let right = left.each_mut().map(|array| {
+                let (before, behind) = std::mem::take(array).split_at_mut(cut[k] - first[k]);
+                *array = before;
+                k += 1;
+                behind
+            });
+            par::join(
+                || split(left, tasks.start..middle, begin, f),
+                || split(right, middle..tasks.end, begin, f),
+            );
         }
     }
 }

@@ -1,13 +1,14 @@
 //! Softmax over the edges of one listening node, with one or several heads: p_e = exp(s_e) / sum_e exp(s_e),
 //! s_bar_e += p_e (p_bar_e - sum_e p_e p_bar_e).
 
-use super::spmm::LANES;
+use super::spmm::{LANES, lane_dot};
 use crate::{Real, simd_fn};
 
 /// Softmax of the columns of `s` (heads x entries of one row), head by head, into `p`.
 pub(super) fn softmax<T: Real>(s: &[T], heads: usize, p: &mut [T]) {
     if heads == 1 {
-        softmax_one(s, p)
+        p.copy_from_slice(s);
+        softmax_one(p)
     } else if LANES.is_multiple_of(heads) {
         softmax_lanes(s, heads, p)
     } else {
@@ -31,13 +32,14 @@ fn fold_heads<T: Real>(lanes: &mut [T; LANES], heads: usize, f: impl Fn(T, T) ->
 }
 
 simd_fn! {
-    fn softmax_one<T: Real>(s: &[T], p: &mut [T]) {
+    /// One head, in place.
+    pub(super) fn softmax_one<T: Real>(p: &mut [T]) {
         let mut top = T::NEG_INFINITY;
-        for s in s {
+        for s in p.iter() {
             top = s.max(top);
         }
-        for (p, s) in p.iter_mut().zip(s) {
-            *p = (*s - top).exp();
+        for p in p.iter_mut() {
+            *p = (*p - top).exp();
         }
         let mut sum = T::ZERO;
         for p in p.iter() {
@@ -113,7 +115,9 @@ simd_fn! {
 
 /// s_bar += p (p_bar - <p, p_bar>) for the entries of one row, head by head.
 pub(super) fn softmax_vjp<T: Real>(p: &[T], heads: usize, p_bar: &[T], s_bar: &mut [T]) {
-    if LANES.is_multiple_of(heads) {
+    if heads == 1 {
+        softmax_one_vjp(p, p_bar, s_bar);
+    } else if LANES.is_multiple_of(heads) {
         softmax_lanes_vjp(p, heads, p_bar, s_bar);
     } else {
         softmax_heads_vjp(p, heads, p_bar, s_bar);
@@ -121,6 +125,21 @@ pub(super) fn softmax_vjp<T: Real>(p: &[T], heads: usize, p_bar: &[T], s_bar: &m
 }
 
 simd_fn! {
+    fn softmax_one_vjp<T: Real>(p: &[T], p_bar: &[T], s_bar: &mut [T]) {
+        let mean = lane_dot(p, p_bar);
+        for ((s, p), b) in s_bar.iter_mut().zip(p).zip(p_bar) {
+            *s = p.mul_add(*b - mean, *s);
+        }
+    }
+
+    /// s_bar = p (p_bar - <p, p_bar>) of one head, in the place of p_bar.
+    pub(super) fn softmax_one_back<T: Real>(p: &[T], bar: &mut [T]) {
+        let mean = lane_dot(p, bar);
+        for (p, bar) in p.iter().zip(bar) {
+            *bar = *p * (*bar - mean);
+        }
+    }
+
     /// `softmax_heads_vjp` where heads divides the lanes.
     fn softmax_lanes_vjp<T: Real>(p: &[T], heads: usize, p_bar: &[T], s_bar: &mut [T]) {
         let ((ps, p_rest), (bs, b_rest)) = (p.as_chunks::<LANES>(), p_bar.as_chunks::<LANES>());

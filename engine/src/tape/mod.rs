@@ -3,9 +3,10 @@
 //! A [`Tape`] owns buffers; [`Tape::record`] opens a [`Graph`] on them, in which ops run at once and
 //! leave a node each. Values lie in one slab in the order of creation, so a node's inputs always lie
 //! before its output and a split of the slab borrows both; cotangents lie in a second slab, where their
-//! places are used again as soon as an op has passed them on. [`Graph::backward`] walks the nodes in reverse,
-//! once, without recursion. The slabs keep their capacity, so after the first step of a loop recording allocates nothing. Where nothing wants
-//! a gradient, [`Graph::release`] gives room back before the recording ends.
+//! places are used again as soon as an op has passed them on. Every matrix begins at a cache line.
+//! [`Graph::backward`] walks the nodes in reverse, once, without recursion. The slabs keep their capacity, so
+//! after the first step of a loop recording allocates nothing. Where nothing wants a gradient,
+//! [`Graph::release`] gives room back before the recording ends.
 //!
 //! Parameters are not copied: a graph borrows the whole parameter slice, and `backward` adds into a
 //! gradient slice of the same layout.
@@ -15,7 +16,8 @@ mod room;
 
 pub use op::{Attr, Bar, Cotangents, Inputs, MAX_INPUTS, Op, OpRef, Saved};
 
-use crate::{ParamId, Real, Shape, View, pages};
+use crate::slab::{Slab, padded};
+use crate::{ParamId, Real, Shape, View};
 use room::Room;
 
 /// A value on a graph: a small index, valid until the tape records anew or the value is released.
@@ -67,14 +69,14 @@ struct Node<T: Real> {
 
 /// Buffers of a graph, reused from step to step.
 pub struct Tape<T: Real> {
-    values: Vec<T>,
-    bars: Vec<T>,
+    values: Slab<T>,
+    bars: Slab<T>,
     room: Room,
     /// The place of each slot's cotangent in `bars`, while it has one.
     places: Vec<Option<usize>>,
     /// Which places hold a cotangent already, and no old numbers.
     reached: Vec<bool>,
-    aux: Vec<T>,
+    aux: Slab<T>,
     slots: Vec<Slot>,
     nodes: Vec<Node<T>>,
     /// Numbers in use at the beginning of `values` and of `aux`; what lies beyond is left from an
@@ -94,12 +96,12 @@ impl<T: Real> Tape<T> {
     /// An empty tape.
     pub fn new() -> Self {
         Self {
-            values: Vec::new(),
-            bars: Vec::new(),
+            values: Slab::default(),
+            bars: Slab::default(),
             room: Room::default(),
             places: Vec::new(),
             reached: Vec::new(),
-            aux: Vec::new(),
+            aux: Slab::default(),
             slots: Vec::new(),
             nodes: Vec::new(),
             used: (0, 0),
@@ -125,8 +127,8 @@ impl<T: Real> Tape<T> {
 
     /// Takes a place for a slot's cotangent.
     fn take_place(&mut self, slot: u32) -> usize {
-        let at = self.room.take(self.slots[slot as usize].shape.len());
-        pages::grow(&mut self.bars, self.room.end());
+        let at = self.room.take(padded(self.slots[slot as usize].shape.len()));
+        self.bars.grow(self.room.end());
         self.places[slot as usize] = Some(at);
         at
     }
@@ -134,7 +136,7 @@ impl<T: Real> Tape<T> {
     /// Gives a slot's place back.
     fn give_place(&mut self, slot: u32) {
         if let Some(at) = self.places[slot as usize].take() {
-            self.room.give(at, self.slots[slot as usize].shape.len());
+            self.room.give(at, padded(self.slots[slot as usize].shape.len()));
         }
     }
 
@@ -174,7 +176,7 @@ impl<T: Real> Tape<T> {
 
     /// Bytes held by the buffers.
     pub fn bytes(&self) -> usize {
-        (self.values.capacity() + self.bars.capacity() + self.aux.capacity()) * size_of::<T>()
+        [&self.values, &self.bars, &self.aux].map(Slab::bytes).iter().sum::<usize>()
             + self.slots.capacity() * size_of::<Slot>()
             + self.nodes.capacity() * size_of::<Node<T>>()
     }
@@ -213,9 +215,9 @@ impl<T: Real> Graph<'_, T> {
         assert_eq!(data.len(), rows * cols, "a {rows} x {cols} leaf needs {} numbers", rows * cols);
         let (values, used) = (&mut self.tape.values, &mut self.tape.used.0);
         let at = *used;
-        *used += data.len();
-        pages::grow(values, *used);
-        values[at..*used].copy_from_slice(data);
+        *used += padded(data.len());
+        values.grow(*used);
+        values[at..at + data.len()].copy_from_slice(data);
         self.push_slot(Place::Slab(at), Shape { rows, cols }, wants_grad, true)
     }
 
@@ -253,7 +255,7 @@ impl<T: Real> Graph<'_, T> {
         let place = match kept.place {
             Place::Slab(at) => {
                 tape.values.copy_within(at..at + kept.shape.len(), mark.used.0);
-                tape.used.0 += kept.shape.len();
+                tape.used.0 += padded(kept.shape.len());
                 Place::Slab(mark.used.0)
             }
             param => param,
@@ -299,9 +301,9 @@ impl<T: Real> Graph<'_, T> {
         };
         let tape = &mut *self.tape;
         let (at, aux) = (tape.used.0, (tape.used.1, tape.used.1 + op.get().aux_len(shapes, shape)));
-        tape.used = (at + shape.len(), aux.1);
-        pages::grow(&mut tape.aux, aux.1);
-        pages::grow(&mut tape.values, tape.used.0);
+        tape.used = (at + padded(shape.len()), padded(aux.1));
+        tape.aux.grow(tape.used.1);
+        tape.values.grow(tape.used.0);
         let (before, out) = tape.values.split_at_mut(at);
         let x = Inputs {
             values: before,
@@ -385,7 +387,7 @@ mod tests {
         let z = g.mul(y, y);
         let z = g.release(mark, z);
         assert_eq!(g.value(z).data, [4.0, 16.0]);
-        assert_eq!(g.tape.used.0, 4);
+        assert_eq!(g.tape.used.0, 2 * padded(2));
         assert_eq!(g.release(mark, x), x);
         let y = g.sub(x, x);
         assert_eq!((g.value(x).data, g.value(y).data), (&[1.0, 2.0][..], &[0.0, 0.0][..]));

@@ -60,9 +60,7 @@ pub(super) fn build() -> Step {
         let [query, key, decoder] = [query, key, decoder].map(|(w, b)| (g.param(w), g.param(b)));
         let (m, c) = merged(&mut g, query, key.0, 1.0 / (HIDDEN as f64).sqrt());
         for _ in 0..STEPS {
-            let q = g.linear(m, x, c);
-            let scores = g.edge_dot(&graph.sparse, q, x, 1);
-            let a = g.edge_softmax(&graph.sparse, scores);
+            let a = g.edge_attention(&graph.sparse, m, c, x);
             x = g.diffusion_rk4_step(&graph.sparse, a, x, DT);
         }
         let x = g.relu(x);

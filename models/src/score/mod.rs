@@ -9,7 +9,7 @@ mod pair;
 mod pair_ops;
 
 pub use centred::Centred;
-pub use egnn::{EVEN, Egnn, EgnnConfig, Messages, Pairs, Scales, ScoreEgnn};
+pub use egnn::{EVEN, Egnn, EgnnConfig, Messages, Pairs, Scales, ScoreEgnn, Update};
 pub use mlp::{MlpConfig, ScoreMlp};
 pub use pair::{PairConfig, ScorePair};
 

@@ -53,6 +53,12 @@ impl Order {
         }
     }
 
+    /// y = sum_e w_e x_{other(e)} over the entries of group g, with their weights from `w[0]` on.
+    #[inline]
+    pub(in crate::ops) fn weigh_own<T: Real>(&self, g: usize, w: &[T], x: &[T], y: &mut [T]) {
+        weighted_sum(self.group(g).0, self.from(g), Consecutive(0), w, x, true, y);
+    }
+
     /// y += sum_e w_e (own - x_{other(e)}) over the entries of group g, or = if `fresh`.
     pub(in crate::ops) fn accumulate_differences<T: Real>(
         &self,
@@ -182,7 +188,7 @@ simd_fn! {
 
     /// w_bar_k += <a, b_{others k}>. Lanes are added up in a second loop over many entries: next to the
     /// first, the compiler would split its vectors for the sake of the few additions at the end.
-    fn add_dots<T: Real>(a: &[T], others: &[u32], ahead: &[u32], b: &[T], w_bar: &mut [T]) {
+    pub(in crate::ops) fn add_dots<T: Real>(a: &[T], others: &[u32], ahead: &[u32], b: &[T], w_bar: &mut [T]) {
         const GROUP: usize = 32;
         let mut lanes = [[T::ZERO; LANES]; GROUP];
         let (blocks, rest) = a.as_chunks::<LANES>();
@@ -223,8 +229,9 @@ simd_fn! {
     }
 }
 
+/// The same, inlined.
 #[inline(always)]
-fn lane_dot<T: Real>(x: &[T], y: &[T]) -> T {
+pub(in crate::ops) fn lane_dot<T: Real>(x: &[T], y: &[T]) -> T {
     let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     let mut sum = [T::ZERO; LANES];
     for (x, y) in xs.iter().zip(ys) {

@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use sprs::CsMat;
 
+use super::attention::Attention;
 use super::edges::{Attend, Distance, Dot, Softmax};
 use super::flux::Flux;
 use super::pattern::Pattern;
@@ -25,7 +26,7 @@ use rk4::{PANEL, Rk4};
 use step::Step;
 use things::{Minus, Things};
 
-pub(super) use kernels::{AHEAD, LANES, dot, lane_sum, sampled_product};
+pub(super) use kernels::{AHEAD, LANES, add_dots, dot, lane_dot, lane_sum, sampled_product};
 pub(super) use things::check_weights;
 
 /// Nodes beyond which a panel of rows no longer fits a core's cache.
@@ -45,6 +46,7 @@ pub struct Sparse {
     pub(super) softmax: Arc<Softmax>,
     pub(super) distance: Arc<Distance>,
     pub(super) attend: Arc<Attend>,
+    pub(super) attention: Arc<Attention>,
     pub(super) flux: Arc<Flux>,
 }
 
@@ -64,6 +66,7 @@ impl Sparse {
             softmax: Arc::new(Softmax(p.clone())),
             distance: Arc::new(Distance(p.clone())),
             attend: Arc::new(Attend(p.clone())),
+            attention: Arc::new(Attention::new(p.clone())),
             flux: Arc::new(Flux(p.clone())),
             pattern: p,
         };

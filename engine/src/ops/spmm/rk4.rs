@@ -15,15 +15,14 @@ use std::sync::{Arc, OnceLock};
 
 use super::things::check_weights;
 use crate::ops::pattern::{Order, Pattern};
+use crate::slab::{Slab, padded};
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Op, Real, Shape, pages, par, simd_fn};
+use crate::{Op, Real, Shape, par, simd_fn};
 
 /// Rows of a panel: two cache lines of f32 for each node.
 pub(super) const PANEL: usize = 32;
 /// Parts of an inner product over a panel.
 const PARTS: usize = 8;
-/// Weights' cotangents that one task sums over panels.
-const SUMMED: usize = 2048;
 
 /// Inputs w, x; attr: h.
 pub(in crate::ops) struct Rk4 {
@@ -39,8 +38,6 @@ struct Sorted {
     places: Vec<u32>,
     by_row: Order,
     by_col: Order,
-    /// Where `by_col` has each entry.
-    entries: Vec<u32>,
 }
 
 impl Sorted {
@@ -51,7 +48,7 @@ impl Sorted {
         nodes.iter().zip(0..).for_each(|(i, place)| places[*i as usize] = place);
         let by_row = pattern.by_row.renamed(&nodes, &places);
         let by_col = pattern.by_col.renamed(&nodes, &places);
-        Self { nodes, places, entries: by_col.places(), by_row, by_col }
+        Self { nodes, places, by_row, by_col }
     }
 }
 
@@ -78,9 +75,9 @@ thread_local! {
 
 /// Runs `f` on `len` numbers of whatever value.
 fn with_scratch<T: Real>(len: usize, f: impl FnOnce(&mut [T])) {
-    let kept = SCRATCH.take().and_then(|kept| kept.downcast::<Vec<T>>().ok());
+    let kept = SCRATCH.take().and_then(|kept| kept.downcast::<Slab<T>>().ok());
     let mut space = kept.unwrap_or_default();
-    pages::grow(&mut space, len);
+    space.grow(len);
     f(&mut space[..len]);
     SCRATCH.set(Some(space));
 }
@@ -192,10 +189,16 @@ simd_fn! {
         }
     }
 
-    /// The sum of each entry's parts, halves onto halves.
-    fn sums<T: Real>(parts: &[[T; PARTS]], sums: &mut [T]) {
-        for (p, sum) in parts.iter().zip(sums) {
-            *sum = ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]));
+    /// The sum of each entry's parts, halves onto halves, at the entry's number in the graph.
+    fn sums<T: Real>(order: &Order, parts: &[[T; PARTS]], sums: &mut [T]) {
+        for (p, number) in parts.iter().zip(order.numbers()) {
+            sums[*number as usize] = ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]));
+        }
+    }
+
+    fn add<T: Real>(y: &mut [T], x: &[T]) {
+        for (y, x) in y.iter_mut().zip(x) {
+            *y += *x;
         }
     }
 
@@ -226,21 +229,22 @@ impl<T: Real> Op<T> for Rk4 {
         }
         let Sorted { nodes, places, by_row, .. } = self.sorted();
         let nnz = w.len();
-        with_scratch(nnz + rows.div_ceil(PANEL) * 3 * size, |space| {
-            let (w_sorted, space) = space.split_at_mut(nnz);
-            by_row.sorted(w, w_sorted);
-            let w = &*w_sorted;
-            par::for_chunks(space, 3 * size, |p, panel| {
-                let (even, rest) = panel.split_at_mut(size);
-                let (start, odd) = rest.split_at_mut(size);
-                let (start, even, odd) = (by_node(start), by_node(even), by_node(odd));
+        let stride = 3 * size + padded(nnz);
+        with_scratch(rows.div_ceil(PANEL) * stride, |space| {
+            par::for_chunks(space, stride, |p, panel| {
+                let (states, w_sorted) = panel.split_at_mut(3 * size);
+                let mut parts = states.chunks_exact_mut(size).map(by_node);
+                let [even, start, odd] = std::array::from_fn(|_| parts.next().unwrap_or_default());
+                // Every panel sorts the weights for itself: it is soon done, and a round of tasks for all is not.
+                by_row.sorted(w, &mut w_sorted[..nnz]);
+                let w = &w_sorted[..nnz];
                 pack(nodes, x.data, rows, p * PANEL, start);
                 stage(by_row, w, c[0], start, start, odd);
                 stage(by_row, w, c[1], odd, start, even);
                 stage(by_row, w, c[2], even, start, odd);
                 stage(by_row, w, c[3], odd, start, even);
             });
-            unpack((space, 3 * size), places, rows, out, <[T]>::copy_from_slice);
+            unpack((space, stride), places, rows, out, <[T]>::copy_from_slice);
         });
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
@@ -250,48 +254,52 @@ impl<T: Real> Op<T> for Rk4 {
         if out_bar.is_empty() {
             return;
         }
-        let Sorted { nodes, places, by_row, by_col, entries } = self.sorted();
+        let Sorted { nodes, places, by_row, by_col } = self.sorted();
         let wants_w = x_bar.wants(0);
-        let stride = 9 * size + if wants_w { (1 + PARTS) * nnz } else { 0 };
-        with_scratch(panels * stride + 2 * nnz, |space| {
-            let (w_by_row, space) = space.split_at_mut(nnz);
-            let (w_by_col, space) = space.split_at_mut(nnz);
-            par::join(|| by_row.sorted(w, w_by_row), || by_col.sorted(w, w_by_col));
-            let (w_by_row, w_by_col, out_bar) = (&*w_by_row, &*w_by_col, &*out_bar);
+        // Weights in the order of columns; with their cotangents: the order of rows, sums and parts of sums too.
+        let room = padded(nnz);
+        let stride = 9 * size + if wants_w { (3 + PARTS) * room } else { room };
+        with_scratch(panels * stride, |space| {
+            let out_bar = &*out_bar;
             par::for_chunks(space, stride, |p, panel| {
-                let (states, w_bar) = panel.split_at_mut(9 * size);
+                let (states, rest) = panel.split_at_mut(9 * size);
                 let mut parts = states.chunks_exact_mut(size).map(by_node);
                 let [bar, z0, z1, z2, z3, g1, g2, g3, g4] =
                     std::array::from_fn(|_| parts.next().unwrap_or_default());
                 pack(nodes, out_bar, rows, p * PANEL, bar);
                 scaled(c[3], bar.as_flattened(), g4.as_flattened_mut());
-                let (order, w) = (by_col, w_by_col);
+                let (w_by_col, rest) = rest.split_at_mut(room);
+                let w_by_col = &mut w_by_col[..nnz];
+                by_col.sorted(w, w_by_col);
+                let order = by_col;
                 if !wants_w {
+                    let w = &*w_by_col;
                     reverse_stage(order, w, c[2], g4, g3, bar);
                     reverse_stage(order, w, c[1], g3, g2, bar);
                     reverse_stage(order, w, c[0], g2, g1, bar);
                     return reverse_stage(order, w, T::ONE, g1, g4, bar);
                 }
+                let (w_sums, rest) = rest.split_at_mut(room);
+                let (w_by_row, w_bar) = rest.split_at_mut(room);
+                let (w_by_row, w_bar) = (&mut w_by_row[..nnz], &mut w_bar[..PARTS * nnz]);
+                by_row.sorted(w, w_by_row);
                 pack(nodes, x.data, rows, p * PANEL, z0);
                 stage(by_row, w_by_row, c[0], z0, z0, z1);
                 stage(by_row, w_by_row, c[1], z1, z0, z2);
                 stage(by_row, w_by_row, c[2], z2, z0, z3);
-                let (w_sums, w_bar) = w_bar.split_at_mut(nnz);
                 w_bar.fill(T::ZERO);
-                let w_bar = w_bar.as_chunks_mut().0;
+                let (w, w_bar) = (&*w_by_col, w_bar.as_chunks_mut().0);
                 reverse_stage_with_dots(order, w, c[2], g4, z3, g3, bar, w_bar);
                 reverse_stage_with_dots(order, w, c[1], g3, z2, g2, bar, w_bar);
                 reverse_stage_with_dots(order, w, c[0], g2, z1, g1, bar, w_bar);
                 // The next cotangent would be that of x itself, which `bar` holds already.
                 reverse_stage_with_dots(order, w, T::ONE, g1, z0, g4, bar, w_bar);
-                sums(w_bar, w_sums);
+                sums(by_col, w_bar, w_sums);
             });
             if let Some(total) = x_bar.first(0) {
-                total.for_chunks(SUMMED, |k, total| {
-                    for (total, entry) in total.iter_mut().zip(&entries[k * SUMMED..]) {
-                        for p in 0..panels {
-                            *total += space[p * stride + 9 * size + *entry as usize];
-                        }
+                total.for_chunks(par::CHUNK, |k, total| {
+                    for panel in space.chunks_exact(stride) {
+                        add(total, &panel[9 * size + room + k * par::CHUNK..][..total.len()]);
                     }
                 });
             }
@@ -301,8 +309,4 @@ impl<T: Real> Op<T> for Rk4 {
             }
         });
     }
-}
-
-fn add<T: Real>(y: &mut [T], x: &[T]) {
-    y.iter_mut().zip(x).for_each(|(y, x)| *y += *x);
 }

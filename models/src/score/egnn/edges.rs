@@ -5,7 +5,7 @@
 //! network's input is below a cut-off.
 
 use engine::panels::LANES;
-use engine::{Real, simd_fn};
+use engine::{Real, Shape, View, simd_fn};
 
 /// What an edge op is made for: the shape of its states, and which pairs are edges.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -86,6 +86,14 @@ impl Pairs {
     /// Most edges of so many nodes.
     pub(super) fn edges(&self, nodes: usize, even: bool) -> usize {
         nodes * (self.particles - 1) / if even { 2 } else { 1 }
+    }
+
+    /// The column of each state's first particle, in `space`.
+    pub(super) fn first_of_each<'a, T: Real>(&self, h: View<T>, space: &'a mut Vec<T>) -> View<'a, T> {
+        let (rows, n) = (h.shape.rows, self.particles);
+        space.clear();
+        h.data.chunks_exact(rows * n).for_each(|state| space.extend_from_slice(&state[..rows]));
+        View { data: space, shape: Shape::new(rows, h.shape.cols / n) }
     }
 
     /// Replaces `edges` by those of the nodes `nodes`, at positions `x` and `origin` (space x nodes each). Of a

@@ -21,6 +21,15 @@ simd_fn! {
         }
     }
 
+    /// x += b for columns of `rows` numbers.
+    pub(super) fn add_bias_to_columns<T: Real>(b: &[Lanes<T>], rows: usize, x: &mut [T]) {
+        for column in x.chunks_exact_mut(rows) {
+            for (x, b) in column.chunks_mut(LANES).zip(b) {
+                add_to(b, x);
+            }
+        }
+    }
+
     /// sum += every column of x.
     pub(super) fn add_columns<T: Real>(x: &[Lanes<T>], sum: &mut [Lanes<T>]) {
         let n = x.len() / sum.len().max(1);

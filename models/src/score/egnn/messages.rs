@@ -17,7 +17,8 @@
 //! In a first layer all particles of a state have the same h, which is the noise level's embedding. Then
 //! m_ij = m_ji and c_ij = c_ji, and half of the edges is enough ([`EVEN`]); P and Q have one column for a state.
 
-use engine::panels::{self, LANES, Lanes, Operand, Target};
+use engine::panels::{self, LANES, Lanes, Operand, Packed, Target};
+use engine::slab::padded;
 use engine::spares::Spares;
 use engine::tape::{Attr, Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, View};
@@ -56,11 +57,11 @@ struct Scratch<T> {
     weights: Weights<T>,
     edges: Vec<Edge<T>>,
     /// Hidden numbers of a block of edges.
-    blocks: [Vec<Lanes<T>>; 4],
+    blocks: [Packed<T>; 4],
     t_bars: Vec<T>,
     distance_bars: Vec<[T; 2]>,
     /// Sums over edges: those of vectors, of E2 and C, of E1's halves, of P and of Q.
-    sums: [Vec<Lanes<T>>; 6],
+    sums: [Packed<T>; 6],
     /// h, a column for each column of P.
     seen: Vec<T>,
 }
@@ -68,9 +69,9 @@ struct Scratch<T> {
 /// Weights in panels: E1's two halves, E2 and C, as they are (forward) or transposed (backward), and vectors.
 #[derive(Default)]
 struct Weights<T> {
-    matrices: [Vec<Lanes<T>>; 4],
+    matrices: [Packed<T>; 4],
     /// b1, b2, a, c1, w, and E1's columns for r2 and e0.
-    vectors: [Vec<Lanes<T>>; 7],
+    vectors: [Packed<T>; 7],
 }
 
 impl<T: Real> Weights<T> {
@@ -116,26 +117,24 @@ impl<T: Real> Messages<T> {
         scratch.t_bars.resize(most, T::ZERO);
         scratch.distance_bars.resize(most, [T::ZERO; 2]);
         for block in &mut scratch.blocks {
-            block.resize(most * panels::count(hidden), [T::ZERO; LANES]);
+            block.resize(most * panels::count(hidden));
         }
         scratch
     }
 
-    /// Room for P and Q of the nodes, and for what is kept of an edge.
-    fn room(hidden: usize, nodes: usize) -> (usize, usize) {
-        let lanes = panels::count(hidden) * LANES;
-        (2 * lanes * nodes, 2 * lanes + 2)
+    /// Room for P and Q of the nodes.
+    fn node_room(hidden: usize, nodes: usize) -> usize {
+        2 * panels::count(hidden) * LANES * nodes
+    }
+
+    /// Room for what is kept of a block's edges.
+    fn edge_room(hidden: usize, edges: usize) -> usize {
+        2 * panels::count(hidden) * LANES * edges + padded(2 * edges)
     }
 
     /// h with a column for each column of P: all of them, or each state's first.
     fn seen<'a>(&self, h: View<'a, T>, even: bool, space: &'a mut Vec<T>) -> View<'a, T> {
-        if !even {
-            return h;
-        }
-        let (rows, n) = (h.shape.rows, self.pairs.particles);
-        space.clear();
-        h.data.chunks_exact(rows * n).for_each(|state| space.extend_from_slice(&state[..rows]));
-        View { data: space, shape: Shape::new(rows, h.shape.cols / n) }
+        if even { self.pairs.first_of_each(h, space) } else { h }
     }
 }
 
@@ -175,14 +174,15 @@ impl<T: Real> Op<T> for Messages<T> {
 
     fn aux_len(&self, inputs: &[Shape], _: Shape) -> usize {
         let nodes = inputs[H].cols;
-        let (node_room, edge_room) = Self::room(inputs[H].rows, nodes);
-        node_room + edge_room * self.pairs.edges(nodes, false)
+        let (hidden, edges) = (inputs[H].rows, self.pairs.edges(nodes, false));
+        let blocks = nodes.div_ceil(self.pairs.block(false).min(self.pairs.block(true)));
+        Self::node_room(hidden, nodes) + Self::edge_room(hidden, edges) + padded(1) * blocks
     }
 
     fn forward(&self, v: &Inputs<T>, out: &mut [T], aux: &mut [T]) {
         let (hidden, nodes) = (v.get(H).shape.rows, v.get(H).shape.cols);
         let (x, origin) = (v.get(X).data, v.get(ORIGIN).data);
-        let (node_room, edge_room) = Self::room(hidden, nodes);
+        let node_room = Self::node_room(hidden, nodes);
         let (node, mut free) = aux.split_at_mut(node_room);
         let (p, q) = node.as_chunks_mut().0.split_at_mut(node_room / (2 * LANES));
         let (columns, even) = (Columns { hidden, space: self.pairs.space }, v.attr == EVEN);
@@ -206,7 +206,7 @@ impl<T: Real> Op<T> for Messages<T> {
             self.pairs.list(first..(first + block).min(nodes), x, origin, even, edges);
             let n = edges.len();
             let (u, m) = (&mut u[..n * b1.len()], &mut m[..n * b1.len()]);
-            let (room, rest) = free.split_at_mut(n * edge_room);
+            let (room, rest) = free.split_at_mut(Self::edge_room(hidden, n));
             free = rest;
             let ([z2, z3], [gates, steps]) = kept_mut(room, n);
             kernels::first(edges, p, q, of_r2, of_e0, u);
@@ -237,14 +237,13 @@ impl<T: Real> Op<T> for Messages<T> {
         let [_, _, a, _, w, of_r2, of_e0] = &weights.vectors;
         let h = self.seen(v.get(H), even, seen);
         let (cols, high) = (h.shape.cols, w.len());
-        let (node_room, edge_room) = Self::room(hidden, nodes);
+        let node_room = Self::node_room(hidden, nodes);
         let (node, mut left) = saved.aux.split_at(node_room);
         let (p, q) = node.as_chunks().0.split_at(node_room / (2 * LANES));
         let (p, q) = (&p[..high * cols], &q[..high * cols]);
         let sizes = [7 * high, high * hidden, high * hidden, high * hidden, high * cols, high * cols];
         for (sum, size) in sums.iter_mut().zip(sizes) {
-            sum.clear();
-            sum.resize(size, [T::ZERO; LANES]);
+            sum.clear(size);
         }
         let [vectors, e2_bar, c_bar, e1_bar, p_bar, q_bar] = sums;
         let mut vectors = vectors.chunks_exact_mut(high);
@@ -256,7 +255,7 @@ impl<T: Real> Op<T> for Messages<T> {
         for first in (0..nodes).step_by(block) {
             self.pairs.list(first..(first + block).min(nodes), x, origin, even, edges);
             let n = edges.len();
-            let (room, rest) = left.split_at(n * edge_room);
+            let (room, rest) = left.split_at(Self::edge_room(hidden, n));
             left = rest;
             let ([z2, z3], [gates, steps]) = kept(room, n);
             let [u, m, bar, slope] = blocks.each_mut().map(|block| &mut block[..n * high]);
@@ -334,17 +333,17 @@ impl<T: Real> Op<T> for Messages<T> {
 
 /// What is kept of a block's edges: z2, z3, gates and weights.
 fn kept<T>(block: &[T], edges: usize) -> ([&[Lanes<T>]; 2], [&[T]; 2]) {
-    let (hidden, scalars) = block.split_at(block.len() - 2 * edges);
+    let (hidden, scalars) = block.split_at(block.len() - padded(2 * edges));
     let (z2, z3) = hidden.as_chunks().0.split_at(hidden.len() / (2 * LANES));
-    let (gates, weights) = scalars.split_at(edges);
+    let (gates, weights) = scalars[..2 * edges].split_at(edges);
     ([z2, z3], [gates, weights])
 }
 
 /// The same, to write.
 fn kept_mut<T>(block: &mut [T], edges: usize) -> ([&mut [Lanes<T>]; 2], [&mut [T]; 2]) {
-    let (hidden, scalars) = block.split_at_mut(block.len() - 2 * edges);
+    let (hidden, scalars) = block.split_at_mut(block.len() - padded(2 * edges));
     let half = hidden.len() / (2 * LANES);
     let (z2, z3) = hidden.as_chunks_mut().0.split_at_mut(half);
-    let (gates, weights) = scalars.split_at_mut(edges);
+    let (gates, weights) = scalars[..2 * edges].split_at_mut(edges);
     ([z2, z3], [gates, weights])
 }

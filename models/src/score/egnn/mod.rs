@@ -1,7 +1,7 @@
 //! An equivariant score network for particles: EGNN (Satorras, Hoogeboom and Welling 2021).
 //!
 //! The noised state x, divided by sqrt(sigma^2 + sigma_data^2), goes through L layers of messages
-//! ([`Messages`]) and node updates h_i += N2 silu(N1 [h_i; sum_j m_ij] + n1) + n2, where h_i starts as a
+//! ([`Messages`]) and node updates ([`Update`]) h_i += N2 silu(N1 [h_i; sum_j m_ij] + n1) + n2, where h_i starts as a
 //! linear map of sines and cosines of log sigma. The output F is what the positions have moved by, without
 //! the move of their mean: it turns, mirrors and renumbers with the state, and does not see where the state
 //! is. The last layer's node update has no effect and is not computed; its parameters exist all the same.
@@ -14,6 +14,7 @@ mod kernels;
 mod messages;
 mod network;
 mod places;
+mod update;
 
 use std::sync::Arc;
 
@@ -22,6 +23,7 @@ use engine::{Graph, ParamId, Params, Real, Var};
 pub use edges::Pairs;
 pub use messages::{EVEN, Messages};
 pub use network::{Scales, ScoreEgnn};
+pub use update::Update;
 
 /// Sizes of an EGNN.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -67,6 +69,7 @@ struct Layer {
 pub struct Egnn<T> {
     config: EgnnConfig,
     messages: Arc<Messages<T>>,
+    update: Arc<Update<T>>,
     layers: Vec<Layer>,
 }
 
@@ -87,7 +90,8 @@ impl<T: Real> Egnn<T> {
             }
         };
         let layers = (0..config.layers).map(layer).collect();
-        Self { config, messages: Arc::new(Messages::new(config.pairs)), layers }
+        let (messages, update) = (Messages::new(config.pairs), Update::new(config.pairs));
+        Self { config, messages: Arc::new(messages), update: Arc::new(update), layers }
     }
 
     /// The positions after all layers, from node features `h` (H x nodes), the same for all particles of a state,
@@ -101,15 +105,12 @@ impl<T: Real> Egnn<T> {
             let [c, c1] = layer.coordinate[0].vars(g);
             let [w, w0] = layer.coordinate[1].vars(g);
             let inputs = [h, at, x, e1, b1, e2, b2, a, a0, c, c1, w, w0];
-            let out = g.apply_with(self.messages.clone(), &inputs, if l == 0 { EVEN } else { [0.0; 2] });
+            let alike = if l == 0 { EVEN } else { [0.0; 2] };
+            let out = g.apply_with(self.messages.clone(), &inputs, alike);
             at = g.slice_rows(out, hidden..hidden + self.config.pairs.space);
             if l + 1 < self.layers.len() {
-                let heard = g.slice_rows(out, 0..hidden);
-                let both = g.concat_rows(&[h, heard]);
                 let ([n1, b1], [n2, b2]) = (layer.node[0].vars(g), layer.node[1].vars(g));
-                let inner = g.linear_silu(n1, both, b1);
-                let change = g.linear(n2, inner, b2);
-                h = g.add(h, change);
+                h = g.apply_with(self.update.clone(), &[h, out, n1, b1, n2, b2], alike);
             }
         }
         at
