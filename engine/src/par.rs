@@ -1,6 +1,8 @@
 //! Deterministic parallelism: work is split by a fixed chunk size, never by the number of threads,
 //! and partial results are combined in the order of the chunks. The same bits for 1 or 64 threads.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use rayon::prelude::*;
 
 /// Numbers that an elementwise kernel handles as one task: large against the cost of a task
@@ -23,6 +25,36 @@ pub fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
     rayon::join(a, b);
 }
 
+/// Runs `f` while the pool's other workers look for work without a pause, as threads of OpenMP do.
+///
+/// A worker that finds nothing to do falls asleep within some ten microseconds, about as long as a kernel works
+/// on a small matrix, and waking it takes as long again. For a loop of short kernels that has the pool to itself;
+/// where several such loops share the pool, they would wait for each other.
+pub fn awake<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+    /// Lets the workers rest, however `f` ends.
+    struct Rest<'a>(&'a AtomicBool);
+    impl Drop for Rest<'_> {
+        fn drop(&mut self) {
+            self.0.store(true, Ordering::Relaxed);
+        }
+    }
+    let done = AtomicBool::new(false);
+    rayon::scope(|scope| {
+        let caller = rayon::current_thread_index();
+        let done = &done;
+        let _rest = Rest(done);
+        scope.spawn_broadcast(move |_, worker| {
+            // The caller's own worker may come here while it waits for a part of `f`.
+            while caller != Some(worker.index()) && !done.load(Ordering::Relaxed) {
+                if rayon::yield_now() != Some(rayon::Yield::Executed) {
+                    std::thread::yield_now();
+                }
+            }
+        });
+        f()
+    })
+}
+
 /// `f(0), f(1), ..., f(n - 1)` run in parallel, results in order.
 pub fn map<R: Send>(n: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
     if n <= 1 { (0..n).map(f).collect() } else { (0..n).into_par_iter().map(f).collect() }
@@ -38,6 +70,8 @@ pub fn sum(n: usize, size: usize, f: impl Fn(std::ops::Range<usize>) -> f64 + Sy
 
 #[cfg(test)]
 mod tests {
+    use std::panic::AssertUnwindSafe;
+
     use super::*;
 
     #[test]
@@ -49,6 +83,22 @@ mod tests {
         };
         assert_eq!(total(1).to_bits(), total(2).to_bits());
         assert_eq!(total(1).to_bits(), total(5).to_bits());
+    }
+
+    #[test]
+    fn awake_workers_do_the_work_and_rest_afterwards() {
+        for threads in [1, 2, 5] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let work =
+                || awake(|| (0..50).map(|k| map(20, |i| i * k).into_iter().sum::<usize>()).sum::<usize>());
+            assert_eq!(pool.install(work), 190 * 1225);
+            // Called from beside the pool's workers, and one in the other.
+            assert_eq!(pool.install(|| awake(work)), 190 * 1225);
+            let unlucky = AssertUnwindSafe(|| pool.install(|| awake(|| panic!("no luck"))));
+            assert!(std::panic::catch_unwind(unlucky).is_err());
+            assert_eq!(pool.install(work), 190 * 1225);
+        }
+        assert_eq!(awake(|| map(20, |i| i).len()), 20);
     }
 
     #[test]

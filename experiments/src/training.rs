@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
+use engine::par;
 use models::iwsm::{StepReport, TrainError, Trainer};
 
 use crate::failure::Failure;
@@ -119,7 +120,7 @@ impl Training<'_> {
         let (began, before, first) = (Instant::now(), past.seconds, trainer.state.step);
         let (mut saved, mut live) = (Instant::now(), String::new());
         while trainer.state.step < total {
-            let outcome = trainer.step();
+            let outcome = par::awake(|| trainer.step());
             past.seconds = before + began.elapsed().as_secs_f64();
             match outcome {
                 Ok(report) => past.sums.add(&report),

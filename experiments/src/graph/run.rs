@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::Instant;
 
-use engine::Params;
 use engine::checkpoint::Checkpoint;
+use engine::{Params, par};
 use models::graph::networks::build;
 use models::graph::score::predicted;
 use models::graph::train::{Outcome, TrainError, fit, states};
@@ -109,7 +109,7 @@ impl Run {
         let left: Vec<(usize, usize)> = all.iter().filter(|at| open(at)).copied().collect();
         let progress = Progress::new(self.done.len() as u64, all.len() as u64, self.options.quiet);
         let shared = Mutex::new((self.done.clone(), progress));
-        let outcome = left.par_iter().try_for_each(|(split, initialisation)| {
+        let one = |(split, initialisation): &(usize, usize)| {
             let job = self.train(*split, *initialisation, interrupt)?;
             let Ok(mut shared) = shared.lock() else {
                 return Err(Failure::Failed("another training failed".into()));
@@ -127,7 +127,11 @@ impl Run {
                 )
             });
             self.save(done)
-        });
+        };
+        let outcome = match &left[..] {
+            [last] => par::awake(|| one(last)),
+            several => several.par_iter().try_for_each(one),
+        };
         let (done, progress) =
             shared.into_inner().map_err(|_| Failure::Failed("a training failed".into()))?;
         progress.finish();
