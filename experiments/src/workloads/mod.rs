@@ -44,12 +44,12 @@ pub const ALL: &[Workload] = &[
     Workload {
         name: "egnn_dw4",
         what: "EGNN on 512 states of 4 particles in the plane, 3 layers of 128: loss, backward, Adam",
-        build: || egnn::build(512, Pairs { particles: 4, space: 2, cutoff: f64::INFINITY }, 3, 64),
+        build: || egnn::build(512, Pairs { particles: 4, space: 2, cutoff: f64::INFINITY }, 3, 128),
     },
     Workload {
         name: "egnn_lj13",
         what: "EGNN on 64 states of 13 particles in space, 5 layers of 128: loss, backward, Adam",
-        build: || egnn::build(64, Pairs { particles: 13, space: 3, cutoff: f64::INFINITY }, 5, 8),
+        build: || egnn::build(64, Pairs { particles: 13, space: 3, cutoff: f64::INFINITY }, 5, 16),
     },
     Workload {
         name: "lj13_score",
