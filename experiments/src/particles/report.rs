@@ -64,7 +64,25 @@ pub(super) fn energies_png(
     panels(&format!("{}: energy", config.target), "energy", &curves)
 }
 
-/// Histograms of the distances of pairs and of the distances from the centre.
+/// The radial distribution from the density of pair distances: particles in a unit of volume (of area in the
+/// plane) at the distance r from a particle, (n - 1) p(r) / S(r) with S(r) the surface of a sphere of radius r.
+fn radial(system: ParticleSystem, mut series: Vec<Series>) -> Vec<Series> {
+    use std::f64::consts::PI;
+    let surface = |r: f64| match system.space {
+        1 => 2.0,
+        2 => 2.0 * PI * r,
+        _ => 4.0 * PI * r * r,
+    };
+    let others = (system.particles - 1) as f64;
+    for series in &mut series {
+        // The histogram's margin may reach below 0.
+        series.points.retain(|(r, _)| *r > 0.0);
+        series.points.iter_mut().for_each(|(r, p)| *p *= others / surface(*r));
+    }
+    series
+}
+
+/// Histograms of the distances of pairs, the radial distribution, and histograms of the distances from the centre.
 pub(super) fn distances_png(
     config: &ParticlesConfig,
     system: ParticleSystem,
@@ -76,8 +94,10 @@ pub(super) fn distances_png(
     let radii = |x: &[f64]| -> Vec<f64> {
         x.chunks_exact(system.space).map(|x| x.iter().map(|v| v * v).sum::<f64>().sqrt()).collect()
     };
+    let of_pairs = || Ok(histograms(&pairs(samples)?, &pairs(reference)?));
     let curves = vec![
-        panel("pair distances", histograms(&pairs(samples)?, &pairs(reference)?)),
+        panel("pair distances", of_pairs()?),
+        panel("radial distribution", radial(system, of_pairs()?)),
         panel("distances from the centre", histograms(&radii(samples), &radii(reference))),
     ];
     panels(&format!("{}: distances", config.target), "distance", &curves)
@@ -127,4 +147,25 @@ pub(super) fn training_png(config: &ParticlesConfig, history: &History) -> Resul
         one("D-TV", "d_tv", true),
     ];
     panels(&config.target, "step", &pictures)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_radial_distribution_of_a_uniform_density_is_flat() {
+        for space in [1, 2, 3] {
+            let system = ParticleSystem { particles: 3, space };
+            // Pairs that fill space evenly up to R = 2 have p(r) = D r^(D - 1) / R^D.
+            let points = (-1..8).map(|k| 0.25 * f64::from(k) + 0.1);
+            let p = |r: f64| space as f64 * r.powi(space as i32 - 1) / 2f64.powi(space as i32);
+            let series =
+                Series { name: String::new(), points: points.map(|r| (r, p(r))).collect(), floor: false };
+            let flat = radial(system, vec![series]);
+            let volume = [4.0, 4.0 * std::f64::consts::PI, 32.0 / 3.0 * std::f64::consts::PI][space - 1];
+            assert_eq!(flat[0].points.len(), 8);
+            assert!(flat[0].points.iter().all(|(_, g)| (g - 2.0 / volume).abs() < 1e-12), "{space}");
+        }
+    }
 }
