@@ -66,7 +66,7 @@ pub(super) fn energies_png(
 
 /// The radial distribution from the density of pair distances: particles in a unit of volume (of area in the
 /// plane) at the distance r from a particle, (n - 1) p(r) / S(r) with S(r) the surface of a sphere of radius r.
-fn radial(system: ParticleSystem, mut series: Vec<Series>) -> Vec<Series> {
+fn radial(system: ParticleSystem, pairs: &[Series]) -> Vec<Series> {
     use std::f64::consts::PI;
     let surface = |r: f64| match system.space {
         1 => 2.0,
@@ -74,12 +74,15 @@ fn radial(system: ParticleSystem, mut series: Vec<Series>) -> Vec<Series> {
         _ => 4.0 * PI * r * r,
     };
     let others = (system.particles - 1) as f64;
-    for series in &mut series {
+    let of = |pairs: &Series| Series {
+        name: pairs.name.clone(),
         // The histogram's margin may reach below 0.
-        series.points.retain(|(r, _)| *r > 0.0);
-        series.points.iter_mut().for_each(|(r, p)| *p *= others / surface(*r));
-    }
-    series
+        points: (pairs.points.iter().filter(|(r, _)| *r > 0.0))
+            .map(|(r, p)| (*r, p * (others / surface(*r))))
+            .collect(),
+        floor: pairs.floor,
+    };
+    pairs.iter().map(of).collect()
 }
 
 /// Histograms of the distances of pairs, the radial distribution, and histograms of the distances from the centre.
@@ -94,10 +97,11 @@ pub(super) fn distances_png(
     let radii = |x: &[f64]| -> Vec<f64> {
         x.chunks_exact(system.space).map(|x| x.iter().map(|v| v * v).sum::<f64>().sqrt()).collect()
     };
-    let of_pairs = || Ok(histograms(&pairs(samples)?, &pairs(reference)?));
+    let of_pairs = histograms(&pairs(samples)?, &pairs(reference)?);
+    let density = radial(system, &of_pairs);
     let curves = vec![
-        panel("pair distances", of_pairs()?),
-        panel("radial distribution", radial(system, of_pairs()?)),
+        panel("pair distances", of_pairs),
+        panel("radial distribution", density),
         panel("distances from the centre", histograms(&radii(samples), &radii(reference))),
     ];
     panels(&format!("{}: distances", config.target), "distance", &curves)
@@ -162,7 +166,7 @@ mod tests {
             let p = |r: f64| space as f64 * r.powi(space as i32 - 1) / 2f64.powi(space as i32);
             let series =
                 Series { name: String::new(), points: points.map(|r| (r, p(r))).collect(), floor: false };
-            let flat = radial(system, vec![series]);
+            let flat = radial(system, &[series]);
             let volume = [4.0, 4.0 * std::f64::consts::PI, 32.0 / 3.0 * std::f64::consts::PI][space - 1];
             assert_eq!(flat[0].points.len(), 8);
             assert!(flat[0].points.iter().all(|(_, g)| (g - 2.0 / volume).abs() < 1e-12), "{space}");
