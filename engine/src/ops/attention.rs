@@ -15,6 +15,7 @@ use std::sync::Arc;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Par};
 
+use super::linear::{add_bias, add_columns};
 use super::pattern::Pattern;
 use super::softmax::{softmax_one, softmax_one_back};
 use super::spmm::{Sparse, add_dots};
@@ -85,7 +86,7 @@ impl<T: Real> Op<T> for Attention {
                 let shape = Shape::new(d, nodes.len());
                 let own = part(x, &nodes).faer();
                 matmul(faer_mut(q, shape), Accum::Replace, m.faer(), own, T::ONE, Par::Seq);
-                add_to_columns(c, q);
+                add_bias(c, q);
             }
             for (k, i) in nodes.enumerate() {
                 let (own, rest) = std::mem::take(&mut p).split_at_mut(self.pattern.row(i).len());
@@ -137,7 +138,7 @@ impl<T: Real> Op<T> for Attention {
                     let own = part(x, &nodes).faer();
                     matmul(faer_mut(of_m, m.shape), Accum::Replace, g, own.transpose(), T::ONE, Par::Seq);
                     of_c.fill(T::ZERO);
-                    q_bar.chunks_exact(d).for_each(|column| add(column, of_c));
+                    add_columns(q_bar, of_c);
                 }
             });
             if stride > 0 {
@@ -160,14 +161,6 @@ fn part<'a, T: Real>(x: View<'a, T>, nodes: &std::ops::Range<usize>) -> View<'a,
 }
 
 simd_fn! {
-    fn add_to_columns<T: Real>(c: &[T], x: &mut [T]) {
-        for column in x.chunks_exact_mut(c.len()) {
-            for (x, c) in column.iter_mut().zip(c) {
-                *x += *c;
-            }
-        }
-    }
-
     fn add<T: Real>(x: &[T], sum: &mut [T]) {
         for (sum, x) in sum.iter_mut().zip(x) {
             *sum += *x;

@@ -124,7 +124,7 @@ simd_fn! {
         }
     }
 
-    fn add_bias<T: Real>(b: &[T], out: &mut [T]) {
+    pub(super) fn add_bias<T: Real>(b: &[T], out: &mut [T]) {
         for out in out.chunks_exact_mut(b.len()) {
             for (y, b) in out.iter_mut().zip(b) {
                 *y += *b;
@@ -138,7 +138,7 @@ simd_fn! {
         }
     }
 
-    fn add_columns<T: Real>(g: &[T], sum: &mut [T]) {
+    pub(super) fn add_columns<T: Real>(g: &[T], sum: &mut [T]) {
         for column in g.chunks_exact(sum.len()) {
             for (g, sum) in column.iter().zip(sum.iter_mut()) {
                 *sum += *g;
