@@ -7,8 +7,9 @@ use std::sync::Arc;
 
 use crate::integrate::Tableau;
 use crate::integrate::tableau::DORMAND_PRINCE;
+use crate::simd::axpy;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Var, par, simd_fn};
+use crate::{Graph, Op, Real, Shape, Var, par};
 
 /// y = x_0 + h sum_i w_i x_i; h is the use's scalar, the w_i the op's.
 struct Combination(&'static [f64]);
@@ -39,14 +40,6 @@ impl<T: Real> Op<T> for Combination {
                     axpy(T::of(w), &out_bar[c * par::CHUNK..c * par::CHUNK + bar.len()], bar);
                 });
             }
-        }
-    }
-}
-
-simd_fn! {
-    fn axpy<T: Real>(w: T, x: &[T], y: &mut [T]) {
-        for (x, y) in x.iter().zip(y) {
-            *y = w.mul_add(*x, *y);
         }
     }
 }

@@ -4,8 +4,9 @@
 
 use rayon::prelude::*;
 
+use crate::simd::add;
 use crate::spares::Spares;
-use crate::{Graph, Real, Tape, par, simd_fn};
+use crate::{Graph, Real, Tape, par};
 
 /// Tapes and gradient buffers of the shards of a batch, reused from step to step.
 pub struct Shards<T: Real> {
@@ -64,13 +65,5 @@ impl<T: Real> Shards<T> {
             }
         });
         (shards.iter().map(|s| s.loss).sum(), &mut self.gradient)
-    }
-}
-
-simd_fn! {
-    fn add<T: Real>(x: &[T], sum: &mut [T]) {
-        for (x, sum) in x.iter().zip(sum) {
-            *sum += *x;
-        }
     }
 }

@@ -10,6 +10,8 @@
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
+use crate::Real;
+
 /// The widest instruction set that kernels may use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
@@ -89,16 +91,16 @@ pub fn prefetch<T>(data: &[T], at: usize, len: usize) {
 /// ```
 /// use engine::{Real, simd_fn};
 /// simd_fn! {
-///     /// y += a x.
-///     pub fn axpy<T: Real>(a: T, x: &[T], y: &mut [T]) {
+///     /// y = a x.
+///     pub fn scaled<T: Real>(a: T, x: &[T], y: &mut [T]) {
 ///         for (x, y) in x.iter().zip(y) {
-///             *y = a.mul_add(*x, *y);
+///             *y = a * *x;
 ///         }
 ///     }
 /// }
 /// let mut y = [1.0, 1.0];
-/// axpy(2.0, &[1.0, 3.0], &mut y);
-/// assert_eq!(y, [3.0, 7.0]);
+/// scaled(2.0, &[1.0, 3.0], &mut y);
+/// assert_eq!(y, [2.0, 6.0]);
 /// ```
 #[macro_export]
 macro_rules! simd_fn {
@@ -133,4 +135,20 @@ macro_rules! simd_fn {
             body$(::<$($T),+>)?($($arg),*)
         }
     )+};
+}
+
+simd_fn! {
+    /// y += a x, as far as both go.
+    pub fn axpy<T: Real>(a: T, x: &[T], y: &mut [T]) {
+        for (x, y) in x.iter().zip(y) {
+            *y = a.mul_add(*x, *y);
+        }
+    }
+
+    /// sum += x, as far as both go.
+    pub fn add<T: Real>(x: &[T], sum: &mut [T]) {
+        for (x, sum) in x.iter().zip(sum) {
+            *sum += *x;
+        }
+    }
 }

@@ -12,6 +12,7 @@ pub mod graph;
 pub mod graph_data;
 pub mod interrupt;
 pub mod npy;
+pub mod oversmoothing;
 pub mod particles;
 pub mod plot;
 pub mod progress;

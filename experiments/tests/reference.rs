@@ -82,22 +82,38 @@ fn a_run_that_is_too_short_fails_in_one_line_and_leaves_its_summary() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_leaves_no_samples_and_exits_with_130() {
+fn after_ctrl_c_a_run_goes_on_and_repeats_an_unbroken_one() {
     let dir = tempfile::tempdir().unwrap();
-    let out = dir.path().join("run");
-    let args = ["--target", "lj13", "--samples", "1000000", "--quiet", "--out", out.to_str().unwrap()];
-    let child = reference(&args).spawn().unwrap();
-    while !out.join("env.json").exists() {
-        std::thread::sleep(Duration::from_millis(20));
+    let folder = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
+    let (broken, whole) = (folder("broken"), folder("whole"));
+    let args = |out| {
+        [SMALL, &["--target", "lj13", "--set", "sampler.walkers=8", "--set", "sampler.thin=5", "--out", out]]
+            .concat()
+    };
+    // Saved after every sweep, so that there is a state to stop at.
+    let child = reference(&[&args(&broken)[..], &["--save-every", "0"]].concat()).spawn().unwrap();
+    while !Path::new(&broken).join("checkpoint.safetensors").exists() {
+        std::thread::sleep(Duration::from_millis(5));
     }
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("no samples were written"));
+    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("go on with: reference --resume") && stderr.lines().count() == 1, "{stderr}");
     let mut names: Vec<_> =
-        std::fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        std::fs::read_dir(&broken).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
-    assert_eq!(names, ["config.toml", "env.json"]);
+    assert_eq!(names, ["checkpoint.safetensors", "config.toml", "env.json"]);
+    // Runs this short may fail their checks, which their exit codes say; their states are compared.
+    let again = run(&["--resume", &broken, "--quiet"]);
+    assert_eq!(again.status.code(), run(&args(&whole)).status.code());
+    let bytes = |folder: &str| std::fs::read(Path::new(folder).join("samples.npy")).unwrap();
+    assert_eq!(bytes(&broken), bytes(&whole));
+    assert_eq!(summary(Path::new(&broken)), summary(Path::new(&whole)));
+    // It is finished now, and a damaged state is named.
+    refused(&["--resume", &broken], "checkpoint.safetensors is missing");
+    std::fs::write(Path::new(&broken).join("checkpoint.safetensors"), "x").unwrap();
+    refused(&["--resume", &broken], "remove it to start again");
 }
 
 #[test]
@@ -114,7 +130,9 @@ fn bad_arguments_are_refused_in_one_line_and_nothing_is_written() {
     refused(&with(&["--set", "sampler.scale=0"]), "sampler.scale = 0");
     refused(&with(&["--set", "sampler.rung=9"]), "did you mean `sampler.rungs`");
     refused(&with(&["--config", "/nonexistent.toml"]), "no such file");
-    refused(&with(&["--save-every", "3"]), "--save-every");
+    refused(&with(&["--save-every", "-3"]), "--save-every");
+    refused(&["--resume", out, "--samples", "5"], "cannot be used with");
+    refused(&["--resume", out], "no such run folder");
     assert!(!Path::new(out).exists());
     std::fs::write(dir.path().join("mine.txt"), "x").unwrap();
     refused(&["--out", dir.path().to_str().unwrap()], "--force");

@@ -1,5 +1,6 @@
 //! Rearrangements: stacking, slicing, transposing, reshaping. The vjp moves each cotangent back.
 
+use crate::simd::add;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
 use crate::{Graph, Op, Real, Shape, Var};
 
@@ -173,11 +174,6 @@ impl<T: Real> Op<T> for Reshape {
             add(out_bar, x_bar);
         }
     }
-}
-
-/// y += the beginning of x.
-fn add<T: Real>(x: &[T], y: &mut [T]) {
-    y.iter_mut().zip(x).for_each(|(y, x)| *y += *x);
 }
 
 impl<T: Real> Graph<'_, T> {

@@ -20,10 +20,11 @@ use super::pattern::Pattern;
 use super::softmax::{softmax_one, softmax_one_back};
 use super::spmm::{Sparse, add_dots};
 use crate::matrix::faer_mut;
+use crate::simd::add;
 use crate::slab::{Slab, padded};
 use crate::spares::Spares;
 use crate::tape::{Attr, Bar, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Var, View, simd_fn};
+use crate::{Graph, Op, Real, Shape, Var, View};
 
 /// Inputs M, c, x.
 pub(super) struct Attention {
@@ -158,14 +159,6 @@ impl<T: Real> Op<T> for Attention {
 fn part<'a, T: Real>(x: View<'a, T>, nodes: &std::ops::Range<usize>) -> View<'a, T> {
     let d = x.shape.rows;
     View { data: &x.data[nodes.start * d..nodes.end * d], shape: Shape::new(d, nodes.len()) }
-}
-
-simd_fn! {
-    fn add<T: Real>(x: &[T], sum: &mut [T]) {
-        for (sum, x) in sum.iter_mut().zip(x) {
-            *sum += *x;
-        }
-    }
 }
 
 impl<T: Real> Graph<'_, T> {

@@ -1,14 +1,16 @@
 //! Makes reference samples of a particle system, and checks that they can be trusted.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use experiments::cli::{Common, on_threads, parse};
+use experiments::cli::{Common, Saving, on_threads, parse};
 use experiments::config::resolve;
 use experiments::failure::{Failure, run};
 use experiments::interrupt::Interrupt;
-use experiments::reference::{ReferenceConfig, execute};
+use experiments::reference::{ReferenceConfig, Run};
 use experiments::run_folder::RunFolder;
+use experiments::training::Options;
 
 /// Makes equilibrium samples of a particle system by Hamiltonian Monte Carlo, tempered in parallel, and
 /// checks them: R-hat and effective sample sizes, agreement of chains from different starts, swap rates
@@ -22,8 +24,13 @@ struct Args {
     /// States to record (default: 10000).
     #[arg(long, value_name = "N")]
     samples: Option<u64>,
+    /// Go on with an interrupted run in its folder.
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["target", "samples", "out", "seed", "config", "sets", "force"])]
+    resume: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
+    #[command(flatten)]
+    saving: Saving,
 }
 
 const EXAMPLES: &str = "\
@@ -31,6 +38,7 @@ Examples:
   reference                                          10000 states of dw4 into results/reference/<time>-s0
   reference --target lj13 --out runs/lj13            the cluster of 13
   reference --target lj55 --set sampler.thin=50      states further apart
+  reference --resume results/latest                  go on after Ctrl-C
 Writes samples.npy ([n, d], float32, mean-free), summary.json, energies.png, config.toml (all keys).
 Exit codes: 0 done, 1 failed or a check failed, 2 wrong use, 130 interrupted.";
 
@@ -41,15 +49,21 @@ fn main() -> ExitCode {
 
 fn body(args: &Args, threads: usize) -> Result<(), Failure> {
     let interrupt = Interrupt::install()?;
-    let config = configure(args)?;
-    let out = args.common.out.clone();
-    let out = out.unwrap_or_else(|| RunFolder::default_path("reference", config.seed));
-    let folder = RunFolder::create(&out, args.common.force)?;
-    let outcome = execute(&config, &folder, &interrupt, threads, args.common.quiet)?;
-    folder.mark_latest();
-    if !args.common.quiet {
+    let (common, save_every) = (&args.common, args.saving.save_every);
+    let options = Options { quiet: common.quiet, save_every, threads };
+    let run = match &args.resume {
+        Some(path) => Run::resume(path, options)?,
+        None => {
+            let config = configure(args)?;
+            let out = common.out.clone();
+            let out = out.unwrap_or_else(|| RunFolder::default_path("reference", config.seed));
+            Run::create(&out, common.force, config, options)?
+        }
+    };
+    let outcome = run.execute(&interrupt)?;
+    if !common.quiet {
         print!("{outcome}");
-        println!("{}", folder.path().display());
+        println!("{}", run.folder().path().display());
     }
     if outcome.failures.is_empty() {
         return Ok(());
@@ -57,7 +71,7 @@ fn body(args: &Args, threads: usize) -> Result<(), Failure> {
     Err(Failure::Failed(format!(
         "the samples cannot be trusted: {}; run longer: --set sampler.thin={}",
         outcome.failures.join("; "),
-        4 * config.sampler.thin
+        4 * run.config().sampler.thin
     )))
 }
 

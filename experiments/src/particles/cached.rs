@@ -10,8 +10,10 @@ use models::reference::Sampler;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::npy;
-use crate::progress::Progress;
-use crate::reference::ReferenceConfig;
+use crate::reference::{ReferenceConfig, Watch, sample};
+
+/// Seconds between checkpoints of a reference in the making.
+const SAVE_EVERY: f64 = 30.0;
 
 /// Equilibrium samples, mean-free, in random order.
 pub struct Reference {
@@ -77,19 +79,20 @@ fn make(
     let wrong = |e: models::reference::ConfigError| Failure::Failed(format!("reference: {e}"));
     let mut sampler =
         Sampler::new(config.sampler.clone(), &*energy, Some(system), config.seed).map_err(wrong)?;
-    let total = sampler.sweeps_for(wanted);
-    let mut progress = Progress::new(0, total as u64, quiet);
-    while sampler.sweeps() < total {
-        if interrupt.requested() {
-            progress.finish();
-            return Err(Failure::Interrupted(
-                "stopped while making the reference; nothing was written".into(),
-            ));
-        }
-        sampler.sweep();
-        progress.set(sampler.sweeps() as u64, || "reference samples, once".into());
+    if let Some(folder) = path.parent() {
+        std::fs::create_dir_all(folder).map_err(|e| Failure::io(folder, &e))?;
     }
-    progress.finish();
+    let checkpoint = path.with_extension("partial.safetensors");
+    let watch = Watch {
+        checkpoint: &checkpoint,
+        advice: "the reference goes on when the command is given again (with --force or another --out)"
+            .into(),
+        save_every: SAVE_EVERY,
+        interrupt,
+        subject: "reference samples, once",
+        quiet,
+    };
+    sample(&mut sampler, wanted, &watch)?;
     let report = sampler.report();
     if let (Some(why), false) = (report.failures().first(), quiet) {
         eprintln!(
@@ -98,10 +101,10 @@ fn make(
     }
     let dim = system.dim();
     let states: Vec<f32> = sampler.states()[..wanted * dim].iter().map(|v| *v as f32).collect();
-    if let Some(folder) = path.parent() {
-        std::fs::create_dir_all(folder).map_err(|e| Failure::io(folder, &e))?;
-    }
     let write = |path: &Path, bytes: &[u8]| write_atomic(path, bytes).map_err(|e| Failure::io(path, &e));
     write(side, format!("{}\n", report.log_z.value).as_bytes())?;
-    write(path, &npy::encode(dim, &states))
+    write(path, &npy::encode(dim, &states))?;
+    // A short run ends before its first checkpoint.
+    let _ = std::fs::remove_file(&checkpoint);
+    Ok(())
 }

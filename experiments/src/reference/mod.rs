@@ -2,6 +2,8 @@
 
 mod config;
 mod run;
+mod sampling;
 
 pub use config::{ReferenceConfig, TARGETS};
-pub use run::{Outcome, execute};
+pub use run::{Outcome, Run};
+pub use sampling::{Watch, sample};

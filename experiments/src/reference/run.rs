@@ -1,22 +1,24 @@
 //! One run: sample, check, write.
 
-use std::time::Instant;
+use std::path::Path;
 
 use models::reference::{Convergence, Report, Sampler};
 use serde_json::{Value, json};
 
-use super::ReferenceConfig;
-use crate::config::to_toml;
+use super::{ReferenceConfig, Watch, sample};
+use crate::config::{load_exact, to_toml};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::npy;
 use crate::plot::{Panel, Series, panels};
-use crate::progress::Progress;
 use crate::run_folder::RunFolder;
 use crate::table::{figure, plain};
+use crate::training::Options;
 
 /// Bins of the energy histograms.
 const BINS: usize = 60;
+/// The state of an interrupted run.
+const CHECKPOINT: &str = "checkpoint.safetensors";
 
 /// What came of a run.
 pub struct Outcome {
@@ -28,52 +30,80 @@ pub struct Outcome {
     pub failures: Vec<String>,
 }
 
-/// Samples, and writes samples.npy, summary.json and energies.png; also if a check fails.
-pub fn execute(
-    config: &ReferenceConfig,
-    folder: &RunFolder,
-    interrupt: &Interrupt,
-    threads: usize,
-    quiet: bool,
-) -> Result<Outcome, Failure> {
-    let defaults = ReferenceConfig::preset(&config.target)?;
-    folder.write("config.toml", to_toml(config, &defaults)?.as_bytes())?;
-    folder.write_environment(threads)?;
-    let (energy, system) = config.energy();
-    let wrong = |e: models::reference::ConfigError| Failure::usage(format!("sampler.{e}"));
-    let mut sampler =
-        Sampler::new(config.sampler.clone(), &*energy, Some(system), config.seed).map_err(wrong)?;
-    let total = sampler.sweeps_for(config.samples);
-    let mut progress = Progress::new(0, total as u64, quiet);
-    let began = Instant::now();
-    while sampler.sweeps() < total {
-        if interrupt.requested() {
-            progress.finish();
-            return Err(Failure::Interrupted(format!(
-                "stopped at sweep {} of {total}; no samples were written, start again with --out {} --force",
-                sampler.sweeps(),
-                folder.path().display()
-            )));
-        }
-        sampler.sweep();
-        progress.set(sampler.sweeps() as u64, || match sampler.recorded() {
-            0 => "warm-up".into(),
-            n => format!("{n} samples"),
-        });
+/// A run in its folder.
+pub struct Run {
+    config: ReferenceConfig,
+    folder: RunFolder,
+    options: Options,
+}
+
+impl Run {
+    /// A run in a new folder.
+    pub fn create(
+        out: &Path,
+        force: bool,
+        config: ReferenceConfig,
+        options: Options,
+    ) -> Result<Self, Failure> {
+        let folder = RunFolder::create(out, force)?;
+        let defaults = ReferenceConfig::preset(&config.target)?;
+        folder.write("config.toml", to_toml(&config, &defaults)?.as_bytes())?;
+        Self::begin(config, folder, options)
     }
-    progress.finish();
-    let seconds = began.elapsed().as_secs_f64();
-    let report = sampler.report();
-    let failures = report.failures();
-    let dim = energy.dim();
-    let states = &sampler.states()[..config.samples * dim];
-    let samples: Vec<f32> = states.iter().map(|v| *v as f32).collect();
-    folder.write("samples.npy", &npy::encode(dim, &samples))?;
-    let text = format!("{:#}\n", summary(config, &report, &failures, seconds));
-    folder.write("summary.json", text.as_bytes())?;
-    folder.write("energies.png", &histogram(&config.target, sampler.energies())?)?;
-    folder.write("DONE", b"")?;
-    Ok(Outcome { report, seconds, failures })
+
+    /// An interrupted run in its folder.
+    pub fn resume(path: &Path, options: Options) -> Result<Self, Failure> {
+        let folder = RunFolder::open(path, &["config.toml", CHECKPOINT])?;
+        let config: ReferenceConfig = load_exact(&folder.file("config.toml"))?;
+        config.check()?;
+        Self::begin(config, folder, options)
+    }
+
+    fn begin(config: ReferenceConfig, folder: RunFolder, options: Options) -> Result<Self, Failure> {
+        folder.write_environment(options.threads)?;
+        folder.mark_latest();
+        Ok(Self { config, folder, options })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &ReferenceConfig {
+        &self.config
+    }
+
+    /// Samples, and writes samples.npy, summary.json and energies.png; also if a check fails.
+    pub fn execute(&self, interrupt: &Interrupt) -> Result<Outcome, Failure> {
+        let (config, folder) = (&self.config, &self.folder);
+        let (energy, system) = config.energy();
+        let wrong = |e: models::reference::ConfigError| Failure::usage(format!("sampler.{e}"));
+        let mut sampler =
+            Sampler::new(config.sampler.clone(), &*energy, Some(system), config.seed).map_err(wrong)?;
+        let watch = Watch {
+            checkpoint: &folder.file(CHECKPOINT),
+            advice: format!("go on with: reference --resume {}", folder.path().display()),
+            save_every: self.options.save_every,
+            interrupt,
+            subject: &config.target,
+            quiet: self.options.quiet,
+        };
+        let seconds = sample(&mut sampler, config.samples, &watch)?;
+        let report = sampler.report();
+        let failures = report.failures();
+        let dim = energy.dim();
+        let states = &sampler.states()[..config.samples * dim];
+        let samples: Vec<f32> = states.iter().map(|v| *v as f32).collect();
+        folder.write("samples.npy", &npy::encode(dim, &samples))?;
+        let text = format!("{:#}\n", summary(config, &report, &failures, seconds));
+        folder.write("summary.json", text.as_bytes())?;
+        folder.write("energies.png", &histogram(&config.target, sampler.energies())?)?;
+        folder.write("DONE", b"")?;
+        folder.remove(CHECKPOINT)?;
+        Ok(Outcome { report, seconds, failures })
+    }
 }
 
 fn summary(config: &ReferenceConfig, r: &Report, failures: &[String], seconds: f64) -> Value {

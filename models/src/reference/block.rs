@@ -34,7 +34,7 @@ pub(super) struct Block {
     /// -E of each.
     pub log_p: Vec<f64>,
     /// -grad E.
-    score: Vec<f64>,
+    pub score: Vec<f64>,
     /// The mean probability of acceptance in the last move.
     pub acceptance: f64,
     /// Where the trajectory has come to.

@@ -28,6 +28,11 @@ impl Ladder {
         &self.rungs
     }
 
+    /// Goes back to saved rungs, as many as there are.
+    pub fn restore(&mut self, rungs: &[f64]) {
+        self.rungs.copy_from_slice(rungs);
+    }
+
     /// log(1 + lambda / least).
     fn height(&self, lambda: f64) -> f64 {
         (lambda / self.least).ln_1p()

@@ -25,6 +25,7 @@ mod free_energy;
 mod ladder;
 mod normal;
 mod report;
+mod resume;
 mod sampler;
 
 pub use convergence::{Convergence, Ess, convergence, ess, rank_normalised, split_r_hat};

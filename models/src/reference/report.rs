@@ -124,7 +124,8 @@ impl Sampler<'_> {
         let (rungs, excess) = (self.rungs(), &self.record.excess);
         let edges = (0..rungs.len() - 1).rev().map(|k| (rungs[k] - rungs[k + 1], &excess[k + 1], &excess[k]));
         let ratio = log_z(edges.map(|(gap, a, b)| Edge { gap, a, b }), self.config.walkers);
-        let gaussian = 0.5 * self.dim() as f64 * (std::f64::consts::TAU * self.config.scale.powi(2)).ln();
+        let gaussian =
+            0.5 * self.mean_free_dim() as f64 * (std::f64::consts::TAU * self.config.scale.powi(2)).ln();
         LogZ { value: gaussian + ratio.value, error: ratio.error }
     }
 }

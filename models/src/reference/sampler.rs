@@ -79,16 +79,16 @@ pub struct Sampler<'a> {
     energy: &'a dyn Energy<f64>,
     system: Option<ParticleSystem>,
     seed: u64,
-    ladder: Ladder,
+    pub(super) ladder: Ladder,
     /// Step size on each rung.
     pub(super) steps: Vec<f64>,
     /// Blocks of a rung lie together.
-    blocks: Vec<Block>,
-    sweep: usize,
+    pub(super) blocks: Vec<Block>,
+    pub(super) sweep: usize,
     /// Sweeps since the ladder last changed.
-    settled: usize,
+    pub(super) settled: usize,
     /// For each (rung, walker), whether its state was last at the hot end.
-    from_hot: Vec<bool>,
+    pub(super) from_hot: Vec<bool>,
     pub(super) record: Record,
 }
 
@@ -108,7 +108,8 @@ pub(super) struct Record {
     pub round_trips: usize,
     /// E(x) - |x|^2 / 2 s^2 every `thin` sweeps: \[rung\]\[walker\].
     pub excess: Vec<Vec<Vec<f64>>>,
-    /// The first rung's states every `thin` sweeps, as columns.
+    /// The first rung's states every `thin` sweeps, as columns; particles each turned and renumbered at random,
+    /// because a walker of a large cluster keeps its orientation and its numbering for very long.
     pub states: Vec<f64>,
 }
 
@@ -170,10 +171,10 @@ impl<'a> Sampler<'a> {
 
     /// States of the target recorded so far.
     pub fn recorded(&self) -> usize {
-        self.record.states.len() / self.energy.dim()
+        self.record.states.len() / self.dim()
     }
 
-    /// The recorded states as columns, walkers in turn.
+    /// The recorded states as columns, walkers in turn; particles each turned and renumbered at random.
     pub fn states(&self) -> &[f64] {
         &self.record.states
     }
@@ -193,7 +194,13 @@ impl<'a> Sampler<'a> {
         self.config.warm_up + states.div_ceil(self.config.walkers) * self.config.thin
     }
 
+    /// The length of a state.
     pub(super) fn dim(&self) -> usize {
+        self.energy.dim()
+    }
+
+    /// The dimension of the space that states live in.
+    pub(super) fn mean_free_dim(&self) -> usize {
         self.system.map_or(self.energy.dim(), |s| s.mean_free_dim())
     }
 
@@ -312,9 +319,14 @@ impl<'a> Sampler<'a> {
         for w in 0..self.config.walkers {
             let (block, l) = (&self.blocks[w / GROUP], w % GROUP);
             self.record.energy[w].push(-block.log_p[l]);
-            let state: Vec<f64> = block.state(l).collect();
+            let mut state: Vec<f64> = block.state(l).collect();
             self.record.spread[w].push(spread(&state, self.system));
             if whole {
+                if let Some(system) = self.system {
+                    let at = (self.sweep as u64, w as u64);
+                    let mut stream = Stream::new(self.seed, "reference symmetry", at.0, at.1);
+                    system.random_symmetry(&mut stream, &mut state);
+                }
                 self.record.states.extend(state);
                 for k in 0..self.config.rungs {
                     let excess = self.excess(k * groups + w / GROUP, l);

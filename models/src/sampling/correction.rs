@@ -44,7 +44,7 @@ impl Correction {
         if picked.len() == x.len() {
             x.copy_from_slice(&picked);
         }
-        x.chunks_exact_mut(d).for_each(|x| symmetry(system, &mut stream, x));
+        x.chunks_exact_mut(d).for_each(|x| system.random_symmetry(&mut stream, x));
         let (mut step, mut late) = (self.step, 0.0);
         for k in 0..self.moves {
             let acceptance =
@@ -61,36 +61,10 @@ impl Correction {
     }
 }
 
-/// A uniform orthogonal map of space (Gram-Schmidt on a Gaussian matrix) and a uniform renumbering.
-fn symmetry(system: ParticleSystem, stream: &mut Stream, x: &mut [f64]) {
-    let d = system.space;
-    let mut q = vec![0.0; d * d];
-    stream.fill_normal(&mut q);
-    for i in 0..d {
-        let (before, row) = q.split_at_mut(i * d);
-        let row = &mut row[..d];
-        for earlier in before.chunks_exact(d) {
-            let along: f64 = row.iter().zip(earlier).map(|(a, b)| a * b).sum();
-            row.iter_mut().zip(earlier).for_each(|(a, b)| *a -= along * b);
-        }
-        let norm = row.iter().map(|v| v * v).sum::<f64>().sqrt();
-        row.iter_mut().for_each(|v| *v /= norm);
-    }
-    let mut turned = vec![0.0; d];
-    for point in x.chunks_exact_mut(d) {
-        for (t, row) in turned.iter_mut().zip(q.chunks_exact(d)) {
-            *t = row.iter().zip(&*point).map(|(a, b)| a * b).sum();
-        }
-        point.copy_from_slice(&turned);
-    }
-    stream.shuffle_columns(x, d);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::energy::particles::PairEnergy;
-    use crate::energy::{DoubleWell, LennardJones, Pointwise, evaluate};
+    use crate::energy::Pointwise;
 
     #[test]
     fn weighted_states_become_samples_of_the_target() {
@@ -114,37 +88,5 @@ mod tests {
             // Weights of N(0, 4) towards N(0, 1) have an effective share of 0.66: five standard errors.
             assert!((variance - 1.0).abs() < 5.0 * (2.0 / (0.66 * n as f64)).sqrt(), "{moves}: {variance}");
         }
-    }
-
-    #[test]
-    fn symmetries_keep_energies_and_are_uniform() {
-        let mut stream = Stream::new(5, "symmetry", 0, 0);
-        let lj = LennardJones::new(13);
-        let check = |energy: &dyn Energy<f64>, system: ParticleSystem, stream: &mut Stream| {
-            let mut x = vec![0.0; system.dim()];
-            stream.fill_normal(&mut x);
-            x.iter_mut().for_each(|v| *v *= 3.0);
-            system.center(&mut x);
-            let (mut before, mut after) = ([0.0], [0.0]);
-            evaluate(energy, &x, &mut before, &mut []);
-            symmetry(system, stream, &mut x);
-            evaluate(energy, &x, &mut after, &mut []);
-            assert!((before[0] - after[0]).abs() < 1e-9 * before[0].abs().max(1.0));
-        };
-        for _ in 0..20 {
-            check(&lj, lj.system(), &mut stream);
-            check(&DoubleWell::dw4(), DoubleWell::dw4().system(), &mut stream);
-        }
-        // The image of e_1 has the mean 0 and the second moment 1/3 in each direction.
-        let system = ParticleSystem { particles: 1, space: 3 };
-        let (mut mean, mut square) = (0.0, 0.0);
-        for _ in 0..4000 {
-            let mut x = [1.0, 0.0, 0.0];
-            symmetry(system, &mut stream, &mut x);
-            (mean, square) = (mean + x[1] / 4000.0, square + x[1] * x[1] / 4000.0);
-        }
-        // Five standard errors: variances 1/3 and 1/5 - 1/9.
-        assert!(mean.abs() < 5.0 * (1.0 / 3.0 / 4000.0f64).sqrt(), "{mean}");
-        assert!((square - 1.0 / 3.0).abs() < 5.0 * (4.0 / 45.0 / 4000.0f64).sqrt(), "{square}");
     }
 }

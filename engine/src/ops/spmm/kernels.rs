@@ -1,7 +1,7 @@
 //! The loops of sparse products: sums of weighted columns and inner products of columns.
 
 use crate::ops::pattern::{Numbers, Order, Pattern};
-use crate::simd::prefetch;
+use crate::simd::{axpy, prefetch};
 use crate::{Real, simd_fn};
 
 /// Entries by which columns are asked for before they are used.
@@ -213,13 +213,6 @@ simd_fn! {
                 let rest = rest.iter().zip(b).fold(T::ZERO, |sum, (a, b)| a.mul_add(*b, sum));
                 *w += lane_sum(*lanes) + rest;
             }
-        }
-    }
-
-    /// y += w x.
-    pub(super) fn axpy<T: Real>(w: T, x: &[T], y: &mut [T]) {
-        for (x, y) in x.iter().zip(y) {
-            *y = w.mul_add(*x, *y);
         }
     }
 

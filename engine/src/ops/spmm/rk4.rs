@@ -15,6 +15,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::things::check_weights;
 use crate::ops::pattern::{Order, Pattern};
+use crate::simd::add;
 use crate::slab::{Slab, padded};
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
 use crate::{Op, Real, Shape, par, simd_fn};
@@ -196,12 +197,6 @@ simd_fn! {
         }
     }
 
-    fn add<T: Real>(y: &mut [T], x: &[T]) {
-        for (y, x) in y.iter_mut().zip(x) {
-            *y += *x;
-        }
-    }
-
     fn scaled<T: Real>(c: T, x: &[T], y: &mut [T]) {
         for (x, y) in x.iter().zip(y) {
             *y = c * *x;
@@ -299,12 +294,13 @@ impl<T: Real> Op<T> for Rk4 {
             if let Some(total) = x_bar.first(0) {
                 total.for_chunks(par::CHUNK, |k, total| {
                     for panel in space.chunks_exact(stride) {
-                        add(total, &panel[9 * size + room + k * par::CHUNK..][..total.len()]);
+                        add(&panel[9 * size + room + k * par::CHUNK..], total);
                     }
                 });
             }
             if let Some(x_bar) = x_bar.first(1) {
-                let put = if x_bar.fresh { <[T]>::copy_from_slice } else { add };
+                let put: fn(&mut [T], &[T]) =
+                    if x_bar.fresh { <[T]>::copy_from_slice } else { |sum, x| add(x, sum) };
                 unpack((space, stride), places, rows, x_bar.data, put);
             }
         });

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::kernels::{axpy, sampled_product};
+use super::kernels::sampled_product;
 use crate::ops::pattern::Pattern;
+use crate::simd::axpy;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
 use crate::{Op, Real, Shape, par, simd_fn};
 

@@ -6,8 +6,9 @@
 
 use std::sync::Arc;
 
-use super::kernels::{axpy, dot, sampled_product};
+use super::kernels::{dot, sampled_product};
 use crate::ops::pattern::Pattern;
+use crate::simd::axpy;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
 use crate::{Op, Real, Shape};
 

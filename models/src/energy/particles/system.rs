@@ -71,11 +71,44 @@ impl ParticleSystem {
         stream.fill_normal(out);
         self.center(out);
     }
+
+    /// Turns or mirrors the state `x` and renumbers its particles, by an orthogonal map (Gram-Schmidt on a
+    /// Gaussian matrix) and a permutation drawn uniformly. That leaves exp(-E) invariant, and makes states of
+    /// a Markov chain that turns slowly forget how it lay.
+    ///
+    /// # Panics
+    /// If `x` is not one state.
+    pub fn random_symmetry(&self, stream: &mut Stream, x: &mut [f64]) {
+        assert_eq!(x.len(), self.dim(), "x is one state");
+        let d = self.space;
+        let mut q = vec![0.0; d * d];
+        stream.fill_normal(&mut q);
+        for i in 0..d {
+            let (before, row) = q.split_at_mut(i * d);
+            let row = &mut row[..d];
+            for earlier in before.chunks_exact(d) {
+                let along: f64 = row.iter().zip(earlier).map(|(a, b)| a * b).sum();
+                row.iter_mut().zip(earlier).for_each(|(a, b)| *a -= along * b);
+            }
+            let norm = row.iter().map(|v| v * v).sum::<f64>().sqrt();
+            row.iter_mut().for_each(|v| *v /= norm);
+        }
+        let mut turned = vec![0.0; d];
+        for point in x.chunks_exact_mut(d) {
+            for (t, row) in turned.iter_mut().zip(q.chunks_exact(d)) {
+                *t = row.iter().zip(&*point).map(|(a, b)| a * b).sum();
+            }
+            point.copy_from_slice(&turned);
+        }
+        stream.shuffle_columns(x, d);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::energy::particles::PairEnergy;
+    use crate::energy::{DoubleWell, Energy, LennardJones, evaluate};
 
     #[test]
     fn centring_worked_out_by_hand() {
@@ -100,5 +133,36 @@ mod tests {
         let energy = x.iter().map(|v| v * v).sum::<f64>() / 20_000.0;
         // Chi-square of 36 degrees of freedom: standard deviation sqrt(72 / 20000) of the mean.
         assert!((energy - system.mean_free_dim() as f64).abs() < 0.3, "{energy}");
+    }
+    #[test]
+    fn symmetries_keep_energies_and_are_uniform() {
+        let mut stream = Stream::new(5, "symmetry", 0, 0);
+        let lj = LennardJones::new(13);
+        let check = |energy: &dyn Energy<f64>, system: ParticleSystem, stream: &mut Stream| {
+            let mut x = vec![0.0; system.dim()];
+            stream.fill_normal(&mut x);
+            x.iter_mut().for_each(|v| *v *= 3.0);
+            system.center(&mut x);
+            let (mut before, mut after) = ([0.0], [0.0]);
+            evaluate(energy, &x, &mut before, &mut []);
+            system.random_symmetry(stream, &mut x);
+            evaluate(energy, &x, &mut after, &mut []);
+            assert!((before[0] - after[0]).abs() < 1e-9 * before[0].abs().max(1.0));
+        };
+        for _ in 0..20 {
+            check(&lj, lj.system(), &mut stream);
+            check(&DoubleWell::dw4(), DoubleWell::dw4().system(), &mut stream);
+        }
+        // The image of e_1 has the mean 0 and the second moment 1/3 in each direction.
+        let system = ParticleSystem { particles: 1, space: 3 };
+        let (mut mean, mut square) = (0.0, 0.0);
+        for _ in 0..4000 {
+            let mut x = [1.0, 0.0, 0.0];
+            system.random_symmetry(&mut stream, &mut x);
+            (mean, square) = (mean + x[1] / 4000.0, square + x[1] * x[1] / 4000.0);
+        }
+        // Five standard errors: variances 1/3 and 1/5 - 1/9.
+        assert!(mean.abs() < 5.0 * (1.0 / 3.0 / 4000.0f64).sqrt(), "{mean}");
+        assert!((square - 1.0 / 3.0).abs() < 5.0 * (4.0 / 45.0 / 4000.0f64).sqrt(), "{square}");
     }
 }

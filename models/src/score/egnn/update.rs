@@ -13,6 +13,7 @@
 
 use engine::ops::activation::{Activation, Silu};
 use engine::panels::{self, LANES, Lanes, Operand, Packed, Target};
+use engine::simd::add;
 use engine::spares::Spares;
 use engine::tape::{Attr, Bar, Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, View, simd_fn};
@@ -241,12 +242,6 @@ simd_fn! {
                     }
                 }
             }
-        }
-    }
-
-    fn add<T: Real>(x: &[T], sum: &mut [T]) {
-        for (sum, x) in sum.iter_mut().zip(x) {
-            *sum += *x;
         }
     }
 }

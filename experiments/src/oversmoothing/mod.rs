@@ -1,0 +1,35 @@
+//! The over-smoothing experiment: how alike nodes become with depth.
+
+mod depth;
+mod grid;
+mod plan;
+
+pub use plan::{GRID, Plan, Request};
+
+use models::graph::Dataset;
+
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::plot::Series;
+use crate::run_folder::RunFolder;
+
+/// Runs the plan in its folder, from what is finished there on, and returns a table for the terminal. `data` are
+/// those to train on; none for the grid.
+pub fn execute(
+    plan: &Plan,
+    data: Option<&Dataset>,
+    folder: &RunFolder,
+    interrupt: &Interrupt,
+    quiet: bool,
+) -> Result<String, Failure> {
+    let table = match data {
+        None => grid::on_grid(plan, folder)?,
+        Some(data) => depth::trained(plan, data, folder, interrupt, quiet)?,
+    };
+    folder.write("DONE", b"")?;
+    Ok(table)
+}
+
+fn line(name: &str, points: Vec<(f64, f64)>) -> Series {
+    Series { name: name.into(), points, floor: false }
+}

@@ -1,0 +1,19 @@
+//! All property tests in one program: each of them is generic code compiled anew, and most of it is common to them.
+
+mod egnn;
+mod egnn_update;
+mod estimators;
+mod graph_dynamics;
+mod graph_ops;
+mod integrators;
+mod mean_free;
+mod metrics;
+mod mixture;
+mod ops;
+mod optim;
+mod own_energy;
+mod pair;
+mod pair_plain;
+mod panels;
+mod particles;
+mod score;
