@@ -29,7 +29,7 @@ pub struct Panel {
 pub fn panels(title: &str, x_label: &str, panels: &[Panel]) -> Result<Vec<u8>, Failure> {
     let height = 60 + 300 * panels.len().max(1) as u32;
     draw((1100, height), |area| {
-        let area = area.titled(title, (FONT, 26))?;
+        let area = area.margin(8, 0, 0, 0).titled(title, (FONT, 26))?;
         for (part, panel) in area.split_evenly((panels.len().max(1), 1)).iter().zip(panels) {
             draw_panel(part, x_label, panel)?;
         }
@@ -64,14 +64,14 @@ fn draw_panel(area: &Area<'_>, x_label: &str, panel: &Panel) -> Result<(), Box<d
         .x_label_area_size(44)
         .y_label_area_size(84)
         .build_cartesian_2d(x0..x1, y0 - pad..y1 + pad)?;
-    let y_text = |y: &f64| if panel.log { short(10f64.powf(*y)) } else { short(*y) };
+    let y_text = |y: &f64| if panel.log { short(10f64.powf(*y)) } else { short(round_zero(*y, y1 - y0)) };
     chart
         .configure_mesh()
         .light_line_style(WHITE)
         .bold_line_style(BLACK.mix(0.1))
         .x_desc(x_label)
         .y_desc(panel.label.as_str())
-        .x_label_formatter(&|x| short(*x))
+        .x_label_formatter(&|x| short(round_zero(*x, x1 - x0)))
         .y_label_formatter(&y_text)
         .y_labels(6)
         .label_style((FONT, 16))
@@ -128,6 +128,11 @@ fn emptiest(curves: &[Vec<(f64, f64)>], x: (f64, f64), y: (f64, f64)) -> SeriesL
     best.map_or(UpperRight, |(corner, ..)| corner)
 }
 
+/// Where an axis of that length passes zero its tick may be off by rounding.
+fn round_zero(v: f64, length: f64) -> f64 {
+    if v.abs() < 1e-9 * length { 0.0 } else { v }
+}
+
 /// A number in at most about six characters.
 fn short(v: f64) -> String {
     let a = v.abs();
@@ -169,5 +174,7 @@ mod tests {
         assert_eq!(short(1500.0), "1500");
         assert_eq!(short(0.25), "0.25");
         assert_eq!(short(1e-7), "1.0e-7");
+        assert_eq!(short(round_zero(-3.5e-18, 0.06)), "0");
+        assert_eq!(round_zero(1e-7, 1e-6), 1e-7);
     }
 }
