@@ -9,6 +9,7 @@ mod integrators;
 mod mean_free;
 mod metrics;
 mod mixture;
+mod networks;
 mod ops;
 mod optim;
 mod own_energy;

@@ -7,6 +7,8 @@ use models::sampling::ScoreModel;
 use models::score::{PairConfig, ScoreNetwork, ScorePair};
 use proptest::prelude::*;
 
+use crate::networks::{contracted, normals};
+
 fn network(particles: usize, space: usize) -> (ScorePair<f64>, Params<f64>) {
     let config = PairConfig {
         system: ParticleSystem { particles, space },
@@ -26,30 +28,6 @@ fn network(particles: usize, space: usize) -> (ScorePair<f64>, Params<f64>) {
     Stream::new(2, "params", 0, 0).fill_normal(params.values_mut());
     params.values_mut().iter_mut().for_each(|p| *p *= 0.4);
     (network, params)
-}
-
-fn normals(n: usize, seed: u64) -> Vec<f64> {
-    let mut x = vec![0.0; n];
-    Stream::new(seed, "states", 0, 0).fill_normal(&mut x);
-    x
-}
-
-/// <w, F(x)> with its gradients in the state and in the parameters.
-fn contracted(
-    net: &ScorePair<f64>,
-    params: &[f64],
-    x: &[f64],
-    sigma: &[f64],
-    w: &[f64],
-) -> (f64, Vec<f64>, Vec<f64>) {
-    let mut tape = Tape::new();
-    let mut g = tape.record(params);
-    let v = g.variable(net.dim(), sigma.len(), x);
-    let f = net.record(&mut g, v, sigma);
-    let value = g.value(f).data.iter().zip(w).map(|(f, w)| f * w).sum();
-    let mut gradient = vec![0.0; params.len()];
-    g.backward_from(f, w, &mut gradient);
-    (value, g.grad(v).data.to_vec(), gradient)
 }
 
 fn score(net: &ScorePair<f64>, params: &Params<f64>, x: &[f64]) -> Vec<f64> {
