@@ -5,7 +5,6 @@ use std::path::Path;
 use engine::checkpoint::write_atomic;
 use engine::rng::Stream;
 use models::energy::ParticleSystem;
-use models::reference::Sampler;
 
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
@@ -76,9 +75,7 @@ fn make(
 ) -> Result<(), Failure> {
     let config = ReferenceConfig::preset(target)?;
     let (energy, system) = config.energy();
-    let wrong = |e: models::reference::ConfigError| Failure::Failed(format!("reference: {e}"));
-    let mut sampler =
-        Sampler::new(config.sampler.clone(), &*energy, Some(system), config.seed).map_err(wrong)?;
+    let mut sampler = config.sampler(&*energy, system)?;
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder).map_err(|e| Failure::io(folder, &e))?;
     }

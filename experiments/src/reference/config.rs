@@ -2,7 +2,7 @@
 
 use models::energy::particles::PairEnergy;
 use models::energy::{DoubleWell, Energy, LennardJones, ParticleSystem};
-use models::reference;
+use models::reference::{self, Sampler};
 use serde::{Deserialize, Serialize};
 
 use crate::config::nearest;
@@ -81,6 +81,16 @@ impl ReferenceConfig {
             "lj55" => boxed(LennardJones::new(55)),
             _ => boxed(DoubleWell::dw4()),
         }
+    }
+
+    /// The sampler at its starts, over what [`ReferenceConfig::energy`] gives.
+    pub fn sampler<'e>(
+        &self,
+        energy: &'e dyn Energy<f64>,
+        system: ParticleSystem,
+    ) -> Result<Sampler<'e>, Failure> {
+        Sampler::new(self.sampler.clone(), energy, Some(system), self.seed)
+            .map_err(|e| Failure::usage(format!("sampler.{e}")))
     }
 
     /// An error if some value is outside its range.

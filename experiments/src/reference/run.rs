@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use models::reference::{Convergence, Report, Sampler};
+use models::reference::{Convergence, Report};
 use serde_json::{Value, json};
 
 use super::{ReferenceConfig, Watch, sample};
@@ -79,9 +79,7 @@ impl Run {
     pub fn execute(&self, interrupt: &Interrupt) -> Result<Outcome, Failure> {
         let (config, folder) = (&self.config, &self.folder);
         let (energy, system) = config.energy();
-        let wrong = |e: models::reference::ConfigError| Failure::usage(format!("sampler.{e}"));
-        let mut sampler =
-            Sampler::new(config.sampler.clone(), &*energy, Some(system), config.seed).map_err(wrong)?;
+        let mut sampler = config.sampler(&*energy, system)?;
         let watch = Watch {
             checkpoint: &folder.file(CHECKPOINT),
             advice: format!("go on with: reference --resume {}", folder.path().display()),

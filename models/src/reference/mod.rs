@@ -20,6 +20,7 @@
 //! Random numbers are those of (seed, sweep, block of walkers): the same for any number of threads.
 
 mod block;
+mod config;
 mod convergence;
 mod free_energy;
 mod ladder;
@@ -28,7 +29,8 @@ mod report;
 mod resume;
 mod sampler;
 
+pub use config::{Config, ConfigError};
 pub use convergence::{Convergence, Ess, convergence, ess, rank_normalised, split_r_hat};
 pub use free_energy::{Edge, LogZ, bennett, log_z};
 pub use report::Report;
-pub use sampler::{Config, ConfigError, Sampler};
+pub use sampler::Sampler;
