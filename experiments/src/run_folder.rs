@@ -25,6 +25,9 @@ const OURS: &[&str] = &[
     "graph.png",
     "embeddings.npy",
     "predictions.csv",
+    "batch.toml",
+    "plan.toml",
+    "trainings.csv",
     "search.csv",
     "best.toml",
     "energy.csv",
@@ -132,14 +135,10 @@ impl RunFolder {
     /// Points `results/latest` at this folder, where that is possible.
     pub fn mark_latest(&self) {
         #[cfg(unix)]
-        if let Some(Ok(rest)) =
-            self.path.parent().and_then(|p| p.parent()).map(|root| self.path.strip_prefix(root))
-        {
+        if let Ok(rest) = self.path.strip_prefix("results") {
             let link = Path::new("results/latest");
-            if self.path.starts_with("results") {
-                let _ = std::fs::remove_file(link);
-                let _ = std::os::unix::fs::symlink(rest, link);
-            }
+            let _ = std::fs::remove_file(link);
+            let _ = std::os::unix::fs::symlink(rest, link);
         }
     }
 

@@ -58,6 +58,35 @@ fn a_run_leaves_its_files_and_resumes_to_the_same_figures() {
 }
 
 #[test]
+fn a_batch_goes_on_from_its_folder_and_one_failure_does_not_end_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("both");
+    let path = out.to_str().unwrap();
+    let result = graph(&["--quick", "--quiet", "--no-ablation", "--out", path]);
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    let whole = ["karate", "csbm"].map(|name| jobs(&out.join(name)));
+    // As if it had been stopped in the first of the two.
+    let file = out.join("karate/jobs.csv");
+    let begun: String =
+        std::fs::read_to_string(&file).unwrap().lines().take(2).map(|l| format!("{l}\n")).collect();
+    std::fs::write(&file, begun).unwrap();
+    std::fs::remove_dir_all(out.join("csbm")).unwrap();
+    let result = graph(&["--resume", path, "--no-ablation"]);
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    assert_eq!(["karate", "csbm"].map(|name| jobs(&out.join(name))), whole);
+    let table = String::from_utf8_lossy(&result.stdout).into_owned();
+    assert!(table.contains("karate ") && table.contains("csbm "), "{table}");
+    // The karate club has no 1500 nodes to choose development nodes from; the block model, of 500, has 100.
+    let path = dir.path().join("one");
+    let args = ["--quick", "--split", "random", "--set", "data.development=100", "--no-ablation", "--out"];
+    let result = graph(&[&args[..], &[path.to_str().unwrap()]].concat());
+    assert_eq!(result.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&result.stderr).contains("karate"));
+    assert!(String::from_utf8_lossy(&result.stdout).contains("csbm "));
+    assert!(path.join("csbm/metrics.json").exists() && !path.join("karate").exists());
+}
+
+#[test]
 fn every_model_trains_and_a_search_writes_its_log() {
     let dir = tempfile::tempdir().unwrap();
     for model in models::graph::settings::MODELS {
@@ -135,6 +164,7 @@ fn wrong_use_is_one_line_and_exit_code_2() {
     refused(&["--data", "karate", "--set", "model.hiden=3"], "did you mean");
     refused(&["--data", "karate", "--form", "paper", "--kernel", "sin"], "code");
     refused(&["--data", "no/such.npz"], "no such file");
+    refused(&["--split", "public"], "has no public split");
 }
 
 #[test]

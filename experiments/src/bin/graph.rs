@@ -7,8 +7,9 @@ use clap::Parser;
 use experiments::cli::{Common, on_threads, parse};
 use experiments::config::resolve;
 use experiments::failure::{Failure, run};
-use experiments::graph::{GraphConfig, Options, Run, Search, SplitKind, Summary, defaults, preset, table};
-use experiments::graph_data::{BUILT_IN, KNOWN, file, folder, load};
+use experiments::graph::task::{self, Surroundings};
+use experiments::graph::{Batch, GraphConfig, Options, SplitKind, Summary, defaults, preset, table};
+use experiments::graph_data::{BUILT_IN, KNOWN, file, folder};
 use experiments::interrupt::Interrupt;
 use experiments::run_folder::RunFolder;
 
@@ -83,25 +84,37 @@ fn main() -> ExitCode {
 fn body(args: &Args, threads: usize) -> Result<(), Failure> {
     let interrupt = Interrupt::install()?;
     let options = Options { quiet: args.common.quiet, threads, ablation: !args.no_ablation };
-    let data_dir = args.data_dir.as_deref();
+    let with = Surroundings { data_dir: args.data_dir.as_deref(), options, interrupt: &interrupt };
     if let Some(path) = &args.resume {
-        return show(&[resume(path, data_dir, options, &interrupt)?], path, args);
+        return match Batch::open(path)? {
+            Some(batch) => show_all(batch.execute(false, &with)?, path, args),
+            None => show(&[task::resume(path, &with)?], path, args),
+        };
     }
     let names = names(args)?;
     let base = args.common.out.clone();
     let base = base.unwrap_or_else(|| RunFolder::default_path("graph", args.common.seed.unwrap_or(0)));
-    let mut rows = Vec::new();
-    for name in &names {
-        let out = if names.len() == 1 { base.clone() } else { base.join(name) };
-        rows.push(one(name, &out, args, options, &interrupt)?);
+    let force = args.common.force;
+    let settings = names.iter().map(|name| configure(name, args)).collect::<Result<Vec<_>, _>>()?;
+    if let [only] = &settings[..] {
+        return show(&[task::start(&base, force, only.clone(), args.search, &with)?], &base, args);
     }
-    show(&rows, &base, args)
+    let batch = Batch::create(&base, force, settings, args.search)?;
+    show_all(batch.execute(force, &with)?, &base, args)
 }
 
 /// The data sets to run on.
 fn names(args: &Args) -> Result<Vec<String>, Failure> {
     match args.data.as_deref() {
-        None => Ok(BUILT_IN.map(String::from).to_vec()),
+        None => {
+            // A file or a setting may name the data too.
+            let base = defaults("", &args.model)?;
+            let named: GraphConfig = resolve(&base, args.common.config.as_deref(), &args.common.sets)?;
+            Ok(match named.data.name.as_str() {
+                "" => BUILT_IN.map(String::from).to_vec(),
+                name => vec![name.to_string()],
+            })
+        }
         Some("all") => {
             let Some(dir) = folder(args.data_dir.as_deref()) else {
                 return Err(Failure::usage("--data all: give --data-dir DIR or set METASTABLE_DATA"));
@@ -115,42 +128,6 @@ fn names(args: &Args) -> Result<Vec<String>, Failure> {
         }
         Some(name) => Ok(vec![name.to_string()]),
     }
-}
-
-fn one(
-    name: &str,
-    out: &Path,
-    args: &Args,
-    options: Options,
-    interrupt: &Interrupt,
-) -> Result<Summary, Failure> {
-    let config = configure(name, args)?;
-    let data = load(name, args.data_dir.as_deref())?;
-    let Some(trials) = args.search else {
-        return Run::create(out, args.common.force, config, data, options)?.execute(interrupt);
-    };
-    let folder = RunFolder::create(&out.join("search"), args.common.force)?;
-    let best = Search::create(folder, config, trials)?.execute(data.clone(), options.quiet, interrupt)?;
-    Run::create(&out.join("best"), args.common.force, best, data, options)?.execute(interrupt)
-}
-
-/// Goes on with a run, or with a search and the run of what it found.
-fn resume(
-    path: &Path,
-    data_dir: Option<&Path>,
-    options: Options,
-    interrupt: &Interrupt,
-) -> Result<Summary, Failure> {
-    let (search, best) = (path.join("search"), path.join("best"));
-    let path = if search.is_dir() { best.as_path() } else { path };
-    if search.is_dir() && !best.join("config.toml").exists() {
-        let search = Search::resume(RunFolder::open(&search, &["config.toml", "plan.toml"])?)?;
-        let data = load(search.data_name(), data_dir)?;
-        let config = search.execute(data.clone(), options.quiet, interrupt)?;
-        return Run::create(path, true, config, data, options)?.execute(interrupt);
-    }
-    let data = load(&Run::settings(path)?.data.name, data_dir)?;
-    Run::resume(path, data, options)?.execute(interrupt)
 }
 
 /// Preset, file, overrides, flags: the later wins.
@@ -175,9 +152,23 @@ fn configure(name: &str, args: &Args) -> Result<GraphConfig, Failure> {
     if args.quick {
         (base.train.epochs, base.data.splits) = (20, 2);
     }
-    let config: GraphConfig = resolve(&base, args.common.config.as_deref(), &sets)?;
+    let mut config: GraphConfig = resolve(&base, args.common.config.as_deref(), &sets)?;
+    // A file of settings may have been made for other data.
+    config.data.name = name.into();
     config.check()?;
     Ok(config)
+}
+
+/// The figures of a batch, and then its failure, if there was one.
+fn show_all(
+    (rows, failure): (Vec<Summary>, Option<Failure>),
+    folder: &Path,
+    args: &Args,
+) -> Result<(), Failure> {
+    if !rows.is_empty() {
+        show(&rows, folder, args)?;
+    }
+    failure.map_or(Ok(()), Err)
 }
 
 fn show(rows: &[Summary], folder: &Path, args: &Args) -> Result<(), Failure> {

@@ -140,7 +140,7 @@ pub fn table(rows: &[Summary]) -> String {
     let rows: Vec<Vec<String>> = (rows.iter())
         .map(|s| {
             let ablation =
-                s.ablation.map(|a| format!("{} (p {:.2})", percent(a), s.ablation_p.unwrap_or(f64::NAN)));
+                s.ablation.map(|a| format!("{} (p {:.3})", percent(a), s.ablation_p.unwrap_or(f64::NAN)));
             vec![
                 s.data.clone(),
                 s.model.clone(),

@@ -200,15 +200,23 @@ impl Run {
             history.push(&[k as f64, e.loss, e.validation_loss, e.validation, e.test]);
         }
         self.folder.write("history.csv", history.to_csv().as_bytes())?;
-        let curve = |name: &str| Series { name: name.into(), points: history.series(name), floor: false };
+        let curve = |name: &str, column: &str| Series {
+            name: name.into(),
+            points: history.series(column),
+            floor: false,
+        };
         let label = format!("{} on {}, split 0", self.config.model.name, self.config.data.name);
         let parts = [
             Panel {
                 label: "cross-entropy".into(),
                 log: true,
-                series: vec![curve("loss"), curve("validation_loss")],
+                series: vec![curve("training", "loss"), curve("validation", "validation_loss")],
             },
-            Panel { label: "figure".into(), log: false, series: vec![curve("validation"), curve("test")] },
+            Panel {
+                label: self.config.data.metric.name().into(),
+                log: false,
+                series: vec![curve("validation", "validation"), curve("test", "test")],
+            },
         ];
         self.folder.write("training.png", &panels(&label, "epoch", &parts)?)?;
 

@@ -2,6 +2,7 @@
 
 use plotters::prelude::*;
 
+use super::axis::Axis;
 use super::canvas::{COLORS, FONT, draw};
 use crate::failure::Failure;
 
@@ -49,7 +50,7 @@ pub fn clouds(parts: &[Cloud]) -> Result<Vec<u8>, Failure> {
                 .margin(14)
                 .x_label_area_size(40)
                 .y_label_area_size(56)
-                .build_cartesian_2d(range(0), range(1))?;
+                .build_cartesian_2d(Axis::linear(range(0)), Axis::linear(range(1)))?;
             chart
                 .configure_mesh()
                 .disable_mesh()

@@ -2,7 +2,9 @@
 
 use plotters::prelude::*;
 
+use super::axis::Axis;
 use super::canvas::{Area, COLORS, FONT, draw};
+
 use crate::failure::Failure;
 
 /// One curve.
@@ -58,26 +60,23 @@ fn draw_panel(area: &Area<'_>, x_label: &str, panel: &Panel) -> Result<(), Box<d
     };
     let ((x0, x1), (y0, y1)) = (bounds(|p| p.0), bounds(|p| p.1));
     let pad = 0.05 * (y1 - y0);
+    let (low, high) = (y0 - pad, y1 + pad);
+    let y_axis = if panel.log { Axis::logarithmic(low..high) } else { Axis::linear(low..high) };
     let mut chart = ChartBuilder::on(area)
         .margin(10)
         .margin_right(30)
         .x_label_area_size(44)
         .y_label_area_size(84)
-        .build_cartesian_2d(x0..x1, y0 - pad..y1 + pad)?;
-    let y_text = |y: &f64| if panel.log { short(10f64.powf(*y)) } else { short(round_zero(*y, y1 - y0)) };
+        .build_cartesian_2d(Axis::linear(x0..x1), y_axis)?;
     chart
         .configure_mesh()
-        .light_line_style(WHITE)
         .bold_line_style(BLACK.mix(0.1))
         .x_desc(x_label)
         .y_desc(panel.label.as_str())
-        .x_label_formatter(&|x| short(round_zero(*x, x1 - x0)))
-        .y_label_formatter(&y_text)
-        .y_labels(6)
         .label_style((FONT, 16))
         .axis_desc_style((FONT, 18))
         .draw()?;
-    let corner = emptiest(&curves, (x0, x1), (y0 - pad, y1 + pad));
+    let corner = emptiest(&curves, (x0, x1), (low, high));
     let mut named = false;
     for (k, (points, series)) in curves.into_iter().zip(&panel.series).enumerate() {
         let color = if series.floor { RGBColor(110, 110, 110) } else { COLORS[k % COLORS.len()] };
@@ -128,25 +127,6 @@ fn emptiest(curves: &[Vec<(f64, f64)>], x: (f64, f64), y: (f64, f64)) -> SeriesL
     best.map_or(UpperRight, |(corner, ..)| corner)
 }
 
-/// Where an axis of that length passes zero its tick may be off by rounding.
-fn round_zero(v: f64, length: f64) -> f64 {
-    if v.abs() < 1e-9 * length { 0.0 } else { v }
-}
-
-/// A number in at most about six characters.
-fn short(v: f64) -> String {
-    let a = v.abs();
-    if a == 0.0 {
-        "0".into()
-    } else if !(1e-3..1e5).contains(&a) {
-        format!("{v:.1e}")
-    } else {
-        let digits = (2 - a.log10().floor() as i32).clamp(0, 5) as usize;
-        let text = format!("{v:.digits$}");
-        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').into() } else { text }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -166,15 +146,5 @@ mod tests {
         let corner = emptiest(std::slice::from_ref(&rising), (0.0, 10.0), (0.0, 10.0));
         assert!(matches!(corner, SeriesLabelPosition::LowerRight));
         assert!(matches!(emptiest(&[], (0.0, 1.0), (0.0, 1.0)), SeriesLabelPosition::UpperRight));
-    }
-
-    #[test]
-    fn labels_are_short() {
-        assert_eq!(short(0.0), "0");
-        assert_eq!(short(1500.0), "1500");
-        assert_eq!(short(0.25), "0.25");
-        assert_eq!(short(1e-7), "1.0e-7");
-        assert_eq!(short(round_zero(-3.5e-18, 0.06)), "0");
-        assert_eq!(round_zero(1e-7, 1e-6), 1e-7);
     }
 }

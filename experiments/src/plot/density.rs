@@ -2,6 +2,7 @@
 
 use plotters::prelude::*;
 
+use super::axis::Axis;
 use super::canvas::{COLORS, FONT, draw};
 use super::contour::segments;
 use crate::failure::Failure;
@@ -22,12 +23,13 @@ pub struct Grid<'a> {
 pub fn density_samples(title: &str, grid: &Grid, samples: &[[f64; 2]]) -> Result<Vec<u8>, Failure> {
     draw((1000, 1000), |area| {
         let (low, high) = (grid.low, grid.high);
+        let axis = || Axis::linear(low..high);
         let mut chart = ChartBuilder::on(area)
             .caption(title, (FONT, 26))
             .margin(16)
             .x_label_area_size(44)
             .y_label_area_size(56)
-            .build_cartesian_2d(low..high, low..high)?;
+            .build_cartesian_2d(axis(), axis())?;
         let top =
             grid.log_density.iter().copied().filter(|v| v.is_finite()).fold(f64::NEG_INFINITY, f64::max);
         let cell = (high - low) / grid.n.max(2) as f64;

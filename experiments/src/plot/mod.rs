@@ -1,5 +1,6 @@
 //! Pictures as PNG, drawn with a font of our own, so that they need nothing from the system.
 
+mod axis;
 mod canvas;
 mod clouds;
 mod contour;

@@ -14,6 +14,14 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// What an axis calls it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Accuracy => "accuracy",
+            Self::RocAuc => "area under the ROC curve",
+        }
+    }
+
     /// The figure on `nodes` of `logits` (classes x all nodes).
     pub fn of<T: Real>(self, logits: &[T], classes: usize, labels: &[u32], nodes: &[u32]) -> f64 {
         match self {
