@@ -8,6 +8,8 @@
 //! processor's table of 4 KiB pages. Linux lays large buffers on pages of 2 MiB if it is asked before they are
 //! first written; elsewhere, and where it refuses, everything works the same on small pages.
 
+use std::any::Any;
+use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 
 use crate::Real;
@@ -87,6 +89,22 @@ impl<T> DerefMut for Slab<T> {
     }
 }
 
+thread_local! {
+    /// One buffer for each thread, of the scalar type that was last asked for.
+    static SPARE: Cell<Option<Box<dyn Any>>> = const { Cell::new(None) };
+}
+
+/// Runs `f` on `len` numbers of whatever value, in a buffer of this thread that outlives the call: fresh memory
+/// of some size would be mapped anew each time. A call within `f` gets a buffer of its own.
+pub(crate) fn with_spare<T: Real, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> R {
+    let kept = SPARE.take().and_then(|kept| kept.downcast::<Slab<T>>().ok());
+    let mut space = kept.unwrap_or_default();
+    space.grow(len);
+    let result = f(&mut space[..len]);
+    SPARE.set(Some(space));
+    result
+}
+
 /// Asks for huge pages under the whole buffer.
 #[cfg(target_os = "linux")]
 #[allow(unsafe_code)]
@@ -126,6 +144,19 @@ mod tests {
             assert!(data[2..].iter().all(|v| *v == 0.0));
             assert_eq!(data.as_ptr() as usize % LINE, 0);
         }
+    }
+
+    #[test]
+    fn a_spare_buffer_is_used_again_but_not_by_two_at_once() {
+        let place = |len| with_spare(len, |x: &mut [f64]| x.as_ptr());
+        let first = place(100);
+        assert_eq!(place(50), first);
+        with_spare(10, |outer: &mut [f64]| {
+            outer.fill(1.0);
+            with_spare(10, |inner: &mut [f64]| inner.fill(2.0));
+            with_spare(10, |inner: &mut [f32]| inner.fill(3.0));
+            assert_eq!(*outer, [1.0; 10]);
+        });
     }
 
     #[test]

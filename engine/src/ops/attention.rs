@@ -21,20 +21,14 @@ use super::softmax::{softmax_one, softmax_one_back};
 use super::spmm::{Sparse, add_dots};
 use crate::matrix::faer_mut;
 use crate::simd::add;
-use crate::slab::{Slab, padded};
-use crate::spares::Spares;
+use crate::slab::{padded, with_spare};
 use crate::tape::{Attr, Bar, Cotangents, Inputs, Saved};
 use crate::{Graph, Op, Real, Shape, Var, View};
 
 /// Inputs M, c, x.
 pub(super) struct Attention {
     pattern: Arc<Pattern>,
-    /// Cotangents of the tasks' q, and their sums for M and c.
-    scratch: Spares<Scratch>,
 }
-
-#[derive(Default)]
-struct Scratch(Option<Box<dyn std::any::Any + Send>>);
 
 const M: usize = 0;
 const C: usize = 1;
@@ -43,16 +37,7 @@ const X: usize = 2;
 impl Attention {
     /// On a square pattern.
     pub(super) fn new(pattern: Arc<Pattern>) -> Self {
-        Self { pattern, scratch: Spares::default() }
-    }
-
-    /// Runs `f` on `len` numbers of whatever value.
-    fn with_scratch<T: Real>(&self, len: usize, f: impl FnOnce(&mut [T])) {
-        let kept = self.scratch.take().0.and_then(|kept| kept.downcast::<Slab<T>>().ok());
-        let mut space = kept.unwrap_or_default();
-        space.grow(len);
-        f(&mut space[..len]);
-        self.scratch.give_back(Scratch(Some(space)));
+        Self { pattern }
     }
 }
 
@@ -107,7 +92,8 @@ impl<T: Real> Op<T> for Attention {
         }
         let wants_sums = bars.wants(M) || bars.wants(C);
         let sums_len = if wants_sums { padded(d * (d + 1)) } else { 0 };
-        self.with_scratch(padded(n * d) + order.tasks() * sums_len, |space| {
+        // Cotangents of the tasks' q, and their sums for M and c.
+        with_spare(padded(n * d) + order.tasks() * sums_len, |space| {
             let (q_bar, sums) = space.split_at_mut(padded(n * d));
             let q_bar = &mut q_bar[..n * d];
             let (x_bar, fresh, stride) = match bars.first(X) {

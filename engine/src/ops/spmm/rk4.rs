@@ -9,14 +9,12 @@
 //! made again for the gradient, which costs less than writing them to memory and reading them back. Inside a
 //! panel nodes stand in the order of their degrees, so that the processor foresees the end of every sum.
 
-use std::any::Any;
-use std::cell::Cell;
 use std::sync::{Arc, OnceLock};
 
 use super::things::check_weights;
 use crate::ops::pattern::{Order, Pattern};
 use crate::simd::add;
-use crate::slab::{Slab, padded};
+use crate::slab::{padded, with_spare};
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
 use crate::{Op, Real, Shape, par, simd_fn};
 
@@ -67,20 +65,6 @@ impl Rk4 {
     fn factors<T: Real>(attr: Attr) -> [T; 4] {
         [4.0, 3.0, 2.0, 1.0].map(|k| T::of(attr[0] / k))
     }
-}
-
-thread_local! {
-    /// Work space that outlives a step: fresh memory of this size would be mapped anew each time.
-    static SCRATCH: Cell<Option<Box<dyn Any>>> = const { Cell::new(None) };
-}
-
-/// Runs `f` on `len` numbers of whatever value.
-fn with_scratch<T: Real>(len: usize, f: impl FnOnce(&mut [T])) {
-    let kept = SCRATCH.take().and_then(|kept| kept.downcast::<Slab<T>>().ok());
-    let mut space = kept.unwrap_or_default();
-    space.grow(len);
-    f(&mut space[..len]);
-    SCRATCH.set(Some(space));
 }
 
 /// The panel as one array for each node.
@@ -225,7 +209,7 @@ impl<T: Real> Op<T> for Rk4 {
         let Sorted { nodes, places, by_row, .. } = self.sorted();
         let nnz = w.len();
         let stride = 3 * size + padded(nnz);
-        with_scratch(rows.div_ceil(PANEL) * stride, |space| {
+        with_spare(rows.div_ceil(PANEL) * stride, |space| {
             par::for_chunks(space, stride, |p, panel| {
                 let (states, w_sorted) = panel.split_at_mut(3 * size);
                 let mut parts = states.chunks_exact_mut(size).map(by_node);
@@ -254,7 +238,7 @@ impl<T: Real> Op<T> for Rk4 {
         // Weights in the order of columns; with their cotangents: the order of rows, sums and parts of sums too.
         let room = padded(nnz);
         let stride = 9 * size + if wants_w { (3 + PARTS) * room } else { room };
-        with_scratch(panels * stride, |space| {
+        with_spare(panels * stride, |space| {
             let out_bar = &*out_bar;
             par::for_chunks(space, stride, |p, panel| {
                 let (states, rest) = panel.split_at_mut(9 * size);
