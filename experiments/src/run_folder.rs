@@ -6,6 +6,8 @@ use engine::checkpoint::write_atomic;
 
 use crate::failure::Failure;
 
+const SECONDS: &str = "seconds.txt";
+
 /// The files that a run writes; `--force` removes these and nothing else.
 const OURS: &[&str] = &[
     "config.toml",
@@ -34,7 +36,7 @@ const OURS: &[&str] = &[
     "energy.png",
     "depth.csv",
     "depth.png",
-    "seconds.txt",
+    SECONDS,
     "env.json",
     "DONE",
 ];
@@ -121,6 +123,17 @@ impl RunFolder {
     pub fn read(&self, name: &str) -> Result<Vec<u8>, Failure> {
         let path = self.file(name);
         std::fs::read(&path).map_err(|e| Failure::io(&path, &e))
+    }
+
+    /// Seconds that the run has taken so far, by its seconds.txt; 0 without one.
+    pub fn seconds(&self) -> f64 {
+        let text = std::fs::read_to_string(self.file(SECONDS)).ok();
+        text.and_then(|t| t.trim().parse().ok()).unwrap_or(0.0)
+    }
+
+    /// Keeps them for a run that goes on.
+    pub fn write_seconds(&self, seconds: f64) -> Result<(), Failure> {
+        self.write(SECONDS, format!("{seconds:.3}\n").as_bytes())
     }
 
     /// Removes a file if it is there.

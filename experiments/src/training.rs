@@ -102,8 +102,7 @@ impl Training<'_> {
         };
         let text = String::from_utf8_lossy(&self.folder.read("history.csv")?).into_owned();
         let history = History::read(&text, &self.header(), trainer.state.step)?;
-        let seconds = std::fs::read_to_string(self.folder.file("seconds.txt")).ok();
-        Ok(Past { history, sums, seconds: seconds.and_then(|s| s.trim().parse().ok()).unwrap_or(0.0) })
+        Ok(Past { history, sums, seconds: self.folder.seconds() })
     }
 
     /// Trains to the end. `snapshot` gives the numbers for its columns and a text for the progress line.
@@ -172,7 +171,7 @@ impl Training<'_> {
         let bytes = checkpoint.encode().map_err(|e| Failure::Failed(format!("checkpoint: {e}")))?;
         // The checkpoint last: a history that is ahead of it is cut back on resuming.
         self.folder.write("history.csv", past.history.to_csv().as_bytes())?;
-        self.folder.write("seconds.txt", format!("{:.3}\n", past.seconds).as_bytes())?;
+        self.folder.write_seconds(past.seconds)?;
         self.folder.write("checkpoint.safetensors", &bytes)
     }
 }

@@ -44,6 +44,8 @@ pub struct Run {
     splits: Vec<Split>,
     options: Options,
     done: Vec<Job>,
+    /// Seconds that earlier parts of the run took.
+    before: f64,
 }
 
 impl Run {
@@ -64,7 +66,7 @@ impl Run {
         folder.write("config.toml", to_toml(&config, &defaults)?.as_bytes())?;
         folder.write_environment(options.threads)?;
         folder.mark_latest();
-        Ok(Self { config, folder, data, splits, options, done: Vec::new() })
+        Ok(Self { config, folder, data, splits, options, done: Vec::new(), before: 0.0 })
     }
 
     /// The settings of an earlier run.
@@ -90,7 +92,8 @@ impl Run {
                 Failure::usage(format!("{}: damaged; start a new run", folder.file("jobs.csv").display()))
             })?;
         }
-        Ok(Self { config, folder, data, splits, options, done })
+        let before = folder.seconds();
+        Ok(Self { config, folder, data, splits, options, done, before })
     }
 
     /// The folder.
@@ -101,6 +104,7 @@ impl Run {
     /// Trains everything that is not done, measures and draws.
     pub fn execute(&self, interrupt: &Interrupt) -> Result<Summary, Failure> {
         let began = Instant::now();
+        let seconds = || self.before + began.elapsed().as_secs_f64();
         let inits = self.config.data.initialisations;
         let all: Vec<(usize, usize)> =
             (0..self.splits.len()).flat_map(|s| (0..inits).map(move |i| (s, i))).collect();
@@ -126,7 +130,7 @@ impl Run {
                     100.0 * validation
                 )
             });
-            self.save(done)
+            self.save(done, seconds())
         };
         let outcome = match &left[..] {
             [last] => par::awake(|| one(last)),
@@ -138,13 +142,14 @@ impl Run {
         outcome?;
         let mut params = Params::<f32>::new();
         build::<f32>(&self.config.model, &self.data, &mut params, 0).map_err(Failure::usage)?;
-        let summary = Summary::new(&self.config, &done, params.len(), began.elapsed().as_secs_f64());
+        let summary = Summary::new(&self.config, &done, params.len(), seconds());
         self.folder.write("metrics.json", summary.to_json(&self.config).as_bytes())?;
         Ok(summary)
     }
 
-    fn save(&self, done: &[Job]) -> Result<(), Failure> {
+    fn save(&self, done: &[Job], seconds: f64) -> Result<(), Failure> {
         let lines: String = done.iter().map(|j| j.to_csv() + "\n").collect();
+        self.folder.write_seconds(seconds)?;
         self.folder.write("jobs.csv", format!("{COLUMNS}\n{lines}").as_bytes())
     }
 
