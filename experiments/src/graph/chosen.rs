@@ -17,8 +17,10 @@ macro_rules! chosen {
 
 chosen! {
     "amazon_photo_random-grade",
+    "chameleon-gcnii",
     "chameleon-grade",
     "chameleon_filtered-grade",
+    "citeseer-gprgnn",
     "citeseer-grade",
     "citeseer_random-grade",
     "coauthor_cs_random-grade",
@@ -42,6 +44,7 @@ chosen! {
     "cornell-sage",
     "cornell_fixed-grade",
     "film-grade",
+    "film-mlp",
     "minesweeper-grade",
     "pubmed_random-grade",
     "squirrel-grade",
