@@ -80,6 +80,7 @@ impl RunFolder {
 
     /// Opens an earlier run's folder, which must hold `needed`.
     pub fn open(path: &Path, needed: &[&str]) -> Result<Self, Failure> {
+        let path = &resolved(path);
         if !path.is_dir() {
             return Err(Failure::usage(format!("{}: no such run folder", path.display())));
         }
@@ -148,10 +149,13 @@ impl RunFolder {
     /// Points `results/latest` at this folder, where that is possible.
     pub fn mark_latest(&self) {
         #[cfg(unix)]
-        if let Ok(rest) = self.path.strip_prefix("results") {
-            let link = Path::new("results/latest");
-            let _ = std::fs::remove_file(link);
-            let _ = std::os::unix::fs::symlink(rest, link);
+        // The path may lead through the link that is to be moved.
+        if let (Ok(real), Ok(results)) = (self.path.canonicalize(), Path::new("results").canonicalize())
+            && let Ok(rest) = real.strip_prefix(&results)
+        {
+            let link = results.join("latest");
+            let _ = std::fs::remove_file(&link);
+            let _ = std::os::unix::fs::symlink(rest, &link);
         }
     }
 
@@ -178,6 +182,17 @@ impl RunFolder {
             "command": std::env::args().collect::<Vec<_>>(),
         });
         self.write("env.json", format!("{environment:#}\n").as_bytes())
+    }
+}
+
+/// `path` with its links followed, because `results/latest` may be pointed elsewhere while a run goes on; as it
+/// is where there is nothing.
+pub fn resolved(path: &Path) -> PathBuf {
+    let Ok(real) = path.canonicalize() else { return path.to_path_buf() };
+    let here = std::env::current_dir().and_then(|here| here.canonicalize());
+    match here.map(|here| real.strip_prefix(here).map(Path::to_path_buf)) {
+        Ok(Ok(short)) if short != Path::new("") => short,
+        _ => real,
     }
 }
 

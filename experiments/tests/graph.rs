@@ -86,6 +86,33 @@ fn a_batch_goes_on_from_its_folder_and_one_failure_does_not_end_it() {
     assert!(path.join("csbm/metrics.json").exists() && !path.join("karate").exists());
 }
 
+/// `results/latest` is a link that the run itself moves.
+#[cfg(unix)]
+#[test]
+fn the_latest_run_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_graph"));
+        let result = command.args(args).args(["--no-ablation", "--quiet"]).current_dir(dir.path()).output();
+        let result = result.unwrap();
+        assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    };
+    let latest = dir.path().join("results/latest");
+    run(&["--quick"]);
+    let link = std::fs::read_link(&latest).unwrap();
+    std::fs::remove_dir_all(latest.join("csbm")).unwrap();
+    run(&["--resume", "results/latest"]);
+    assert!(latest.join("csbm/metrics.json").exists());
+    assert_eq!(std::fs::read_link(&latest).unwrap(), link);
+
+    run(&["--data", "karate", "--quick", "--search", "4", "--out", "results/graph/search"]);
+    std::fs::remove_dir_all(dir.path().join("results/graph/search/best")).unwrap();
+    std::fs::remove_file(&latest).unwrap();
+    std::os::unix::fs::symlink("graph/search", &latest).unwrap();
+    run(&["--resume", "results/latest"]);
+    assert!(dir.path().join("results/graph/search/best/metrics.json").exists());
+}
+
 #[test]
 fn every_model_trains_and_a_search_writes_its_log() {
     let dir = tempfile::tempdir().unwrap();

@@ -6,7 +6,7 @@ use super::{GraphConfig, Options, Run, Search, Summary};
 use crate::failure::Failure;
 use crate::graph_data::load;
 use crate::interrupt::Interrupt;
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RunFolder, resolved};
 
 /// Where data are found, and how a task is watched.
 #[derive(Clone, Copy)]
@@ -45,6 +45,7 @@ pub fn begun(out: &Path) -> bool {
 
 /// Goes on with what [`start`] began.
 pub fn resume(path: &Path, with: &Surroundings<'_>) -> Result<Summary, Failure> {
+    let path = &resolved(path);
     let (search, best) = (path.join("search"), path.join("best"));
     let path = if search.is_dir() { best.as_path() } else { path };
     if search.is_dir() && !best.join("config.toml").exists() {
