@@ -61,12 +61,14 @@ impl Config {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::energy::DoubleWell;
+    use crate::reference::Sampler;
 
-    #[test]
-    fn settings_outside_their_range_are_errors() {
-        let sound = Config {
+    /// A small ladder.
+    pub(in crate::reference) fn config() -> Config {
+        Config {
             walkers: 40,
             rungs: 5,
             least_lambda: 0.05,
@@ -75,15 +77,19 @@ mod tests {
             acceptance: 0.8,
             warm_up: 400,
             thin: 5,
-        };
-        assert_eq!(sound.check(), Ok(()));
+        }
+    }
+
+    #[test]
+    fn settings_outside_their_range_are_errors() {
         let wrong = |c: Config, needle: &str| {
-            let e = c.check().unwrap_err().to_string();
+            let e = Sampler::new(c, &DoubleWell::dw4(), None, 0).err().unwrap().to_string();
             assert!(e.contains(needle), "{e}");
         };
-        wrong(Config { rungs: 1, ..sound.clone() }, "rungs = 1");
-        wrong(Config { walkers: 3, ..sound.clone() }, "walkers = 3 must be even");
-        wrong(Config { scale: f64::NAN, ..sound.clone() }, "scale = NaN");
-        wrong(Config { acceptance: 1.0, ..sound }, "acceptance = 1");
+        assert_eq!(config().check(), Ok(()));
+        wrong(Config { rungs: 1, ..config() }, "rungs = 1");
+        wrong(Config { walkers: 3, ..config() }, "walkers = 3 must be even");
+        wrong(Config { scale: f64::NAN, ..config() }, "scale = NaN");
+        wrong(Config { acceptance: 1.0, ..config() }, "acceptance = 1");
     }
 }

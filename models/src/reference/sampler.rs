@@ -297,19 +297,7 @@ fn spread(state: &[f64], system: Option<ParticleSystem>) -> f64 {
 mod tests {
     use super::*;
     use crate::energy::{DoubleWell, LennardJones, Pointwise};
-
-    fn config() -> Config {
-        Config {
-            walkers: 40,
-            rungs: 5,
-            least_lambda: 0.05,
-            scale: 1.0,
-            leapfrog_steps: 6,
-            acceptance: 0.8,
-            warm_up: 400,
-            thin: 5,
-        }
-    }
+    use crate::reference::config::tests::config;
 
     #[test]
     fn a_gaussian_has_its_mean_variance_and_log_z() {
