@@ -76,6 +76,19 @@ fn a_batch_goes_on_from_its_folder_and_one_failure_does_not_end_it() {
     assert_eq!(["karate", "csbm"].map(|name| jobs(&out.join(name))), whole);
     let table = String::from_utf8_lossy(&result.stdout).into_owned();
     assert!(table.contains("karate ") && table.contains("csbm "), "{table}");
+    // With --force nothing of the earlier batch counts as done, even where the new one stops before it.
+    let result =
+        graph(&["--quick", "--quiet", "--no-ablation", "--force", "--set", "model.hidden=0", "--out", path]);
+    assert_eq!(result.status.code(), Some(2));
+    assert_eq!(
+        ["karate", "csbm"].map(|name| jobs(&out.join(name))),
+        whole,
+        "a refused command removes nothing"
+    );
+    let forced = ["--quick", "--quiet", "--no-ablation", "--force", "--set", "data.splits=1", "--out", path];
+    let result = graph(&forced);
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    assert_eq!(["karate", "csbm"].map(|name| jobs(&out.join(name)).lines().count()), [2, 2]);
     // The karate club has no 1500 nodes to choose development nodes from; the block model, of 500, has 100.
     let path = dir.path().join("one");
     let args = ["--quick", "--split", "random", "--set", "data.development=100", "--no-ablation", "--out"];

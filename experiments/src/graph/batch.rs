@@ -41,6 +41,9 @@ impl Batch {
         search: Option<u64>,
     ) -> Result<Self, Failure> {
         let folder = RunFolder::create(out, force)?;
+        for config in settings.iter().filter(|_| force) {
+            task::discard(&out.join(&config.data.name))?;
+        }
         let order = settings.iter().map(|c| c.data.name.clone()).collect();
         let settings = settings.into_iter().map(|c| (c.data.name.clone(), c)).collect();
         let plan = Plan { order, search, settings };
@@ -72,7 +75,7 @@ impl Batch {
         let (mut rows, mut failure) = (Vec::new(), None);
         for name in &self.plan.order {
             let out = self.folder.path().join(name);
-            let done = match task::begun(&out) && !force {
+            let done = match task::begun(&out) {
                 true => task::resume(&out, with),
                 false => task::start(&out, force, self.plan.settings[name].clone(), self.plan.search, with),
             };

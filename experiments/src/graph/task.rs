@@ -1,6 +1,6 @@
 //! What a command asks for on one data set: a run, or a search and the run of what it found.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{GraphConfig, Options, Run, Search, Summary};
 use crate::failure::Failure;
@@ -30,12 +30,28 @@ pub fn start(
 ) -> Result<Summary, Failure> {
     let data = load(&config.data.name, with.data_dir)?;
     let Some(trials) = search else {
-        return Run::create(out, force, config, data, with.options)?.execute(with.interrupt);
+        let run = Run::create(out, force, config, data, with.options)?;
+        if force {
+            clear(&[out.join("search"), out.join("best")])?;
+        }
+        return run.execute(with.interrupt);
     };
     let folder = RunFolder::create(&out.join("search"), force)?;
+    if force {
+        clear(&[out.to_path_buf(), out.join("best")])?;
+    }
     let best =
         Search::create(folder, config, trials)?.execute(data.clone(), with.options.quiet, with.interrupt)?;
     Run::create(&out.join("best"), force, best, data, with.options)?.execute(with.interrupt)
+}
+
+/// Removes all files of an earlier task: what is left of one would be taken for the new task's.
+pub(super) fn discard(out: &Path) -> Result<(), Failure> {
+    clear(&[out.to_path_buf(), out.join("search"), out.join("best")])
+}
+
+fn clear(folders: &[PathBuf]) -> Result<(), Failure> {
+    folders.iter().filter(|folder| folder.is_dir()).try_for_each(|f| RunFolder::create(f, true).map(drop))
 }
 
 /// Whether [`start`] has got as far as a folder that [`resume`] can go on with.
@@ -47,8 +63,9 @@ pub fn begun(out: &Path) -> bool {
 pub fn resume(path: &Path, with: &Surroundings<'_>) -> Result<Summary, Failure> {
     let path = &resolved(path);
     let (search, best) = (path.join("search"), path.join("best"));
-    let path = if search.is_dir() { best.as_path() } else { path };
-    if search.is_dir() && !best.join("config.toml").exists() {
+    let searched = search.join("config.toml").exists();
+    let path = if searched { best.as_path() } else { path };
+    if searched && !best.join("config.toml").exists() {
         let search = Search::resume(RunFolder::open(&search, &["config.toml", "plan.toml"])?)?;
         let data = load(search.data_name(), with.data_dir)?;
         let config = search.execute(data.clone(), with.options.quiet, with.interrupt)?;
