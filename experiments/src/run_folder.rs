@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use engine::checkpoint::write_atomic;
 
 use crate::failure::Failure;
+use crate::table::shortest;
 
 const SECONDS: &str = "seconds.txt";
 
@@ -263,7 +264,7 @@ impl History {
     pub fn to_csv(&self) -> String {
         let mut out = self.header.join(",") + "\n";
         for row in &self.rows {
-            out += &(row.iter().map(|v| format!("{v}")).collect::<Vec<_>>().join(",") + "\n");
+            out += &(row.iter().map(|v| shortest(*v)).collect::<Vec<_>>().join(",") + "\n");
         }
         out
     }

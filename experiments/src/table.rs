@@ -27,6 +27,12 @@ pub fn figure(value: f64, sd: Option<f64>) -> String {
     }
 }
 
+/// The shortest text that reads back as the same number; the very small and very large with an exponent, so
+/// that 1e-300 is no line of zeros.
+pub fn shortest(v: f64) -> String {
+    if v.abs() < 1e15 && v == v.trunc() { format!("{v}") } else { format!("{v:?}") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -42,5 +48,14 @@ mod tests {
         assert_eq!(figure(4.9312, Some(0.214)), "4.93 +- 0.21");
         assert_eq!(figure(40.0, Some(0.0)), "40.00 +- 0.00");
         assert_eq!(figure(6.8612, None), "6.861");
+    }
+
+    #[test]
+    fn the_shortest_text_reads_back() {
+        for (v, text) in [(3.0, "3"), (0.1, "0.1"), (-1.5e-7, "-1.5e-7"), (1e300, "1e300"), (0.0, "0")] {
+            assert_eq!(shortest(v), text);
+            assert_eq!(text.parse::<f64>(), Ok(v));
+        }
+        assert_eq!(shortest(f64::NAN), "NaN");
     }
 }

@@ -11,6 +11,7 @@ use crate::interrupt::Interrupt;
 use crate::plot::{Panel, panels};
 use crate::progress::Progress;
 use crate::run_folder::RunFolder;
+use crate::table::shortest;
 
 const FILE: &str = "depth.csv";
 const HEADER: &str = "model,depth,validation,test,energy_before,energy_after,seconds\n";
@@ -71,7 +72,7 @@ fn train(
             let [first, last, _] = states(data, &model, &outcome.params, plan.seed)
                 .map_err(|e| Failure::Failed(e.to_string()))?;
             let (f, seconds) = (outcome.figures(), outcome.seconds);
-            let (before, after) = (smoothness(data, &first).energy, smoothness(data, &last).energy);
+            let [before, after] = [first, last].map(|x| shortest(smoothness(data, &x).energy));
             Ok(Some(format!("{},{},{before},{after},{seconds:.2}", f.validation, f.test)))
         }
         // A depth at which training blows up is a result, not an end.

@@ -9,7 +9,7 @@ use super::{Plan, line};
 use crate::failure::Failure;
 use crate::plot::{Panel, panels};
 use crate::run_folder::RunFolder;
-use crate::table::plain;
+use crate::table::{plain, shortest};
 
 const CHANNELS: usize = 16;
 /// Where an energy of 0 is drawn on a logarithmic axis.
@@ -34,10 +34,9 @@ pub(super) fn on_grid(plan: &Plan, folder: &RunFolder) -> Result<String, Failure
             energy.push((layer as f64, s.energy));
             plain_energy.push((layer as f64, s.plain_energy));
             mads.push((layer as f64, s.mad));
-            lines += &format!(
-                "{name},{layer},{},{},{},{},{last_change}\n",
-                s.energy, s.plain_energy, s.mad, s.clusters
-            );
+            let [by_degree, bare, mad, change] =
+                [s.energy, s.plain_energy, s.mad, last_change].map(shortest);
+            lines += &format!("{name},{layer},{by_degree},{bare},{mad},{},{change}\n", s.clusters);
         })
         .map_err(Failure::usage)?;
         let ratio = |e: &[(f64, f64)]| format!("{:.2e}", e[e.len() - 1].1 / e[0].1);

@@ -26,8 +26,7 @@ pub fn smoothness<T: Real>(data: &Dataset, x: &[T]) -> Smoothness {
     let column = |i: u32| &x[i as usize * rows..(i as usize + 1) * rows];
     let degrees = data.degrees();
     let scale: Vec<f64> = degrees.iter().map(|d| 1.0 / (1.0 + *d as f64).sqrt()).collect();
-    let norms: Vec<f64> =
-        x.chunks(rows.max(1)).map(|c| c.iter().map(|v| v.f64().powi(2)).sum::<f64>().sqrt()).collect();
+    let directions: Vec<Vec<f64>> = x.chunks(rows.max(1)).map(direction).collect();
     let mut mean = vec![0.0; rows];
     x.chunks(rows.max(1)).for_each(|c| mean.iter_mut().zip(c).for_each(|(m, v)| *m += v.f64() / n as f64));
     let spread =
@@ -38,18 +37,16 @@ pub fn smoothness<T: Real>(data: &Dataset, x: &[T]) -> Smoothness {
     for (u, v) in &data.edges {
         let (a, b) = (column(*u), column(*v));
         let (s, t) = (scale[*u as usize], scale[*v as usize]);
-        let (mut scaled, mut bare, mut dot) = (0.0, 0.0, 0.0);
+        let (mut scaled, mut bare) = (0.0, 0.0);
         for (p, q) in a.iter().zip(b) {
             let (p, q) = (p.f64(), q.f64());
             scaled += (s * p - t * q).powi(2);
             bare += (p - q).powi(2);
-            dot += p * q;
         }
         // Each edge is stored twice.
         energy += 0.5 * scaled;
         plain += 0.5 * bare;
-        let lengths = norms[*u as usize] * norms[*v as usize];
-        distance[*u as usize] += if lengths > 0.0 { 1.0 - dot / lengths } else { 0.0 };
+        distance[*u as usize] += turn(&directions[*u as usize], &directions[*v as usize]);
         if bare <= near {
             close.push((*u, *v));
         }
@@ -58,6 +55,23 @@ pub fn smoothness<T: Real>(data: &Dataset, x: &[T]) -> Smoothness {
     let mad = with.iter().map(|i| distance[*i] / degrees[*i] as f64).sum::<f64>() / with.len().max(1) as f64;
     let joined = Dataset { edges: close, ..super::synthetic::from_edges("", n, &[], vec![0; n], 1) };
     Smoothness { energy, plain_energy: plain, mad, clusters: joined.components().1 }
+}
+
+/// c at unit length, nothing of a zero vector. First the largest entry is made 1: the squares of a state that
+/// has shrunk below 1e-154 are no longer numbers of full precision.
+fn direction<T: Real>(c: &[T]) -> Vec<f64> {
+    let largest = c.iter().fold(0.0_f64, |m, v| m.max(v.f64().abs()));
+    if largest < f64::MIN_POSITIVE {
+        return Vec::new();
+    }
+    let length = c.iter().map(|v| (v.f64() / largest).powi(2)).sum::<f64>().sqrt();
+    c.iter().map(|v| v.f64() / largest / length).collect()
+}
+
+/// 1 - cos of two directions, 0 where one is missing: half the square of their difference, which stays exact
+/// where they nearly agree.
+fn turn(a: &[f64], b: &[f64]) -> f64 {
+    0.5 * a.iter().zip(b).map(|(p, q)| (p - q).powi(2)).sum::<f64>()
 }
 
 /// The longest stretch t1..t2, by t2 / t1, over which `values` (positive, at increasing positive times) stay
@@ -100,6 +114,18 @@ mod tests {
         // Node 0: 0; node 1: (0 + 1) / 2; node 2: 1.
         assert!((s.mad - 0.5).abs() < 1e-15);
         assert_eq!(s.clusters, 2);
+    }
+
+    #[test]
+    fn the_mean_average_distance_does_not_depend_on_the_scale() {
+        let data = from_edges("path", 3, &[(0, 1), (1, 2)], vec![0; 3], 1);
+        let x = [1.0, 0.3, 1.0, -0.2, 0.1, 2.0];
+        let want = smoothness(&data, &x).mad;
+        for scale in [1e-200, 1e-300, 1e200] {
+            let got = smoothness(&data, &x.map(|v| v * scale)).mad;
+            assert!((got - want).abs() < 1e-13 * want, "{scale}: {got}, not {want}");
+        }
+        assert_eq!(smoothness(&data, &[0.0; 6]).mad, 0.0);
     }
 
     #[test]
