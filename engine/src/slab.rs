@@ -67,11 +67,6 @@ impl<T: Real> Slab<T> {
         }
         self.data.resize(self.start + len, T::ZERO);
     }
-
-    /// Bytes that the buffer takes.
-    pub fn bytes(&self) -> usize {
-        self.data.capacity() * size_of::<T>()
-    }
 }
 
 impl<T> Deref for Slab<T> {

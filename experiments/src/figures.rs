@@ -31,7 +31,7 @@ pub fn table(figures: &[Figure]) -> String {
             // A ratio makes sense only against a floor that is a positive scale.
             let ratio = f
                 .floor
-                .filter(|v| *v > 0.0 && !["nll", "log_z"].contains(&f.name))
+                .filter(|v| *v > 0.0 && !["nll", "log_z", "trajectory_log_z"].contains(&f.name))
                 .map(|v| format!("{:.3}", f.value / v));
             vec![f.name.into(), figure(f.value, f.sd), floor, ratio.unwrap_or_default()]
         })

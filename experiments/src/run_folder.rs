@@ -8,6 +8,10 @@ use crate::failure::Failure;
 use crate::table::shortest;
 
 const SECONDS: &str = "seconds.txt";
+/// The seeds of a run over several.
+pub const SEEDS: &str = "seeds.toml";
+/// Files of folders whose runs, in folders inside, go on as a whole.
+const WHOLES: [&str; 2] = [SEEDS, "batch.toml"];
 
 /// The files that a run writes; `--force` removes these and nothing else.
 const OURS: &[&str] = &[
@@ -28,6 +32,8 @@ const OURS: &[&str] = &[
     "graph.png",
     "embeddings.npy",
     "predictions.csv",
+    SEEDS,
+    "places.toml",
     "batch.toml",
     "plan.toml",
     "trainings.csv",
@@ -73,10 +79,23 @@ impl RunFolder {
         // Learn now, not after an hour, that nothing can be written here.
         folder.write(".probe", b"")?;
         folder.remove(".probe")?;
-        for name in OURS.iter().filter(|_| force) {
-            folder.remove(name)?;
+        if force {
+            folder.clear()?;
         }
         Ok(folder)
+    }
+
+    /// Removes an earlier run's files, those of its seeds too.
+    fn clear(&self) -> Result<(), Failure> {
+        for name in OURS {
+            self.remove(name)?;
+        }
+        for (_, path) in seed_folders(&self.path) {
+            Self { path: path.clone() }.clear()?;
+            // One that holds something of the user's own stays.
+            let _ = std::fs::remove_dir(&path);
+        }
+        Ok(())
     }
 
     /// Opens an earlier run's folder, which must hold `needed`.
@@ -147,8 +166,12 @@ impl RunFolder {
         }
     }
 
-    /// Points `results/latest` at this folder, where that is possible.
+    /// Points `results/latest` at this folder, or at the one that it goes on with as a part, where that is possible.
     pub fn mark_latest(&self) {
+        let whole = |folder: &Path| WHOLES.iter().any(|name| folder.join(name).is_file());
+        if let Some(parent) = self.path.parent().filter(|p| whole(p)) {
+            return Self { path: parent.to_path_buf() }.mark_latest();
+        }
         #[cfg(unix)]
         // The path may lead through the link that is to be moved.
         if let (Ok(real), Ok(results)) = (self.path.canonicalize(), Path::new("results").canonicalize())
@@ -184,6 +207,17 @@ impl RunFolder {
         });
         self.write("env.json", format!("{environment:#}\n").as_bytes())
     }
+}
+
+/// The folders seed0, seed1, ... of a run over several seeds, by their seeds.
+pub fn seed_folders(path: &Path) -> Vec<(u64, PathBuf)> {
+    let entries = std::fs::read_dir(path).into_iter().flatten().flatten();
+    let seed = |e: std::fs::DirEntry| e.file_name().to_str()?.strip_prefix("seed")?.parse().ok();
+    let mut found: Vec<(u64, PathBuf)> =
+        entries.filter_map(|e| Some((e.path(), seed(e)?))).map(|(path, seed)| (seed, path)).collect();
+    found.retain(|(_, path)| path.is_dir());
+    found.sort();
+    found
 }
 
 /// `path` with its links followed, because `results/latest` may be pointed elsewhere while a run goes on; as it
@@ -282,8 +316,16 @@ mod tests {
         folder.write("metrics.json", b"{}").unwrap();
         std::fs::write(path.join("notes.txt"), "mine").unwrap();
         assert!(RunFolder::create(&path, false).unwrap_err().to_string().contains("--force"));
+        for seed in ["seed0", "seed3"] {
+            let folder = RunFolder::create(&path.join(seed), false).unwrap();
+            folder.write("history.csv", b"step\n").unwrap();
+        }
+        std::fs::write(path.join("seed3/notes.txt"), "mine").unwrap();
+        assert_eq!(seed_folders(&path).iter().map(|s| s.0).collect::<Vec<_>>(), [0, 3]);
         RunFolder::create(&path, true).unwrap();
         assert!(!path.join("metrics.json").exists() && path.join("notes.txt").exists());
+        assert!(!path.join("seed0").exists() && path.join("seed3/notes.txt").exists());
+        assert!(!path.join("seed3/history.csv").exists());
         assert!(RunFolder::create(&path.join("notes.txt"), false).is_err());
         assert!(
             RunFolder::open(&path, &["config.toml"])

@@ -1,18 +1,20 @@
-//! What a binary runs: a run to go on with or to measure, a new one, or a new one for each of several seeds.
+//! What a binary runs: a run to go on with or to measure, a new one, or one for each of several seeds.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use models::evaluate::Figure;
+use serde::{Deserialize, Serialize};
 
 use crate::cli::Common;
+use crate::config::load_exact;
 use crate::failure::Failure;
 use crate::figures::{over_seeds, table};
-use crate::run_folder::RunFolder;
+use crate::run_folder::{RunFolder, SEEDS};
 use crate::training::Start;
 
 /// What was asked for.
 pub struct Plan<'a> {
-    /// The binary, for the default folder.
+    /// The binary, for the default folder and for advice.
     pub binary: &'static str,
     /// Folder, force and quiet.
     pub common: &'a Common,
@@ -20,10 +22,63 @@ pub struct Plan<'a> {
     pub resume: Option<PathBuf>,
     /// A run to measure once more.
     pub eval_only: Option<PathBuf>,
+    /// A run over several seeds to go on with or to measure; `resume` or `eval_only` names its folder.
+    pub several: Option<Several>,
     /// The first seed.
     pub seed: u64,
     /// How many.
     pub seeds: u64,
+    /// The settings as TOML.
+    pub config: String,
+}
+
+/// A run over several seeds in its folder: seeds.toml, config.toml, and a run for each seed.
+pub struct Several {
+    folder: RunFolder,
+    seeds: Seeds,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seeds {
+    first: u64,
+    count: u64,
+}
+
+impl Several {
+    /// The one in this folder; none if the folder holds something else.
+    pub fn open(path: &Path) -> Result<Option<Self>, Failure> {
+        if !path.join(SEEDS).is_file() {
+            return Ok(None);
+        }
+        let folder = RunFolder::open(path, &["config.toml"])?;
+        let seeds = load_exact(&folder.file(SEEDS))?;
+        Ok(Some(Self { folder, seeds }))
+    }
+
+    /// The file with the settings of all seeds.
+    pub fn config(&self) -> PathBuf {
+        self.folder.file("config.toml")
+    }
+
+    fn create(out: &Path, force: bool, seeds: Seeds, config: &str) -> Result<Self, Failure> {
+        let folder = RunFolder::create(out, force)?;
+        folder.write("config.toml", config.as_bytes())?;
+        folder.write(SEEDS, format!("first = {}\ncount = {}\n", seeds.first, seeds.count).as_bytes())?;
+        folder.mark_latest();
+        Ok(Self { folder, seeds })
+    }
+
+    /// How the run of a seed begins: from its checkpoint, or in a folder of its own.
+    fn start(&self, seed: u64, measure: bool) -> Start {
+        let out = self.folder.file(&format!("seed{seed}"));
+        match out.join("checkpoint.safetensors").is_file() {
+            true if measure => Start::Evaluate(out),
+            true => Start::Resume(out),
+            // One that ended before its first checkpoint begins again.
+            false => Start::New { out, force: true },
+        }
+    }
 }
 
 impl Plan<'_> {
@@ -34,24 +89,40 @@ impl Plan<'_> {
         run: impl Fn(Start, u64) -> Result<(Vec<Figure>, PathBuf), Failure>,
         json: impl Fn(&[Figure], usize) -> String,
     ) -> Result<(), Failure> {
-        let Self { binary, common, resume, eval_only, seed, seeds } = self;
-        let restart = resume.map(Start::Resume).or(eval_only.map(Start::Evaluate));
+        let Self { binary, common, resume, eval_only, several, seed, seeds, config } = self;
         let out = common.out.clone().unwrap_or_else(|| RunFolder::default_path(binary, seed));
-        let new = |out| Start::New { out, force: common.force };
-        let (figures, path) = if let Some(start) = restart {
-            run(start, seed)?
-        } else if seeds == 1 {
-            run(new(out), seed)?
-        } else {
-            let folder = RunFolder::create(&out, common.force)?;
-            let one = |seed| run(new(folder.file(&format!("seed{seed}"))), seed).map(|(figures, _)| figures);
-            let runs: Vec<Vec<Figure>> = (seed..seed + seeds).map(one).collect::<Result<_, _>>()?;
-            let figures = over_seeds(&runs);
-            folder.write("metrics.json", json(&figures, runs.len()).as_bytes())?;
-            if !common.quiet {
-                println!("{seeds} seeds, mean +- standard deviation over seeds");
+        let measure = eval_only.is_some();
+        let several = match several {
+            None if resume.is_none() && !measure && seeds > 1 => {
+                let seeds = Seeds { first: seed, count: seeds };
+                Some(Several::create(&out, common.force, seeds, &config)?)
             }
-            (figures, folder.path().to_path_buf())
+            given => given,
+        };
+        let (figures, path) = match several {
+            Some(several) => {
+                let Several { folder, seeds } = &several;
+                let at = folder.path();
+                let one = |seed| match run(several.start(seed, measure), seed) {
+                    Err(Failure::Interrupted(_)) => Err(Failure::Interrupted(format!(
+                        "stopped at seed {seed}, saved; go on with: {binary} --resume {}",
+                        at.display()
+                    ))),
+                    outcome => outcome.map(|(figures, _)| figures),
+                };
+                let all = seeds.first..seeds.first.saturating_add(seeds.count);
+                let runs: Vec<Vec<Figure>> = all.map(one).collect::<Result<_, _>>()?;
+                let figures = over_seeds(&runs);
+                folder.write("metrics.json", json(&figures, runs.len()).as_bytes())?;
+                if !common.quiet {
+                    println!("{} seeds, mean +- standard deviation over seeds", seeds.count);
+                }
+                (figures, at.to_path_buf())
+            }
+            None => {
+                let restart = resume.map(Start::Resume).or(eval_only.map(Start::Evaluate));
+                run(restart.unwrap_or(Start::New { out, force: common.force }), seed)?
+            }
         };
         if !common.quiet {
             print!("{}", table(&figures));

@@ -16,6 +16,9 @@ use crate::run_folder::{History, RunFolder};
 /// Keeps the random numbers of measurements apart from those of training.
 pub const MEASURE: u64 = 0x6d65_6173_7572_6521;
 
+/// The state of a training.
+const CHECKPOINT: &str = "checkpoint.safetensors";
+
 /// How a run begins.
 pub enum Start {
     /// In a new folder.
@@ -82,14 +85,14 @@ impl Training<'_> {
 
     /// A run that begins, or goes on from the folder's checkpoint if there is one.
     pub fn begin(&self, trainer: &mut Trainer<f32>) -> Result<Past, Failure> {
-        if self.folder.file("checkpoint.safetensors").exists() {
+        if self.folder.file(CHECKPOINT).exists() {
             return self.restore(trainer);
         }
         Ok(Past { history: History::new(&self.header()), sums: Averages::new(0), seconds: 0.0 })
     }
 
     fn restore(&self, trainer: &mut Trainer<f32>) -> Result<Past, Failure> {
-        let path = self.folder.file("checkpoint.safetensors");
+        let path = self.folder.file(CHECKPOINT);
         let wrong = |e: CheckpointError| Failure::usage(format!("{}: {e}; start a new run", path.display()));
         let checkpoint = Checkpoint::load(&path).map_err(wrong)?;
         trainer.restore(&checkpoint).map_err(wrong)?;
@@ -125,11 +128,14 @@ impl Training<'_> {
                 Ok(report) => past.sums.add(&report),
                 Err(e @ TrainError::Diverged { .. }) => {
                     progress.finish();
-                    self.save(trainer, past)?;
-                    return Err(Failure::Diverged(format!(
-                        "{e}; state saved in {}",
-                        self.folder.path().display()
-                    )));
+                    // The step is half done: what is saved is the state before it, as of the last checkpoint.
+                    self.save_history(past)?;
+                    let at = self.folder.path().display();
+                    let kept = match self.folder.file(CHECKPOINT).exists() {
+                        true => "the last checkpoint is",
+                        false => "the learning curve is",
+                    };
+                    return Err(Failure::Diverged(format!("{e}; {kept} in {at}")));
                 }
             }
             let step = trainer.state.step;
@@ -170,9 +176,13 @@ impl Training<'_> {
         checkpoint.note("sums.gradient_norm", past.sums.gradient_norm);
         let bytes = checkpoint.encode().map_err(|e| Failure::Failed(format!("checkpoint: {e}")))?;
         // The checkpoint last: a history that is ahead of it is cut back on resuming.
+        self.save_history(past)?;
+        self.folder.write(CHECKPOINT, &bytes)
+    }
+
+    fn save_history(&self, past: &Past) -> Result<(), Failure> {
         self.folder.write("history.csv", past.history.to_csv().as_bytes())?;
-        self.folder.write_seconds(past.seconds)?;
-        self.folder.write("checkpoint.safetensors", &bytes)
+        self.folder.write_seconds(past.seconds)
     }
 }
 

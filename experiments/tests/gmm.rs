@@ -94,6 +94,51 @@ fn one_and_two_threads_give_the_same_bits() {
 }
 
 #[test]
+fn a_run_over_several_seeds_goes_on_as_a_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    let two = [SMALL, &["--seeds", "2"]].concat();
+    let whole = succeed(&two, &dir.path().join("whole"));
+    let broken = dir.path().join("broken");
+    let args = [&two[..], &["--save-every", "0", "--out", broken.to_str().unwrap()]].concat();
+    let mut child = gmm(&args).spawn().unwrap();
+    let began = Instant::now();
+    while !broken.join("seed5/checkpoint.safetensors").exists() {
+        assert!(began.elapsed() < Duration::from_secs(60), "no checkpoint appeared");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(!broken.join("metrics.json").exists(), "the run ended before it could be killed");
+    let output = run(&["--quiet", "--resume", broken.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(metrics(&whole), metrics(&broken));
+    for seed in ["seed5", "seed6"] {
+        assert_same_run(&whole.join(seed), &broken.join(seed));
+    }
+    let before = metrics(&whole);
+    assert!(run(&["--quiet", "--eval-only", whole.to_str().unwrap()]).status.success());
+    assert_eq!(metrics(&whole), before);
+}
+
+#[test]
+fn a_target_named_in_a_file_brings_its_scales() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("c.toml");
+    std::fs::write(&file, "[target]\nname = \"gmm-d\"\ndim = 3\nspread = 6\n").unwrap();
+    let args = ["--quick", "--quiet", "--steps", "1", "--set", "train.batch=8", "--set", "replay.capacity=50"];
+    let file = ["--config", file.to_str().unwrap()];
+    let out = succeed(&[&args[..], &file].concat(), &dir.path().join("run"));
+    let text = std::fs::read_to_string(out.join("config.toml")).unwrap();
+    for line in ["dim = 3", "spread = 6.0", "sigma_data = 4.0", "sigma_max = 12.0"] {
+        assert!(text.lines().any(|l| l.starts_with(line)), "{line}: {text}");
+    }
+    let flags = ["--dim", "4"];
+    let out = succeed(&[&args[..], &file, &flags].concat(), &dir.path().join("flag"));
+    let text = std::fs::read_to_string(out.join("config.toml")).unwrap();
+    assert!(text.lines().any(|l| l.starts_with("dim = 4")), "a flag wins over the file: {text}");
+}
+
+#[test]
 fn measuring_again_gives_the_same_figures() {
     let dir = tempfile::tempdir().unwrap();
     let folder = succeed(SMALL, &dir.path().join("run"));

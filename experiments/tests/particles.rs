@@ -127,6 +127,44 @@ fn every_network_and_form_of_the_weights_runs() {
     succeed(&[SMALL, &iwsm, &["--set", "weights.form=trajectory"]].concat(), &dir.path().join("path"));
     let marginal = ["--network", "mlp", "--set", "train.identity=mixed", "--set", "train.draws=20"];
     succeed(&[SMALL, &iwsm, &marginal].concat(), &dir.path().join("marginal"));
+    // The density of the proposal averaged over rotations and renumberings, for an equivariant network.
+    let egnn = ["--network", "egnn", "--set", "network.hidden=8", "--set", "network.layers=1"];
+    let symmetric = ["--set", "weights.symmetric=true", "--set", "weights.denominator_samples=50"];
+    let draws = ["--set", "train.identity=mixed", "--set", "train.draws=20", "--steps", "20"];
+    let few: Vec<&str> = SMALL.iter().filter(|a| !["--steps", "120"].contains(a)).copied().collect();
+    succeed(&[&few, &iwsm[..], &egnn, &symmetric, &draws].concat(), &dir.path().join("symmetric"));
+}
+
+/// 300 states of 13 particles on a jittered lattice.
+fn lattice(path: &Path) {
+    let mut stream = engine::rng::Stream::new(0, "lattice", 0, 0);
+    let site = |a: usize| (a / 3 / 3usize.pow((a % 3) as u32) % 3) as f32;
+    let x: Vec<f32> =
+        (0..300 * 39).map(|at| 1.1 * site(at % 39) + 0.05 * stream.uniform() as f32).collect();
+    std::fs::write(path, experiments::npy::encode(39, &x)).unwrap();
+}
+
+#[test]
+fn a_target_named_in_a_file_brings_its_preset_and_a_run_that_goes_on_keeps_its_reference() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, states) = (dir.path().join("c.toml"), dir.path().join("states.npy"));
+    std::fs::write(&file, "target = \"lj13\"\n[train]\nsteps = 1\nbatch = 8\n").unwrap();
+    lattice(&states);
+    let reference = ["--config", file.to_str().unwrap(), "--reference", states.to_str().unwrap()];
+    let small = ["replay.capacity=16", "replay.first_moves=0", "network.hidden=4", "evaluation.correction_moves=2"];
+    let small = small.iter().flat_map(|s| ["--set", *s]);
+    let tail = ["--set", "evaluation.flow_samples=0", "--samples", "10", "--quick", "--quiet"];
+    let args: Vec<&str> = reference.into_iter().chain(small).chain(tail).collect();
+    let out = succeed(&args, &dir.path().join("run"));
+    let text = std::fs::read_to_string(out.join("config.toml")).unwrap();
+    assert!(text.contains("target = \"lj13\"  # default"), "{text}");
+    let core = text.lines().find(|l| l.starts_with("core = ")).unwrap();
+    assert!(core.ends_with("# default"), "the softened core is that of lj13: {core}");
+    let before = metrics(&out);
+    assert!(before.iter().any(|l| l.contains("correction_evaluations")));
+    let output = run(&["--quiet", "--resume", out.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(metrics(&out), before, "measured against the same reference");
 }
 
 #[test]
@@ -154,5 +192,8 @@ fn bad_arguments_are_refused_in_one_line_and_nothing_is_written() {
     refusal(&mut command, "no trained network for lj55");
     assert!(!Path::new(out).exists());
     refused(&["--quick", "--reference", "/nonexistent.npy", "--out", out], "no such file");
+    let cache = dir.path().join("particles");
+    refused(&["--quick", "--reference-cache", cache.to_str().unwrap(), "--out", out], "not a folder");
+    assert!(!Path::new(out).exists());
     refused(&["--resume", "/nonexistent"], "no such run folder");
 }

@@ -61,7 +61,8 @@ fn a_small_run_passes_its_checks_whatever_the_number_of_threads() {
     let s = summary(&one);
     assert_eq!(s["passed"], true);
     let energy = s["energy"]["mean"].as_f64().unwrap();
-    assert!((energy + 22.47).abs() < 0.2, "{energy}");
+    // Two independent samplers of ours agree on -22.54; the error of 2000 states is about 0.03.
+    assert!((energy + 22.54).abs() < 0.15, "{energy}");
     assert!(["config.toml", "energies.png", "env.json", "DONE"].iter().all(|f| one.join(f).exists()));
 }
 

@@ -43,8 +43,6 @@ pub struct Estimates<T> {
 pub struct Estimate<'a, T> {
     /// log of the estimate of Z p_t(x_t).
     pub log_density: T,
-    /// (sum_k w_k)^2 / (K sum_k w_k^2), w_k = exp(-E(x^k)).
-    pub ess: T,
     /// V_aa, V_ab, V_bb.
     pub covariance: [T; 3],
     /// The score by the target identity.
@@ -66,7 +64,7 @@ struct Workspace<T> {
 }
 
 /// Single numbers at the head of a record.
-const HEAD: usize = 5;
+const HEAD: usize = 4;
 
 impl<T: Real> Estimates<T> {
     /// Memory for points of dimension `dim`.
@@ -77,16 +75,6 @@ impl<T: Real> Estimates<T> {
     /// Memory for mean-free states of `system`.
     pub fn mean_free(system: ParticleSystem) -> Self {
         Self { system: Some(system), ..Self::new(system.dim()) }
-    }
-
-    /// Number of points last estimated.
-    pub fn len(&self) -> usize {
-        self.records.len() / self.width()
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
     }
 
     fn width(&self) -> usize {
@@ -100,8 +88,7 @@ impl<T: Real> Estimates<T> {
         let (denoising, draw) = rest.split_at(self.dim);
         Estimate {
             log_density: head[0],
-            ess: head[1],
-            covariance: [head[2], head[3], head[4]],
+            covariance: [head[1], head[2], head[3]],
             target,
             denoising,
             draw,
@@ -142,7 +129,7 @@ impl<T: Real> Workspace<T> {
         record: &mut [T],
     ) {
         let d = x_t.len();
-        // Strands of: w, w^2, w a.a, w a.b, w b.b, w a (d), w b (d).
+        // Strands of: w, w a.a, w a.b, w b.b, w a (d), w b (d).
         let quantities = HEAD + 2 * d;
         self.noise.resize(d * BLOCK, T::ZERO);
         self.x.resize(d * BLOCK, T::ZERO);
@@ -177,7 +164,6 @@ impl<T: Real> Workspace<T> {
             if block_max > max {
                 let factor = (max - block_max).exp();
                 scale(factor, &mut self.sums);
-                scale(factor, &mut self.sums[WIDTH..2 * WIDTH]);
                 chosen_total *= factor.f64();
                 max = block_max;
             }
@@ -207,11 +193,10 @@ impl<T: Real> Workspace<T> {
         }
         let mut totals = self.sums.chunks_exact_mut(WIDTH).map(fold);
         let mut next = || totals.next().unwrap_or(T::ZERO);
-        let (w, w2) = (next(), next());
+        let w = next();
         let [aa, ab, bb] = [next() / w, next() / w, next() / w];
         let (inv_sigma, k) = (T::ONE / sigma, T::of(draws as f64));
         record[0] = max + (w / k).ln();
-        record[1] = w * w / (k * w2);
         for a in 0..d {
             record[HEAD + a] = next() / w;
         }
@@ -225,7 +210,7 @@ impl<T: Real> Workspace<T> {
             ab * inv_sigma - dot(target, denoising),
             bb * inv_sigma * inv_sigma - dot(denoising, denoising),
         ];
-        record[2..HEAD].copy_from_slice(&covariance);
+        record[1..HEAD].copy_from_slice(&covariance);
     }
 }
 
@@ -255,14 +240,12 @@ simd_fn! {
             *w = (*w - max).exp();
         }
         let (head, vectors) = sums.split_at_mut(HEAD * WIDTH);
-        let (weights, moments) = head.split_at_mut(2 * WIDTH);
-        let (w_sum, w2_sum) = weights.split_at_mut(WIDTH);
+        let (w_sum, moments) = head.split_at_mut(WIDTH);
         let (aa, rest) = moments.split_at_mut(WIDTH);
         let (ab, bb) = rest.split_at_mut(WIDTH);
         for w in log_p.chunks(WIDTH) {
-            for ((w, s), s2) in w.iter().zip(w_sum.iter_mut()).zip(w2_sum.iter_mut()) {
+            for (w, s) in w.iter().zip(w_sum.iter_mut()) {
                 *s += *w;
-                *s2 = w.mul_add(*w, *s2);
             }
         }
         let (wa, wb) = vectors.split_at_mut(vectors.len() / 2);

@@ -1,7 +1,7 @@
 //! How good a sampler of a known target is: every figure beside its floor.
 //!
-//! A floor is the same figure between two independent sets of exact samples: no sampler can do better
-//! on average. Sets are disjoint and of one size; a figure is the mean over the sets and its `sd` the
+//! A floor is the same figure between two independent sets of exact samples: what an exact sampler scores. Only
+//! points that are spread more evenly than independent ones can lie below it. Sets are disjoint and of one size; a figure is the mean over the sets and its `sd` the
 //! standard deviation over them.
 
 pub mod particles;
@@ -20,7 +20,8 @@ pub struct Figure {
     pub name: &'static str,
     /// Mean over the sets.
     pub value: f64,
-    /// Standard deviation over the sets.
+    /// Standard deviation over the sets; of `nll` and of log Z from path weights, which are taken once over all
+    /// samples, the standard error.
     pub sd: Option<f64>,
     /// The same between exact samples.
     pub floor: Option<f64>,
@@ -54,8 +55,6 @@ pub struct Sizes {
     pub sets: usize,
     /// Samples in a set.
     pub set_size: usize,
-    /// Exact samples whose likelihood is taken.
-    pub nll_samples: usize,
     /// Samples of the flow for log Z.
     pub flow_samples: usize,
 }
@@ -147,4 +146,32 @@ pub fn flow_figures<T: Real>(
     figures.push(Figure::plain("ess", metrics::normalised_ess(&log_w)));
     figures.push(Figure::plain("khat", metrics::pareto_k_hat(&log_w)));
     figures
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exact_samples_score_their_floors_and_misplaced_ones_do_not() {
+        let target = Mixture::gmm40();
+        let sizes = Sizes { sets: 8, set_size: 300, flow_samples: 0 };
+        let x = exact_samples(&target, 2400, 1, 7).unwrap();
+        let figures = sample_figures(&target, &x, sizes, 2).unwrap();
+        let named = |figures: &[Figure], name: &str| *figures.iter().find(|f| f.name == name).unwrap();
+        let error = |f: Figure| f.sd.unwrap().hypot(f.floor_sd.unwrap()) / 8f64.sqrt();
+        for name in ["x_w2", "e_w2", "tv", "in_mode", "mode_kl", "mode_chi2"] {
+            let f = named(&figures, name);
+            let error = error(f);
+            assert!((f.value - f.floor.unwrap()).abs() < 4.0 * error, "{f:?}");
+        }
+        // Folded into one quarter of the plane: modes are missed, and all distances tell.
+        let half: Vec<f64> = x.iter().map(|v| if *v < 0.0 { -*v } else { *v }).collect();
+        let figures = sample_figures(&target, &half, sizes, 2).unwrap();
+        for name in ["x_w2", "e_w2", "tv", "mode_kl", "mode_chi2"] {
+            let f = named(&figures, name);
+            assert!(f.value > f.floor.unwrap() + 4.0 * error(f), "{f:?}");
+        }
+        assert!(sample_figures(&target, &x[..100], sizes, 2).is_err());
+    }
 }

@@ -10,7 +10,7 @@ pub mod reference;
 pub mod sampling;
 pub mod score;
 
-/// The README's example, compiled with the documentation tests; tests/own_energy.rs runs the same thing
+/// The README's example, compiled with the documentation tests; proptests/tests/properties/own_energy.rs runs the like
 /// (documentation tests are built without optimisation, which takes minutes here).
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]

@@ -5,8 +5,8 @@
 pub enum Schedule {
     /// The peak throughout.
     Constant,
-    /// A linear rise over `warm_up` steps, then half a cosine down to `floor` times the peak
-    /// (Loshchilov and Hutter 2017).
+    /// Half a cosine over all `total` steps from the peak down to `floor` times it (Loshchilov and Hutter 2017),
+    /// times a linear rise over the first `warm_up` steps.
     WarmUpCosine {
         /// Steps of the rise.
         warm_up: u64,
@@ -64,8 +64,9 @@ impl Plateau {
 
     /// Takes in a loss and returns the rate from here on.
     pub fn observe(&mut self, loss: f64) -> f64 {
-        // The first loss improves on infinity whatever it is.
-        if self.best == f64::INFINITY || loss < self.best - self.threshold * self.best.abs() {
+        // A share of infinity is no number; and a loss that is none improves on nothing.
+        let share = if self.best.is_finite() { self.threshold * self.best.abs() } else { 0.0 };
+        if loss < self.best - share {
             (self.best, self.waited) = (loss, 0);
         } else {
             self.waited += 1;
@@ -86,6 +87,9 @@ mod tests {
         let mut p = Plateau { patience: 2, ..Plateau::new(1.0) };
         let rates: Vec<f64> = [5.0, 4.0, 4.0, 4.0, 4.0, 3.0].iter().map(|l| p.observe(*l)).collect();
         assert_eq!(rates, [1.0, 1.0, 1.0, 1.0, 0.1, 0.1]);
+        let mut p = Plateau { patience: 2, ..Plateau::new(1.0) };
+        let rates: Vec<f64> = [f64::NAN, 5.0, 4.0, 3.0, 2.0].iter().map(|l| p.observe(*l)).collect();
+        assert_eq!((rates, p.best), (vec![1.0; 5], 2.0));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Draws the learning curves of several runs over each other.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
@@ -7,12 +8,14 @@ use engine::checkpoint::write_atomic;
 use experiments::cli::parse;
 use experiments::failure::{Failure, run};
 use experiments::plot::{Panel, Series, panels};
+use experiments::run_folder::seed_folders;
 
 /// Draws columns of history.csv of several runs over each other, one panel for each column. A folder
 /// made with --seeds gives the mean over its seeds.
 #[derive(Parser)]
 #[command(
     version,
+    allow_negative_numbers = true,
     after_help = "Example:\n  compare runs/gmm-w-iwsm runs/gmm-w-idem --columns in_mode,mode_kl --log mode_kl --out curves.png"
 )]
 struct Args {
@@ -26,71 +29,100 @@ struct Args {
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     log: Vec<String>,
     /// Only up to this step.
-    #[arg(long, default_value_t = f64::INFINITY, hide_default_value = true)]
+    #[arg(long, default_value_t = f64::INFINITY, hide_default_value = true, value_parser = step)]
     until: f64,
     /// The picture to write.
     #[arg(long, default_value = "curves.png", value_name = "FILE")]
     out: PathBuf,
 }
 
+fn step(text: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().ok().filter(|v| *v >= 0.0);
+    value.ok_or_else(|| "wants a step, 0 or more".into())
+}
+
 fn main() -> std::process::ExitCode {
     let args = parse::<Args>();
-    run(|| {
-        let runs: Vec<_> = args.runs.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
-        let panel = |column: &String| -> Result<Panel, Failure> {
-            let series = args.runs.iter().zip(&runs).map(|(path, tables)| {
-                let mut points = mean_curve(path, tables, column)?;
-                points.retain(|(step, _)| *step <= args.until);
-                Ok(Series { name: name(path), points, floor: false })
-            });
-            let series = series.collect::<Result<_, Failure>>()?;
-            Ok(Panel { label: column.clone(), log: args.log.contains(column), series })
-        };
-        let all = args.columns.iter().map(panel).collect::<Result<Vec<_>, _>>()?;
-        let picture = panels("", "step", &all)?;
-        write_atomic(&args.out, &picture).map_err(|e| Failure::io(&args.out, &e))
-    })
+    run(|| body(&args))
+}
+
+fn body(args: &Args) -> Result<(), Failure> {
+    if let Some(column) = args.log.iter().find(|c| !args.columns.contains(c)) {
+        let drawn = args.columns.join(", ");
+        return Err(Failure::usage(format!("--log {column}: not one of --columns, which are {drawn}")));
+    }
+    let runs: Vec<_> = args.runs.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
+    let panel = |column: &String| -> Result<Panel, Failure> {
+        let series = args.runs.iter().zip(&runs).map(|(path, tables)| {
+            let mut points = mean_curve(tables, column)?;
+            let none = match (points.is_empty(), tables.len()) {
+                (false, _) => format!("no step up to --until {}", args.until),
+                (true, 1) => "history.csv has no rows".into(),
+                (true, _) => "its seeds have no step in common".into(),
+            };
+            points.retain(|(step, _)| *step <= args.until);
+            if points.is_empty() {
+                return Err(Failure::usage(format!("{}: {none}", path.display())));
+            }
+            Ok(Series { name: name(path), points, floor: false })
+        });
+        let series = series.collect::<Result<_, Failure>>()?;
+        let panel = Panel { label: column.clone(), log: args.log.contains(column), series };
+        if panel.is_blank() {
+            let kind = if panel.log { "positive and finite" } else { "finite" };
+            return Err(Failure::usage(format!("--columns {column}: no value in it is {kind}")));
+        }
+        Ok(panel)
+    };
+    let all = args.columns.iter().map(panel).collect::<Result<Vec<_>, _>>()?;
+    let picture = panels("", "step", &all)?;
+    write_atomic(&args.out, &picture).map_err(|e| Failure::io(&args.out, &e))
 }
 
 fn name(path: &Path) -> String {
     path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned()
 }
 
-/// The text of a run's history.csv, or of each of its seeds'.
-fn read(path: &Path) -> Result<Vec<String>, Failure> {
-    let text = |path: PathBuf| std::fs::read_to_string(&path).map_err(|e| Failure::io(&path, &e));
-    if !path.join("seed0").is_dir() {
-        return Ok(vec![text(path.join("history.csv"))?]);
+/// A run's history.csv and its text, or those of its seeds.
+fn read(path: &Path) -> Result<Vec<(PathBuf, String)>, Failure> {
+    let read = |folder: &Path| {
+        let file = folder.join("history.csv");
+        let text = std::fs::read_to_string(&file).map_err(|e| Failure::io(&file, &e))?;
+        Ok((file, text))
+    };
+    let seeds = seed_folders(path);
+    if seeds.is_empty() || path.join("history.csv").is_file() {
+        return Ok(vec![read(path)?]);
     }
-    let seeds = (0..).map(|s| path.join(format!("seed{s}"))).take_while(|p| p.is_dir());
-    seeds.map(|p| text(p.join("history.csv"))).collect()
+    seeds.iter().map(|(_, folder)| read(folder)).collect()
 }
 
 /// (step, mean over seeds of a column), over the steps that every seed has.
-fn mean_curve(path: &Path, tables: &[String], column: &str) -> Result<Vec<(f64, f64)>, Failure> {
-    let problem = |what: String| Failure::usage(format!("{}: history.csv {what}", path.display()));
-    let mut mean: Vec<(f64, f64)> = Vec::new();
-    for (seed, table) in tables.iter().enumerate() {
-        let mut lines = table.lines();
-        let header: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
-        let k = header.iter().position(|h| *h == column).ok_or_else(|| {
-            problem(format!("has no column `{column}`; its columns are {}", header.join(", ")))
-        })?;
-        let mut rows = 0;
-        for (i, line) in lines.enumerate() {
-            let cells: Vec<f64> = line.split(',').map_while(|c| c.parse().ok()).collect();
-            if cells.len() != header.len() {
-                return Err(problem(format!("is damaged in line {}", i + 2)));
-            }
-            rows += 1;
-            if seed == 0 {
-                mean.push((cells[0], cells[k]));
-            } else if let Some(m) = mean.get_mut(i) {
-                m.1 += cells[k];
-            }
-        }
-        mean.truncate(rows);
-    }
-    mean.iter_mut().for_each(|m| m.1 /= tables.len() as f64);
-    Ok(mean)
+fn mean_curve(tables: &[(PathBuf, String)], column: &str) -> Result<Vec<(f64, f64)>, Failure> {
+    let curves = tables.iter().map(|(file, text)| curve(file, text, column));
+    let curves = curves.collect::<Result<Vec<_>, _>>()?;
+    let Some((first, others)) = curves.split_first() else { return Ok(Vec::new()) };
+    let by_step = |curve: &Vec<(f64, f64)>| curve.iter().map(|(s, v)| (s.to_bits(), *v)).collect();
+    let others: Vec<HashMap<u64, f64>> = others.iter().map(by_step).collect();
+    let mean = |(step, value): &(f64, f64)| {
+        let sum = others.iter().try_fold(*value, |sum, other| Some(sum + other.get(&step.to_bits())?));
+        Some((*step, sum? / tables.len() as f64))
+    };
+    Ok(first.iter().filter_map(mean).collect())
+}
+
+/// (step, value in a column) of every row.
+fn curve(file: &Path, text: &str, column: &str) -> Result<Vec<(f64, f64)>, Failure> {
+    let problem = |what: String| Failure::usage(format!("{}: {what}", file.display()));
+    let mut lines = text.lines();
+    let header: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
+    let k = header.iter().position(|h| *h == column).ok_or_else(|| {
+        problem(format!("there is no column `{column}`; the columns are {}", header.join(", ")))
+    })?;
+    let row = |(i, line): (usize, &str)| {
+        let cells: Vec<f64> = line.split(',').map_while(|c| c.parse().ok()).collect();
+        let whole = cells.len() == header.len();
+        whole.then(|| (cells[0], cells[k])).ok_or_else(|| problem(format!("line {} is damaged", i + 2)))
+    };
+    lines.enumerate().map(row).collect()
 }

@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use experiments::cli::{Common, Saving, on_threads, parse};
-use experiments::config::resolve;
+use experiments::config::{load_exact, resolve, to_toml};
 use experiments::failure::{Failure, run};
-use experiments::gmm::{GmmConfig, Run, report};
+use experiments::gmm::{GmmConfig, Run, TARGETS, report};
 use experiments::interrupt::Interrupt;
-use experiments::seeds::Plan;
+use experiments::seeds::{Plan, Several};
 use experiments::training::Options;
 
 /// Trains a diffusion sampler on a Gaussian mixture from its energy alone, by importance weighted score
@@ -17,9 +17,10 @@ use experiments::training::Options;
 #[derive(Parser)]
 #[command(version, allow_negative_numbers = true, after_help = EXAMPLES)]
 struct Args {
-    /// Mixture: gmm40, gmm60, gmm80, gmm100, gmm120, gmm-w (unequal weights), gmm-d (any dimension).
-    #[arg(long, default_value = "gmm40")]
-    target: String,
+    /// Mixture: gmm40, gmm60, gmm80, gmm100, gmm120, gmm-w (unequal weights), gmm-d (any dimension)
+    /// [default: gmm40].
+    #[arg(long)]
+    target: Option<String>,
     /// Dimension of gmm-d.
     #[arg(long, value_name = "D")]
     dim: Option<usize>,
@@ -69,15 +70,23 @@ fn main() -> ExitCode {
 
 fn body(args: &Args, threads: usize) -> Result<(), Failure> {
     let interrupt = Interrupt::install()?;
-    let config = configure(args)?;
+    let restart = args.resume.as_deref().or(args.eval_only.as_deref());
+    let several = restart.map(Several::open).transpose()?.flatten();
+    let config = match &several {
+        Some(several) => load_exact(&several.config())?,
+        None => configure(args)?,
+    };
+    config.check()?;
     let options = Options { quiet: args.common.quiet, save_every: args.saving.save_every, threads };
     let plan = Plan {
         binary: "gmm",
         common: &args.common,
         resume: args.resume.clone(),
         eval_only: args.eval_only.clone(),
+        several,
         seed: config.seed,
         seeds: args.seeds,
+        config: to_toml(&config, &config)?.replace("  # default", ""),
     };
     let one = |start, seed| {
         let run = Run::open(start, GmmConfig { seed, ..config.clone() }, options)?;
@@ -88,7 +97,7 @@ fn body(args: &Args, threads: usize) -> Result<(), Failure> {
 
 /// Preset, file, overrides, flags: the later wins.
 fn configure(args: &Args) -> Result<GmmConfig, Failure> {
-    let mut preset = GmmConfig::preset(&args.target, args.dim, args.spread)?;
+    let mut preset = meant(args)?;
     if args.quick {
         preset.make_quick();
     }
@@ -96,7 +105,25 @@ fn configure(args: &Args) -> Result<GmmConfig, Failure> {
     sets.extend(args.objective.iter().map(|o| format!("train.objective={o}")));
     sets.extend(args.steps.iter().map(|s| format!("train.steps={s}")));
     sets.extend(args.common.seed.iter().map(|s| format!("seed={s}")));
-    let config: GmmConfig = resolve(&preset, args.common.config.as_deref(), &sets)?;
-    config.check()?;
+    let target = preset.target.clone();
+    let mut config: GmmConfig = resolve(&preset, args.common.config.as_deref(), &sets)?;
+    (config.target.name, config.target.dim, config.target.spread) = (target.name, target.dim, target.spread);
     Ok(config)
+}
+
+/// The preset of the mixture that flags, settings or the file name: scales of the network follow its box.
+fn meant(args: &Args) -> Result<GmmConfig, Failure> {
+    let read = |base: &GmmConfig| -> Result<GmmConfig, Failure> {
+        resolve(base, args.common.config.as_deref(), &args.common.sets)
+    };
+    let first = GmmConfig::preset(args.target.as_deref().unwrap_or(TARGETS[0]), None, None)?;
+    let name = match &args.target {
+        Some(name) => name.clone(),
+        None => read(&first)?.target.name,
+    };
+    let base = GmmConfig::preset(&name, None, None)?;
+    let named = read(&base)?.target;
+    let dim = args.dim.or((named.dim != base.target.dim).then_some(named.dim));
+    let spread = args.spread.or((named.spread != base.target.spread).then_some(named.spread));
+    GmmConfig::preset(&name, dim, spread)
 }

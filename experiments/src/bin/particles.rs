@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use experiments::cli::{Common, Saving, on_threads, parse};
-use experiments::config::resolve;
+use experiments::config::{load_exact, resolve, to_toml};
 use experiments::failure::{Failure, run};
 use experiments::interrupt::Interrupt;
-use experiments::particles::{Extras, ParticlesConfig, Run, model_config, report};
-use experiments::seeds::Plan;
+use experiments::particles::{Extras, ParticlesConfig, Run, TARGETS, model_config, report};
+use experiments::seeds::{Plan, Several};
 use experiments::training::Options;
 
 /// Trains a diffusion sampler of interacting particles from their energy alone, and measures its raw
@@ -17,9 +17,9 @@ use experiments::training::Options;
 #[derive(Parser)]
 #[command(version, allow_negative_numbers = true, after_help = EXAMPLES)]
 struct Args {
-    /// System: dw4 (four particles in double wells), lj13, lj55 (Lennard-Jones clusters).
-    #[arg(long, default_value = "dw4")]
-    target: String,
+    /// System: dw4 (four particles in double wells), lj13, lj55 (Lennard-Jones clusters) [default: dw4].
+    #[arg(long)]
+    target: Option<String>,
     /// iwsm or idem (weights of one).
     #[arg(long, value_parser = ["iwsm", "idem"])]
     objective: Option<String>,
@@ -38,12 +38,12 @@ struct Args {
     /// A run of a minute or two that goes through everything.
     #[arg(long)]
     quick: bool,
-    /// Reference samples ([n, d] floats) instead of ones made here.
+    /// Reference samples ([n, d] floats) instead of ones made here; a run that goes on takes them again.
     #[arg(long, value_name = "FILE.npy")]
     reference: Option<PathBuf>,
-    /// Where reference samples made here are kept.
-    #[arg(long, value_name = "DIR", default_value = "results/reference-cache")]
-    reference_cache: PathBuf,
+    /// Where reference samples made here are kept [default: results/reference-cache].
+    #[arg(long, value_name = "DIR")]
+    reference_cache: Option<PathBuf>,
     /// Sample and measure the trained network that comes with the project, without training.
     #[arg(long, conflicts_with_all = ["objective", "network", "steps", "seeds", "quick", "config"])]
     pretrained: bool,
@@ -81,15 +81,23 @@ fn main() -> ExitCode {
 
 fn body(args: &Args, threads: usize) -> Result<(), Failure> {
     let interrupt = Interrupt::install()?;
-    let (config, extras) = configure(args)?;
+    let restart = args.resume.as_deref().or(args.eval_only.as_deref());
+    let several = restart.map(Several::open).transpose()?.flatten();
+    let (mut config, extras) = configure(args)?;
+    if let Some(several) = &several {
+        config = load_exact(&several.config())?;
+    }
+    config.check()?;
     let options = Options { quiet: args.common.quiet, save_every: args.saving.save_every, threads };
     let plan = Plan {
         binary: "particles",
         common: &args.common,
         resume: args.resume.clone(),
         eval_only: args.eval_only.clone(),
+        several,
         seed: config.seed,
         seeds: args.seeds,
+        config: to_toml(&config, &config)?.replace("  # default", ""),
     };
     let one = |start, seed| {
         let run = Run::open(start, ParticlesConfig { seed, ..config.clone() }, extras.clone(), options)?;
@@ -100,8 +108,12 @@ fn body(args: &Args, threads: usize) -> Result<(), Failure> {
 
 /// Preset or pretrained, file, overrides, flags: the later wins.
 fn configure(args: &Args) -> Result<(ParticlesConfig, Extras), Failure> {
-    let mut preset = ParticlesConfig::preset(&args.target)?;
-    let pretrained = args.pretrained.then(|| shipped(&args.target)).transpose()?;
+    // A file or a setting may name the target too, whose preset is then meant.
+    let named = ParticlesConfig::preset(args.target.as_deref().unwrap_or(TARGETS[0]))?;
+    let named: ParticlesConfig = resolve(&named, args.common.config.as_deref(), &args.common.sets)?;
+    let target = args.target.clone().unwrap_or(named.target);
+    let mut preset = ParticlesConfig::preset(&target)?;
+    let pretrained = args.pretrained.then(|| shipped(&target)).transpose()?;
     if let Some(path) = &pretrained {
         preset = model_config(path)?;
     }
@@ -112,6 +124,7 @@ fn configure(args: &Args) -> Result<(ParticlesConfig, Extras), Failure> {
     if pretrained.is_some() && sets.iter().any(|s| !s.trim_start().starts_with("evaluation.")) {
         return Err(Failure::usage("with --pretrained only evaluation.* can be set: the network is given"));
     }
+    sets.push(format!("target={target}"));
     sets.extend(args.objective.iter().map(|o| format!("train.objective={o}")));
     sets.extend(args.network.iter().map(|k| format!("network.kind={k}")));
     sets.extend(args.steps.iter().map(|s| format!("train.steps={s}")));
@@ -120,7 +133,6 @@ fn configure(args: &Args) -> Result<(ParticlesConfig, Extras), Failure> {
     if let Some(n) = args.samples {
         config.set_samples(n);
     }
-    config.check()?;
     let extras =
         Extras { reference: args.reference.clone(), cache: args.reference_cache.clone(), pretrained };
     Ok((config, extras))

@@ -8,7 +8,7 @@ use experiments::cli::{Common, Saving, on_threads, parse};
 use experiments::config::resolve;
 use experiments::failure::{Failure, run};
 use experiments::interrupt::Interrupt;
-use experiments::reference::{ReferenceConfig, Run};
+use experiments::reference::{ReferenceConfig, Run, TARGETS};
 use experiments::run_folder::RunFolder;
 use experiments::training::Options;
 
@@ -18,9 +18,9 @@ use experiments::training::Options;
 #[derive(Parser)]
 #[command(version, allow_negative_numbers = true, after_help = EXAMPLES)]
 struct Args {
-    /// System: dw4 (four particles in double wells), lj13, lj55 (Lennard-Jones clusters).
-    #[arg(long, default_value = "dw4")]
-    target: String,
+    /// System: dw4 (four particles in double wells), lj13, lj55 (Lennard-Jones clusters) [default: dw4].
+    #[arg(long)]
+    target: Option<String>,
     /// States to record (default: 10000).
     #[arg(long, value_name = "N")]
     samples: Option<u64>,
@@ -77,8 +77,13 @@ fn body(args: &Args, threads: usize) -> Result<(), Failure> {
 
 /// Preset, file, overrides, flags: the later wins.
 fn configure(args: &Args) -> Result<ReferenceConfig, Failure> {
-    let preset = ReferenceConfig::preset(&args.target)?;
+    // A file or a setting may name the target too, whose preset is then meant.
+    let named = ReferenceConfig::preset(args.target.as_deref().unwrap_or(TARGETS[0]))?;
+    let named: ReferenceConfig = resolve(&named, args.common.config.as_deref(), &args.common.sets)?;
+    let target = args.target.clone().unwrap_or(named.target);
+    let preset = ReferenceConfig::preset(&target)?;
     let mut sets = args.common.sets.clone();
+    sets.push(format!("target={target}"));
     sets.extend(args.samples.iter().map(|s| format!("samples={s}")));
     sets.extend(args.common.seed.iter().map(|s| format!("seed={s}")));
     let config: ReferenceConfig = resolve(&preset, args.common.config.as_deref(), &sets)?;

@@ -110,7 +110,6 @@ impl Run {
         let sizes = Sizes {
             sets: e.sets,
             set_size: e.set_size,
-            nll_samples: e.nll_samples,
             flow_samples: e.flow_samples,
         };
         let failed =

@@ -1,11 +1,16 @@
 //! Reference samples: from a file, or made once by parallel tempering and kept.
+//!
+//! TARGET-N.npy holds the states, TARGET-N.toml how they were made and what came of it. States that were made with
+//! other settings, or by a version that made other ones, are made anew.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use engine::checkpoint::write_atomic;
 use engine::rng::Stream;
 use models::energy::ParticleSystem;
+use serde::{Deserialize, Serialize};
 
+use crate::config::load_exact;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::npy;
@@ -13,6 +18,8 @@ use crate::reference::{ReferenceConfig, Watch, sample};
 
 /// Seconds between checkpoints of a reference in the making.
 const SAVE_EVERY: f64 = 30.0;
+/// Raised when the same settings come to mean other states.
+const FORMAT: u32 = 2;
 
 /// Equilibrium samples, mean-free, in random order.
 pub struct Reference {
@@ -20,6 +27,70 @@ pub struct Reference {
     pub states: Vec<f64>,
     /// log Z along the ladder, where it is known.
     pub log_z: Option<f64>,
+    /// How many checks of the sampler failed, where it is known.
+    pub failed_checks: Option<usize>,
+}
+
+/// The file beside the states.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Side {
+    plan: Plan,
+    /// Missing while they are being made.
+    #[serde(default)]
+    made: Option<Made>,
+}
+
+/// How states are made.
+#[derive(PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plan {
+    format: u32,
+    settings: ReferenceConfig,
+}
+
+/// What came of it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Made {
+    log_z: f64,
+    failures: Vec<String>,
+}
+
+/// The files of one reference in the cache.
+struct Files {
+    states: PathBuf,
+    side: PathBuf,
+    checkpoint: PathBuf,
+}
+
+impl Files {
+    fn new(cache: &Path, target: &str, wanted: usize) -> Self {
+        let file = |ending: &str| cache.join(format!("{target}-{wanted}.{ending}"));
+        Self { states: file("npy"), side: file("toml"), checkpoint: file("partial.safetensors") }
+    }
+
+    /// What came of a making by `plan`; none if it is still to be made. What another plan left is removed.
+    fn made(&self, plan: &Plan) -> Result<Option<Made>, Failure> {
+        match load_exact::<Side>(&self.side) {
+            Ok(side) if side.plan == *plan => Ok(side.made.filter(|_| self.states.is_file())),
+            _ => {
+                for path in [&self.states, &self.side, &self.checkpoint].into_iter().filter(|p| p.exists()) {
+                    std::fs::remove_file(path).map_err(|e| Failure::io(path, &e))?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn write_side(&self, side: &Side) -> Result<(), Failure> {
+        let text = toml::to_string(side).map_err(|e| Failure::Failed(format!("{}: {e}", self.side.display())))?;
+        write(&self.side, text.as_bytes())
+    }
+}
+
+fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
+    write_atomic(path, bytes).map_err(|e| Failure::io(path, &e))
 }
 
 /// At least `wanted` states of `target`: from `file`, or from the cache folder, or made now and cached.
@@ -32,18 +103,25 @@ pub fn reference(
     quiet: bool,
 ) -> Result<Reference, Failure> {
     if let Some(path) = file {
-        return Ok(Reference { states: shuffle(read(path, system, wanted)?, system), log_z: None });
+        let states = shuffle(read(path, system, wanted)?, system);
+        return Ok(Reference { states, log_z: None, failed_checks: None });
     }
-    let (path, side) =
-        (cache.join(format!("{target}-{wanted}.npy")), cache.join(format!("{target}-{wanted}.txt")));
-    if !path.is_file() {
-        make(target, wanted, (&path, &side), interrupt, quiet)?;
+    let settings = ReferenceConfig { samples: wanted, ..ReferenceConfig::preset(target)? };
+    let (files, plan) = (Files::new(cache, target, wanted), Plan { format: FORMAT, settings });
+    let made = match files.made(&plan)? {
+        Some(made) => made,
+        None => make(plan, &files, interrupt, quiet)?,
+    };
+    if let (Some(why), false) = (made.failures.first(), quiet) {
+        eprintln!(
+            "note: the reference is small and one of its checks failed ({why}); give a better one with --reference"
+        );
     }
-    let log_z = std::fs::read_to_string(&side).ok().and_then(|t| t.trim().parse().ok());
-    Ok(Reference { states: shuffle(read(&path, system, wanted)?, system), log_z })
+    let states = shuffle(read(&files.states, system, wanted)?, system);
+    Ok(Reference { states, log_z: Some(made.log_z), failed_checks: Some(made.failures.len()) })
 }
 
-fn read(path: &Path, system: ParticleSystem, wanted: usize) -> Result<Vec<f64>, Failure> {
+pub(super) fn read(path: &Path, system: ParticleSystem, wanted: usize) -> Result<Vec<f64>, Failure> {
     let bytes = std::fs::read(path).map_err(|e| Failure::io(path, &e))?;
     let wrong = |why: String| Failure::usage(format!("{}: {why}", path.display()));
     let (n, d, mut x) = npy::decode(&bytes).map_err(wrong)?;
@@ -66,22 +144,17 @@ fn shuffle(mut x: Vec<f64>, system: ParticleSystem) -> Vec<f64> {
     x
 }
 
-fn make(
-    target: &str,
-    wanted: usize,
-    (path, side): (&Path, &Path),
-    interrupt: &Interrupt,
-    quiet: bool,
-) -> Result<(), Failure> {
-    let config = ReferenceConfig::preset(target)?;
-    let (energy, system) = config.energy();
-    let mut sampler = config.sampler(&*energy, system)?;
-    if let Some(folder) = path.parent() {
+fn make(plan: Plan, files: &Files, interrupt: &Interrupt, quiet: bool) -> Result<Made, Failure> {
+    let (energy, system) = plan.settings.energy();
+    let (mut sampler, wanted) = (plan.settings.sampler(&*energy, system)?, plan.settings.samples);
+    if let Some(folder) = files.states.parent() {
         std::fs::create_dir_all(folder).map_err(|e| Failure::io(folder, &e))?;
     }
-    let checkpoint = path.with_extension("partial.safetensors");
+    // Before the first checkpoint, which is for this plan alone.
+    let mut side = Side { plan, made: None };
+    files.write_side(&side)?;
     let watch = Watch {
-        checkpoint: &checkpoint,
+        checkpoint: &files.checkpoint,
         advice: "the reference goes on when the command is given again (with --force or another --out)"
             .into(),
         save_every: SAVE_EVERY,
@@ -90,18 +163,39 @@ fn make(
         quiet,
     };
     sample(&mut sampler, wanted, &watch)?;
-    let report = sampler.report();
-    if let (Some(why), false) = (report.failures().first(), quiet) {
-        eprintln!(
-            "note: the reference is small and one of its checks failed ({why}); give a better one with --reference"
-        );
-    }
-    let dim = system.dim();
+    let (report, dim) = (sampler.report(), system.dim());
     let states: Vec<f32> = sampler.states()[..wanted * dim].iter().map(|v| *v as f32).collect();
-    let write = |path: &Path, bytes: &[u8]| write_atomic(path, bytes).map_err(|e| Failure::io(path, &e));
-    write(side, format!("{}\n", report.log_z.value).as_bytes())?;
-    write(path, &npy::encode(dim, &states))?;
+    write(&files.states, &npy::encode(dim, &states))?;
+    side.made = Some(Made { log_z: report.log_z.value, failures: report.failures() });
+    files.write_side(&side)?;
     // A short run ends before its first checkpoint.
-    let _ = std::fs::remove_file(&checkpoint);
-    Ok(())
+    let _ = std::fs::remove_file(&files.checkpoint);
+    side.made.ok_or_else(|| Failure::Failed("the reference was not made".into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn states_of_another_plan_are_made_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Files::new(dir.path(), "dw4", 10);
+        let plan = |samples| Plan {
+            format: FORMAT,
+            settings: ReferenceConfig { samples, ..ReferenceConfig::preset("dw4").unwrap() },
+        };
+        let made = || Some(Made { log_z: 1.5, failures: vec!["R-hat".into()] });
+        std::fs::write(&files.states, "states").unwrap();
+        files.write_side(&Side { plan: plan(10), made: made() }).unwrap();
+        let found = files.made(&plan(10)).unwrap().unwrap();
+        assert_eq!((found.log_z, found.failures.len()), (1.5, 1));
+        assert!(files.made(&Plan { format: FORMAT + 1, ..plan(10) }).unwrap().is_none());
+        assert!(!files.states.exists() && !files.side.exists());
+        // A making that was interrupted goes on; one of another plan does not.
+        std::fs::write(&files.checkpoint, "half").unwrap();
+        files.write_side(&Side { plan: plan(10), made: None }).unwrap();
+        assert!(files.made(&plan(10)).unwrap().is_none() && files.checkpoint.exists());
+        assert!(files.made(&plan(20)).unwrap().is_none() && !files.checkpoint.exists());
+    }
 }

@@ -2,6 +2,7 @@
 
 mod cached;
 mod config;
+mod places;
 pub mod report;
 mod run;
 

@@ -10,6 +10,7 @@ use models::metrics::{self, MetricError};
 use models::sampling::{Correction, Flow};
 
 use super::config::Target;
+use super::places::{PLACES, Places};
 use super::{ParticlesConfig, Reference, reference, report};
 use crate::config::{exact, load_exact, to_toml};
 use crate::failure::Failure;
@@ -39,7 +40,7 @@ pub struct Extras {
     /// Reference samples of the user's own.
     pub reference: Option<PathBuf>,
     /// Where made ones are kept.
-    pub cache: PathBuf,
+    pub cache: Option<PathBuf>,
     /// A trained network to measure instead of training.
     pub pretrained: Option<PathBuf>,
 }
@@ -50,7 +51,8 @@ pub struct Run {
     folder: RunFolder,
     target: Target,
     options: Options,
-    extras: Extras,
+    places: Places,
+    pretrained: Option<PathBuf>,
     measure_only: bool,
 }
 
@@ -65,6 +67,8 @@ impl Run {
         let (folder, config, measure_only) = match start {
             Start::New { out, force } => {
                 config.check()?;
+                // What may be wrong with the reference is known before anything is written.
+                Places::of(&extras, None)?.check(&config)?;
                 let folder = RunFolder::create(&out, force)?;
                 let defaults = ParticlesConfig::preset(&config.target)?;
                 folder.write("config.toml", to_toml(&config, &defaults)?.as_bytes())?;
@@ -73,9 +77,13 @@ impl Run {
             Start::Resume(path) => Self::reopen(&path).map(|(f, c)| (f, c, false))?,
             Start::Evaluate(path) => Self::reopen(&path).map(|(f, c)| (f, c, true))?,
         };
+        let places = Places::of(&extras, Some(&folder))?;
+        places.check(&config)?;
         folder.write_environment(options.threads)?;
+        folder.write(PLACES, places.to_toml()?.as_bytes())?;
         folder.mark_latest();
-        Ok(Self { target: config.energies(), config, folder, options, extras, measure_only })
+        let pretrained = extras.pretrained;
+        Ok(Self { target: config.energies(), config, folder, options, places, pretrained, measure_only })
     }
 
     fn reopen(path: &Path) -> Result<(RunFolder, ParticlesConfig), Failure> {
@@ -103,11 +111,11 @@ impl Run {
             snapshots: self.config.evaluation.snapshots,
         };
         let mut past = training.begin(&mut trainer)?;
-        if let Some(path) = &self.extras.pretrained {
+        if let Some(path) = &self.pretrained {
             load_model(path, &mut trainer)?;
         }
-        let places = (self.extras.reference.as_deref(), self.extras.cache.as_path());
         let wanted = self.config.sizes().reference();
+        let places = self.places.as_paths();
         let reference =
             reference(&self.config.target, system, wanted, places, interrupt, self.options.quiet)?;
         if !self.measure_only {
@@ -157,8 +165,9 @@ impl Run {
             figures.extend(self.flow(trainer, r));
         }
         figures.extend(self.corrected(trainer, r, key).map_err(failed)?);
+        figures.extend(r.failed_checks.map(|n| Figure::plain("reference_failed_checks", n as f64)));
         let evaluations = trainer.state.energy_evaluations as f64;
-        if self.extras.pretrained.is_none() && self.config.replay.moves > 0 {
+        if self.pretrained.is_none() && self.config.replay.moves > 0 {
             figures.push(Figure::plain("move_acceptance", trainer.state.acceptance));
         }
         figures.push(Figure::plain("energy_evaluations", evaluations));
@@ -166,7 +175,7 @@ impl Run {
         figures.push(Figure::plain("seconds", seconds));
         figures.push(Figure::plain("peak_mib", crate::peak_mib()));
         self.folder.write("samples.npy", &npy::encode(system.dim(), &samples))?;
-        if self.extras.pretrained.is_none() {
+        if self.pretrained.is_none() {
             // Weights are those of the training's buffer, which a network alone does not bring.
             self.folder.write("weights.csv", weights_csv(&trainer.weight_report(12, 500)).as_bytes())?;
             self.folder.write("training.png", &report::training_png(&self.config, history)?)?;
@@ -187,7 +196,7 @@ impl Run {
     fn corrected(&self, trainer: &Trainer<f32>, r: &Reference, key: u64) -> Result<Vec<Figure>, MetricError> {
         let e = &self.config.evaluation;
         let n = if e.correction_moves > 0 { e.sets * e.set_size } else { e.set_size };
-        let (x, log_w) = trainer.sample_weighted(n, e.reverse_steps, (key, 1));
+        let (x, log_w) = trainer.sample_weighted(&*self.target.single, n, e.reverse_steps, (key, 1));
         let (log_z, error) = metrics::log_z(&log_w);
         let log_z = Figure { sd: Some(error), floor: r.log_z, ..Figure::plain("trajectory_log_z", log_z) };
         let mut figures = vec![
@@ -199,7 +208,10 @@ impl Run {
             let mut x: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
             let step = 0.2 * self.config.network.mode_scale;
             let correction = Correction { moves: e.correction_moves, leapfrog: 8, step, seed: key };
-            correction.apply(&*self.target.exact, self.target.system, &log_w, &mut x);
+            let acceptance = correction.apply(&*self.target.exact, self.target.system, &log_w, &mut x);
+            figures.push(Figure::plain("correction_acceptance", acceptance));
+            let evaluations = correction.moves * (correction.leapfrog + 1) * n;
+            figures.push(Figure::plain("correction_evaluations", evaluations as f64));
             let sizes = self.config.sizes();
             let after = particle_figures(&*self.target.exact, self.target.system, &x, &r.states, sizes)?;
             figures.extend(after.into_iter().zip(CORRECTED).map(|(f, name)| Figure { name, ..f }));
@@ -219,7 +231,6 @@ impl Run {
         let sizes = evaluate::Sizes {
             sets: e.sets,
             set_size: e.set_size,
-            nll_samples: 0,
             flow_samples: e.flow_samples,
         };
         let mut figures = flow_figures(&*self.target.single, None, &flow, sizes, self.config.seed ^ MEASURE);

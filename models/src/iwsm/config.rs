@@ -329,6 +329,19 @@ impl Config {
                 "weights.form = trajectory belongs to stored states: set train.identity = stored".into(),
             );
         }
+        if w.form == Form::Trajectory && t.objective != Objective::Iwsm {
+            return Some("weights.form = trajectory weights the loss: set train.objective = iwsm".into());
+        }
+        if w.form == Form::Trajectory && r.recycle > 0 {
+            return Some(
+                "replay.recycle needs the marginal weights: set it to 0, or weights.form = marginal".into(),
+            );
+        }
+        if w.bandwidth > 0.0 && r.recycle > 0 {
+            return Some(
+                "replay.recycle needs the proposal's own density: set weights.bandwidth to 0".into(),
+            );
+        }
         if w.symmetric && n.kind == Kind::Mlp {
             return Some(
                 "weights.symmetric belongs to an equivariant network: set network.kind = pair or egnn".into(),
@@ -372,5 +385,15 @@ mod tests {
         c = Config::default();
         c.weights.power = 1.5;
         assert!(c.problem().unwrap().contains("between 0 and 1"));
+        c = Config::default();
+        (c.weights.form, c.train.identity) = (Form::Trajectory, Identity::Stored);
+        assert_eq!(c.problem(), None);
+        c.replay.recycle = 4;
+        assert!(c.problem().unwrap().starts_with("replay.recycle"));
+        c.train.objective = Objective::Idem;
+        assert!(c.problem().unwrap().contains("train.objective = iwsm"));
+        c = Config::default();
+        (c.weights.bandwidth, c.replay.recycle) = (0.1, 4);
+        assert!(c.problem().unwrap().contains("weights.bandwidth"));
     }
 }

@@ -9,7 +9,7 @@ use super::weighting::normalise;
 use super::{Form, Identity, Objective, Trainer};
 use crate::sampling::{effective_share, systematic};
 
-/// Share of a new batch in those running covariances.
+/// Share of one new state in the running covariances of its noise level.
 const COVARIANCE_RATE: f64 = 0.002;
 
 impl<T: Real> Trainer<'_, T> {
@@ -31,8 +31,9 @@ impl<T: Real> Trainer<'_, T> {
                 *l = self.estimates.get(i).log_density - *l;
             }
         }
-        if recycle > 0 && weights.form == Form::Marginal {
-            let plain = super::Weights { power: 1.0, clip: f64::INFINITY, ..weights.clone() };
+        if recycle > 0 {
+            let plain =
+                super::Weights { power: 1.0, clip: f64::INFINITY, smooth: false, ..weights.clone() };
             normalise(&batch.log_w, &plain, &mut batch.w);
             let (estimates, proposal) = (&self.estimates, &mut self.state.proposal);
             systematic(&batch.w, recycle, stream, |i| proposal.push(estimates.get(i).draw));

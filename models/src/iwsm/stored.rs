@@ -12,7 +12,7 @@ use engine::Real;
 use engine::rng::Stream;
 
 use super::{Form, Trainer};
-use crate::energy::evaluate;
+use crate::energy::{Energy, evaluate};
 use crate::sampling::{adapted, hmc, resampled, reverse_paths, tempered};
 
 /// How fast the moves' step size is adapted.
@@ -21,14 +21,21 @@ const ADAPTATION: f64 = 0.3;
 const RESAMPLED: f64 = 0.5;
 
 impl<T: Real> Trainer<'_, T> {
-    /// `n` samples that end at sigma_min, with the logarithms of their trajectory weights
-    /// log w = -E(x_0) + log of (forward path measure / backward path measure): E[w] = Z.
-    pub fn sample_weighted(&self, n: usize, steps: usize, key: (u64, u64)) -> (Vec<T>, Vec<f64>) {
-        let d = self.energy.dim();
+    /// `n` samples that end at sigma_min, with the logarithms of their trajectory weights towards exp(-energy)
+    /// log w = -E(x_0) + log of (forward path measure / backward path measure): E[w] = Z. The energy may be
+    /// another one than that of the training.
+    pub fn sample_weighted(
+        &self,
+        energy: &dyn Energy<T>,
+        n: usize,
+        steps: usize,
+        key: (u64, u64),
+    ) -> (Vec<T>, Vec<f64>) {
+        let d = energy.dim();
         let (mut x, mut log_w) = (vec![T::ZERO; n * d], vec![0.0; n]);
         reverse_paths(self.model(), self.schedule(), self.prior_scale(), steps, key, &mut x, &mut log_w);
         let mut log_p = vec![T::ZERO; n];
-        evaluate(self.energy, &x, &mut log_p, &mut []);
+        evaluate(energy, &x, &mut log_p, &mut []);
         log_w.iter_mut().zip(&log_p).for_each(|(w, p)| *w += p.f64());
         (x, log_w)
     }
@@ -60,7 +67,7 @@ impl<T: Real> Trainer<'_, T> {
             let fresh = self.sample(n, steps, key);
             return self.state.proposal.push(&fresh);
         }
-        let (fresh, log_w) = self.sample_weighted(n, steps, key);
+        let (fresh, log_w) = self.sample_weighted(self.energy, n, steps, key);
         self.state.energy_evaluations += n as u64;
         if weighted {
             return self.state.proposal.push_weighted(&fresh, &log_w);

@@ -77,8 +77,14 @@ mod tests {
         normalise(&log_w, &weights(1.0), &mut w);
         let close = |w: [f64; 4], want: [f64; 4]| w.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-12);
         assert!(close(w, [4.0 / 7.0, 8.0 / 7.0, 16.0 / 7.0, 0.0]), "{w:?}");
-        let ess = normalise(&log_w[..1], &weights(0.5), &mut w[..1]);
-        assert_eq!((w[0], ess), (1.0, 1.0));
+        normalise(&log_w, &weights(0.5), &mut w);
+        let unit = 4.0 / (1.0 + 2f64.sqrt() + 2.0);
+        assert!(close(w, [unit, 2f64.sqrt() * unit, 2.0 * unit, 0.0]), "{w:?}");
+        let ess = normalise(&log_w, &Weights { clip: 1.2, ..weights(1.0) }, &mut w);
+        let clipped: [f64; 4] = [4.0 / 7.0, 8.0 / 7.0, 1.2, 0.0];
+        assert!(close(w, clipped), "{w:?}");
+        let share = clipped.iter().sum::<f64>().powi(2) / (4.0 * clipped.iter().map(|v| v * v).sum::<f64>());
+        assert!((ess - share).abs() < 1e-12);
     }
 
     #[test]
@@ -92,6 +98,18 @@ mod tests {
         assert!(after > 2.0 * before, "{before} {after}");
         assert_eq!(smooth[8], 0.0);
         assert!(smooth.iter().all(|w| w.is_finite()) && smooth[7] > smooth[9]);
+    }
+
+    #[test]
+    fn a_level_reports_the_shares_of_log_normal_weights() {
+        // w = exp(s z): the share is exp(-s^2), of the roots exp(-s^2 / 4); all moments exist.
+        let (s, mut z) = (0.5, vec![0.0; 20_000]);
+        engine::rng::Stream::new(1, "log-normal", 0, 0).fill_normal(&mut z);
+        let log_w: Vec<f64> = z.iter().map(|z| s * z).collect();
+        let level = WeightLevel::new(2.0, &log_w);
+        assert!((level.plain - (-s * s).exp()).abs() < 0.02, "{}", level.plain);
+        assert!((level.root - (-0.25 * s * s).exp()).abs() < 0.01, "{}", level.root);
+        assert!(level.smoothed >= level.plain - 0.01 && level.k_hat < 0.5, "{level:?}");
     }
 
     #[test]

@@ -58,17 +58,6 @@ pub fn covering_radius(d: usize) -> f64 {
     (d * (1.0 - a + Z * a.sqrt()).powi(3)).sqrt()
 }
 
-/// For each sample its nearest mode in units of that mode's scale, and that distance |x - m_k| / s_k.
-pub fn nearest_modes(x: &[f64], modes: &Modes) -> Result<Vec<(usize, f64)>, MetricError> {
-    modes.check()?;
-    count(x, modes.d)?;
-    let nearest = |x: &[f64]| {
-        let distances = modes.distances(x).enumerate();
-        distances.fold((0, f64::INFINITY), |best, new| if new.1 < best.1 { new } else { best })
-    };
-    Ok(x.chunks_exact(modes.d).map(nearest).collect())
-}
-
 /// Modes found within `radius` scales (3 in the plane; [`covering_radius`] in general), and mode
 /// frequencies against the true weights.
 pub fn mode_report(x: &[f64], modes: &Modes, radius: f64) -> Result<ModeReport, MetricError> {
@@ -173,7 +162,7 @@ mod tests {
     #[test]
     fn distances_count_in_scales() {
         // 40 is 40 scales from mode 0 and 30 from mode 1.
-        assert_eq!(nearest_modes(&[1.0, 40.0], &TWO), Ok(vec![(0, 1.0), (1, 30.0)]));
+        assert_eq!(TWO.distances(&[40.0]).collect::<Vec<f64>>(), [40.0, 30.0]);
     }
 
     #[test]

@@ -57,11 +57,6 @@ pub fn convergence(chains: &[Vec<f64>]) -> Convergence {
     }
 }
 
-/// R-hat of the chains' halves, without ranks.
-pub fn split_r_hat(chains: &[Vec<f64>]) -> f64 {
-    r_hat(&halves(chains))
-}
-
 /// Each chain as two; an odd one loses its middle draw.
 fn halves(chains: &[Vec<f64>]) -> Vec<Vec<f64>> {
     chains.iter().flat_map(|c| [c[..c.len() / 2].to_vec(), c[c.len().div_ceil(2)..].to_vec()]).collect()
@@ -160,7 +155,7 @@ mod tests {
         // Halves (0, 2), (1, 3), (4, 6), (5, 7): W = 2, means 1, 2, 5, 6, B / N = 17 / 3.
         let chains = [vec![0.0, 2.0, 1.0, 3.0], vec![4.0, 6.0, 5.0, 7.0]];
         let want = ((1.0 + 17.0 / 3.0) / 2.0f64).sqrt();
-        assert!((split_r_hat(&chains) - want).abs() < 1e-15);
+        assert!((r_hat(&halves(&chains)) - want).abs() < 1e-15);
         assert!((r_hat(&[vec![1.0, 2.0, 3.0], vec![1.0, 2.0, 3.0]]) - (2.0 / 3.0f64).sqrt()).abs() < 1e-15);
     }
 

@@ -30,7 +30,7 @@ mod resume;
 mod sampler;
 
 pub use config::{Config, ConfigError};
-pub use convergence::{Convergence, Ess, convergence, ess, rank_normalised, split_r_hat};
-pub use free_energy::{Edge, LogZ, bennett, log_z};
+pub use convergence::Convergence;
+pub use free_energy::LogZ;
 pub use report::Report;
 pub use sampler::Sampler;

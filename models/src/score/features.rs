@@ -2,7 +2,7 @@
 //!
 //! Rows, for state x in R^d and noise level sigma:
 //! - c x, with c = 1 / sqrt(sigma^2 + sigma_data^2) (d rows; Karras et al. 2022, table 1);
-//! - sin, cos of 2^k pi tau, tau = log(sigma / sigma_min) / log(sigma_max / sigma_min) (2 T rows);
+//! - sin, cos of 2^(k/2 - 1) pi tau, tau = log(sigma / sigma_min) / log(sigma_max / sigma_min) (2 T rows);
 //! - sin, cos of w_j . x, damped by exp(-(|w_j| sigma)^2 / 8) (2 S rows). Random frequencies w_j
 //!   (Rahimi and Recht 2007) let a small network resolve modes much narrower than the whole density
 //!   (Tancik et al. 2020); the damping takes away what noise of scale sigma has blurred in the score.

@@ -1,9 +1,12 @@
 //! All property tests in one program: each of them is generic code compiled anew, and most of it is common to them.
 
+mod blocks;
 mod egnn;
 mod egnn_update;
 mod estimators;
+mod flow;
 mod graph_dynamics;
+mod graph_gradients;
 mod graph_ops;
 mod integrators;
 mod mean_free;
@@ -18,3 +21,4 @@ mod pair_plain;
 mod panels;
 mod particles;
 mod score;
+mod values;

@@ -59,7 +59,7 @@ fn trajectory_weights_average_to_z_for_any_score() {
     let energy = trap::<f64>();
     // Before training the score is that of a Gaussian of the wrong width.
     let trainer = Trainer::for_particles(config(Identity::Stored, Form::Trajectory), &energy, SYSTEM, 0);
-    let (x, log_w) = trainer.sample_weighted(10_000, 200, (7, 0));
+    let (x, log_w) = trainer.sample_weighted(&energy, 10_000, 200, (7, 0));
     assert!(x.chunks_exact(6).all(|x| (x[0] + x[2] + x[4]).abs() < 1e-9));
     let w: Vec<f64> = log_w.iter().map(|l| (l - log_z()).exp()).collect();
     let mean = w.iter().sum::<f64>() / w.len() as f64;
@@ -97,15 +97,21 @@ fn a_resampled_refresh_has_the_targets_law_whatever_the_sampler() {
 
 #[test]
 fn every_form_of_training_learns_the_trap() {
+    let plain: fn(&mut Config) = |_| {};
     let forms = [
-        (Objective::Idem, Identity::Stored, Form::Marginal),
-        (Objective::Iwsm, Identity::Stored, Form::Trajectory),
-        (Objective::Iwsm, Identity::Mixed, Form::Marginal),
+        (Objective::Idem, Identity::Stored, Form::Marginal, plain),
+        (Objective::Iwsm, Identity::Stored, Form::Trajectory, plain),
+        (Objective::Iwsm, Identity::Mixed, Form::Marginal, plain),
+        (Objective::Iwsm, Identity::Mixed, Form::Marginal, |c| c.weights.resample = true),
+        (Objective::Iwsm, Identity::Mixed, Form::Marginal, |c| c.weights.bandwidth = 0.3),
+        (Objective::Iwsm, Identity::Mixed, Form::Marginal, |c| c.replay.defensive = 0.2),
     ];
-    for (objective, identity, form) in forms {
+    for (objective, identity, form, change) in forms {
         let energy = trap::<f32>();
         let mut config = config(identity, form);
         config.train.objective = objective;
+        change(&mut config);
+        assert_eq!(config.problem(), None);
         let mut trainer = Trainer::for_particles(config, &energy, SYSTEM, 0);
         for _ in 0..300 {
             trainer.step().unwrap();
@@ -115,6 +121,26 @@ fn every_form_of_training_learns_the_trap() {
         // Exactly 4; a short training is allowed a tenth, untrained it is 4 * 1.3^2 = 6.8.
         assert!((square - 4.0).abs() < 0.4, "{objective:?} {identity:?} {form:?}: {square}");
     }
+}
+
+#[test]
+fn recycled_draws_bring_the_buffer_to_the_target() {
+    let energy = trap::<f32>();
+    let mut config = config(Identity::Mixed, Form::Marginal);
+    (config.replay.refresh_samples, config.replay.moves, config.replay.first_moves) = (0, 0, 0);
+    (config.replay.recycle, config.replay.capacity) = (32, 1600);
+    let mut trainer = Trainer::for_particles(config, &energy, SYSTEM, 0);
+    let square = |trainer: &Trainer<f32>| {
+        let x = trainer.state.proposal.states();
+        x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / 1600.0
+    };
+    let before = square(&trainer);
+    for _ in 0..100 {
+        trainer.step().unwrap();
+    }
+    // |x|^2 of the target has mean 4 and deviation sqrt 8; of the 1600 states a tenth may be independent.
+    let after = square(&trainer);
+    assert!(before > 8.0 && (after - 4.0).abs() < 5.0 * (8.0f64 / 160.0).sqrt(), "{before} {after}");
 }
 
 #[test]

@@ -30,11 +30,6 @@ impl<P: PairEnergy> Smoothed<P> {
         let edge = inner.pair::<f64>(core * core);
         Self { inner, core, energy: edge.energy, slope: edge.strength * (edge.scale * core) }
     }
-
-    /// The energy itself.
-    pub fn inner(&self) -> &P {
-        &self.inner
-    }
 }
 
 impl<P: PairEnergy> PairEnergy for Smoothed<P> {
