@@ -10,8 +10,8 @@ use crate::{Graph, Real, Tape, Var, View};
 /// Goes back from the state `x1` by `steps` (t, h) of the method, h negative, each beginning where the one
 /// before it ended. `given` are values that f uses at every time. Of `bars` the first enters as the
 /// cotangent of x1 and leaves as that of the initial state; to the second those of what is given are added,
-/// where they are not empty, and to the third those of the parameters. Returns the initial state as it was
-/// found again.
+/// where they are not empty, and to the third those of the parameters, which are frozen where it is empty.
+/// Returns the initial state as it was found again.
 pub fn adjoint_gradient<T: Real>(
     tape: &mut Tape<T>,
     params: &[T],
@@ -39,6 +39,9 @@ pub fn adjoint_gradient<T: Real>(
             combine(&x, tableau.a[i], &kx, &mut at_x);
             combine(bar, tableau.a[i], &ka, &mut at_a);
             let mut graph = tape.record(params);
+            if gradient.is_empty() {
+                graph.freeze_params();
+            }
             let v = graph.variable(x1.shape.rows, x1.shape.cols, &at_x);
             let mut vars = [v; MAX_INPUTS];
             for (var, g) in vars.iter_mut().zip(given) {

@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::Write;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize};
@@ -85,8 +85,8 @@ impl Checkpoint {
 
     /// Copies a tensor into `out`, which has its length.
     pub fn get<T: Real>(&self, name: &str, out: &mut [T]) -> Result<(), CheckpointError> {
-        let (kind, _, bytes) = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
-        let got = bytes.len() / size_of::<T>();
+        let (kind, shape, bytes) = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
+        let got: usize = shape.iter().product();
         if *kind != dtype::<T>() || got != out.len() {
             let dtype = format!("{kind:?}");
             let (name, wanted) = (name.into(), out.len());
@@ -149,9 +149,11 @@ impl Checkpoint {
     }
 }
 
-/// Writes a file whole or not at all: temporary file beside it, sync, rename, sync of the folder.
+/// Writes a file whole or not at all: temporary file beside it, sync, rename, sync of the folder. A link is
+/// followed to its target; what is there and is no regular file stays, and is an error.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let path = target(path)?;
+    let folder = folder(&path);
     let mut builder = tempfile::Builder::new();
     // Temporary files are private by default; this one becomes an ordinary file, as the umask has it.
     #[cfg(unix)]
@@ -159,8 +161,28 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = builder.tempfile_in(folder)?;
     file.write_all(bytes)?;
     file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
+    file.persist(&path).map_err(|e| e.error)?;
     std::fs::File::open(folder)?.sync_all()
+}
+
+fn folder(path: &Path) -> &Path {
+    path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Where a path leads through its links, also where the last one's target does not exist yet.
+fn target(path: &Path) -> std::io::Result<PathBuf> {
+    match std::fs::metadata(path) {
+        Ok(there) if there.is_file() => std::fs::canonicalize(path),
+        Ok(there) if there.is_dir() => {
+            Err(std::io::Error::other("a folder is in the way; choose another name"))
+        }
+        Ok(_) => Err(std::io::Error::other("is no regular file and stays as it is; choose another name")),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => match std::fs::read_link(path) {
+            Ok(next) => target(&folder(path).join(next)),
+            Err(_) => Ok(path.to_path_buf()),
+        },
+        Err(e) => Err(e),
+    }
 }
 
 fn dtype<T: Real>() -> Dtype {
@@ -213,6 +235,36 @@ mod tests {
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
+    #[cfg(unix)]
+    #[test]
+    fn links_are_followed_and_special_files_stay() {
+        use std::os::unix::fs::{FileTypeExt, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let is_link = |name: &str| at(name).symlink_metadata().unwrap().is_symlink();
+        std::fs::create_dir(at("there")).unwrap();
+        // A link to a file, a link to a link, a link to a file that does not exist yet.
+        std::fs::write(at("there/old"), "old").unwrap();
+        symlink("there/old", at("one")).unwrap();
+        symlink(at("one"), at("two")).unwrap();
+        symlink("there/new", at("three")).unwrap();
+        for (link, file) in [("one", "there/old"), ("two", "there/old"), ("three", "there/new")] {
+            write_atomic(&at(link), link.as_bytes()).unwrap();
+            assert!(is_link(link), "{link}");
+            assert_eq!(std::fs::read_to_string(at(file)).unwrap(), link);
+        }
+        symlink("round", at("round")).unwrap();
+        assert!(write_atomic(&at("round"), b"x").is_err() && is_link("round"));
+        let refused = |path: &Path, what: &str| {
+            let error = write_atomic(path, b"x").unwrap_err().to_string();
+            assert!(error.contains(what), "{error}");
+        };
+        refused(&at("there"), "a folder is in the way");
+        let _socket = std::os::unix::net::UnixListener::bind(at("socket")).unwrap();
+        refused(&at("socket"), "is no regular file");
+        assert!(at("socket").metadata().unwrap().file_type().is_socket());
+    }
+
     #[test]
     fn notes_keep_their_lines() {
         let text = "a = 1  # one\n\n[b]\nc = \"\\n\\\\\"\n";
@@ -237,7 +289,8 @@ mod tests {
     fn wrong_shapes_types_names_and_programs_are_named() {
         let c = example();
         assert!(c.get("w", &mut [0.0_f32; 3]).unwrap_err().to_string().contains("4 values of type F32, 3"));
-        assert!(c.get("w", &mut [0.0_f64; 2]).is_err());
+        let of_another_type = c.get("w", &mut [0.0_f64; 2]).unwrap_err().to_string();
+        assert!(of_another_type.contains("`w` holds 4 values of type F32, 2 of type F64 are needed"));
         assert!(
             c.get("x", &mut [0.0_f64; 1]).unwrap_err().to_string().contains("no `x`; it holds v, w, step")
         );

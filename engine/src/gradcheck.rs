@@ -3,7 +3,8 @@
 //! For a function F of matrices and a random cotangent w the check compares the gradient of
 //! <w, F(x)>, entry by entry where there are few and along random directions where there are many,
 //! with (<w, F(x + h u)> - <w, F(x - h u)>) / 2h, h the cube root of the rounding error. Contracting
-//! with a random w keeps errors from hiding in a sum.
+//! with a random w keeps errors from hiding in a sum. Then each input in turn is a constant, for which an op
+//! computes no gradient: those of the others must stay as they are.
 
 use crate::rng::Stream;
 use crate::{Graph, Matrix, Tape, Var};
@@ -12,8 +13,10 @@ use crate::{Graph, Matrix, Tape, Var};
 const ENTRYWISE: usize = 64;
 /// Random directions beyond that.
 const DIRECTIONS: usize = 8;
+/// How far a gradient may move when another input becomes a constant: sums may take another order.
+const UNCHANGED: f64 = 1e-12;
 
-/// A disagreement between a derivative and its finite difference.
+/// A disagreement between a derivative and its finite difference, or itself where another input is a constant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mismatch {
     /// Which input.
@@ -22,25 +25,27 @@ pub struct Mismatch {
     pub entry: Option<usize>,
     /// From the vjp.
     pub analytic: f64,
-    /// From central differences.
+    /// From central differences, or from the vjp with the constant.
     pub numeric: f64,
-    /// |analytic - numeric| / scale, with the scale of the whole gradient.
+    /// |analytic - numeric| / scale, where the scale is the largest of 1, |numeric| and the direction's length
+    /// times the gradient's largest entry.
     pub error: f64,
+    /// Which other input was a constant, if it was this that changed the gradient.
+    pub constant: Option<usize>,
 }
 
 impl std::fmt::Display for Mismatch {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let place = self.entry.map_or("a random direction".into(), |e| format!("entry {e}"));
+        let other = self.constant.map_or("finite difference".into(), |k| format!("with input {k} constant"));
         let Self { input, analytic, numeric, error, .. } = self;
-        write!(
-            f,
-            "input {input}, {place}: vjp {analytic:e}, finite difference {numeric:e}, relative error {error:e}"
-        )
+        write!(f, "input {input}, {place}: vjp {analytic:e}, {other} {numeric:e}, relative error {error:e}")
     }
 }
 
 /// Checks the gradient of `f` with respect to every input at `inputs`; returns the worst relative
-/// error, or the first mismatch above `tolerance`.
+/// error, or the first mismatch above `tolerance`, or the first gradient that another input's being a constant
+/// changes.
 ///
 /// `f` records its function on the graph it is given and returns the output.
 pub fn gradcheck(
@@ -48,29 +53,47 @@ pub fn gradcheck(
     tolerance: f64,
     f: impl Fn(&mut Graph<f64>, &[Var]) -> Var,
 ) -> Result<f64, Mismatch> {
+    gradcheck_along(DIRECTIONS, inputs, tolerance, f)
+}
+
+/// [`gradcheck`] along `directions` random directions where there are many entries.
+pub fn gradcheck_along(
+    directions: usize,
+    inputs: &[Matrix<f64>],
+    tolerance: f64,
+    f: impl Fn(&mut Graph<f64>, &[Var]) -> Var,
+) -> Result<f64, Mismatch> {
     let mut tape = Tape::new();
-    let mut evaluate = |inputs: &[Matrix<f64>], w: Option<&[f64]>| {
+    let mut evaluate = |inputs: &[Matrix<f64>], w: Option<&[f64]>, constant: Option<usize>| {
         tape.poison();
         let mut graph = tape.record(&[]);
-        let vars: Vec<_> = inputs.iter().map(|m| graph.variable(m.rows(), m.cols(), m.data())).collect();
+        let mut vars = Vec::with_capacity(inputs.len());
+        for (k, m) in inputs.iter().enumerate() {
+            vars.push(if constant == Some(k) {
+                graph.constant(m.rows(), m.cols(), m.data())
+            } else {
+                graph.variable(m.rows(), m.cols(), m.data())
+            });
+        }
         let out = f(&mut graph, &vars);
         let value = graph.value(out).data.to_vec();
         let grads = w.map(|w| {
             graph.backward_from(out, w, &mut []);
-            vars.iter().map(|v| graph.grad(*v).data.to_vec()).collect::<Vec<_>>()
+            let grad = |k: usize| if constant == Some(k) { &[][..] } else { graph.grad(vars[k]).data };
+            (0..inputs.len()).map(|k| grad(k).to_vec()).collect::<Vec<_>>()
         });
         (value, grads)
     };
-    let (value, _) = evaluate(inputs, None);
+    let (value, _) = evaluate(inputs, None, None);
     let mut stream = Stream::new(0, "gradcheck", 0, 0);
     let mut w = vec![0.0; value.len()];
     stream.fill_normal(&mut w);
-    let grads = evaluate(inputs, Some(&w)).1.unwrap_or_default();
+    let grads = evaluate(inputs, Some(&w), None).1.unwrap_or_default();
     let mut worst = 0.0_f64;
     for (k, grad) in grads.iter().enumerate() {
         let scale = grad.iter().fold(0.0_f64, |m, g| m.max(g.abs()));
         let entrywise = grad.len() <= ENTRYWISE;
-        let checks = if entrywise { grad.len() } else { DIRECTIONS };
+        let checks = if entrywise { grad.len() } else { directions };
         for check in 0..checks {
             let mut u = vec![0.0; grad.len()];
             if entrywise {
@@ -82,7 +105,7 @@ pub fn gradcheck(
             let mut at = |sign: f64| {
                 let mut moved = inputs.to_vec();
                 moved[k].data_mut().iter_mut().zip(&u).for_each(|(x, u)| *x += sign * h * u);
-                evaluate(&moved, None).0.iter().zip(&w).map(|(y, w)| y * w).sum::<f64>()
+                evaluate(&moved, None, None).0.iter().zip(&w).map(|(y, w)| y * w).sum::<f64>()
             };
             let numeric = (at(1.0) - at(-1.0)) / (2.0 * h);
             let analytic: f64 = grad.iter().zip(&u).map(|(g, u)| g * u).sum();
@@ -90,10 +113,66 @@ pub fn gradcheck(
             let error = (analytic - numeric).abs() / (u_norm * scale).max(numeric.abs()).max(1.0);
             if error > tolerance || error.is_nan() {
                 let entry = entrywise.then_some(check);
-                return Err(Mismatch { input: k, entry, analytic, numeric, error });
+                return Err(Mismatch { input: k, entry, analytic, numeric, error, constant: None });
             }
             worst = worst.max(error);
         }
     }
+    for constant in (0..inputs.len()).filter(|_| inputs.len() > 1) {
+        let others = evaluate(inputs, Some(&w), Some(constant)).1.unwrap_or_default();
+        for (input, (grad, other)) in grads.iter().zip(&others).enumerate().filter(|(k, _)| *k != constant) {
+            let scale = grad.iter().fold(1.0_f64, |m, g| m.max(g.abs()));
+            for (entry, (analytic, numeric)) in grad.iter().copied().zip(other.iter().copied()).enumerate() {
+                let error = (analytic - numeric).abs() / scale;
+                if error > UNCHANGED || error.is_nan() {
+                    let (entry, constant) = (Some(entry), Some(constant));
+                    return Err(Mismatch { input, entry, analytic, numeric, error, constant });
+                }
+            }
+        }
+    }
     Ok(worst)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tape::{Attr, Cotangents, Inputs, Saved};
+    use crate::{Op, Shape};
+
+    /// a + b; its gradient in a is `factor` times the right one, and 0 where b is a constant.
+    struct Careless {
+        factor: f64,
+    }
+
+    impl Op<f64> for Careless {
+        fn name(&self) -> &'static str {
+            "careless"
+        }
+        fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+            Ok(inputs[0])
+        }
+        fn forward(&self, x: &Inputs<f64>, out: &mut [f64], _: &mut [f64]) {
+            out.iter_mut().zip(x.get(0).data).zip(x.get(1).data).for_each(|((y, a), b)| *y = a + b);
+        }
+        fn vjp(&self, _: &Saved<f64>, out_bar: &mut [f64], x_bar: &mut Cotangents<f64>) {
+            let factor = if x_bar.wants(1) { self.factor } else { 0.0 };
+            for (k, factor) in [(0, factor), (1, 1.0)] {
+                let bar = x_bar.get(k).unwrap_or_default();
+                bar.iter_mut().zip(&*out_bar).for_each(|(bar, y)| *bar += factor * y);
+            }
+        }
+    }
+
+    #[test]
+    fn a_wrong_gradient_is_found_whatever_else_is_constant() {
+        let inputs = [Matrix::from_vec(2, 1, vec![1.0, 2.0]), Matrix::from_vec(2, 1, vec![3.0, 4.0])];
+        assert!(gradcheck(&inputs, 1e-6, |g, x| g.add(x[0], x[1])).unwrap() < 1e-6);
+        let wrong = gradcheck(&inputs, 1e-6, |g, x| g.apply(&Careless { factor: 2.0 }, x)).unwrap_err();
+        assert_eq!((wrong.input, wrong.entry, wrong.constant), (0, Some(0), None));
+        let wrong = gradcheck(&inputs, 1e-6, |g, x| g.apply(&Careless { factor: 1.0 }, x)).unwrap_err();
+        assert_eq!((wrong.input, wrong.entry, wrong.constant), (0, Some(0), Some(1)));
+        assert_eq!(wrong.numeric, 0.0);
+        assert!(wrong.to_string().contains("with input 1 constant 0e0"), "{wrong}");
+    }
 }

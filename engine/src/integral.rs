@@ -157,6 +157,7 @@ impl<T: Real> Integral<T> {
     }
 
     /// Segment after segment, from the last: records it again from its first state and goes back through it.
+    /// Parameters are frozen where there is no room for their gradient.
     fn vjp_checkpointed(
         &self,
         (shape, states): (Shape, &[T]),
@@ -169,6 +170,9 @@ impl<T: Real> Integral<T> {
         let stride = self.stride();
         for (steps, state) in steps.chunks(stride).zip(states.chunks(shape.len().max(1))).rev() {
             let mut g = tape.record(params);
+            if gradient.is_empty() {
+                g.freeze_params();
+            }
             let start = g.variable(shape.rows, shape.cols, state);
             let mut vars = [start; MAX_INPUTS];
             for ((var, v), bar) in vars.iter_mut().zip(given).zip(given_bars.iter()) {
@@ -272,10 +276,11 @@ impl<T: Real> Op<T> for Integral<T> {
         let (head, states) = saved.aux.split_at(self.head());
         self.list_steps(head, &mut scratch.steps);
         let params = saved.x.all_params();
+        let gradient = x_bar.all_params().unwrap_or_default();
         match self.gradient {
             Gradient::Checkpointed => {
                 let start = (saved.out.shape, states);
-                self.vjp_checkpointed(start, &given, params, &mut scratch, x_bar.all_params());
+                self.vjp_checkpointed(start, &given, params, &mut scratch, gradient);
             }
             Gradient::Adjoint => {
                 let tableau = match self.steps {
@@ -293,7 +298,7 @@ impl<T: Real> Op<T> for Integral<T> {
                     steps,
                     &given,
                     |g, x, t, given| self.f.record(g, x, t, given),
-                    (x, given_bars, x_bar.all_params()),
+                    (x, given_bars, gradient),
                 );
             }
         }
@@ -307,5 +312,49 @@ impl<T: Real> Op<T> for Integral<T> {
             add(bar, x_bar.get(k + 1));
         }
         self.scratch.give_back(scratch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::integrate::tableau::RK4;
+    use crate::{ParamId, Params};
+
+    /// dx/dt = w x.
+    struct Decay(ParamId);
+
+    impl RightHandSide<f64> for Decay {
+        fn record(&self, g: &mut Graph<f64>, x: Var, _: f64, _: &[Var]) -> Var {
+            let w = g.param(self.0);
+            g.mul(x, w)
+        }
+    }
+
+    #[test]
+    fn parameters_frozen_outside_are_frozen_inside() {
+        let mut params = Params::<f64>::new();
+        let decay = Arc::new(Decay(params.add("w", 1, 1, || -0.7)));
+        let want = (-0.7_f64).exp();
+        for gradient in [Gradient::Checkpointed, Gradient::Adjoint] {
+            let op = Integral::new(decay.clone(), (0.0, 1.0), Steps::Fixed(&RK4, 20), gradient);
+            let (op, mut tape) = (Arc::new(op), Tape::new());
+            let mut run = |frozen: bool, param_grads: &mut [f64]| {
+                let mut g = tape.record(params.values());
+                if frozen {
+                    g.freeze_params();
+                }
+                let x = g.variable(1, 1, &[2.0]);
+                let y = g.apply(op.clone(), &[x]);
+                g.backward(y, param_grads);
+                g.grad(x).data[0]
+            };
+            assert!((run(true, &mut []) - want).abs() < 1e-6, "{gradient:?}");
+            for (frozen, slope) in [(true, 0.0), (false, 2.0 * want)] {
+                let mut param_grads = [0.0];
+                assert!((run(frozen, &mut param_grads) - want).abs() < 1e-6, "{gradient:?}");
+                assert!((param_grads[0] - slope).abs() < 1e-6, "{gradient:?}: {param_grads:?}");
+            }
+        }
     }
 }

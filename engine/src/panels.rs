@@ -221,7 +221,10 @@ pub fn outer<T: Real>(a: &[Lanes<T>], b: Operand<T>, out: &mut [Lanes<T>]) {
     if b.rows == 0 || b.cols == 0 {
         return;
     }
-    assert_eq!(a.len() / b.cols, out.len() / b.rows, "out is as high as a");
+    assert!(
+        a.len().is_multiple_of(b.cols) && a.len() / b.cols * b.rows == out.len(),
+        "a is as wide as b, and out as high as a and as wide as b is high"
+    );
     if level() == Level::Avx512 { outer_wide(a, b, out) } else { outer_narrow(a, b, out) }
 }
 

@@ -57,10 +57,11 @@ fn detected() -> Level {
     #[cfg(target_arch = "x86_64")]
     {
         use std::arch::is_x86_feature_detected as has;
-        if has!("avx512f") && has!("avx512vl") && has!("avx512bw") && has!("avx512dq") && has!("fma") {
+        let avx2 = has!("avx2") && has!("fma");
+        if avx2 && has!("avx512f") && has!("avx512vl") && has!("avx512bw") && has!("avx512dq") {
             return Level::Avx512;
         }
-        if has!("avx2") && has!("fma") {
+        if avx2 {
             return Level::Avx2;
         }
     }

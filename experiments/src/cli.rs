@@ -1,6 +1,7 @@
 //! Flags that every experiment understands.
 
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 
 use crate::cores;
 use crate::failure::Failure;
@@ -12,7 +13,8 @@ pub struct Common {
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Seed of every random number (default: 0).
-    #[arg(long)]
+    // TOML, and so config.toml, has no greater integers.
+    #[arg(long, value_parser = clap::value_parser!(u64).range(0..=i64::MAX.unsigned_abs()))]
     pub seed: Option<u64>,
     /// Threads (default: one for each core). Results do not depend on it.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
@@ -46,7 +48,8 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 /// Parses the command line; a mistake in it ends the process with one line and exit code 2.
 pub fn parse<A: clap::Parser>() -> A {
-    A::try_parse().unwrap_or_else(|e| {
+    let arguments = named::<A>(std::env::args_os().next()).try_get_matches();
+    arguments.and_then(|m| A::from_arg_matches(&m)).unwrap_or_else(|e| {
         if !e.use_stderr() {
             e.exit(); // --help, --version
         }
@@ -57,6 +60,14 @@ pub fn parse<A: clap::Parser>() -> A {
         eprintln!("{line}; see --help");
         std::process::exit(2)
     })
+}
+
+/// A binary's command by its own name for --version, in place of this package's.
+fn named<A: clap::Parser>(path: Option<OsString>) -> clap::Command {
+    match path.as_deref().map(Path::new).and_then(Path::file_stem).and_then(OsStr::to_str) {
+        Some(name) => A::command().display_name(name.to_string()),
+        None => A::command(),
+    }
 }
 
 /// Runs `body(threads)` on a pool of worker threads, the only one of the process.
@@ -78,3 +89,32 @@ pub fn on_threads(
 
 /// Bytes of a worker's stack: what a main thread usually has.
 const STACK: usize = 8 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(clap::Parser)]
+    #[command(version)]
+    struct Args {
+        #[command(flatten)]
+        common: Common,
+    }
+
+    #[test]
+    fn the_version_is_that_of_the_binary() {
+        let version = |path: &str| named::<Args>(Some(path.into())).render_version();
+        assert_eq!(version("/usr/bin/gmm"), format!("gmm {}\n", env!("CARGO_PKG_VERSION")));
+        assert!(version("").starts_with("experiments "));
+    }
+
+    #[test]
+    fn a_seed_is_an_integer_that_a_configuration_can_hold() {
+        let seed = |text: &str| {
+            use clap::Parser;
+            Args::try_parse_from(["gmm", "--seed", text]).map(|a| a.common.seed).map_err(|e| e.to_string())
+        };
+        assert_eq!(seed("9223372036854775807").unwrap(), Some(u64::MAX / 2));
+        assert!(seed("9223372036854775808").unwrap_err().contains("0..=9223372036854775807"));
+    }
+}

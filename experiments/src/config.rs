@@ -20,7 +20,7 @@ pub fn resolve<C: Serialize + DeserializeOwned>(
     let mut table = to_table(defaults)?;
     if let Some(path) = file {
         let source = path.display().to_string();
-        merge(&mut table, parse(&read(path)?, &source)?, "", &source)?;
+        put::<C>(&mut table, parse(&read(path)?, &source)?, &source)?;
     }
     for set in sets {
         let Some((key, value)) = set.split_once('=') else {
@@ -34,22 +34,16 @@ pub fn resolve<C: Serialize + DeserializeOwned>(
             Ok(mut t) => t.remove("v").unwrap_or_else(|| Value::String(value.into())),
             Err(_) => Value::String(value.into()),
         };
-        // train.batch = 3 is { train: { batch: 3 } }, built from the inside.
-        let mut parts = key.trim().rsplit('.');
-        let innermost = parts.next().unwrap_or_default().to_string();
-        let nested = Table::from_iter([(innermost, value)]);
-        let nested =
-            parts.fold(nested, |inner, part| Table::from_iter([(part.to_string(), Value::Table(inner))]));
-        merge(&mut table, nested, "", "--set")?;
+        put::<C>(&mut table, nested(key.trim(), value), "--set")?;
     }
-    Value::Table(table).try_into().map_err(|e: toml::de::Error| Failure::usage(first_line(&e)))
+    typed(table).map_err(Failure::usage)
 }
 
 /// `base` overridden by the TOML text of `source`.
 pub fn overlay<C: Serialize + DeserializeOwned>(base: &C, text: &str, source: &str) -> Result<C, Failure> {
     let mut table = to_table(base)?;
-    merge(&mut table, parse(text, source)?, "", source)?;
-    Value::Table(table).try_into().map_err(|e: toml::de::Error| Failure::usage(first_line(&e)))
+    put::<C>(&mut table, parse(text, source)?, source)?;
+    typed(table).map_err(Failure::usage)
 }
 
 /// Reads a configuration that must be whole, as a run folder holds it.
@@ -59,9 +53,7 @@ pub fn load_exact<C: Serialize + DeserializeOwned>(path: &Path) -> Result<C, Fai
 
 /// The same from the TOML text of `source`.
 pub fn exact<C: Serialize + DeserializeOwned>(text: &str, source: &str) -> Result<C, Failure> {
-    Value::Table(parse(text, source)?)
-        .try_into()
-        .map_err(|e: toml::de::Error| Failure::usage(format!("{source}: {}", first_line(&e))))
+    toml::from_str(text).map_err(|e| located(&e, text, source))
 }
 
 /// The configuration as TOML; keys that still have their default say so.
@@ -87,7 +79,8 @@ fn write_table(table: &Table, defaults: &Table, prefix: &str, out: &mut String) 
     }
 }
 
-fn to_table<C: Serialize>(config: &C) -> Result<Table, Failure> {
+/// As a table of TOML.
+pub(crate) fn to_table<C: Serialize>(config: &C) -> Result<Table, Failure> {
     Table::try_from(config)
         .map_err(|e| Failure::Failed(format!("the configuration cannot be written as TOML: {e}")))
 }
@@ -97,17 +90,61 @@ fn read(path: &Path) -> Result<String, Failure> {
 }
 
 fn parse(text: &str, source: &str) -> Result<Table, Failure> {
-    text.parse::<Table>().map_err(|e| {
-        let at = e.span().map_or(0, |s| s.start.min(text.len()));
-        let before = &text.as_bytes()[..at];
+    text.parse::<Table>().map_err(|e| located(&e, text, source))
+}
+
+/// An error in `text`, with its line and column where they are known.
+fn located(e: &toml::de::Error, text: &str, source: &str) -> Failure {
+    let place = e.span().map_or(String::new(), |s| {
+        let before = &text.as_bytes()[..s.start.min(text.len())];
         let line = 1 + before.iter().filter(|b| **b == b'\n').count();
         let column = 1 + before.iter().rev().take_while(|b| **b != b'\n').count();
-        Failure::usage(format!("{source}:{line}:{column}: {}", e.message()))
-    })
+        format!(":{line}:{column}")
+    });
+    Failure::usage(format!("{source}{place}: {}", first_line(e)))
 }
 
 fn first_line(e: &toml::de::Error) -> String {
     e.message().lines().next().unwrap_or("not a valid configuration").to_string()
+}
+
+fn typed<C: DeserializeOwned>(table: Table) -> Result<C, String> {
+    Value::Table(table).try_into().map_err(|e| first_line(&e))
+}
+
+/// Merges `from` into `base`, which must stay a configuration: an error names the value that it cannot hold.
+fn put<C: DeserializeOwned>(base: &mut Table, from: Table, source: &str) -> Result<(), Failure> {
+    let before = base.clone();
+    merge(base, from.clone(), "", source)?;
+    let Err(problem) = typed::<C>(base.clone()) else { return Ok(()) };
+    // An error of serde does not say where; each value by itself does.
+    for (key, value) in leaves(from, "") {
+        let mut alone = before.clone();
+        merge(&mut alone, nested(&key, value.clone()), "", source)?;
+        if let Err(problem) = typed::<C>(alone) {
+            return Err(Failure::usage(format!("{source}: {key} = {value}: {problem}")));
+        }
+    }
+    Err(Failure::usage(format!("{source}: {problem}")))
+}
+
+/// `train.batch = 3` as { train: { batch: 3 } }.
+fn nested(key: &str, value: Value) -> Table {
+    // Built from the inside.
+    let mut parts = key.rsplit('.');
+    let innermost = parts.next().unwrap_or_default().to_string();
+    parts.fold(Table::from_iter([(innermost, value)]), |inner, part| {
+        Table::from_iter([(part.to_string(), Value::Table(inner))])
+    })
+}
+
+/// The values of a table and of those within, by their whole keys: what [`nested`] takes.
+pub(crate) fn leaves(table: Table, prefix: &str) -> Vec<(String, Value)> {
+    let of = |(key, value)| match value {
+        Value::Table(inner) => leaves(inner, &format!("{prefix}{key}.")),
+        value => vec![(format!("{prefix}{key}"), value)],
+    };
+    table.into_iter().flat_map(of).collect()
 }
 
 /// Puts `from` over `base`; every key must exist there, with the same type.
@@ -222,8 +259,24 @@ mod tests {
         );
         assert!(error("[train]\nlearning_rate = nan\n", &[]).contains("must be a finite number"));
         assert!(error("", &["train.batch=-4"]).contains("must not be negative"));
-        assert!(error("", &["train.objective=magic"]).contains("magic"));
         assert!(error("", &["train"]).contains("key=value"));
+    }
+
+    #[test]
+    fn a_word_that_a_setting_does_not_know_is_named_with_its_key_and_source() {
+        let named = "train.objective = \"magic\": unknown variant `magic`";
+        assert!(
+            error("", &["train.batch=8", "train.objective=magic"]).starts_with(&format!("--set: {named}"))
+        );
+        let in_file = error("[train]\nbatch = 8\nobjective = \"magic\"\n", &[]);
+        assert!(in_file.contains(&format!("c.toml: {named}")), "{in_file}");
+        let base = Config::default();
+        let preset = overlay(&base, "[train]\nobjective = \"magic\"\n", "dw4").unwrap_err().to_string();
+        assert!(preset.starts_with(&format!("dw4: {named}")), "{preset}");
+        let text = to_toml(&base, &base).unwrap().replace("\"iwsm\"", "\"magic\"");
+        let whole = exact::<Config>(&text, "run.toml").unwrap_err().to_string();
+        let line = 1 + text.lines().position(|l| l.contains("magic")).unwrap();
+        assert!(whole.starts_with(&format!("run.toml:{line}:")) && whole.contains("`magic`"), "{whole}");
     }
 
     #[test]

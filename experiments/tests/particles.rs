@@ -139,8 +139,7 @@ fn every_network_and_form_of_the_weights_runs() {
 fn lattice(path: &Path) {
     let mut stream = engine::rng::Stream::new(0, "lattice", 0, 0);
     let site = |a: usize| (a / 3 / 3usize.pow((a % 3) as u32) % 3) as f32;
-    let x: Vec<f32> =
-        (0..300 * 39).map(|at| 1.1 * site(at % 39) + 0.05 * stream.uniform() as f32).collect();
+    let x: Vec<f32> = (0..300 * 39).map(|at| 1.1 * site(at % 39) + 0.05 * stream.uniform() as f32).collect();
     std::fs::write(path, experiments::npy::encode(39, &x)).unwrap();
 }
 
@@ -151,7 +150,8 @@ fn a_target_named_in_a_file_brings_its_preset_and_a_run_that_goes_on_keeps_its_r
     std::fs::write(&file, "target = \"lj13\"\n[train]\nsteps = 1\nbatch = 8\n").unwrap();
     lattice(&states);
     let reference = ["--config", file.to_str().unwrap(), "--reference", states.to_str().unwrap()];
-    let small = ["replay.capacity=16", "replay.first_moves=0", "network.hidden=4", "evaluation.correction_moves=2"];
+    let small =
+        ["replay.capacity=16", "replay.first_moves=0", "network.hidden=4", "evaluation.correction_moves=2"];
     let small = small.iter().flat_map(|s| ["--set", *s]);
     let tail = ["--set", "evaluation.flow_samples=0", "--samples", "10", "--quick", "--quiet"];
     let args: Vec<&str> = reference.into_iter().chain(small).chain(tail).collect();

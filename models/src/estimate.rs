@@ -86,13 +86,7 @@ impl<T: Real> Estimates<T> {
         let (head, vectors) = self.records[i * self.width()..(i + 1) * self.width()].split_at(HEAD);
         let (target, rest) = vectors.split_at(self.dim);
         let (denoising, draw) = rest.split_at(self.dim);
-        Estimate {
-            log_density: head[0],
-            covariance: [head[1], head[2], head[3]],
-            target,
-            denoising,
-            draw,
-        }
+        Estimate { log_density: head[0], covariance: [head[1], head[2], head[3]], target, denoising, draw }
     }
 
     /// Estimates at each column of `x` (d x n) with its own noise level, from `draws` draws each;

@@ -3,10 +3,10 @@
 use rayon::prelude::*;
 
 use super::Tableau;
-use crate::{Real, simd_fn};
+use crate::par::CHUNK;
+use crate::simd::axpy;
+use crate::{Real, par, simd_fn};
 
-/// Numbers that one task works through: a constant, so that no sum depends on the thread count.
-const CHUNK: usize = 16_384;
 /// Numbers that stay in the first cache while all stages are added up.
 const BLOCK: usize = 1024;
 
@@ -81,12 +81,12 @@ pub(super) fn all_finite<T: Real>(x: &[T]) -> bool {
 /// `y` is 0.
 fn combine<T: Real>(y: &[T], h: T, w: &[f64], k: &[T], out: &mut [T]) {
     let n = out.len();
-    let chunk = |(at, out): (usize, &mut [T])| {
+    par::for_chunks(out, CHUNK, |at, out| {
         for (block, out) in out.chunks_mut(BLOCK).enumerate() {
             let from = at * CHUNK + block * BLOCK;
             out.fill(T::ZERO);
             for (i, w) in w.iter().enumerate().filter(|(_, w)| **w != 0.0) {
-                add_multiple(T::of(*w), &k[i * n + from..][..out.len()], out);
+                axpy(T::of(*w), &k[i * n + from..][..out.len()], out);
             }
             if y.is_empty() {
                 scale(h, out);
@@ -94,12 +94,7 @@ fn combine<T: Real>(y: &[T], h: T, w: &[f64], k: &[T], out: &mut [T]) {
                 step_from(&y[from..][..out.len()], h, out);
             }
         }
-    };
-    if n <= CHUNK {
-        chunk((0, out));
-    } else {
-        out.par_chunks_mut(CHUNK).enumerate().for_each(chunk);
-    }
+    });
 }
 
 fn scaled_norm<T: Real>(x: &[T], y: &[T], z: &[T], tolerance: [f64; 2], partials: &mut Vec<f64>) -> f64 {
@@ -119,12 +114,6 @@ fn scaled_norm<T: Real>(x: &[T], y: &[T], z: &[T], tolerance: [f64; 2], partials
 }
 
 simd_fn! {
-    fn add_multiple<T: Real>(a: T, x: &[T], y: &mut [T]) {
-        for (x, y) in x.iter().zip(y) {
-            *y = a.mul_add(*x, *y);
-        }
-    }
-
     fn scale<T: Real>(a: T, x: &mut [T]) {
         for x in x {
             *x *= a;

@@ -124,7 +124,7 @@ pub(crate) fn sin_cos(x: f64) -> (f64, f64) {
 
 #[inline(always)]
 pub(crate) fn tanh(x: f64) -> f64 {
-    // e^{2|x|} - 1 by the exponential's own polynomial where 1 - e would cancel.
+    // e^{-2|x|} - 1, by its Taylor polynomial where the subtraction would cancel.
     let a = x.abs();
     let t = -2.0 * a;
     let p = horner!(

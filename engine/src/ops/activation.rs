@@ -46,7 +46,7 @@ activations! {
     /// f(x) = x.
     Identity, identity, "identity", identity: true, |x| (x, T::ONE);
     /// f(x) = max(x, 0); slope 0 at 0.
-    Relu, relu, "relu", |x| if x > T::ZERO { (x, T::ONE) } else { (x * T::ZERO, T::ZERO) };
+    Relu, relu, "relu", |x| (T::ZERO.max(x), if x > T::ZERO { T::ONE } else { T::ZERO });
     /// f(x) = x for x > 0, x / 5 below.
     LeakyRelu, leaky_relu, "leaky relu", |x| {
         let slope = if x > T::ZERO { T::ONE } else { T::of(0.2) };
@@ -178,6 +178,8 @@ mod tests {
         let e = std::f64::consts::E;
         assert!(close(Silu::value_and_slope(0.0), (0.0, 0.5)));
         assert!(close(Relu::value_and_slope(-2.0), (0.0, 0.0)));
+        assert!(close(Relu::value_and_slope(f64::NEG_INFINITY), (0.0, 0.0)));
+        assert!(Relu::value_and_slope(f64::NAN).0.is_nan());
         assert!(close(LeakyRelu::value_and_slope(-2.0), (-0.4, 0.2)));
         assert!(close(Sigmoid::value_and_slope(0.0), (0.5, 0.25)));
         assert!(close(Softplus::value_and_slope(0.0), (2f64.ln(), 0.5)));

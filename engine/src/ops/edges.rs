@@ -165,7 +165,7 @@ impl<T: Real> Op<T> for Attend {
         }
         Ok(Shape::new(inputs[1].rows, self.0.shape().rows))
     }
-    /// The softmax, and room for its cotangent.
+    /// The softmax.
     fn aux_len(&self, inputs: &[Shape], _: Shape) -> usize {
         inputs[0].len()
     }

@@ -109,11 +109,11 @@ simd_fn! {
         }
     }
 
-    /// phi_bar += w theta y_bar.
+    /// phi_bar += w theta(a, b) y_bar.
     fn add_mean<T: Real, M: Theta>(
-        w: T, own: &[T], other: &[T], p_own: &[T], p_other: &[T], y_bar: &[T], phi_bar: &mut [T],
+        w: T, a: &[T], b: &[T], pa: &[T], pb: &[T], y_bar: &[T], phi_bar: &mut [T],
     ) {
-        let ends = own.iter().zip(other).zip(p_own.iter().zip(p_other));
+        let ends = a.iter().zip(b).zip(pa.iter().zip(pb));
         for (((a, b), (pa, pb)), (y, phi)) in ends.zip(y_bar.iter().zip(phi_bar)) {
             *phi = (w * M::at(*a, *b, *pb - *pa).0).mul_add(*y, *phi);
         }
@@ -170,8 +170,9 @@ fn vjp<T: Real, M: Theta>(pattern: &Pattern, saved: &Saved<T>, out_bar: &[T], x_
         pattern.by_col.for_groups(phi_bar, rows, |i, phi_bar| {
             let (others, numbers) = pattern.by_col.group(i);
             for (k, j) in others.iter().enumerate() {
+                // The listener first, as in `forward`: where the drop is 0, upwind takes its density for both.
                 let (w, j) = (w[numbers.get(k)], *j as usize);
-                add_mean::<T, M>(w, x.col(i), x.col(j), phi.col(i), phi.col(j), bar(j), phi_bar);
+                add_mean::<T, M>(w, x.col(j), x.col(i), phi.col(j), phi.col(i), bar(j), phi_bar);
             }
         });
     }

@@ -10,7 +10,7 @@ use crate::{Graph, Op, Real, Shape, Var, par};
 
 /// Column indices into `n` columns, with the plan of the reverse direction.
 #[derive(Debug)]
-pub struct Columns {
+struct Columns {
     indices: Vec<usize>,
     /// Sources of target j: `sources[starts[j]..starts[j + 1]]`.
     starts: Vec<usize>,
@@ -31,7 +31,7 @@ pub struct IndexError {
 
 impl Columns {
     /// Checks the indices and plans the scatter.
-    pub fn new(indices: Vec<usize>, n: usize) -> Result<Arc<Self>, IndexError> {
+    fn new(indices: Vec<usize>, n: usize) -> Result<Arc<Self>, IndexError> {
         if let Some((position, index)) = indices.iter().enumerate().find(|(_, i)| **i >= n) {
             return Err(IndexError { position, index: *index, n });
         }
@@ -47,7 +47,7 @@ impl Columns {
     }
 
     /// Number of columns that are pointed into.
-    pub fn targets(&self) -> usize {
+    fn targets(&self) -> usize {
         self.starts.len() - 1
     }
 

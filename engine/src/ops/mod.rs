@@ -1,6 +1,7 @@
 //! Differentiable ops: one file each, forward and vjp side by side under the equation.
 //!
-//! To add one: write the file, add its line here, and its case to `proptests/tests/ops.rs`.
+//! To add one: write the file, add its line here, and its case to `proptests/tests/properties/ops.rs`
+//! (on graphs: `graph_ops.rs`).
 
 pub mod activation;
 mod arrange;

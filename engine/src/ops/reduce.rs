@@ -2,7 +2,7 @@
 //! sum and mean over each row.
 //!
 //! Sums run in column order; log-sum-exp subtracts the largest entry first. Of nothing, the sum is 0,
-//! the mean NaN, the maximum and the log-sum-exp -inf.
+//! the mean NaN, the maximum and the log-sum-exp -inf. NaN among the entries goes on to the result.
 
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
 use crate::{Graph, Op, Real, Shape, Var};
@@ -80,7 +80,7 @@ impl<T: Real> Op<T> for Sum {
     }
 }
 
-/// y = max(x); x_bar += y_bar at the first largest entry.
+/// y = max(x); x_bar += y_bar at the first largest entry, or the first that is NaN.
 struct Max(Over);
 
 impl<T: Real> Op<T> for Max {
@@ -102,7 +102,8 @@ impl<T: Real> Op<T> for Max {
         let n = self.0.stretch(x.shape).max(1);
         let Some(x_bar) = x_bar.get(0) else { return };
         for (k, (x, x_bar)) in x.data.chunks(n).zip(x_bar.chunks_mut(n)).enumerate() {
-            if let Some(i) = x.iter().position(|v| *v == saved.out.data[k]) {
+            let y = saved.out.data[k];
+            if let Some(i) = x.iter().position(|v| *v == y || (is_nan(y) && is_nan(*v))) {
                 x_bar[i] += out_bar[k];
             }
         }
@@ -132,7 +133,7 @@ impl<T: Real> Op<T> for LogSumExp {
         let Some(x_bar) = x_bar.get(0) else { return };
         for (k, (x, x_bar)) in x.data.chunks(n).zip(x_bar.chunks_mut(n)).enumerate() {
             let y = saved.out.data[k];
-            if y > T::NEG_INFINITY {
+            if y != T::NEG_INFINITY {
                 x.iter().zip(x_bar).for_each(|(x, b)| *b += (*x - y).exp() * out_bar[k]);
             }
         }
@@ -177,13 +178,18 @@ impl<T: Real> Op<T> for Softmax {
     }
 }
 
+fn is_nan<T: Real>(x: T) -> bool {
+    x.f64().is_nan()
+}
+
+/// NaN if any entry is.
 fn largest<T: Real>(x: &[T]) -> T {
-    x.iter().fold(T::NEG_INFINITY, |m, v| if *v > m { *v } else { m })
+    x.iter().fold(T::NEG_INFINITY, |m, v| if *v > m || is_nan(*v) { *v } else { m })
 }
 
 fn log_sum_exp<T: Real>(x: &[T]) -> T {
     let max = largest(x);
-    if max == T::NEG_INFINITY {
+    if !max.is_finite() {
         return max;
     }
     max + x.iter().map(|v| (*v - max).exp()).sum::<T>().ln()
@@ -252,5 +258,21 @@ mod tests {
         assert_eq!(g.value(l).data, [1.0]);
         g.backward(l, &mut []);
         assert_eq!(g.grad(x).data, [0.0, 1.0]);
+    }
+
+    #[test]
+    fn what_is_not_finite_goes_on() {
+        let mut tape = Tape::<f64>::new();
+        let mut g = tape.record(&[]);
+        let x = g.variable(2, 4, &[f64::NAN, 1.0, 1.0, f64::NAN, f64::NAN, f64::NAN, f64::INFINITY, 0.0]);
+        let (max, log) = (g.column_max(x), g.column_logsumexp(x));
+        for y in [max, log] {
+            assert!(g.value(y).data[..3].iter().all(|v| v.is_nan()));
+            assert_eq!(g.value(y).data[3], f64::INFINITY);
+        }
+        g.backward_from(max, &[1.0; 4], &mut []);
+        assert_eq!(g.grad(x).data, [1.0, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0]);
+        g.backward_from(log, &[1.0; 4], &mut []);
+        assert!(g.grad(x).data[..6].iter().all(|v| v.is_nan()));
     }
 }

@@ -1,5 +1,6 @@
 //! Elementwise functions with scalars of their own: a x + b, x^p, clamping.
 
+use crate::simd::axpy;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
 use crate::{Graph, Op, Real, Shape, Var, par, simd_fn};
 
@@ -26,7 +27,7 @@ impl<T: Real> Op<T> for Affine {
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (a, out_bar) = (T::of(saved.x.attr[0]), &*out_bar);
         if let Some(x_bar) = x_bar.first(0) {
-            x_bar.for_chunks(par::CHUNK, |i, x| add_scaled(a, &out_bar[i * par::CHUNK..][..x.len()], x));
+            x_bar.for_chunks(par::CHUNK, |i, x| axpy(a, &out_bar[i * par::CHUNK..][..x.len()], x));
         }
     }
 }
@@ -113,12 +114,6 @@ simd_fn! {
     fn affine<T: Real>(a: T, b: T, x: &[T], y: &mut [T]) {
         for (x, y) in x.iter().zip(y) {
             *y = a.mul_add(*x, b);
-        }
-    }
-
-    fn add_scaled<T: Real>(a: T, x: &[T], y: &mut [T]) {
-        for (x, y) in x.iter().zip(y) {
-            *y = a.mul_add(*x, *y);
         }
     }
 

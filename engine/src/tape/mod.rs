@@ -65,6 +65,7 @@ struct Node<T: Real> {
     arity: usize,
     out: u32,
     aux: (usize, usize),
+    trainable: bool,
 }
 
 /// Buffers of a graph, reused from step to step.
@@ -142,7 +143,7 @@ impl<T: Real> Tape<T> {
 
     /// Passes the cotangent of node k's output, if there is one, on to its inputs.
     fn pass_on(&mut self, k: usize, params: &[T], param_grads: &mut [T]) {
-        let Node { out, arity, inputs, attr, aux, .. } = self.nodes[k];
+        let Node { out, arity, inputs, attr, aux, trainable, .. } = self.nodes[k];
         let Some(bar_at) = self.places[out as usize] else { return };
         let ids = &inputs[..arity];
         for id in ids {
@@ -163,7 +164,7 @@ impl<T: Real> Tape<T> {
         };
         let bars = (left, right, bar_at + len);
         let (places, reached) = (&self.places[..], &mut self.reached[..]);
-        let mut x_bar = Cotangents { bars, params: param_grads, slots, ids, places, reached };
+        let mut x_bar = Cotangents { bars, params: param_grads, trainable, slots, ids, places, reached };
         self.nodes[k].op.get().vjp(&saved, out_bar, &mut x_bar);
         // What the op left out holds old numbers.
         for id in ids {
@@ -172,13 +173,6 @@ impl<T: Real> Tape<T> {
             }
         }
         self.give_place(out);
-    }
-
-    /// Bytes held by the buffers.
-    pub fn bytes(&self) -> usize {
-        [&self.values, &self.bars, &self.aux].map(Slab::bytes).iter().sum::<usize>()
-            + self.slots.capacity() * size_of::<Slot>()
-            + self.nodes.capacity() * size_of::<Node<T>>()
     }
 }
 
@@ -315,7 +309,8 @@ impl<T: Real> Graph<'_, T> {
         op.get().forward(&x, &mut out[..shape.len()], &mut tape.aux[aux.0..aux.1]);
         let out = self.push_slot(Place::Slab(at), shape, wants_grad, false);
         if wants_grad {
-            self.tape.nodes.push(Node { op, attr, inputs: ids, arity: inputs.len(), out: out.slot, aux });
+            let (arity, trainable) = (inputs.len(), self.trainable);
+            self.tape.nodes.push(Node { op, attr, inputs: ids, arity, out: out.slot, aux, trainable });
         }
         out
     }

@@ -110,6 +110,8 @@ pub struct Cotangents<'s, T> {
     /// The slab before the output's cotangent and behind it, and where the latter begins.
     pub(super) bars: (&'s mut [T], &'s mut [T], usize),
     pub(super) params: &'s mut [T],
+    /// Whether parameters were not frozen yet when the op was applied.
+    pub(super) trainable: bool,
     pub(super) slots: &'s [Slot],
     pub(super) ids: &'s [u32],
     /// By slot: the place of its cotangent.
@@ -144,9 +146,9 @@ impl<T: Real> Cotangents<'_, T> {
     pub fn wants(&self, k: usize) -> bool {
         self.slots[self.ids[k] as usize].wants_grad
     }
-    /// The gradient of every parameter of the graph, to be added to.
-    pub fn all_params(&mut self) -> &mut [T] {
-        self.params
+    /// The gradient of every parameter of the graph, to be added to; None where parameters are frozen.
+    pub fn all_params(&mut self) -> Option<&mut [T]> {
+        self.trainable.then_some(&mut *self.params)
     }
     /// The cotangent of input k, unless nobody wants it.
     pub fn get(&mut self, k: usize) -> Option<&mut [T]> {

@@ -8,7 +8,7 @@ use engine::checkpoint::write_atomic;
 use experiments::cli::parse;
 use experiments::failure::{Failure, run};
 use experiments::graph_data::known::Known;
-use experiments::graph_data::{BUILT_IN, KNOWN, available, encode, file, find, folder, import, load};
+use experiments::graph_data::{BUILT_IN, KNOWN, available, decode_bytes, encode, file, folder, import, load};
 use experiments::table::plain;
 use models::graph::Dataset;
 use models::graph::check::check;
@@ -19,7 +19,7 @@ use sha2::{Digest, Sha256};
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:\n  data list --data-dir DIR\n  data info karate\n  data check all --data-dir DIR\n  data import csv --edges e.csv --features x.csv --labels y.csv --out mine.npz\n  data import geom-gcn --from new_data/texas --splits splits/texas_*.npz --out texas.npz\n  data fetch cora"
+    after_help = "Examples:\n  data list --data-dir DIR\n  data info karate\n  data check all --data-dir DIR\n  data import csv --edges e.csv --features x.csv --labels y.csv --out mine.npz\n  data import geom-gcn --from new_data/texas --splits splits/texas_*.npz --out texas.npz\n  data fetch texas --out sources"
 )]
 struct Args {
     /// Folder with NAME.npz files (default: what METASTABLE_DATA names).
@@ -120,12 +120,7 @@ fn main() -> ExitCode {
         match &args.command {
             Command::List => list(dir),
             Command::Info { name } => info(&load(name, dir)?),
-            Command::Check { name } if name == "all" => {
-                let there = folder(dir).map(|d| available(&d)).unwrap_or_default();
-                let names = there.into_iter().chain(BUILT_IN.map(String::from));
-                let bad = names.filter(|n| !matches!(check_one(n, dir), Ok(true))).count();
-                if bad == 0 { Ok(()) } else { Err(Failure::Failed(format!("{bad} data sets are not sound"))) }
-            }
+            Command::Check { name } if name == "all" => check_all(dir),
             Command::Check { name } => match check_one(name, dir)? {
                 true => Ok(()),
                 false => Err(Failure::Failed(format!("data set {name} is not what it should be"))),
@@ -138,7 +133,7 @@ fn main() -> ExitCode {
 
 fn list(dir: Option<&Path>) -> Result<(), Failure> {
     let folder = folder(dir);
-    let there = folder.as_deref().map(available).unwrap_or_default();
+    let there = folder.as_deref().map(available).transpose()?.unwrap_or_default();
     let mut rows: Vec<Vec<String>> =
         BUILT_IN.iter().map(|n| vec![n.to_string(), "built in".into()]).collect();
     rows.extend(there.iter().map(|n| vec![n.clone(), "there".into()]));
@@ -187,19 +182,30 @@ fn info(data: &Dataset) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints what is found; false if something is wrong.
-fn check_one(name: &str, dir: Option<&Path>) -> Result<bool, Failure> {
-    let data = match load(name, dir) {
-        Ok(data) => data,
-        Err(e) => {
-            println!("{name}: WRONG: {e}");
-            return if matches!(e, Failure::Usage(_)) && find(name, dir).is_err() {
-                Err(e)
-            } else {
-                Ok(false)
-            };
-        }
+/// Checks what is in the data folder, and what needs no file.
+fn check_all(dir: Option<&Path>) -> Result<(), Failure> {
+    let Some(folder) = folder(dir) else {
+        return Err(Failure::usage("check all: give --data-dir DIR or set METASTABLE_DATA"));
     };
+    let there = available(&folder)?;
+    if there.is_empty() {
+        return Err(Failure::usage(format!("{}: holds no data set", folder.display())));
+    }
+    let sound = |name: &String| {
+        check_one(name, Some(&folder)).unwrap_or_else(|e| {
+            println!("{name}: WRONG: {e}");
+            false
+        })
+    };
+    match there.into_iter().chain(BUILT_IN.map(String::from)).filter(|name| !sound(name)).count() {
+        0 => Ok(()),
+        bad => Err(Failure::Failed(format!("{bad} data sets are not sound"))),
+    }
+}
+
+/// Prints what is found; false if something is wrong, an error if it cannot be read.
+fn check_one(name: &str, dir: Option<&Path>) -> Result<bool, Failure> {
+    let data = load(name, dir)?;
     let mut sound = true;
     let mut notes: Vec<String> = check(&data).into_iter().map(|f| f.what).collect();
     if let Some(known) = KNOWN.iter().find(|k| k.name == name) {
@@ -239,23 +245,39 @@ fn counts(data: &Dataset, known: &Known) -> [(&'static str, usize, usize); 4] {
 }
 
 fn import_from(format: &Format) -> Result<(), Failure> {
-    let stem = |out: &Path| out.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-    let (data, out) = match format {
-        Format::GeomGcn { from, splits, listed, out } => {
-            let mut data = import::geom_gcn(from, &stem(out), *listed)?;
-            import::add_splits(&mut data, splits)?;
-            (data, out)
+    let (inputs, out) = match format {
+        Format::GeomGcn { from, splits, out, .. } => {
+            (import::geom_gcn_files(from).into_iter().chain(splits.iter().cloned()).collect(), out)
         }
-        Format::Linqs { content, cites, out } => (import::linqs(content, cites, &stem(out))?, out),
-        Format::Shchur { from, out } => (import::shchur(from, &stem(out))?, out),
+        Format::Linqs { content, cites, out } => (vec![content.clone(), cites.clone()], out),
+        Format::Shchur { from, out } => (vec![from.clone()], out),
         Format::Csv { edges, features, labels, out } => {
-            (import::csv(edges, features, labels, &stem(out))?, out)
+            (vec![features.clone(), edges.clone(), labels.clone()], out)
         }
     };
-    if let Some(finding) = check(&data).into_iter().find(|f| f.fatal) {
-        return Err(Failure::usage(finding.what));
+    let real = |path: &Path| path.canonicalize().ok();
+    if real(out).is_some_and(|out| inputs.iter().any(|input| real(input).as_ref() == Some(&out))) {
+        return Err(Failure::usage(format!("--out {}: is one of the files to import", out.display())));
     }
-    write_atomic(out, &encode(&data)?).map_err(|e| Failure::io(out, &e))?;
+    let name = out.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+    let data = match format {
+        Format::GeomGcn { from, splits, listed, .. } => {
+            let mut data = import::geom_gcn(from, &name, *listed)?;
+            import::add_splits(&mut data, splits)?;
+            data
+        }
+        Format::Linqs { content, cites, .. } => import::linqs(content, cites, &name)?,
+        Format::Shchur { from, .. } => import::shchur(from, &name)?,
+        Format::Csv { edges, features, labels, .. } => import::csv(edges, features, labels, &name)?,
+    };
+    let source = &inputs[0];
+    if let Some(finding) = check(&data).into_iter().find(|f| f.fatal) {
+        return Err(Failure::usage(format!("{}: {}", source.display(), finding.what)));
+    }
+    let bytes = encode(&data)?;
+    // What is written can be read: better to learn it before there is a file.
+    decode_bytes(source, bytes.clone())?;
+    write_atomic(out, &bytes).map_err(|e| Failure::io(out, &e))?;
     println!(
         "{}: {} nodes, {} undirected edges, {} classes",
         out.display(),
@@ -272,14 +294,18 @@ fn fetch(name: &str, out: &Path) -> Result<(), Failure> {
         let names: Vec<&str> = KNOWN.iter().map(|k| k.name).collect();
         return Err(Failure::usage(format!("data set {name} is not known; known are {}", names.join(", "))));
     };
-    let raw = "https://raw.githubusercontent.com/graphdml-uiuc-jlu/geom-gcn/f1fc0d14/new_data";
+    let geom = "https://raw.githubusercontent.com/graphdml-uiuc-jlu/geom-gcn/f1fc0d14b3b019c562737240d06ec83b07d16a8f";
     let yandex = "https://raw.githubusercontent.com/yandex-research/heterophilous-graphs/a4313955/data";
     let (files, next): (Vec<String>, String) = match name {
-        "texas" | "wisconsin" | "cornell" | "film" => {
+        "texas" | "wisconsin" | "cornell" | "film" | "chameleon" | "squirrel" => {
             let list = ["out1_node_feature_label.txt", "out1_graph_edges.txt"];
+            let splits = (0..10).map(|k| format!("{geom}/splits/{name}_split_0.6_0.2_{k}.npz"));
             let listed = if name == "film" { " --listed 932" } else { "" };
-            let next = format!("data import geom-gcn --from {}{listed} --out {name}.npz", out.display());
-            (list.iter().map(|f| format!("{raw}/{name}/{f}")).collect(), next)
+            let from = out.display();
+            let next = format!(
+                "data import geom-gcn --from {from}{listed} --splits {from}/{name}_split_*.npz --out {name}.npz"
+            );
+            (list.iter().map(|f| format!("{geom}/new_data/{name}/{f}")).chain(splits).collect(), next)
         }
         "coauthor_cs" | "amazon_photo" => {
             let source = if name == "coauthor_cs" { "ms_academic_cs" } else { "amazon_electronics_photo" };

@@ -7,8 +7,11 @@ use clap::Parser;
 use experiments::cli::{Common, on_threads, parse};
 use experiments::config::resolve;
 use experiments::failure::{Failure, run};
-use experiments::graph::task::{self, Surroundings};
-use experiments::graph::{Batch, GraphConfig, Options, SplitKind, Summary, defaults, preset, table};
+use experiments::graph::task::{Surroundings, Task};
+use experiments::graph::{
+    Batch, GraphConfig, MOST_INITIALISATIONS, MOST_TRIALS, Options, SplitKind, Summary, defaults, preset,
+    table,
+};
 use experiments::graph_data::{BUILT_IN, KNOWN, file, folder};
 use experiments::interrupt::Interrupt;
 use experiments::run_folder::RunFolder;
@@ -28,9 +31,9 @@ struct Args {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// grade, grand, gread-bs, gread-fisher, gread-allen-cahn, acmp, graphcon, kuramoto, frond, gcn, gat,
-    /// sage, gcnii, h2gcn, gprgnn or mlp.
-    #[arg(long, default_value = "grade")]
-    model: String,
+    /// sage, gcnii, h2gcn, gprgnn or mlp [default: grade].
+    #[arg(long)]
+    model: Option<String>,
     /// paper or code: which family of GRADE's equations.
     #[arg(long)]
     form: Option<String>,
@@ -47,10 +50,10 @@ struct Args {
     #[arg(long)]
     split: Option<String>,
     /// Initialisations for each split.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_INITIALISATIONS as u64))]
     seeds: Option<u64>,
     /// Search N settings at random, by successive halving on validation figures, first; then use the best.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_TRIALS))]
     search: Option<u64>,
     /// Do not train without aggregation beside.
     #[arg(long)]
@@ -59,7 +62,7 @@ struct Args {
     #[arg(long)]
     quick: bool,
     /// Go on with an interrupted run in its folder.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "form", "kernel", "mobility", "sigma", "split", "seeds", "search", "quick", "out", "seed", "config", "sets", "force"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "model", "form", "kernel", "mobility", "sigma", "split", "seeds", "search", "no_ablation", "quick", "out", "seed", "config", "sets", "force"])]
     resume: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
@@ -83,38 +86,68 @@ fn main() -> ExitCode {
 
 fn body(args: &Args, threads: usize) -> Result<(), Failure> {
     let interrupt = Interrupt::install()?;
-    let options = Options { quiet: args.common.quiet, threads, ablation: !args.no_ablation };
+    let options = Options { quiet: args.common.quiet, threads };
     let with = Surroundings { data_dir: args.data_dir.as_deref(), options, interrupt: &interrupt };
     if let Some(path) = &args.resume {
         return match Batch::open(path)? {
-            Some(batch) => show_all(batch.execute(false, &with)?, path, args),
-            None => show(&[task::resume(path, &with)?], path, args),
+            Some(batch) => show_all(batch.execute(&with)?, path, args),
+            None => alone(Task::open(path, &with)?, path, args),
         };
     }
-    let names = names(args)?;
+    let settings = configure(args)?;
     let base = args.common.out.clone();
     let base = base.unwrap_or_else(|| RunFolder::default_path("graph", args.common.seed.unwrap_or(0)));
     let force = args.common.force;
-    let settings = names.iter().map(|name| configure(name, args)).collect::<Result<Vec<_>, _>>()?;
     if let [only] = &settings[..] {
-        return show(&[task::start(&base, force, only.clone(), args.search, &with)?], &base, args);
+        return alone(Task::create(&base, force, only.clone(), args.search, &with)?, &base, args);
     }
-    let batch = Batch::create(&base, force, settings, args.search)?;
-    show_all(batch.execute(force, &with)?, &base, args)
+    show_all(Batch::create(&base, force, settings, args.search, &with)?.execute(&with)?, &base, args)
 }
 
-/// The data sets to run on.
-fn names(args: &Args) -> Result<Vec<String>, Failure> {
+/// The settings for each data set: preset, file, --quick, overrides, flags; the later wins.
+fn configure(args: &Args) -> Result<Vec<GraphConfig>, Failure> {
+    let (file, sets) = (args.common.config.as_deref(), sets(args));
+    // Data, network and splits decide which preset is meant, and may be named in the file or a setting too.
+    let named: GraphConfig = resolve(&defaults("", "grade")?, file, &sets)?;
+    let split = (named.data.split == SplitKind::Random).then_some("random");
+    let one = |name: String| {
+        let base = match args.search {
+            Some(_) => defaults(&name, &named.model.name)?,
+            None => preset(&name, &named.model.name, split)?,
+        };
+        let mut config: GraphConfig = resolve(&base, file, &sets)?;
+        // A file of settings may have been made for other data.
+        config.data.name = name;
+        config.check()?;
+        Ok(config)
+    };
+    names(args, &named.data.name)?.into_iter().map(one).collect()
+}
+
+/// What flags set, around what --set does.
+fn sets(args: &Args) -> Vec<String> {
+    let quick = ["train.epochs=20", "data.splits=2"].into_iter().filter(|_| args.quick);
+    let mut sets: Vec<String> = quick.map(String::from).chain(args.common.sets.clone()).collect();
+    let flags = [
+        ("model.name", &args.model),
+        ("model.form", &args.form),
+        ("model.kernel", &args.kernel),
+        ("model.mobility", &args.mobility),
+        ("model.sigma", &args.sigma),
+        ("data.split", &args.split),
+    ];
+    sets.extend(flags.iter().filter_map(|(key, v)| v.as_ref().map(|v| format!("{key}=\"{v}\""))));
+    sets.extend(args.seeds.map(|n| format!("data.initialisations={n}")));
+    sets.extend(args.no_ablation.then(|| "data.ablation=false".into()));
+    sets.extend(args.common.seed.map(|s| format!("seed={s}")));
+    sets
+}
+
+/// The data sets to run on; `named` is what a file or a setting names, or nothing.
+fn names(args: &Args, named: &str) -> Result<Vec<String>, Failure> {
     match args.data.as_deref() {
-        None => {
-            // A file or a setting may name the data too.
-            let base = defaults("", &args.model)?;
-            let named: GraphConfig = resolve(&base, args.common.config.as_deref(), &args.common.sets)?;
-            Ok(match named.data.name.as_str() {
-                "" => BUILT_IN.map(String::from).to_vec(),
-                name => vec![name.to_string()],
-            })
-        }
+        None if named.is_empty() => Ok(BUILT_IN.map(String::from).to_vec()),
+        None => Ok(vec![named.to_string()]),
         Some("all") => {
             let Some(dir) = folder(args.data_dir.as_deref()) else {
                 return Err(Failure::usage("--data all: give --data-dir DIR or set METASTABLE_DATA"));
@@ -130,33 +163,10 @@ fn names(args: &Args) -> Result<Vec<String>, Failure> {
     }
 }
 
-/// Preset, file, overrides, flags: the later wins.
-fn configure(name: &str, args: &Args) -> Result<GraphConfig, Failure> {
-    let mut sets = args.common.sets.clone();
-    let flags = [
-        ("model.form", &args.form),
-        ("model.kernel", &args.kernel),
-        ("model.mobility", &args.mobility),
-        ("model.sigma", &args.sigma),
-        ("data.split", &args.split),
-    ];
-    sets.extend(flags.iter().filter_map(|(key, v)| v.as_ref().map(|v| format!("{key}=\"{v}\""))));
-    sets.extend(args.seeds.map(|n| format!("data.initialisations={n}")));
-    sets.extend(args.common.seed.map(|s| format!("seed={s}")));
-    let mut base = defaults(name, &args.model)?;
-    if args.search.is_none() {
-        // Which splits are meant may stand in a flag, a setting or the file.
-        let meant: GraphConfig = resolve(&base, args.common.config.as_deref(), &sets)?;
-        base = preset(name, &args.model, (meant.data.split == SplitKind::Random).then_some("random"))?;
-    }
-    if args.quick {
-        (base.train.epochs, base.data.splits) = (20, 2);
-    }
-    let mut config: GraphConfig = resolve(&base, args.common.config.as_deref(), &sets)?;
-    // A file of settings may have been made for other data.
-    config.data.name = name.into();
-    config.check()?;
-    Ok(config)
+/// A task on one data set.
+fn alone(task: Task<'_>, folder: &Path, args: &Args) -> Result<(), Failure> {
+    task.mark_latest();
+    show(&[task.execute()?], folder, args)
 }
 
 /// The figures of a batch, and then its failure, if there was one.

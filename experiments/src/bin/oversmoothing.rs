@@ -14,10 +14,10 @@ use experiments::run_folder::RunFolder;
 /// Draws how alike nodes become with depth: the Dirichlet energy of untrained networks over up to 1000
 /// layers of a 10 x 10 grid with random features, and, with --data, accuracy and energy of trained ones.
 #[derive(Parser)]
-#[command(version, after_help = EXAMPLES)]
+#[command(version, allow_negative_numbers = true, after_help = EXAMPLES)]
 struct Args {
     /// Layers on the grid.
-    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 1000, conflicts_with = "data", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     layers: u32,
     /// Networks: on the grid grade, grand, gcn, gat, gread-bs, acmp, kuramoto; trained any that `graph` knows.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
@@ -29,7 +29,13 @@ struct Args {
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     /// Depths: layers, or the integration time in steps of one.
-    #[arg(long, value_delimiter = ',', default_value = "2,4,8,16,32,64,128", value_name = "LIST")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "2,4,8,16,32,64,128",
+        requires = "data",
+        value_name = "LIST"
+    )]
     depths: Vec<usize>,
     /// Go on with an interrupted run in its folder.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["layers", "models", "data", "depths", "out", "seed", "config", "sets", "force"])]
@@ -65,11 +71,13 @@ fn body(args: &Args, threads: usize) -> Result<(), Failure> {
         }
         None => {
             let (plan, defaults) = plans(args)?;
+            plan.check()?;
             let data = plan.load(data_dir)?;
             let out = args.common.out.clone();
             let out = out.unwrap_or_else(|| RunFolder::default_path("oversmoothing", plan.seed));
+            let text = to_toml(&plan, &defaults)?;
             let folder = RunFolder::create(&out, args.common.force)?;
-            folder.write("config.toml", to_toml(&plan, &defaults)?.as_bytes())?;
+            folder.write("config.toml", text.as_bytes())?;
             (folder, plan, data)
         }
     };
@@ -86,7 +94,7 @@ fn body(args: &Args, threads: usize) -> Result<(), Failure> {
 /// The plan of the flags, and what it would be without settings.
 fn plans(args: &Args) -> Result<(Plan, Plan), Failure> {
     let request = Request {
-        seed: args.common.seed.unwrap_or(0),
+        seed: args.common.seed,
         data: args.data.as_deref(),
         layers: args.layers as usize,
         depths: &args.depths,
@@ -94,5 +102,5 @@ fn plans(args: &Args) -> Result<(Plan, Plan), Failure> {
         file: args.common.config.as_deref(),
         sets: &args.common.sets,
     };
-    Ok((Plan::new(&request)?, Plan::new(&Request { seed: 0, file: None, sets: &[], ..request })?))
+    Ok((Plan::new(&request)?, Plan::new(&Request { seed: None, file: None, sets: &[], ..request })?))
 }

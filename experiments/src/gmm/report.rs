@@ -28,7 +28,8 @@ pub fn metrics_json(config: &GmmConfig, figures: &[Figure], seeds: usize) -> Str
 /// weights.csv: effective share of the plain weights, their square roots and the Pareto-smoothed ones, and
 /// k-hat, at each noise level.
 pub fn weights_csv(levels: &[WeightLevel]) -> String {
-    let row = |l: &WeightLevel| [l.sigma, l.plain, l.k_hat, l.root, l.smoothed].map(shortest).join(",") + "\n";
+    let row =
+        |l: &WeightLevel| [l.sigma, l.plain, l.k_hat, l.root, l.smoothed].map(shortest).join(",") + "\n";
     let rows = levels.iter().map(row);
     "sigma,ess,khat,ess_root,ess_smoothed\n".to_string() + &rows.collect::<String>()
 }

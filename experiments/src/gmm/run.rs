@@ -107,11 +107,7 @@ impl Run {
         seconds: f64,
     ) -> Result<Vec<Figure>, Failure> {
         let (e, key) = (&self.config.evaluation, self.config.seed ^ MEASURE);
-        let sizes = Sizes {
-            sets: e.sets,
-            set_size: e.set_size,
-            flow_samples: e.flow_samples,
-        };
+        let sizes = Sizes { sets: e.sets, set_size: e.set_size, flow_samples: e.flow_samples };
         let failed =
             |e: models::metrics::MetricError| Failure::Failed(format!("the samples cannot be measured: {e}"));
         let samples = trainer.sample(e.sets * e.set_size, e.reverse_steps, (key, 0));

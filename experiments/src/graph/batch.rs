@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::task::{self, Surroundings};
-use super::{GraphConfig, Summary};
+use super::task::{self, Surroundings, Task};
+use super::{GraphConfig, Summary, search};
 use crate::config::load_exact;
 use crate::failure::Failure;
 use crate::run_folder::RunFolder;
@@ -33,16 +33,23 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// A new batch of tasks with those settings.
+    /// A new batch of tasks with those settings. Where none of them can be done no file is touched.
     pub fn create(
         out: &Path,
         force: bool,
         settings: Vec<GraphConfig>,
         search: Option<u64>,
+        with: &Surroundings<'_>,
     ) -> Result<Self, Failure> {
-        let folder = RunFolder::create(out, force)?;
-        for config in settings.iter().filter(|_| force) {
-            task::discard(&out.join(&config.data.name))?;
+        let mut checked = settings.iter().map(|config| task::check(config, search, with.data_dir));
+        if let Some(Err(refused)) = checked.next()
+            && !checked.any(|other| other.is_ok())
+        {
+            return Err(refused);
+        }
+        let folder = task::fresh(out, force)?;
+        for own in settings.iter().map(|c| out.join(&c.data.name)).filter(|own| force && own.is_dir()) {
+            task::fresh(&own, true)?;
         }
         let order = settings.iter().map(|c| c.data.name.clone()).collect();
         let settings = settings.into_iter().map(|c| (c.data.name.clone(), c)).collect();
@@ -59,6 +66,9 @@ impl Batch {
         }
         let folder = RunFolder::open(path, &[FILE])?;
         let plan: Plan = load_exact(&folder.file(FILE))?;
+        if let Some(trials) = plan.search {
+            search::check_trials(trials, &format!("{}: search", folder.file(FILE).display()))?;
+        }
         match plan.order.iter().find(|name| !plan.settings.contains_key(*name)) {
             Some(name) => Err(Failure::usage(format!("{FILE} has no [settings.{name}]"))),
             None => Ok(Some(Self { folder, plan })),
@@ -67,34 +77,21 @@ impl Batch {
 
     /// Does what is not done. A task that fails, because a network diverges or a split is missing, does not keep
     /// the others from being done: the figures of those come with the first failure.
-    pub fn execute(
-        &self,
-        force: bool,
-        with: &Surroundings<'_>,
-    ) -> Result<(Vec<Summary>, Option<Failure>), Failure> {
+    pub fn execute(&self, with: &Surroundings<'_>) -> Result<(Vec<Summary>, Option<Failure>), Failure> {
+        self.folder.mark_latest();
         let (mut rows, mut failure) = (Vec::new(), None);
         for name in &self.plan.order {
-            let out = self.folder.path().join(name);
-            let done = match task::begun(&out) {
-                true => task::resume(&out, with),
-                false => task::start(&out, force, self.plan.settings[name].clone(), self.plan.search, with),
+            let out = self.folder.file(name);
+            let task = match task::begun(&out) {
+                true => Task::open(&out, with),
+                // What may be there was left by a task that was killed before it began.
+                false => Task::create(&out, true, self.plan.settings[name].clone(), self.plan.search, with),
             };
-            self.folder.mark_latest();
-            match done {
+            match task.and_then(Task::execute) {
                 Ok(row) => rows.push(row),
-                Err(Failure::Interrupted(_)) => {
-                    return Err(Failure::Interrupted(format!(
-                        "stopped; finished trainings are saved, go on with: graph --resume {}",
-                        self.folder.path().display()
-                    )));
-                }
+                Err(e @ Failure::Interrupted(_)) => return Err(task::stopped_in(self.folder.path(), e)),
                 Err(e) => failure = failure.or(Some(e)),
             }
-        }
-        if rows.is_empty() && !self.plan.order.iter().any(|n| task::begun(&self.folder.path().join(n))) {
-            // Nothing was begun, so nothing is left behind.
-            self.folder.remove(FILE)?;
-            let _ = std::fs::remove_dir(self.folder.path());
         }
         Ok((rows, failure))
     }

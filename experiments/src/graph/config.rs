@@ -1,6 +1,7 @@
 //! Settings of the graph experiment.
 
 use engine::rng::Stream;
+use models::graph::check::split_problem;
 use models::graph::score::Metric;
 use models::graph::settings::{Model, Training};
 use models::graph::synthetic::random_split;
@@ -34,6 +35,11 @@ pub enum Edges {
     Reversed,
 }
 
+/// Most splits. More of them, as of initialisations, are a slip, and would end in want of memory.
+const MOST_SPLITS: usize = 10_000;
+/// Most initialisations for each split.
+pub const MOST_INITIALISATIONS: usize = 1000;
+
 /// The data and how they are split.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -54,6 +60,13 @@ pub struct DataChoice {
     pub per_class: usize,
     /// The figure that selects and judges.
     pub metric: Metric,
+    /// Whether GRADE is trained without aggregation beside. Older files do not say: they had that as a flag alone.
+    #[serde(default = "yes")]
+    pub ablation: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 /// All settings of a run.
@@ -81,6 +94,7 @@ impl Default for DataChoice {
             development: 1500,
             per_class: 20,
             metric: Metric::Accuracy,
+            ablation: true,
         }
     }
 }
@@ -91,26 +105,32 @@ impl GraphConfig {
         Stream::new(self.seed, "training", split as u64, initialisation as u64).next_u64()
     }
 
+    /// Whether each training has an ablation beside it.
+    pub(super) fn ablated(&self) -> bool {
+        self.data.ablation && self.model.name == "grade"
+    }
+
     /// An error if some value is outside its range.
     pub fn check(&self) -> Result<(), Failure> {
         let d = &self.data;
         let counts = [
-            ("data.splits", d.splits),
-            ("data.initialisations", d.initialisations),
-            ("data.development", d.development),
-            ("data.per_class", d.per_class),
+            ("data.splits", d.splits, MOST_SPLITS),
+            ("data.initialisations", d.initialisations, MOST_INITIALISATIONS),
+            ("data.development", d.development, 100_000_000),
+            ("data.per_class", d.per_class, 100_000_000),
         ];
-        if let Some((key, v)) = counts.iter().find(|(_, v)| *v == 0 || *v > 100_000_000) {
-            return Err(Failure::usage(format!("{key} = {v} must lie between 1 and 100000000")));
+        if let Some((key, v, most)) = counts.iter().find(|(_, v, most)| *v == 0 || v > most) {
+            return Err(Failure::usage(format!("{key} = {v} must lie between 1 and {most}")));
         }
         let problem = self.model.problem().or_else(|| self.train.problem());
         problem.map_or(Ok(()), |p| Err(Failure::usage(p)))
     }
 }
 
-/// The graph as it is used, and its splits.
+/// The graph as it is used, and its splits, on which the figure can be measured.
 pub fn splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>), Failure> {
     let (mut data, splits) = drawn_splits(data, choice)?;
+    check_splits(&data, &splits, choice.metric)?;
     if choice.edges != Edges::Undirected {
         let Some(raw) = data.raw_edges.take() else {
             return Err(Failure::usage(format!(
@@ -124,6 +144,15 @@ pub fn splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>
         data.edges.dedup();
     }
     Ok((data, splits))
+}
+
+fn check_splits(data: &Dataset, splits: &[Split], metric: Metric) -> Result<(), Failure> {
+    let problem = |(k, s): (usize, &Split)| {
+        split_problem(s, data.nodes())
+            .or_else(|| metric.problem(&data.labels, s))
+            .map(|what| Failure::usage(format!("data set {}: split {k}: {what}", data.name)))
+    };
+    splits.iter().enumerate().find_map(problem).map_or(Ok(()), Err)
 }
 
 fn drawn_splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>), Failure> {
@@ -164,5 +193,52 @@ fn drawn_splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Spli
             let drawn = (0..choice.splits as u64).map(draw).collect();
             Ok((part, drawn))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{exact, to_toml};
+    use models::graph::synthetic::karate;
+
+    #[test]
+    fn a_file_from_before_the_key_asks_for_the_ablation() {
+        let config = GraphConfig::default();
+        let text = to_toml(&config, &config).unwrap();
+        let old: String =
+            text.lines().filter(|l| !l.starts_with("ablation")).map(|l| format!("{l}\n")).collect();
+        assert_ne!(old, text);
+        assert_eq!(exact::<GraphConfig>(&old, "old").unwrap(), config);
+        assert!(config.ablated());
+    }
+
+    #[test]
+    fn counts_have_limits() {
+        let problem = |change: &dyn Fn(&mut DataChoice)| {
+            let mut config = GraphConfig::default();
+            change(&mut config.data);
+            config.check().map_or_else(|e| e.to_string(), |()| String::new())
+        };
+        assert!(problem(&|d| d.splits = 100_000_000).contains("data.splits = 100000000 must"));
+        assert!(problem(&|d| d.initialisations = 1001).contains("between 1 and 1000"));
+        assert_eq!(problem(&|d| d.splits = 1000), "");
+    }
+
+    #[test]
+    fn a_split_that_cannot_be_measured_is_refused() {
+        let error = |change: &dyn Fn(&mut Dataset), metric: Metric| {
+            let mut data = karate();
+            change(&mut data);
+            let choice = DataChoice { metric, ..Default::default() };
+            splits(data, &choice).map_or_else(|e| e.to_string(), |_| String::new())
+        };
+        let one_class = |data: &mut Dataset| {
+            let labels = data.labels.clone();
+            data.splits[1].validation.retain(|i| labels[*i as usize] == 0);
+        };
+        assert!(error(&one_class, Metric::RocAuc).contains("split 1: all nodes of the validation part"));
+        assert_eq!(error(&one_class, Metric::Accuracy), "");
+        assert!(error(&|d| d.splits[0].test.clear(), Metric::Accuracy).contains("the test part is empty"));
     }
 }

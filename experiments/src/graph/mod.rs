@@ -3,15 +3,17 @@
 mod batch;
 mod chosen;
 mod config;
+mod jobs;
 mod picture;
 mod report;
+mod rows;
 mod run;
 mod search;
 pub mod task;
 
 pub use batch::Batch;
 pub use chosen::{defaults, preset};
-pub use config::{DataChoice, Edges, GraphConfig, SplitKind, splits};
+pub use config::{DataChoice, Edges, GraphConfig, MOST_INITIALISATIONS, SplitKind, splits};
 pub use report::{Summary, table};
 pub use run::{Options, Run};
-pub use search::Search;
+pub use search::{MOST_TRIALS, Search};

@@ -1,50 +1,12 @@
 //! What a run over splits says: figures, metrics.json, a table.
 
+use engine::rng::Stream;
 use models::metrics::{mean, sd};
 use serde_json::json;
 
 use super::GraphConfig;
+use super::jobs::Job;
 use crate::table::plain;
-
-/// One training: a split and an initialisation, with and without aggregation.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Job {
-    /// The split.
-    pub split: usize,
-    /// The initialisation.
-    pub initialisation: usize,
-    /// The epoch that counts.
-    pub best: usize,
-    /// Epochs trained.
-    pub epochs: usize,
-    /// Validation figure.
-    pub validation: f64,
-    /// Test figure.
-    pub test: f64,
-    /// Test figure of the ablation; NaN without one.
-    pub ablation: f64,
-    /// Seconds, without the ablation.
-    pub seconds: f64,
-}
-
-/// Columns of jobs.csv.
-pub(super) const COLUMNS: &str = "split,initialisation,best_epoch,epochs,validation,test,ablation,seconds";
-
-impl Job {
-    pub(super) fn to_csv(self) -> String {
-        let Self { split, initialisation, best, epochs, validation, test, ablation, seconds } = self;
-        format!("{split},{initialisation},{best},{epochs},{validation},{test},{ablation},{seconds}")
-    }
-
-    pub(super) fn from_csv(line: &str) -> Option<Self> {
-        let v: Vec<f64> = line.split(',').map(str::parse).collect::<Result<_, _>>().ok()?;
-        let [split, initialisation, best, epochs, validation, test, ablation, seconds] = v[..] else {
-            return None;
-        };
-        let [split, initialisation, best, epochs] = [split, initialisation, best, epochs].map(|v| v as usize);
-        Some(Self { split, initialisation, best, epochs, validation, test, ablation, seconds })
-    }
-}
 
 /// The figures of a run.
 #[derive(Clone, Debug)]
@@ -61,8 +23,8 @@ pub struct Summary {
     pub validation: f64,
     /// Mean test figure without aggregation.
     pub ablation: Option<f64>,
-    /// Probability of a difference to the ablation as large as this by chance: an exact sign-flip test over
-    /// splits.
+    /// Probability of a difference to the ablation as large as this by chance: a sign-flip test over splits, exact
+    /// up to 20 of them, of 100 000 drawn patterns beyond.
     pub ablation_p: Option<f64>,
     /// Mean test figure of each split.
     pub per_split: Vec<f64>,
@@ -118,20 +80,31 @@ impl Summary {
     }
 }
 
-/// The share of sign patterns of `gains` whose mean is at least as far from 0 as that of `gains`: exact up
-/// to 20 numbers, NaN beyond.
+/// Numbers up to which all sign patterns are counted.
+const EXACT: usize = 20;
+/// Patterns that are drawn beyond.
+const FLIPS: u32 = 100_000;
+
+/// The share of sign patterns of `gains` whose mean is at least as far from 0 as that of `gains`: exact up to 20
+/// numbers; beyond, an estimate that is never 0, (1 + as far) / (1 + drawn), from 100 000 patterns drawn with a
+/// fixed seed.
 fn sign_flip(gains: &[f64]) -> f64 {
-    let n = gains.len();
-    if n == 0 || n > 20 {
-        return f64::NAN;
-    }
     let total: f64 = gains.iter().sum();
-    let as_far = |pattern: &u32| {
-        let sum: f64 =
-            gains.iter().enumerate().map(|(k, g)| if pattern >> k & 1 == 1 { -g } else { *g }).sum();
-        sum.abs() >= total.abs() - 1e-12
-    };
-    (0..1_u32 << n).filter(as_far).count() as f64 / f64::from(1_u32 << n)
+    let as_far = |sum: f64| sum.abs() >= total.abs() - 1e-12;
+    if gains.len() <= EXACT {
+        let patterns = 1_u32 << gains.len();
+        let count = (0..patterns).filter(|p| as_far(flipped(gains, u64::from(*p)))).count();
+        return count as f64 / f64::from(patterns);
+    }
+    let mut stream = Stream::new(0, "sign flip", 0, 0);
+    let mut drawn = || gains.chunks(64).map(|part| flipped(part, stream.next_u64())).sum::<f64>();
+    let count = (0..FLIPS).filter(|_| as_far(drawn())).count();
+    (1 + count) as f64 / f64::from(1 + FLIPS)
+}
+
+/// The sum of `gains`, those whose bit in `pattern` is set with the other sign.
+fn flipped(gains: &[f64], pattern: u64) -> f64 {
+    gains.iter().enumerate().map(|(k, g)| if pattern >> k & 1 == 1 { -g } else { *g }).sum()
 }
 
 /// The table at the end.
@@ -174,18 +147,13 @@ mod tests {
     }
 
     #[test]
-    fn a_job_reads_back() {
-        let job = Job {
-            split: 3,
-            initialisation: 1,
-            best: 17,
-            epochs: 200,
-            validation: 0.5,
-            test: 1.0 / 3.0,
-            ablation: 0.25,
-            seconds: 1.5,
-        };
-        assert_eq!(Job::from_csv(&job.to_csv()), Some(job));
-        assert_eq!(Job::from_csv("1,2"), None);
+    fn many_splits_are_tested_by_drawn_patterns() {
+        assert_eq!(sign_flip(&[1.0; 100]), 1.0 / 100_001.0);
+        assert_eq!(sign_flip(&[[1.0; 50], [-1.0; 50]].concat()), 1.0);
+        // The drawn share is near the exact one: zeros change no sum.
+        let few: Vec<f64> = (0..12).map(|k| f64::from(k) - 3.0).collect();
+        let many = [&few[..], &[0.0; 60]].concat();
+        assert!((sign_flip(&few) - sign_flip(&many)).abs() < 0.01);
+        assert_eq!(sign_flip(&many), sign_flip(&many));
     }
 }

@@ -12,10 +12,12 @@ use models::graph::train::{Outcome, TrainError, fit, states};
 use models::graph::{Dataset, Split};
 use rayon::prelude::*;
 
-use super::report::{COLUMNS, Job, Summary};
-use super::{GraphConfig, SplitKind, picture, preset, splits};
+use super::jobs::{self, Job};
+use super::task::fresh;
+use super::{GraphConfig, SplitKind, Summary, picture, preset, splits};
 use crate::config::{load_exact, to_toml};
 use crate::failure::Failure;
+use crate::graph_data::load;
 use crate::interrupt::Interrupt;
 use crate::npy;
 use crate::plot::{Panel, Series, panels};
@@ -32,8 +34,6 @@ pub struct Options {
     pub quiet: bool,
     /// Worker threads, for the record.
     pub threads: usize,
-    /// Train without aggregation too, where the network has one.
-    pub ablation: bool,
 }
 
 /// A run in its folder.
@@ -59,39 +59,21 @@ impl Run {
     ) -> Result<Self, Failure> {
         config.check()?;
         let (data, splits) = splits(data, &config.data)?;
-        check_splits(&data, &splits)?;
-        let folder = RunFolder::create(out, force)?;
         let split = (config.data.split == SplitKind::Random).then_some("random");
         let defaults = preset(&config.data.name, &config.model.name, split)?;
+        let folder = fresh(out, force)?;
         folder.write("config.toml", to_toml(&config, &defaults)?.as_bytes())?;
         folder.write_environment(options.threads)?;
-        folder.mark_latest();
         Ok(Self { config, folder, data, splits, options, done: Vec::new(), before: 0.0 })
     }
 
-    /// The settings of an earlier run.
-    pub fn settings(path: &Path) -> Result<GraphConfig, Failure> {
+    /// Goes on with a run: trainings that are in jobs.csv are not done again.
+    pub fn resume(path: &Path, data_dir: Option<&Path>, options: Options) -> Result<Self, Failure> {
         let folder = RunFolder::open(path, &["config.toml"])?;
         let config: GraphConfig = load_exact(&folder.file("config.toml"))?;
         config.check()?;
-        Ok(config)
-    }
-
-    /// Goes on with a run: trainings that are in jobs.csv are not done again.
-    pub fn resume(path: &Path, data: Dataset, options: Options) -> Result<Self, Failure> {
-        let config = Self::settings(path)?;
-        let folder = RunFolder::open(path, &["config.toml"])?;
-        let (data, splits) = splits(data, &config.data)?;
-        check_splits(&data, &splits)?;
-        let mut done = Vec::new();
-        if folder.file("jobs.csv").exists() {
-            let text = String::from_utf8_lossy(&folder.read("jobs.csv")?).into_owned();
-            let jobs: Option<Vec<Job>> = text.lines().skip(1).map(Job::from_csv).collect();
-            let whole = text.lines().next() == Some(COLUMNS);
-            done = jobs.filter(|_| whole).ok_or_else(|| {
-                Failure::usage(format!("{}: damaged; start a new run", folder.file("jobs.csv").display()))
-            })?;
-        }
+        let (data, splits) = splits(load(&config.data.name, data_dir)?, &config.data)?;
+        let done = jobs::read(&folder, &config, splits.len())?;
         let before = folder.seconds();
         Ok(Self { config, folder, data, splits, options, done, before })
     }
@@ -148,9 +130,8 @@ impl Run {
     }
 
     fn save(&self, done: &[Job], seconds: f64) -> Result<(), Failure> {
-        let lines: String = done.iter().map(|j| j.to_csv() + "\n").collect();
         self.folder.write_seconds(seconds)?;
-        self.folder.write("jobs.csv", format!("{COLUMNS}\n{lines}").as_bytes())
+        jobs::write(&self.folder, done)
     }
 
     fn train(&self, split: usize, initialisation: usize, interrupt: &Interrupt) -> Result<Job, Failure> {
@@ -163,7 +144,7 @@ impl Run {
         };
         let outcome = fit(&self.config.model)?;
         let mut ablation = f64::NAN;
-        if self.options.ablation && self.config.model.name == "grade" {
+        if self.config.ablated() {
             let mut without = self.config.model.clone();
             without.aggregation = 0.0;
             ablation = fit(&without)?.figures().test;
@@ -191,10 +172,7 @@ impl Run {
             TrainError::Diverged(_) => {
                 Failure::Diverged(format!("{} on split {split}: {e}", self.config.data.name))
             }
-            TrainError::Stopped => Failure::Interrupted(format!(
-                "stopped; finished trainings are saved, go on with: graph --resume {}",
-                self.folder.path().display()
-            )),
+            TrainError::Stopped => Failure::Interrupted(e.to_string()),
         }
     }
 
@@ -248,12 +226,4 @@ impl Run {
         }
         Ok(())
     }
-}
-
-fn check_splits(data: &Dataset, splits: &[Split]) -> Result<(), Failure> {
-    let problem = |(k, s): (usize, &Split)| {
-        models::graph::check::split_problem(s, data.nodes())
-            .map(|what| Failure::usage(format!("data set {}: split {k}: {what}", data.name)))
-    };
-    splits.iter().enumerate().find_map(problem).map_or(Ok(()), Err)
 }

@@ -1,12 +1,15 @@
 //! What a command asks for on one data set: a run, or a search and the run of what it found.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::{GraphConfig, Options, Run, Search, Summary};
+use super::{GraphConfig, Options, Run, Search, Summary, search, splits};
 use crate::failure::Failure;
 use crate::graph_data::load;
 use crate::interrupt::Interrupt;
 use crate::run_folder::{RunFolder, resolved};
+
+/// Folders of a search within the task's: what it is about, and the run of what it found.
+const PARTS: [&str; 2] = ["search", "best"];
 
 /// Where data are found, and how a task is watched.
 #[derive(Clone, Copy)]
@@ -19,58 +22,117 @@ pub struct Surroundings<'a> {
     pub interrupt: &'a Interrupt,
 }
 
-/// Trains with the settings of `config` in the folder `out`, or searches `search` settings in its folder search
-/// and trains with the best in its folder best.
-pub fn start(
-    out: &Path,
-    force: bool,
-    config: GraphConfig,
-    search: Option<u64>,
-    with: &Surroundings<'_>,
-) -> Result<Summary, Failure> {
-    let data = load(&config.data.name, with.data_dir)?;
-    let Some(trials) = search else {
-        let run = Run::create(out, force, config, data, with.options)?;
-        if force {
-            clear(&[out.join("search"), out.join("best")])?;
+/// A task in its folder.
+pub struct Task<'a> {
+    folder: RunFolder,
+    stage: Stage,
+    with: Surroundings<'a>,
+}
+
+/// How far a task is.
+enum Stage {
+    /// What it found is run afterwards.
+    Search(Search),
+    /// The run, or the run of what a search found.
+    Run(Run),
+}
+
+impl<'a> Task<'a> {
+    /// A task to train with the settings of `config` in the folder `out`, or to search `trials` settings in its
+    /// folder search and train with the best in its folder best. What is refused touches no file.
+    pub fn create(
+        out: &Path,
+        force: bool,
+        config: GraphConfig,
+        trials: Option<u64>,
+        with: &Surroundings<'a>,
+    ) -> Result<Self, Failure> {
+        let data = load(&config.data.name, with.data_dir)?;
+        let stage = match trials {
+            Some(trials) => Stage::Search(Search::create(out, force, config, trials, data)?),
+            None => Stage::Run(Run::create(out, force, config, data, with.options)?),
+        };
+        Ok(Self { folder: RunFolder::open(out, &[])?, stage, with: *with })
+    }
+
+    /// The task that a folder holds, to go on with it.
+    pub fn open(path: &Path, with: &Surroundings<'a>) -> Result<Self, Failure> {
+        let folder = RunFolder::open(path, &[])?;
+        if folder.file("plan.toml").exists() {
+            // Named in full: in the folder itself its parent has no name.
+            let path = path.canonicalize().map_err(|e| Failure::io(path, &e))?;
+            return Err(Failure::usage(format!(
+                "{} is a part of a search; go on with: graph --resume {}",
+                path.display(),
+                resolved(path.parent().unwrap_or(&path)).display()
+            )));
         }
-        return run.execute(with.interrupt);
-    };
-    let folder = RunFolder::create(&out.join("search"), force)?;
-    if force {
-        clear(&[out.to_path_buf(), out.join("best")])?;
+        let [search, best] = PARTS.map(|part| folder.file(part));
+        let run = |path: &Path| Run::resume(path, with.data_dir, with.options).map(Stage::Run);
+        let stage = match [&search, &best].map(|part| part.join("config.toml").exists()) {
+            [false, _] => run(folder.path())?,
+            [true, true] => run(&best)?,
+            [true, false] => Stage::Search(Search::resume(&search, with.data_dir)?),
+        };
+        Ok(Self { folder, stage, with: *with })
     }
-    let best =
-        Search::create(folder, config, trials)?.execute(data.clone(), with.options.quiet, with.interrupt)?;
-    Run::create(&out.join("best"), force, best, data, with.options)?.execute(with.interrupt)
-}
 
-/// Removes all files of an earlier task: what is left of one would be taken for the new task's.
-pub(super) fn discard(out: &Path) -> Result<(), Failure> {
-    clear(&[out.to_path_buf(), out.join("search"), out.join("best")])
-}
-
-fn clear(folders: &[PathBuf]) -> Result<(), Failure> {
-    folders.iter().filter(|folder| folder.is_dir()).try_for_each(|f| RunFolder::create(f, true).map(drop))
-}
-
-/// Whether [`start`] has got as far as a folder that [`resume`] can go on with.
-pub fn begun(out: &Path) -> bool {
-    [out.to_path_buf(), out.join("search")].iter().any(|folder| folder.join("config.toml").exists())
-}
-
-/// Goes on with what [`start`] began.
-pub fn resume(path: &Path, with: &Surroundings<'_>) -> Result<Summary, Failure> {
-    let path = &resolved(path);
-    let (search, best) = (path.join("search"), path.join("best"));
-    let searched = search.join("config.toml").exists();
-    let path = if searched { best.as_path() } else { path };
-    if searched && !best.join("config.toml").exists() {
-        let search = Search::resume(RunFolder::open(&search, &["config.toml", "plan.toml"])?)?;
-        let data = load(search.data_name(), with.data_dir)?;
-        let config = search.execute(data.clone(), with.options.quiet, with.interrupt)?;
-        return Run::create(path, true, config, data, with.options)?.execute(with.interrupt);
+    /// Points `results/latest` at the task's folder.
+    pub fn mark_latest(&self) {
+        self.folder.mark_latest();
     }
-    let data = load(&Run::settings(path)?.data.name, with.data_dir)?;
-    Run::resume(path, data, with.options)?.execute(with.interrupt)
+
+    /// Does what is not done.
+    pub fn execute(self) -> Result<Summary, Failure> {
+        let Surroundings { options, interrupt, .. } = self.with;
+        let run = match self.stage {
+            Stage::Run(run) => Ok(run),
+            Stage::Search(search) => search
+                .execute(options.quiet, interrupt)
+                .and_then(|(best, data)| Run::create(&self.folder.file(PARTS[1]), true, best, data, options)),
+        };
+        run.and_then(|run| run.execute(interrupt)).map_err(|e| stopped_in(self.folder.path(), e))
+    }
+}
+
+/// The same failure; one by Ctrl-C says how to go on with what is in `path`.
+pub(super) fn stopped_in(path: &Path, failure: Failure) -> Failure {
+    match failure {
+        Failure::Interrupted(_) => Failure::Interrupted(format!(
+            "stopped; finished trainings are saved, go on with: graph --resume {}",
+            path.display()
+        )),
+        other => other,
+    }
+}
+
+/// The folder of a new task. With `force` nothing of an earlier one is left, of a search neither: it would be
+/// taken for the new task's.
+pub(super) fn fresh(out: &Path, force: bool) -> Result<RunFolder, Failure> {
+    let folder = RunFolder::create(out, force)?;
+    for part in PARTS.map(|part| out.join(part)).iter().filter(|part| force && part.is_dir()) {
+        RunFolder::create(part, true)?;
+        // One that holds something of the user's own stays.
+        let _ = std::fs::remove_dir(part);
+    }
+    Ok(folder)
+}
+
+/// An error where [`Task::create`] would refuse such settings.
+pub(super) fn check(
+    config: &GraphConfig,
+    trials: Option<u64>,
+    data_dir: Option<&Path>,
+) -> Result<(), Failure> {
+    config.check()?;
+    let data = load(&config.data.name, data_dir)?;
+    match trials {
+        Some(trials) => search::check(config, trials, &data),
+        None => splits(data, &config.data).map(drop),
+    }
+}
+
+/// Whether [`Task::create`] has got as far as a folder that [`Task::open`] can go on with.
+pub(super) fn begun(out: &Path) -> bool {
+    [out.to_path_buf(), out.join(PARTS[0])].iter().any(|folder| folder.join("config.toml").exists())
 }

@@ -1,61 +1,32 @@
 //! Data of other programs: geom-gcn's text files, LINQS `.content` and `.cites`, the CSR archives of Shchur
 //! et al., and a user's own CSV files.
 
-use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use models::graph::check::split_problem;
 use models::graph::synthetic::both_ways;
 use models::graph::{Dataset, Split};
 use sprs::{CsMat, TriMat};
 
+use super::csr;
 use super::npz::Npz;
+use super::text::{Lines, Names};
+use super::uniform::{LAST_CLASS, MOST_FEATURES};
 use crate::failure::Failure;
 
-/// A text file, line by line, with its name for messages.
-struct Lines {
-    path: PathBuf,
-    text: String,
-}
-
-impl Lines {
-    fn read(path: &Path) -> Result<Self, Failure> {
-        let text = std::fs::read_to_string(path).map_err(|e| Failure::io(path, &e))?;
-        Ok(Self { path: path.to_path_buf(), text })
+/// A data set of nodes that are listed in the file `source`.
+fn dataset(
+    name: &str,
+    source: &Path,
+    raw: Vec<(u32, u32)>,
+    features: CsMat<f32>,
+    labels: Vec<u32>,
+) -> Result<Dataset, Failure> {
+    if labels.is_empty() {
+        return Err(Failure::usage(format!("{}: holds no nodes", source.display())));
     }
-
-    fn wrong(&self, line: usize, what: impl std::fmt::Display) -> Failure {
-        Failure::usage(format!("{}:{}: {what}", self.path.display(), line + 1))
-    }
-
-    /// (line number, fields) of every line that is not empty; fields are separated by commas, tabs or blanks.
-    fn rows(&self) -> impl Iterator<Item = (usize, Vec<&str>)> {
-        let separator = |c: char| c == ',' || c == ';' || c.is_whitespace();
-        self.text
-            .lines()
-            .enumerate()
-            .filter(|(_, l)| !l.trim().is_empty())
-            .map(move |(k, l)| (k, l.split(separator).map(str::trim).filter(|f| !f.is_empty()).collect()))
-    }
-
-    fn number<V: std::str::FromStr>(&self, line: usize, field: &str) -> Result<V, Failure> {
-        field.parse().map_err(|_| self.wrong(line, format!("`{field}` is not a number as it is wanted here")))
-    }
-}
-
-/// Names of things in the order in which they appear, as numbers.
-#[derive(Default)]
-struct Names(HashMap<String, u32>);
-
-impl Names {
-    fn number(&mut self, name: &str) -> u32 {
-        let next = self.0.len() as u32;
-        *self.0.entry(name.to_string()).or_insert(next)
-    }
-}
-
-fn dataset(name: &str, raw: Vec<(u32, u32)>, features: CsMat<f32>, labels: Vec<u32>) -> Dataset {
     let edges = both_ways(&raw);
-    Dataset {
+    Ok(Dataset {
         name: name.into(),
         raw_edges: (raw.len() != edges.len() || raw.iter().any(|e| edges.binary_search(e).is_err()))
             .then_some(raw),
@@ -66,67 +37,108 @@ fn dataset(name: &str, raw: Vec<(u32, u32)>, features: CsMat<f32>, labels: Vec<u
         unlabelled: Vec::new(),
         splits: Vec::new(),
         public: None,
-    }
+    })
+}
+
+/// A line's node, features that are not 0, and label.
+struct NodeLine {
+    line: usize,
+    node: usize,
+    features: Vec<(usize, f32)>,
+    label: u32,
+}
+
+/// The files of geom-gcn in a folder: nodes, edges.
+pub fn geom_gcn_files(folder: &Path) -> [PathBuf; 2] {
+    ["out1_node_feature_label.txt", "out1_graph_edges.txt"].map(|file| folder.join(file))
 }
 
 /// geom-gcn: a folder with out1_node_feature_label.txt (node, features separated by commas, label; tabs
 /// between) and out1_graph_edges.txt (from, to). Film lists the indices of its features instead of all.
 pub fn geom_gcn(folder: &Path, name: &str, listed: Option<usize>) -> Result<Dataset, Failure> {
-    let nodes = Lines::read(&folder.join("out1_node_feature_label.txt"))?;
-    let mut rows: Vec<NodeLine> = Vec::new();
-    let mut width = listed.unwrap_or(0);
-    for (k, line) in nodes.text.lines().enumerate().skip(1).filter(|(_, l)| !l.trim().is_empty()) {
-        let [node, features, label] = line.split('\t').collect::<Vec<_>>()[..] else {
-            return Err(nodes.wrong(k, "wants three fields: node, features, label"));
-        };
-        let fields: Vec<&str> = features.split(',').filter(|f| !f.is_empty()).collect();
-        let mut own = Vec::new();
-        for (j, field) in fields.iter().enumerate() {
-            if let Some(width) = listed {
-                let j: usize = nodes.number(k, field)?;
-                if j >= width {
-                    return Err(nodes.wrong(k, format!("feature {j} is beyond {width}")));
-                }
-                own.push((j, 1.0));
-            } else {
-                let v: f32 = nodes.number(k, field)?;
-                if v != 0.0 {
-                    own.push((j, v));
-                }
-            }
-        }
-        if listed.is_none() {
-            if width != 0 && fields.len() != width {
-                return Err(nodes.wrong(k, format!("has {} features, others have {width}", fields.len())));
-            }
-            width = fields.len();
-        }
-        rows.push((nodes.number(k, node)?, own, nodes.number(k, label)?));
-    }
-    rows.sort_by_key(|r| r.0);
-    if let Some((k, row)) = rows.iter().enumerate().find(|(k, r)| *k != r.0) {
+    if let Some(width) = listed.filter(|w| *w > MOST_FEATURES) {
         return Err(Failure::usage(format!(
-            "{}: node {k} is missing or given twice (next is {})",
-            nodes.path.display(),
-            row.0
+            "--listed {width}: at most {MOST_FEATURES} features are possible"
         )));
     }
-    let mut features = TriMat::new((rows.len(), width));
-    for (i, own, _) in &rows {
-        own.iter().for_each(|(j, v)| features.add_triplet(*i, *j, *v));
+    let [nodes, edges] = geom_gcn_files(folder);
+    let nodes = Lines::read(&nodes)?;
+    let mut rows: Vec<NodeLine> = Vec::new();
+    let mut width = listed;
+    for (k, line) in nodes.filled().skip(1) {
+        let [node, features, label] = line.split('\t').map(str::trim).collect::<Vec<_>>()[..] else {
+            return Err(nodes.wrong(k, "wants three fields between tabs: node, features, label"));
+        };
+        let own = match listed {
+            // No feature is set.
+            Some(_) if features.is_empty() => Vec::new(),
+            Some(width) => {
+                let index = |field: &str| match nodes.number(k, field)? {
+                    j if j < width => Ok((j, 1.0)),
+                    j => Err(nodes.wrong(k, format!("feature {j} is beyond {width}"))),
+                };
+                nodes.split(k, features, ',')?.into_iter().map(index).collect::<Result<_, _>>()?
+            }
+            None => {
+                let fields = nodes.split(k, features, ',')?;
+                same_width(&nodes, k, fields.len(), &mut width)?;
+                set_features(&nodes, k, &fields)?
+            }
+        };
+        rows.push(NodeLine {
+            line: k,
+            node: nodes.number(k, node)?,
+            features: own,
+            label: nodes.class(k, label)?,
+        });
     }
-    let edges = Lines::read(&folder.join("out1_graph_edges.txt"))?;
-    let raw = edge_list(&edges, rows.len(), 1)?;
-    Ok(dataset(name, raw, features.to_csr(), rows.iter().map(|r| r.2).collect()))
+    rows.sort_by_key(|r| r.node);
+    if let Some(w) = rows.windows(2).find(|w| w[0].node == w[1].node) {
+        return Err(nodes.wrong(w[1].line, format!("node {} is given twice", w[1].node)));
+    }
+    if let Some((k, row)) = rows.iter().enumerate().find(|(k, r)| *k != r.node) {
+        return Err(nodes.wrong(row.line, format!("node {} is given, but no node {k}", row.node)));
+    }
+    let entries = rows.iter().enumerate().flat_map(|(i, r)| r.features.iter().map(move |(j, v)| (i, *j, *v)));
+    let features = sparse(rows.len(), width, entries);
+    let raw = edge_list(&Lines::read(&edges)?, rows.len(), 1)?;
+    dataset(name, &nodes.path, raw, features, rows.iter().map(|r| r.label).collect())
 }
 
-/// A node's number, the features that are not 0, its label.
-type NodeLine = (usize, Vec<(usize, f32)>, u32);
+/// Every line has as many features as the first.
+fn same_width(lines: &Lines, line: usize, got: usize, width: &mut Option<usize>) -> Result<(), Failure> {
+    let width = *width.get_or_insert(got);
+    if got != width {
+        return Err(lines.wrong(line, format!("has {got} features, others have {width}")));
+    }
+    if width > MOST_FEATURES {
+        return Err(lines.wrong(line, format!("has {width} features; at most {MOST_FEATURES} are possible")));
+    }
+    Ok(())
+}
 
-/// Pairs of node numbers below `nodes`, after `skip` lines.
+/// The features that are not 0.
+fn set_features(lines: &Lines, line: usize, fields: &[&str]) -> Result<Vec<(usize, f32)>, Failure> {
+    let values = fields.iter().enumerate().map(|(j, field)| Ok((j, lines.real(line, field)?)));
+    values.filter(|v| !matches!(v, Ok((_, 0.0)))).collect()
+}
+
+/// The matrix of (node, feature, value), of no columns where no line had any.
+fn sparse(
+    nodes: usize,
+    width: Option<usize>,
+    entries: impl IntoIterator<Item = (usize, usize, f32)>,
+) -> CsMat<f32> {
+    let mut features = TriMat::new((nodes, width.unwrap_or(0)));
+    entries.into_iter().for_each(|(i, j, v)| features.add_triplet(i, j, v));
+    features.to_csr()
+}
+
+/// Pairs of node numbers below `nodes`, after `skip` lines that are not blank.
 fn edge_list(lines: &Lines, nodes: usize, skip: usize) -> Result<Vec<(u32, u32)>, Failure> {
     let mut out = Vec::new();
-    for (k, fields) in lines.rows().filter(|(k, _)| *k >= skip) {
+    for row in lines.rows().skip(skip) {
+        let (k, fields) = row?;
         let [u, v, ..] = fields[..] else {
             return Err(lines.wrong(k, "wants two nodes"));
         };
@@ -148,110 +160,62 @@ pub fn linqs(content: &Path, cites: &Path, name: &str) -> Result<Dataset, Failur
     let lines = Lines::read(content)?;
     let (mut nodes, mut classes) = (Names::default(), Names::default());
     let (mut labels, mut entries, mut width) = (Vec::new(), Vec::new(), None);
-    for (k, fields) in lines.rows() {
+    for row in lines.rows() {
+        let (k, fields) = row?;
         let [node, features @ .., label] = &fields[..] else {
             return Err(lines.wrong(k, "wants node, features, label"));
         };
         if nodes.number(node) as usize != labels.len() {
             return Err(lines.wrong(k, format!("node {node} is given twice")));
         }
-        if *width.get_or_insert(features.len()) != features.len() {
-            return Err(lines
-                .wrong(k, format!("has {} features, others have {}", features.len(), width.unwrap_or(0))));
-        }
-        for (j, field) in features.iter().enumerate() {
-            let v: f32 = lines.number(k, field)?;
-            if v != 0.0 {
-                entries.push((labels.len(), j, v));
-            }
-        }
+        same_width(&lines, k, features.len(), &mut width)?;
+        let own = set_features(&lines, k, features)?;
+        entries.extend(own.into_iter().map(|(j, v)| (labels.len(), j, v)));
         labels.push(classes.number(label));
     }
-    let mut features = TriMat::new((labels.len(), width.unwrap_or(0)));
-    entries.into_iter().for_each(|(i, j, v)| features.add_triplet(i, j, v));
     let links = Lines::read(cites)?;
     let mut raw = Vec::new();
-    for (k, fields) in links.rows() {
+    for row in links.rows() {
+        let (k, fields) = row?;
         let [a, b] = fields[..] else {
             return Err(links.wrong(k, "wants two nodes"));
         };
-        if let (Some(a), Some(b)) = (nodes.0.get(a), nodes.0.get(b)) {
-            raw.push((*b, *a));
+        if let (Some(a), Some(b)) = (nodes.find(a), nodes.find(b)) {
+            raw.push((b, a));
         }
     }
-    Ok(dataset(name, raw, features.to_csr(), labels))
+    dataset(name, content, raw, sparse(labels.len(), width, entries), labels)
 }
 
 /// Shchur et al.: adj_data, adj_indices, adj_indptr, adj_shape, attr_*, labels in one npz.
 pub fn shchur(path: &Path, name: &str) -> Result<Dataset, Failure> {
     let npz = Npz::read(path)?;
-    let square = |prefix: &str| -> Result<(usize, usize), Failure> {
-        let key = format!("{prefix}_shape");
-        match npz.integers(&key)?.1 {
-            [r, c] if (0..1 << 31).contains(r) && (0..1 << 31).contains(c) => Ok((*r as usize, *c as usize)),
-            other => Err(npz.wrong(&key, format!("is {other:?}; two sizes are wanted"))),
-        }
-    };
-    let matrix = |prefix: &str| -> Result<CsMat<f32>, Failure> {
-        let (rows, cols) = square(prefix)?;
-        let (_, values) = npz.floats(&format!("{prefix}_data"))?;
-        let wide = |v: Vec<u32>| v.into_iter().map(|i| i as usize).collect::<Vec<usize>>();
-        let starts = wide(npz.indices(&format!("{prefix}_indptr"), values.len() + 1)?);
-        let indices = wide(npz.indices(&format!("{prefix}_indices"), cols)?);
-        CsMat::new_from_unsorted((rows, cols), starts, indices, values).map_err(|(.., e)| {
-            npz.wrong(&format!("{prefix}_indptr"), format!("and its companions are no CSR matrix: {e}"))
-        })
-    };
-    let adjacency = matrix("adj")?;
+    let adjacency = csr::read(&npz, "adj", u32::MAX as usize)?;
     if adjacency.rows() != adjacency.cols() {
         return Err(
             npz.wrong("adj_shape", format!("is {:?}; an adjacency matrix is square", adjacency.shape()))
         );
     }
     let raw: Vec<(u32, u32)> = adjacency.iter().map(|(_, (i, j))| (i as u32, j as u32)).collect();
-    let labels = npz.indices("labels", 100_000)?;
+    let (_, labels) = npz.indices("labels", LAST_CLASS as usize + 1)?;
     if labels.len() != adjacency.rows() {
         return Err(
             npz.wrong("labels", format!("has {} entries for {} nodes", labels.len(), adjacency.rows()))
         );
     }
-    Ok(dataset(name, raw, matrix("attr")?, labels))
+    dataset(name, path, raw, csr::read(&npz, "attr", MOST_FEATURES)?, labels)
 }
 
 /// A user's own: edges (two node numbers in a line), features (one line for each node), labels (one line for
 /// each node, numbers or names). A first line that does not begin with a number is a header.
 pub fn csv(edges: &Path, features: &Path, labels: &Path, name: &str) -> Result<Dataset, Failure> {
-    let header = |l: &Lines| {
-        let first = l.rows().next().and_then(|(_, f)| f.first().map(|f| f.parse::<f64>().is_err()));
-        usize::from(first.unwrap_or(false))
-    };
-    let label_lines = Lines::read(labels)?;
-    let mut classes = Names::default();
-    let given: Vec<(usize, &str)> = label_lines.rows().filter_map(|(k, f)| Some((k, *f.last()?))).collect();
-    let numbers: Result<Vec<u32>, _> = given.iter().map(|(_, f)| f.parse::<u32>()).collect();
-    let labels: Vec<u32> = match numbers {
-        Ok(numbers) => numbers,
-        Err(_) => {
-            let skip = usize::from(given.first().is_some_and(|(_, f)| ["label", "class", "y"].contains(f)));
-            given.iter().skip(skip).map(|(_, f)| classes.number(f)).collect()
-        }
-    };
-    let lines = Lines::read(features)?;
-    let skip = header(&lines);
-    let (mut x, mut width, mut n) = (Vec::new(), None, 0);
-    for (k, fields) in lines.rows().skip(skip) {
-        if *width.get_or_insert(fields.len()) != fields.len() {
-            return Err(
-                lines.wrong(k, format!("has {} features, others have {}", fields.len(), width.unwrap_or(0)))
-            );
-        }
-        for field in &fields {
-            let v: f32 = lines.number(k, field)?;
-            if !v.is_finite() {
-                return Err(lines.wrong(k, format!("feature {field} is not finite")));
-            }
-            x.push(v);
-        }
+    let (lines, label_lines) = (Lines::read(features)?, Lines::read(labels)?);
+    let labels = label_lines.classes()?;
+    let (mut entries, mut width, mut n) = (Vec::new(), None, 0);
+    for row in lines.rows().skip(lines.header()?) {
+        let (k, fields) = row?;
+        same_width(&lines, k, fields.len(), &mut width)?;
+        entries.extend(set_features(&lines, k, &fields)?.into_iter().map(|(j, v)| (n, j, v)));
         n += 1;
     }
     if n != labels.len() {
@@ -263,8 +227,8 @@ pub fn csv(edges: &Path, features: &Path, labels: &Path, name: &str) -> Result<D
         )));
     }
     let pairs = Lines::read(edges)?;
-    let raw = edge_list(&pairs, n, header(&pairs))?;
-    Ok(dataset(name, raw, models::graph::synthetic::dense(n, width.unwrap_or(0), &x), labels))
+    let raw = edge_list(&pairs, n, pairs.header()?)?;
+    dataset(name, features, raw, sparse(n, width, entries), labels)
 }
 
 /// Splits of geom-gcn: files with train_mask, val_mask and test_mask, one for each split.
@@ -273,17 +237,18 @@ pub fn add_splits(data: &mut Dataset, files: &[PathBuf]) -> Result<(), Failure> 
     for path in files {
         let npz = Npz::read(path)?;
         let part = |name: &str| -> Result<Vec<u32>, Failure> {
-            let (_, mask) = npz.integers(name)?;
+            let (_, mask) = npz.mask(name)?;
             if mask.len() != n {
                 return Err(npz.wrong(name, format!("has {} entries for {n} nodes", mask.len())));
             }
-            Ok((0..n as u32).filter(|i| mask[*i as usize] != 0).collect())
+            Ok((0..n as u32).filter(|i| mask[*i as usize]).collect())
         };
-        data.splits.push(Split {
-            train: part("train_mask")?,
-            validation: part("val_mask")?,
-            test: part("test_mask")?,
-        });
+        let split =
+            Split { train: part("train_mask")?, validation: part("val_mask")?, test: part("test_mask")? };
+        if let Some(what) = split_problem(&split, n) {
+            return Err(Failure::usage(format!("{}: {what}", path.display())));
+        }
+        data.splits.push(split);
     }
     Ok(())
 }

@@ -8,81 +8,87 @@ use models::graph::synthetic::dense;
 use models::graph::{Dataset, Split};
 use sprs::CsMat;
 
+use super::csr;
 use super::npz::{Npz, Writer};
 use crate::failure::Failure;
 
+/// The last class that there may be.
+pub(super) const LAST_CLASS: u32 = 100_000;
+/// The most features that a node may have: a network has a row of weights for each.
+pub(super) const MOST_FEATURES: usize = 1_000_000;
+
 /// Reads a file; sizes, types and ranges are checked, splits and edges are left to `check`.
 pub fn decode(path: &Path) -> Result<Dataset, Failure> {
-    let npz = Npz::read(path)?;
-    let (shape, y) = npz.integers("y")?;
-    let (nodes, top) = (y.len(), y.iter().copied().max().unwrap_or(-1));
-    if shape.len() != 1 || nodes == 0 || top > 100_000 {
-        return Err(
-            npz.wrong("y", format!("of shape {shape:?} with labels up to {top} is no list of classes"))
-        );
+    dataset(&Npz::read(path)?, path)
+}
+
+/// Reads a file's bytes; `path` is its name in messages.
+pub fn decode_bytes(path: &Path, bytes: Vec<u8>) -> Result<Dataset, Failure> {
+    dataset(&Npz::new(path, bytes)?, path)
+}
+
+fn dataset(npz: &Npz, path: &Path) -> Result<Dataset, Failure> {
+    let (shape, labels) = npz.indices("y", LAST_CLASS as usize + 1)?;
+    let nodes = labels.len();
+    if shape.len() != 1 || nodes == 0 {
+        return Err(npz.wrong("y", format!("of shape {shape:?} is no list of classes")));
     }
-    let labels = npz.indices("y", (top + 1).max(1) as usize)?;
-    let raw_edges = npz.has("edge_index_raw").then(|| pairs(&npz, "edge_index_raw", nodes)).transpose()?;
+    let raw_edges = npz.has("edge_index_raw").then(|| pairs(npz, "edge_index_raw", nodes)).transpose()?;
     let name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-    let unlabelled = if npz.has("unlabelled") { npz.indices("unlabelled", nodes)? } else { Vec::new() };
-    let public = npz.has("public_train_mask").then(|| splits(&npz, "public_", nodes)).transpose()?;
+    let unlabelled = if npz.has("unlabelled") { npz.indices("unlabelled", nodes)?.1 } else { Vec::new() };
+    let public = npz.has("public_train_mask").then(|| splits(npz, "public_", nodes)).transpose()?;
     Ok(Dataset {
         name,
-        edges: pairs(&npz, "edge_index", nodes)?,
+        edges: pairs(npz, "edge_index", nodes)?,
         raw_edges,
-        features: features(&npz, nodes)?,
+        features: features(npz, nodes)?,
+        classes: labels.iter().max().map_or(0, |top| *top as usize + 1),
         labels,
-        classes: (top + 1) as usize,
         unlabelled,
-        splits: if npz.has("train_mask") { splits(&npz, "", nodes)? } else { Vec::new() },
+        splits: if npz.has("train_mask") { splits(npz, "", nodes)? } else { Vec::new() },
         public: public.and_then(|s| s.into_iter().next()),
     })
 }
 
 fn pairs(npz: &Npz, name: &str, nodes: usize) -> Result<Vec<(u32, u32)>, Failure> {
-    let (shape, _) = npz.integers(name)?;
-    let [2, count] = *shape else {
+    let (shape, ends) = npz.indices(name, nodes)?;
+    let [2, count] = shape[..] else {
         return Err(npz.wrong(name, format!("has the shape {shape:?}; [2, edges] is wanted")));
     };
-    let ends = npz.indices(name, nodes)?;
     let (from, to) = ends.split_at(count);
     Ok(from.iter().copied().zip(to.iter().copied()).collect())
 }
 
 fn features(npz: &Npz, nodes: usize) -> Result<CsMat<f32>, Failure> {
-    if npz.has("x") {
-        let (shape, x) = npz.floats("x")?;
-        let [rows, cols] = *shape else {
-            return Err(npz.wrong("x", format!("has the shape {shape:?}; [nodes, features] is wanted")));
+    if !npz.has("x") {
+        let x = csr::read(npz, "x", MOST_FEATURES)?;
+        return if x.rows() == nodes {
+            Ok(x)
+        } else {
+            Err(npz.wrong("x_shape", format!("is {:?} for {nodes} nodes", x.shape())))
         };
-        if rows != nodes {
-            return Err(npz.wrong("x", format!("has {rows} rows for {nodes} nodes")));
-        }
-        return Ok(dense(rows, cols, &x));
     }
-    let (_, shape) = npz.integers("x_shape")?;
-    let [rows, cols] = *shape else {
-        return Err(npz.wrong("x_shape", "should hold two numbers"));
+    let (shape, x) = npz.floats("x")?;
+    let [rows, cols] = shape[..] else {
+        return Err(npz.wrong("x", format!("has the shape {shape:?}; [nodes, features] is wanted")));
     };
-    if rows != nodes as i64 || !(0..=100_000_000).contains(&cols) {
-        return Err(npz.wrong("x_shape", format!("is [{rows}, {cols}] for {nodes} nodes")));
+    if rows != nodes {
+        return Err(npz.wrong("x", format!("has {rows} rows for {nodes} nodes")));
     }
-    let (_, values) = npz.floats("x_data")?;
-    let starts = npz.indices("x_indptr", values.len() + 1)?;
-    let indices = npz.indices("x_indices", cols as usize)?;
-    let wide = |v: Vec<u32>| v.into_iter().map(|i| i as usize).collect::<Vec<usize>>();
-    CsMat::try_new((nodes, cols as usize), wide(starts), wide(indices), values)
-        .map_err(|(.., e)| npz.wrong("x_indptr", format!("and its companions are no CSR matrix: {e}")))
+    if cols > MOST_FEATURES {
+        return Err(npz.wrong("x", format!("has {cols} columns; at most {MOST_FEATURES} are possible")));
+    }
+    Ok(dense(rows, cols, &x))
 }
 
 fn splits(npz: &Npz, prefix: &str, nodes: usize) -> Result<Vec<Split>, Failure> {
     let part = |name: &str| -> Result<Vec<Vec<u32>>, Failure> {
         let name = format!("{prefix}{name}_mask");
-        let (shape, mask) = npz.integers(&name)?;
+        let (shape, mask) = npz.mask(&name)?;
         if shape.last() != Some(&nodes) || shape.len() > 2 {
             return Err(npz.wrong(&name, format!("has the shape {shape:?}; [splits, {nodes}] is wanted")));
         }
-        let list = |m: &[i64]| (0..nodes as u32).filter(|i| m[*i as usize] != 0).collect();
+        let list = |m: &[bool]| (0..nodes as u32).filter(|i| m[*i as usize]).collect();
         Ok(mask.chunks_exact(nodes).map(list).collect())
     };
     let (train, validation, test) = (part("train")?, part("val")?, part("test")?);
@@ -99,23 +105,23 @@ fn splits(npz: &Npz, prefix: &str, nodes: usize) -> Result<Vec<Split>, Failure> 
 /// The bytes of a file that `decode` reads back.
 pub fn encode(data: &Dataset) -> Result<Vec<u8>, Failure> {
     let mut w = Writer::default();
-    let ends = |pairs: &[(u32, u32)]| -> Vec<i32> {
-        pairs.iter().map(|p| p.0 as i32).chain(pairs.iter().map(|p| p.1 as i32)).collect()
+    let ends = |name: &str, pairs: &[(u32, u32)]| {
+        narrow(name, pairs.iter().map(|p| p.0).chain(pairs.iter().map(|p| p.1)))
     };
-    w.integers("edge_index", &[2, data.edges.len()], &ends(&data.edges))?;
+    w.integers("edge_index", &[2, data.edges.len()], &ends("edge_index", &data.edges)?)?;
     if let Some(raw) = &data.raw_edges {
-        w.integers("edge_index_raw", &[2, raw.len()], &ends(raw))?;
+        w.integers("edge_index_raw", &[2, raw.len()], &ends("edge_index_raw", raw)?)?;
     }
     let n = data.nodes();
-    w.integers("y", &[n], &data.labels.iter().map(|y| *y as i32).collect::<Vec<_>>())?;
-    let narrow = |v: &[usize]| v.iter().map(|i| *i as i32).collect::<Vec<i32>>();
+    w.integers("y", &[n], &narrow("y", data.labels.iter().copied())?)?;
     let x = &data.features;
-    w.integers("x_indptr", &[n + 1], &narrow(x.indptr().raw_storage()))?;
-    w.integers("x_indices", &[x.nnz()], &narrow(x.indices()))?;
+    let starts = x.indptr();
+    w.integers("x_indptr", &[n + 1], &narrow("x_indptr", starts.raw_storage().iter().copied())?)?;
+    w.integers("x_indices", &[x.nnz()], &narrow("x_indices", x.indices().iter().copied())?)?;
     w.floats("x_data", &[x.nnz()], x.data())?;
-    w.integers("x_shape", &[2], &[n as i32, x.cols() as i32])?;
+    w.integers("x_shape", &[2], &narrow("x_shape", [n, x.cols()].into_iter())?)?;
     if !data.unlabelled.is_empty() {
-        let list: Vec<i32> = data.unlabelled.iter().map(|i| *i as i32).collect();
+        let list = narrow("unlabelled", data.unlabelled.iter().copied())?;
         w.integers("unlabelled", &[list.len()], &list)?;
     }
     let mut masks = |prefix: &str, splits: &[Split], shape: &[usize]| -> Result<(), Failure> {
@@ -138,4 +144,13 @@ pub fn encode(data: &Dataset) -> Result<Vec<u8>, Failure> {
         masks("public_", std::slice::from_ref(public), &[n])?;
     }
     w.finish()
+}
+
+/// Numbers as the file has them, in 32 bits.
+fn narrow<V: TryInto<i32> + Copy + std::fmt::Display>(
+    name: &str,
+    values: impl Iterator<Item = V>,
+) -> Result<Vec<i32>, Failure> {
+    let fit = |v: V| v.try_into().map_err(|_| Failure::usage(format!("{name}: {v} needs more than 32 bits")));
+    values.map(fit).collect()
 }

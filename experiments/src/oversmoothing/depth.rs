@@ -1,7 +1,8 @@
 //! Trained networks of several depths: accuracy, and Dirichlet energy after the integration over that before.
 
+use std::collections::BTreeSet;
+
 use models::graph::Dataset;
-use models::graph::settings::Model;
 use models::graph::smoothing::smoothness;
 use models::graph::train::{TrainError, fit, states};
 
@@ -24,16 +25,11 @@ pub(super) fn trained(
     interrupt: &Interrupt,
     quiet: bool,
 ) -> Result<String, Failure> {
-    let mut lines = match folder.file(FILE).exists() {
-        true => String::from_utf8_lossy(&folder.read(FILE)?).into_owned(),
-        false => HEADER.to_string(),
-    };
-    let jobs = plan.networks.iter().flat_map(|name| plan.depths.iter().map(move |depth| (name, *depth)));
-    let done = |lines: &str| lines.lines().count().saturating_sub(1) as u64;
-    let mut progress = Progress::new(done(&lines), jobs.clone().count() as u64, quiet);
-    for (name, depth) in jobs {
-        let key = format!("{name},{depth},");
-        if lines.lines().any(|l| l.starts_with(&key)) {
+    let mut lines = finished(plan, folder)?;
+    let done = |lines: &str| rows(plan, lines).count() as u64;
+    let mut progress = Progress::new(done(&lines), plan.jobs().count() as u64, quiet);
+    for (name, depth) in plan.jobs() {
+        if rows(plan, &lines).any(|(job, _)| job == (name, depth)) {
             continue;
         }
         let row = train(plan, data, (name, depth), interrupt).inspect_err(|_| progress.finish())?;
@@ -44,13 +40,45 @@ pub(super) fn trained(
                 "stopped; finished depths are in {at}; go on with: oversmoothing --resume {at}"
             )));
         };
-        lines += &format!("{key}{row}\n");
+        lines += &format!("{name},{depth},{row}\n");
         folder.write(FILE, lines.as_bytes())?;
         progress.set(done(&lines), || format!("{name} at depth {depth}"));
     }
     progress.finish();
     folder.write("depth.png", &picture(plan, data, &lines)?)?;
     Ok(lines)
+}
+
+/// The text of depth.csv, or its header where nothing is finished.
+fn finished(plan: &Plan, folder: &RunFolder) -> Result<String, Failure> {
+    if !folder.file(FILE).exists() {
+        return Ok(HEADER.to_string());
+    }
+    let text = String::from_utf8_lossy(&folder.read(FILE)?).into_owned();
+    let lines = text.strip_prefix(HEADER).filter(|lines| lines.is_empty() || lines.ends_with('\n'));
+    // As many different trainings of the plan as there are lines.
+    let whole = lines.is_some_and(|lines| {
+        rows(plan, &text).map(|(job, _)| job).collect::<BTreeSet<_>>().len() == lines.lines().count()
+    });
+    whole
+        .then_some(text)
+        .ok_or_else(|| Failure::usage(format!("{}: damaged; start a new run", folder.file(FILE).display())))
+}
+
+/// A finished training: network and depth; validation, test, energy before, energy after, seconds.
+type Row<'a> = ((&'a str, usize), [f64; 5]);
+
+/// The rows of depth.csv.
+fn rows<'a>(plan: &'a Plan, lines: &str) -> impl Iterator<Item = Row<'a>> {
+    lines.lines().filter_map(|line| row(plan, line))
+}
+
+fn row<'a>(plan: &'a Plan, line: &str) -> Option<Row<'a>> {
+    let mut cells = line.split(',');
+    let (name, depth) = (cells.next()?, cells.next()?.parse::<usize>().ok()?);
+    let numbers: Vec<f64> = cells.map(str::parse).collect::<Result<_, _>>().ok()?;
+    let job = plan.jobs().find(|job| *job == (name, depth))?;
+    Some((job, numbers.try_into().ok()?))
 }
 
 /// validation,test,energy before,energy after,seconds; nothing if it was interrupted.
@@ -61,10 +89,7 @@ fn train(
     interrupt: &Interrupt,
 ) -> Result<Option<String>, Failure> {
     let config = &plan.settings[name];
-    let model = at_depth(config.model.clone(), depth);
-    if let Some(problem) = model.problem().or_else(|| config.train.problem()) {
-        return Err(Failure::usage(problem));
-    }
+    let model = plan.model(name, depth);
     let stop = || interrupt.requested();
     let settings = (&model, &config.train);
     match fit(data, &data.splits[0], settings, config.data.metric, plan.seed, &stop) {
@@ -82,24 +107,16 @@ fn train(
     }
 }
 
-/// A network of that depth.
-fn at_depth(mut model: Model, depth: usize) -> Model {
-    model.layers = depth;
-    (model.time, model.step) = (depth as f64, 1.0);
-    model
-}
-
 /// What the rows of depth.csv show.
 fn picture(plan: &Plan, data: &Dataset, lines: &str) -> Result<Vec<u8>, Failure> {
     let (mut accuracies, mut energies) = (Vec::new(), Vec::new());
     for name in &plan.networks {
-        let rows = lines.lines().filter_map(|l| l.strip_prefix(&format!("{name},")));
-        let numbers = rows.map(|l| l.split(',').map(|v| v.parse::<f64>().unwrap_or(f64::NAN)).collect());
-        // A row: depth, validation, test, energy before, energy after, seconds. A logarithmic axis of depths.
-        let rows: Vec<Vec<f64>> =
-            numbers.filter(|r: &Vec<f64>| r.len() == 6 && r.iter().all(|v| v.is_finite())).collect();
-        accuracies.push(line(name, rows.iter().map(|r| (r[0].log2(), r[2])).collect()));
-        energies.push(line(name, rows.iter().map(|r| (r[0].log2(), (r[4] / r[3]).max(1e-30))).collect()));
+        let own = rows(plan, lines).filter(|((n, _), row)| n == name && row.iter().all(|v| v.is_finite()));
+        // A logarithmic axis of depths.
+        let own: Vec<(f64, [f64; 5])> = own.map(|((_, depth), row)| ((depth as f64).log2(), row)).collect();
+        accuracies.push(line(name, own.iter().map(|(x, [_, test, ..])| (*x, *test)).collect()));
+        let ratio = |before: f64, after: f64| (after / before).max(1e-30);
+        energies.push(line(name, own.iter().map(|(x, [_, _, b, a, _])| (*x, ratio(*b, *a))).collect()));
     }
     let parts = [
         Panel { label: "test accuracy".into(), log: false, series: accuracies },

@@ -1,5 +1,7 @@
 //! Untrained networks over many layers of a 10 x 10 grid with random features.
 
+use std::ops::ControlFlow;
+
 use engine::rng::Stream;
 use models::graph::evolve::evolve;
 use models::graph::smoothing::{plateau, smoothness};
@@ -7,6 +9,7 @@ use models::graph::synthetic::grid;
 
 use super::{Plan, line};
 use crate::failure::Failure;
+use crate::interrupt::Interrupt;
 use crate::plot::{Panel, panels};
 use crate::run_folder::RunFolder;
 use crate::table::{plain, shortest};
@@ -16,7 +19,7 @@ const CHANNELS: usize = 16;
 const LEAST: f64 = 1e-20;
 
 /// Writes energy.csv and energy.png.
-pub(super) fn on_grid(plan: &Plan, folder: &RunFolder) -> Result<String, Failure> {
+pub(super) fn on_grid(plan: &Plan, folder: &RunFolder, interrupt: &Interrupt) -> Result<String, Failure> {
     let data = grid(10);
     let mut x0 = vec![0.0_f64; CHANNELS * data.nodes()];
     Stream::new(plan.seed, "features", 0, 0).fill_uniform(&mut x0);
@@ -27,18 +30,23 @@ pub(super) fn on_grid(plan: &Plan, folder: &RunFolder) -> Result<String, Failure
         let model = &plan.settings[name].model;
         let (mut before, mut last_change) = (x0.clone(), f64::NAN);
         let (mut energy, mut plain_energy, mut mads) = (Vec::new(), Vec::new(), Vec::new());
-        evolve::<f64>(model, &data, &x0, plan.layers, plan.seed, |layer, x| {
+        let end = evolve::<f64>(model, &data, &x0, plan.layers, plan.seed, |layer, x| {
             let s = smoothness(&data, x);
             last_change = x.iter().zip(&before).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
             before.copy_from_slice(x);
             energy.push((layer as f64, s.energy));
             plain_energy.push((layer as f64, s.plain_energy));
             mads.push((layer as f64, s.mad));
-            let [by_degree, bare, mad, change] =
-                [s.energy, s.plain_energy, s.mad, last_change].map(shortest);
+            let [by_degree, bare, mad, change] = [s.energy, s.plain_energy, s.mad, last_change].map(shortest);
             lines += &format!("{name},{layer},{by_degree},{bare},{mad},{},{change}\n", s.clusters);
-        })
-        .map_err(Failure::usage)?;
+            if interrupt.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        if end.map_err(Failure::usage)?.is_break() {
+            return Err(Failure::Interrupted(format!(
+                "stopped; nothing is finished yet, begin again with: oversmoothing --resume {}",
+                folder.path().display()
+            )));
+        }
         let ratio = |e: &[(f64, f64)]| format!("{:.2e}", e[e.len() - 1].1 / e[0].1);
         let flat = plateau(&energy, 1.1).map_or(String::new(), |(a, b)| format!("{a:.0} to {b:.0}"));
         rows.push(vec![

@@ -23,7 +23,7 @@ pub fn execute(
     quiet: bool,
 ) -> Result<String, Failure> {
     let table = match data {
-        None => grid::on_grid(plan, folder)?,
+        None => grid::on_grid(plan, folder, interrupt)?,
         Some(data) => depth::trained(plan, data, folder, interrupt, quiet)?,
     };
     folder.write("DONE", b"")?;

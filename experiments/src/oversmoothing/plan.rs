@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use models::graph::dynamics::{Form, Kernel, Mobility};
-use models::graph::evolve::EVOLVING;
+use models::graph::evolve::{EVOLVING, READ};
+use models::graph::settings::Model;
 use models::graph::{Dataset, Normalisation};
 use serde::{Deserialize, Serialize};
 
-use crate::config::resolve;
+use crate::config::{leaves, resolve, to_table};
 use crate::failure::Failure;
-use crate::graph::{GraphConfig, preset};
+use crate::graph::{DataChoice, Edges, GraphConfig, SplitKind, preset, splits};
 use crate::graph_data::load;
 
 /// The name of the data that need no training.
@@ -37,8 +38,8 @@ pub struct Plan {
 /// What a user asks for; what is left out is chosen.
 #[derive(Clone, Copy)]
 pub struct Request<'a> {
-    /// Seed.
-    pub seed: u64,
+    /// Seed; wins over the file and the settings.
+    pub seed: Option<u64>,
     /// Data set.
     pub data: Option<&'a str>,
     /// Layers on the grid.
@@ -54,7 +55,7 @@ pub struct Request<'a> {
 }
 
 impl Plan {
-    /// The plan of a request; an error if a network or a setting is unknown.
+    /// The plan of a request; an error if a network or a setting is unknown, or has no effect.
     pub fn new(r: &Request<'_>) -> Result<Self, Failure> {
         let data = r.data.unwrap_or(GRID);
         let all: &[&str] = if data == GRID { &EVOLVING } else { &["grade", "grand", "gcn", "gcnii"] };
@@ -63,7 +64,9 @@ impl Plan {
         } else {
             r.networks.to_vec()
         };
-        let mut settings = BTreeMap::new();
+        let mut sets = r.sets.to_vec();
+        sets.extend(r.seed.map(|s| format!("seed={s}")));
+        let mut settings = BTreeMap::<String, GraphConfig>::new();
         for name in &networks {
             if data == GRID && !EVOLVING.contains(&name.as_str()) {
                 return Err(Failure::usage(format!(
@@ -72,11 +75,12 @@ impl Plan {
                 )));
             }
             let base = if data == GRID { on_grid(name)? } else { preset(data, name, None)? };
-            let config: GraphConfig = resolve(&base, r.file, r.sets)?;
-            config.check()?;
+            let config = resolve(&base, r.file, &sets)?;
+            check_effect(&config, &base, data == GRID)?;
             settings.insert(name.clone(), config);
         }
-        let (seed, depths) = (r.seed, r.depths.to_vec());
+        let seed = settings.values().next().map_or(0, |c| c.seed);
+        let depths = r.depths.to_vec();
         Ok(Self { seed, data: data.into(), layers: r.layers, depths, networks, settings })
     }
 
@@ -90,15 +94,67 @@ impl Plan {
             let name = &data.name;
             return Err(Failure::usage(format!("data set {name} has no fixed split; see `graph --split`")));
         }
-        Ok(Some(data))
+        // What `graph` checks is checked here too, of the first split; whatever a preset says, edges are
+        // undirected here.
+        let (edges, split) = (Edges::Undirected, SplitKind::Fixed);
+        let checked = |data, config: &GraphConfig| {
+            let choice = DataChoice { edges, split, splits: 1, ..config.data.clone() };
+            splits(data, &choice).map(|(data, _)| data)
+        };
+        self.settings.values().try_fold(data, checked).map(Some)
     }
 
-    /// An error if a plan that was read does not hold together.
+    /// Every network at every depth; none on the grid.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = (&str, usize)> {
+        let depths: &[usize] = if self.data == GRID { &[] } else { &self.depths };
+        self.networks.iter().flat_map(move |name| depths.iter().map(move |d| (name.as_str(), *d)))
+    }
+
+    /// A network of that depth.
+    pub(super) fn model(&self, name: &str, depth: usize) -> Model {
+        Model { layers: depth, time: depth as f64, step: 1.0, ..self.settings[name].model.clone() }
+    }
+
+    /// An error if the plan does not hold together, or a network does not go to one of its depths.
     pub fn check(&self) -> Result<(), Failure> {
-        match self.networks.iter().find(|n| !self.settings.contains_key(*n)) {
-            Some(name) => Err(Failure::usage(format!("config.toml has no [settings.{name}]"))),
-            None => self.settings.values().try_for_each(GraphConfig::check),
+        let own = |name: &String| self.settings.get(name).is_some_and(|c| c.model.name == *name);
+        if let Some(name) = self.networks.iter().find(|n| !own(n)) {
+            return Err(Failure::usage(format!(
+                "config.toml has no [settings.{name}] with the model {name}; start a new run"
+            )));
         }
+        self.settings.values().try_for_each(GraphConfig::check)?;
+        let problem = |(name, depth)| self.model(name, depth).problem().map(|p| (name, depth, p));
+        self.jobs().find_map(problem).map_or(Ok(()), |(name, depth, problem)| {
+            Err(Failure::usage(format!("{name} at depth {depth}: {problem}")))
+        })
+    }
+}
+
+/// An error if a setting was changed that has no effect.
+fn check_effect(config: &GraphConfig, base: &GraphConfig, on_grid: bool) -> Result<(), Failure> {
+    let before = leaves(to_table(base)?, "");
+    let after = leaves(to_table(config)?, "");
+    let changed = after.iter().zip(&before).filter(|(a, b)| a != b).map(|(a, _)| a);
+    let mut useless = changed.filter_map(|(key, value)| Some((key, value, instead(key, on_grid)?)));
+    useless.next().map_or(Ok(()), |(key, value, instead)| {
+        Err(Failure::usage(format!("{key} = {value} has no effect here: {instead}")))
+    })
+}
+
+/// For a setting without effect: what has one, or why it has none.
+fn instead(key: &str, on_grid: bool) -> Option<&'static str> {
+    match key.split_once('.')? {
+        ("model", "name") => Some("name the networks with --models"),
+        ("data", "name") => Some("name the data with --data"),
+        ("data", "metric") if !on_grid => None,
+        ("data", _) if !on_grid => Some("the first fixed split is trained on once, with undirected edges"),
+        ("model", "layers" | "time" | "step") if !on_grid => Some("a depth of --depths sets it"),
+        _ if !on_grid => None,
+        ("model", "layers" | "time") => Some("give --layers"),
+        ("model", key) if READ.contains(&key) => None,
+        ("model", _) => Some("networks on the grid are without it"),
+        _ => Some("networks on the grid are not trained; give --data"),
     }
 }
 

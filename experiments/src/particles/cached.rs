@@ -84,7 +84,8 @@ impl Files {
     }
 
     fn write_side(&self, side: &Side) -> Result<(), Failure> {
-        let text = toml::to_string(side).map_err(|e| Failure::Failed(format!("{}: {e}", self.side.display())))?;
+        let text =
+            toml::to_string(side).map_err(|e| Failure::Failed(format!("{}: {e}", self.side.display())))?;
         write(&self.side, text.as_bytes())
     }
 }

@@ -228,11 +228,7 @@ impl Run {
             prior_scale: trainer.prior_scale(),
             steps: e.flow_steps,
         };
-        let sizes = evaluate::Sizes {
-            sets: e.sets,
-            set_size: e.set_size,
-            flow_samples: e.flow_samples,
-        };
+        let sizes = evaluate::Sizes { sets: e.sets, set_size: e.set_size, flow_samples: e.flow_samples };
         let mut figures = flow_figures(&*self.target.single, None, &flow, sizes, self.config.seed ^ MEASURE);
         // The reference knows log Z from its ladder.
         figures.iter_mut().filter(|f| f.name == "log_z").for_each(|f| f.floor = r.log_z);

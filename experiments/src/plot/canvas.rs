@@ -36,7 +36,7 @@ pub(super) fn draw(
         // A font that is part of the program is not malformed; without it labels would be missing.
         let _ = register_font(FONT, FontStyle::Normal, font);
     });
-    let mut pixels = vec![255; (width * height * 3) as usize];
+    let mut pixels = vec![255; 3 * width as usize * height as usize];
     let picture = |e: &dyn std::fmt::Display| Failure::Failed(format!("a picture cannot be drawn: {e}"));
     {
         let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();

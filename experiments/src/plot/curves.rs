@@ -27,8 +27,29 @@ pub struct Panel {
     pub series: Vec<Series>,
 }
 
+impl Panel {
+    /// Whether no point of it can be drawn.
+    pub fn is_blank(&self) -> bool {
+        self.series.iter().all(|s| self.clean(s).is_empty())
+    }
+
+    /// The points that can be drawn; a logarithmic axis is drawn as a linear one of exponents.
+    fn clean(&self, series: &Series) -> Vec<(f64, f64)> {
+        let value = |y: f64| if self.log { y.log10() } else { y };
+        let points = series.points.iter().map(|(x, y)| (*x, value(*y)));
+        points.filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
+    }
+}
+
+/// Panels of a picture, at the most: of so many it is 30000 pixels high.
+const MOST: usize = 100;
+
 /// A picture of `panels`, one below the other, over a common x axis.
 pub fn panels(title: &str, x_label: &str, panels: &[Panel]) -> Result<Vec<u8>, Failure> {
+    if panels.len() > MOST {
+        let n = panels.len();
+        return Err(Failure::usage(format!("{n} panels do not fit into a picture; {MOST} do, draw fewer")));
+    }
     let height = 60 + 300 * panels.len().max(1) as u32;
     draw((1100, height), |area| {
         let area = area.margin(8, 0, 0, 0).titled(title, (FONT, 26))?;
@@ -40,13 +61,7 @@ pub fn panels(title: &str, x_label: &str, panels: &[Panel]) -> Result<Vec<u8>, F
 }
 
 fn draw_panel(area: &Area<'_>, x_label: &str, panel: &Panel) -> Result<(), Box<dyn std::error::Error>> {
-    // A logarithmic axis is drawn as a linear one of exponents.
-    let value = |y: f64| if panel.log { y.log10() } else { y };
-    let clean = |s: &Series| -> Vec<(f64, f64)> {
-        let points = s.points.iter().map(|(x, y)| (*x, value(*y)));
-        points.filter(|(x, y)| x.is_finite() && y.is_finite()).collect()
-    };
-    let curves: Vec<_> = panel.series.iter().map(clean).collect();
+    let curves: Vec<_> = panel.series.iter().map(|s| panel.clean(s)).collect();
     let bounds = |pick: fn(&(f64, f64)) -> f64| {
         let all = curves.iter().flatten().map(pick);
         let (low, high) = all.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(v), h.max(v)));
@@ -135,9 +150,19 @@ mod tests {
     fn empty_and_odd_series_do_not_panic() {
         let series = |points: Vec<(f64, f64)>, floor| Series { name: "s".into(), points, floor };
         let odd = vec![series(vec![], false), series(vec![(0.0, f64::NAN), (1.0, -1.0)], true)];
-        let png = panels("t", "step", &[Panel { label: "y".into(), log: true, series: odd }]).unwrap();
+        let panel = Panel { label: "y".into(), log: true, series: odd };
+        let png = panels("t", "step", std::slice::from_ref(&panel)).unwrap();
         assert_eq!(&png[1..4], b"PNG");
         assert!(panels("t", "step", &[]).is_ok());
+        assert!(panel.is_blank() && !Panel { log: false, ..panel }.is_blank());
+    }
+
+    #[test]
+    fn more_panels_than_fit_are_refused() {
+        let empty = || Panel { label: String::new(), log: false, series: vec![] };
+        let all: Vec<Panel> = (0..4400).map(|_| empty()).collect();
+        let refused = panels("", "step", &all).unwrap_err().to_string();
+        assert!(refused.starts_with("4400 panels do not fit"), "{refused}");
     }
 
     #[test]

@@ -3,6 +3,8 @@
 use engine::Real;
 use serde::{Deserialize, Serialize};
 
+use super::Split;
+
 /// The figure that a model is selected and judged by; larger is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -20,6 +22,14 @@ impl Metric {
             Self::Accuracy => "accuracy",
             Self::RocAuc => "area under the ROC curve",
         }
+    }
+
+    /// What keeps the figure from being measured on a split, if anything: the ROC curve is one of two classes.
+    pub fn problem(self, labels: &[u32], split: &Split) -> Option<String> {
+        let alone = |nodes: &[u32]| nodes.iter().all(|i| labels[*i as usize] == labels[nodes[0] as usize]);
+        let parts = [("validation", &split.validation), ("test", &split.test)];
+        let (part, _) = parts.into_iter().find(|(_, nodes)| self == Self::RocAuc && alone(nodes))?;
+        Some(format!("all nodes of the {part} part are of one class, and the ROC curve wants two"))
     }
 
     /// The figure on `nodes` of `logits` (classes x all nodes).
@@ -98,6 +108,21 @@ pub fn cross_entropy<T: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_curve_of_one_class_is_a_problem() {
+        let labels = [0, 1, 0, 0];
+        let split = |validation: &[u32], test: &[u32]| Split {
+            train: vec![],
+            validation: validation.to_vec(),
+            test: test.to_vec(),
+        };
+        let problem = |metric: Metric, split: &Split| metric.problem(&labels, split).unwrap_or_default();
+        assert!(problem(Metric::RocAuc, &split(&[2, 3], &[0, 1])).contains("the validation part"));
+        assert!(problem(Metric::RocAuc, &split(&[0, 1], &[2])).contains("the test part"));
+        assert_eq!(problem(Metric::RocAuc, &split(&[1, 3], &[0, 1])), "");
+        assert_eq!(problem(Metric::Accuracy, &split(&[2, 3], &[0])), "");
+    }
 
     #[test]
     fn figures_worked_out_by_hand() {

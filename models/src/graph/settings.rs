@@ -211,7 +211,7 @@ impl Model {
             return Some(format!("model.name = \"{name}\" is unknown (models: {})", MODELS.join(", ")));
         }
         let counts =
-            [("hidden", self.hidden, 65_536), ("layers", self.layers, 4096), ("heads", self.heads, 64)];
+            [("hidden", self.hidden, 16_384), ("layers", self.layers, 4096), ("heads", self.heads, 64)];
         if let Some((key, v, high)) = counts.iter().find(|(_, v, high)| *v < 1 || v > high) {
             return Some(format!("model.{key} = {v} must lie between 1 and {high}"));
         }
@@ -229,8 +229,17 @@ impl Model {
         if let Some((key, v)) = positive.iter().find(|(_, v)| !(*v > 0.0 && v.is_finite())) {
             return Some(format!("model.{key} = {v} must be a positive number"));
         }
-        if !((0.0..=1.0).contains(&self.teleport) && 0.0 < self.order && self.order <= 1.0) {
-            return Some("model.teleport lies in [0, 1], model.order in (0, 1]".into());
+        if !(0.0..=1.0).contains(&self.teleport) {
+            return Some(format!("model.teleport = {} must lie between 0 and 1", self.teleport));
+        }
+        if !(self.order > 0.0 && self.order <= 1.0) {
+            return Some(format!("model.order = {} must be above 0 and at most 1", self.order));
+        }
+        if !(self.lambda >= 0.0 && self.lambda.is_finite()) {
+            return Some(format!("model.lambda = {} must not be negative", self.lambda));
+        }
+        if name == "h2gcn" && self.layers > 3 {
+            return Some(format!("model.layers = {} must be at most 3 for h2gcn", self.layers));
         }
         let dots = self.attention && !64_usize.is_multiple_of(self.heads);
         if dots || (name == "gat" && !self.hidden.is_multiple_of(self.heads)) {
@@ -239,7 +248,24 @@ impl Model {
         if self.form == Form::Paper && self.kernel == Kernel::Sin && name == "grade" {
             return Some("model.kernel = \"sin\" belongs to model.form = \"code\"".into());
         }
-        self.grade().err()
+        self.too_many_steps().or_else(|| self.grade().err())
+    }
+
+    /// Such numbers of steps are slips, and would end in want of memory.
+    fn too_many_steps(&self) -> Option<String> {
+        let most = match (self.name.as_str(), self.solver) {
+            // Each step adds up all those before it.
+            ("frond", _) => 1000.0,
+            // These take their steps otherwise.
+            ("graphcon", _) | (_, Solver::Adaptive) => return None,
+            _ => 100_000.0,
+        };
+        (self.time / self.step > most).then(|| {
+            format!(
+                "model.time = {:?} takes more than {most} steps of model.step = {:?}; raise that or lower the time",
+                self.time, self.step
+            )
+        })
     }
 }
 
@@ -266,5 +292,43 @@ fn parse_sigma(text: &str) -> Result<Sigma, String> {
         _ => {
             Err(format!("model.sigma = \"{text}\": write identity, learned or power:M with M of at least 1"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_out_of_range_are_named() {
+        let problem = |name: &str, change: &dyn Fn(&mut Model)| {
+            let mut model = Model { name: name.into(), ..Model::default() };
+            change(&mut model);
+            model.problem().unwrap_or_default()
+        };
+        for name in MODELS {
+            assert_eq!(problem(name, &|_| ()), "");
+        }
+        assert!(problem("gcn", &|m| m.teleport = 2.0).contains("model.teleport = 2 must"));
+        assert!(problem("gcn", &|m| m.order = 0.0).contains("model.order = 0 must"));
+        assert!(problem("gcnii", &|m| m.lambda = -5.0).contains("model.lambda = -5 must"));
+        assert!(problem("gcn", &|m| m.hidden = 65_536).contains("between 1 and 16384"));
+        assert!(problem("h2gcn", &|m| m.layers = 4).contains("model.layers = 4 must be at most 3"));
+        assert_eq!(problem("gcn", &|m| m.layers = 4), "");
+    }
+
+    #[test]
+    fn steps_without_number_are_refused() {
+        let problem = |name: &str, time: f64, step: f64, solver: Solver| {
+            let name = name.into();
+            Model { name, time, step, solver, ..Model::default() }.problem().unwrap_or_default()
+        };
+        let tiny = problem("grade", 2.0, 1e-300, Solver::Euler);
+        assert!(tiny.contains("model.time = 2.0") && tiny.contains("model.step = 1e-300"), "{tiny}");
+        assert!(problem("grade", 1e300, 0.5, Solver::Rk4).contains("model.time = 1e300"));
+        assert!(problem("frond", 8.0, 1e-4, Solver::Euler).contains("more than 1000 steps"));
+        assert_eq!(problem("grade", 8.0, 1e-4, Solver::Euler), "");
+        assert_eq!(problem("grade", 1e6, 0.5, Solver::Adaptive), "");
+        assert_eq!(problem("graphcon", 2.0, 1e-6, Solver::Euler), "");
     }
 }

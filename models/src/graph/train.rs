@@ -7,7 +7,7 @@ use engine::{Params, Tape};
 
 use super::networks::{Network, build};
 use super::score::{Metric, cross_entropy};
-use super::settings::{Model, Training};
+use super::settings::{Model, Solver, Training};
 use super::{Dataset, Dropout, Split};
 
 /// One epoch's figures.
@@ -49,9 +49,9 @@ pub enum TrainError {
     /// Settings that do not fit.
     #[error("{0}")]
     Settings(String),
-    /// The loss is not a number.
-    #[error("the loss is not finite in epoch {0}; lower train.learning_rate or model.time")]
-    Diverged(usize),
+    /// The loss is not a number: when, and what may help.
+    #[error("{0}")]
+    Diverged(String),
     /// Asked to stop.
     #[error("interrupted")]
     Stopped,
@@ -67,6 +67,9 @@ pub fn fit(
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Outcome, TrainError> {
     let began = std::time::Instant::now();
+    if let Some(problem) = metric.problem(&data.labels, split) {
+        return Err(TrainError::Settings(problem));
+    }
     let mut params = Params::<f32>::new();
     let network = build::<f32>(model, data, &mut params, seed).map_err(TrainError::Settings)?;
     let mut adam = Adam::new(params.len());
@@ -85,7 +88,7 @@ pub fn fit(
         let scores = g.value(logits).data;
         let loss = cross_entropy(scores, data.classes, &data.labels, &split.train, &mut seed_bar);
         if !loss.is_finite() {
-            return Err(TrainError::Diverged(epoch));
+            return Err(diverged(model, epoch));
         }
         gradient.fill(0.0);
         g.backward_from(logits, &seed_bar, &mut gradient);
@@ -108,6 +111,17 @@ pub fn fit(
         }
     }
     Ok(Outcome { best, epochs, params: kept, seconds: began.elapsed().as_secs_f64() })
+}
+
+fn diverged(model: &Model, epoch: usize) -> TrainError {
+    let more = match model.solver {
+        // An integration that takes too many steps gives no number either.
+        Solver::Adaptive => ", or raise model.tolerance",
+        _ => "",
+    };
+    TrainError::Diverged(format!(
+        "the loss is not finite in epoch {epoch}; lower train.learning_rate or model.time{more}"
+    ))
 }
 
 /// Figures without dropout; the training loss is left at 0.
@@ -146,4 +160,28 @@ pub fn states(
     g.freeze_params();
     let out = network.forward(&mut g, &mut Dropout::off());
     Ok([out.first, out.last, out.logits].map(|v| g.value(v).data.to_vec()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::graph::synthetic::karate;
+
+    #[test]
+    fn the_remedy_belongs_to_the_solver() {
+        let data = karate();
+        let training = Training { epochs: 1, ..Training::default() };
+        let error = |solver: Solver, metric: Metric, split: &Split| {
+            // No step is small enough for this tolerance.
+            let model = Model { hidden: 8, solver, tolerance: 1e-30, ..Model::default() };
+            let outcome = fit(&data, split, (&model, &training), metric, 0, &|| false);
+            outcome.map_or_else(|e| e.to_string(), |_| String::new())
+        };
+        let split = &data.splits[0];
+        assert!(error(Solver::Adaptive, Metric::Accuracy, split).contains("raise model.tolerance"));
+        assert_eq!(error(Solver::Euler, Metric::Accuracy, split), "");
+        let one: Vec<u32> = (0..34).filter(|i| data.labels[*i as usize] == 0).collect();
+        let split = Split { validation: one, ..split.clone() };
+        assert!(error(Solver::Euler, Metric::RocAuc, &split).contains("one class"));
+    }
 }

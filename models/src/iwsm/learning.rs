@@ -32,8 +32,7 @@ impl<T: Real> Trainer<'_, T> {
             }
         }
         if recycle > 0 {
-            let plain =
-                super::Weights { power: 1.0, clip: f64::INFINITY, smooth: false, ..weights.clone() };
+            let plain = super::Weights { power: 1.0, clip: f64::INFINITY, smooth: false, ..weights.clone() };
             normalise(&batch.log_w, &plain, &mut batch.w);
             let (estimates, proposal) = (&self.estimates, &mut self.state.proposal);
             systematic(&batch.w, recycle, stream, |i| proposal.push(estimates.get(i).draw));

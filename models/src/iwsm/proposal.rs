@@ -242,7 +242,8 @@ impl<T: Real> Proposal<T> {
         }
         let normal = |s2: f64| 0.5 * self.free_dim() * (std::f64::consts::TAU * s2).ln();
         let s2 = sigma.f64().powi(2);
-        let buffer = max.f64() + total.f64().ln() - normal(s2) - ((window[0].len() + window[1].len()) as f64).ln();
+        let buffer =
+            max.f64() + total.f64().ln() - normal(s2) - ((window[0].len() + window[1].len()) as f64).ln();
         if self.defensive == 0.0 {
             return T::of(buffer);
         }

@@ -44,7 +44,9 @@ fn moments(flow: &Flow<f64>, axes: &[&[f64]], (reach, points): (f64, usize)) -> 
     let mut x = Vec::new();
     for i in 0..points.pow(axes.len() as u32) {
         let coordinates = [place(i % points), place(i / points)];
-        x.extend((0..axes[0].len()).map(|a| axes.iter().zip(coordinates).map(|(e, c)| e[a] * c).sum::<f64>()));
+        x.extend(
+            (0..axes[0].len()).map(|a| axes.iter().zip(coordinates).map(|(e, c)| e[a] * c).sum::<f64>()),
+        );
     }
     let weights: Vec<f64> =
         flow.log_density(&x).iter().map(|l| l.exp() * h.powi(axes.len() as i32)).collect();

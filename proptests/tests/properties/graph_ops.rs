@@ -265,3 +265,18 @@ fn the_logarithmic_mean_of_close_densities() {
         check("logarithmic", &[x[0].clone(), x[1].clone(), phi], &[want, -want], f);
     }
 }
+
+/// Where the potentials of both ends are equal, the gradient still moves as much from one end as to the other.
+#[test]
+fn the_upwind_gradient_at_a_tie() {
+    let s = CsMat::new((2, 2), vec![0, 1, 1], vec![1], vec![1.0]);
+    let (sparse, _) = Sparse::new(&s);
+    let mut tape = Tape::<f64>::new();
+    let mut g = tape.record(&[]);
+    let (w, x, phi) = (g.variable(1, 1, &[1.0]), g.variable(1, 2, &[1.0, 3.0]), g.variable(1, 2, &[0.0; 2]));
+    let y = g.edge_flux(&sparse, Mean::Upwind, w, x, phi);
+    assert_eq!(g.value(y).data, [0.0; 2]);
+    g.backward_from(y, &[1.0, 0.0], &mut []);
+    assert_eq!(g.grad(phi).data, [-1.0, 1.0]);
+    assert_eq!((g.grad(w).data, g.grad(x).data), (&[0.0][..], &[0.0; 2][..]));
+}

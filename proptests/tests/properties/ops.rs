@@ -1,5 +1,5 @@
 //! Every op against finite differences in f64, over shapes that include 0, 1 and sizes that are no
-//! multiple of a SIMD register; f32 against f64; linearity of the vjp; threads; allocations.
+//! multiple of a SIMD register; f32 against f64; linearity of the vjp; threads.
 
 use engine::gradcheck::gradcheck;
 use engine::ops::index::Moves;
@@ -9,12 +9,18 @@ use engine::{Graph, Matrix, Real, Tape, Var};
 use proptest::prelude::*;
 
 /// A matrix of numbers away from the kinks of the ops: 0.2 < |x| < 2.2.
-fn entries(rows: usize, cols: usize, seed: u64, positive: bool) -> Matrix<f64> {
+pub(crate) fn entries(rows: usize, cols: usize, seed: u64, positive: bool) -> Matrix<f64> {
     let mut s = Stream::new(seed, "entries", rows as u64, cols as u64);
     Matrix::from_fn(rows, cols, |_, _| {
         let x = 0.2 + 2.0 * s.uniform();
         if positive || s.uniform() < 0.5 { x } else { -x }
     })
+}
+
+/// The nearest multiples of 1/8, plus a shift. Sums of products of two such numbers are exact, and plus one that is
+/// shifted by 1/128 they lie at least as far from 0, where a ReLU has its kink.
+pub(crate) fn eighths(x: &Matrix<f64>, shift: f64) -> Matrix<f64> {
+    Matrix::from_fn(x.rows(), x.cols(), |i, j| (8.0 * x[(i, j)]).round() / 8.0 + shift)
 }
 
 /// Numbers 0.01 apart in random order: no two are within a difference step, where a maximum has a kink.
@@ -76,11 +82,11 @@ const UNARY: &[Unary] = unary! {
 };
 
 /// Sizes with the special ones more often than not.
-fn size() -> impl Strategy<Value = usize> {
+pub(crate) fn size() -> impl Strategy<Value = usize> {
     prop_oneof![Just(0), Just(1), Just(7), Just(16), Just(17), 2_usize..40]
 }
 
-fn run<T: Real>(inputs: &[Matrix<f64>], f: impl Fn(&mut Graph<T>, &[Var]) -> Var) -> Vec<f64> {
+pub(crate) fn run<T: Real>(inputs: &[Matrix<f64>], f: impl Fn(&mut Graph<T>, &[Var]) -> Var) -> Vec<f64> {
     let mut tape = Tape::<T>::new();
     let mut g = tape.record(&[]);
     let vars: Vec<Var> =
@@ -176,7 +182,7 @@ proptest! {
             Matrix::from_fn(m, n, |i, j| (0..k).map(|l| a[(i, l)] * b[(l, j)]).sum::<f64>())
         };
         let flip = |a: &Matrix<f64>| Matrix::from_fn(a.cols(), a.rows(), |i, j| a[(j, i)]);
-        let (a, b) = (entries(m, k, seed, false), entries(k, n, seed ^ 1, false));
+        let [a, b] = [entries(m, k, seed, false), entries(k, n, seed ^ 1, false)].map(|x| eighths(&x, 0.0));
         let want = product(&a, &b);
         type Product = fn(&mut Graph<f64>, Var, Var) -> Var;
         let uses: [(Matrix<f64>, Matrix<f64>, Product); 4] = [
@@ -191,11 +197,12 @@ proptest! {
             prop_assert!(got.iter().zip(want.data()).all(|(a, b)| (a - b).abs() < 1e-12 * k.max(1) as f64 * 5.0));
             check("matmul", &inputs, |g, x| f(g, x[0], x[1]));
         }
-        let inputs = [a, b, entries(m, 1, seed ^ 2, false)];
+        let inputs = [a, b, eighths(&entries(m, 1, seed ^ 2, false), 1.0 / 128.0)];
         type Layer = fn(&mut Graph<f64>, Var, Var, Var) -> Var;
         type Case = (&'static str, Layer, fn(f64) -> f64);
-        let layers: [Case; 4] = [
+        let layers: [Case; 5] = [
             ("linear", |g, w, x, b| g.linear(w, x, b), |z| z),
+            ("linear_relu", |g, w, x, b| g.linear_relu(w, x, b), |z| z.max(0.0)),
             ("linear_silu", |g, w, x, b| g.linear_silu(w, x, b), |z| z / (1.0 + (-z).exp())),
             ("linear_tanh", |g, w, x, b| g.linear_tanh(w, x, b), f64::tanh),
             ("linear_gelu", |g, w, x, b| g.linear_gelu(w, x, b), |z| {

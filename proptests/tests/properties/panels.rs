@@ -92,3 +92,11 @@ fn sizes_that_do_not_go_together_are_refused() {
     let x = Operand::columns(View { data: &x, shape: Shape::new(3, 2) });
     panels::product(&[[0.0; LANES]; 2], x, Target::columns(&mut [0.0; 4], 2, false));
 }
+
+#[test]
+#[should_panic(expected = "a is as wide as b")]
+fn outer_products_of_parts_of_columns_are_refused() {
+    let b = [1.0_f32; 6];
+    let b = Operand::columns(View { data: &b, shape: Shape::new(3, 2) });
+    panels::outer(&[[0.0; LANES]; 3], b, &mut [[0.0; LANES]; 3]);
+}

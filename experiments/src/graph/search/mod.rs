@@ -11,20 +11,27 @@
 //! ten of round 1's trials are not drawn from the whole space but near the best ones so far (`refine`), in three
 //! generations.
 
+mod graphs;
 mod refine;
 mod space;
+mod trainings;
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use models::graph::Dataset;
 use models::graph::train::{TrainError, fit};
-use models::graph::{Dataset, Split};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use super::{DataChoice, Edges, GraphConfig, splits};
+use self::graphs::Graphs;
+use self::trainings::Place;
+use super::GraphConfig;
+use super::task::fresh;
 use crate::config::{load_exact, to_toml};
 use crate::failure::Failure;
+use crate::graph_data::load;
 use crate::interrupt::Interrupt;
 use crate::progress::Progress;
 use crate::run_folder::RunFolder;
@@ -41,6 +48,8 @@ struct Rounds {
 const NOISY: Rounds = Rounds { first: 2, second: usize::MAX, initialisations: 3, drawn: 10 };
 /// On graphs of more than [`space::AMPLE`] nodes.
 const STEADY: Rounds = Rounds { first: 1, second: 3, initialisations: 1, drawn: 4 };
+/// Most trials of a search: more are a slip.
+pub const MOST_TRIALS: u64 = 10_000;
 /// Refined trials begin at one of so many, the best before their generation.
 const PARENTS: usize = 5;
 /// Generations of refined trials.
@@ -51,11 +60,8 @@ const KEEP: usize = 4;
 const FINALISTS: usize = 4;
 /// Time between saves.
 const PAUSE: Duration = Duration::from_secs(5);
-/// Columns of trainings.csv.
-const COLUMNS: &str = "trial,split,initialisation,validation";
-
-/// One training of the search: (trial, split, initialisation).
-type Place = (u64, usize, usize);
+/// The file by which a folder is known to hold a search.
+const PLAN: &str = "plan.toml";
 
 /// What a search was asked for.
 #[derive(Serialize, Deserialize)]
@@ -69,58 +75,82 @@ pub struct Search {
     folder: RunFolder,
     base: GraphConfig,
     trials: u64,
+    data: Dataset,
+    graphs: Graphs,
     /// Settings of the trials that are known so far.
     settings: Vec<GraphConfig>,
     done: Vec<(Place, f64)>,
 }
 
+/// An error where a search from `base` would be refused.
+pub(super) fn check(base: &GraphConfig, trials: u64, data: &Dataset) -> Result<(), Failure> {
+    prepared(base, trials, data).map(drop)
+}
+
+/// An error if there are none, or too many; `key` is what holds their number.
+pub(super) fn check_trials(trials: u64, key: &str) -> Result<(), Failure> {
+    match trials {
+        1..=MOST_TRIALS => Ok(()),
+        _ => Err(Failure::usage(format!("{key} = {trials} must lie between 1 and {MOST_TRIALS}"))),
+    }
+}
+
+/// The data of a search, and the trials that are drawn from the whole space.
+fn prepared(base: &GraphConfig, trials: u64, data: &Dataset) -> Result<(Graphs, Vec<GraphConfig>), Failure> {
+    base.check()?;
+    let graphs = Graphs::new(data, &base.data)?;
+    let drawn = (trials * rounds(&graphs).drawn).div_ceil(10);
+    let settings: Vec<GraphConfig> =
+        (0..drawn).map(|trial| space::draw(base, &graphs.space, trial)).collect();
+    settings.iter().try_for_each(GraphConfig::check)?;
+    Ok((graphs, settings))
+}
+
+fn rounds(graphs: &Graphs) -> Rounds {
+    if graphs.space.nodes > space::AMPLE { STEADY } else { NOISY }
+}
+
 impl Search {
-    /// A new search of `trials` trials, the first of which is `base` itself.
-    pub fn create(folder: RunFolder, base: GraphConfig, trials: u64) -> Result<Self, Failure> {
+    /// A new search of `trials` trials, the first of which is `base` itself, in the folder search of `out`; nothing
+    /// is written before data and settings are known to be sound.
+    pub fn create(
+        out: &Path,
+        force: bool,
+        base: GraphConfig,
+        trials: u64,
+        data: Dataset,
+    ) -> Result<Self, Failure> {
+        check_trials(trials, "--search")?;
+        let (graphs, settings) = prepared(&base, trials, &data)?;
+        let folder = RunFolder::create(&fresh(out, force)?.file("search"), force)?;
+        folder.write(PLAN, format!("trials = {trials}\n").as_bytes())?;
+        // The last, because a folder that has it can go on.
         folder.write("config.toml", to_toml(&base, &base)?.replace("  # default", "").as_bytes())?;
-        folder.write("plan.toml", format!("trials = {trials}\n").as_bytes())?;
-        Ok(Self { folder, base, trials, settings: Vec::new(), done: Vec::new() })
+        Ok(Self { folder, base, trials, data, graphs, settings, done: Vec::new() })
     }
 
     /// Goes on with a search: trainings in trainings.csv are not done again.
-    pub fn resume(folder: RunFolder) -> Result<Self, Failure> {
+    pub fn resume(path: &Path, data_dir: Option<&Path>) -> Result<Self, Failure> {
+        let folder = RunFolder::open(path, &["config.toml", PLAN])?;
         let base: GraphConfig = load_exact(&folder.file("config.toml"))?;
-        base.check()?;
-        let Plan { trials } = load_exact(&folder.file("plan.toml"))?;
-        let mut done = Vec::new();
-        if folder.file("trainings.csv").exists() {
-            let text = String::from_utf8_lossy(&folder.read("trainings.csv")?).into_owned();
-            let rows: Option<Vec<_>> = text.lines().skip(1).map(parse).collect();
-            let whole = text.lines().next() == Some(COLUMNS);
-            done = rows.filter(|_| whole).ok_or_else(|| {
-                let file = folder.file("trainings.csv");
-                Failure::usage(format!("{}: damaged; start a new search", file.display()))
-            })?;
-        }
-        Ok(Self { folder, base, trials, settings: Vec::new(), done })
+        let Plan { trials } = load_exact(&folder.file(PLAN))?;
+        check_trials(trials, &format!("{}: trials", folder.file(PLAN).display()))?;
+        let data = load(&base.data.name, data_dir)?;
+        let (graphs, settings) = prepared(&base, trials, &data)?;
+        let most = (trials, graphs.splits.len(), rounds(&graphs).initialisations);
+        let done = trainings::read(&folder, most)?;
+        Ok(Self { folder, base, trials, data, graphs, settings, done })
     }
 
-    /// The data set that is searched on.
-    pub fn data_name(&self) -> &str {
-        &self.base.data.name
-    }
-
-    /// Runs what is left; writes trainings.csv, search.csv and best.toml, and returns the best settings.
-    pub fn execute(
-        mut self,
-        data: Dataset,
-        quiet: bool,
-        interrupt: &Interrupt,
-    ) -> Result<GraphConfig, Failure> {
-        let graphs = Graphs::new(&data, &self.base.data)?;
-        let n = graphs.splits.len();
-        let Rounds { first, second, initialisations, drawn } =
-            if graphs.space.nodes > space::AMPLE { STEADY } else { NOISY };
-        let drawn = (self.trials * drawn).div_ceil(10);
-        self.settings = (0..drawn).map(|trial| space::draw(&self.base, &graphs.space, trial)).collect();
+    /// Runs what is left; writes trainings.csv, search.csv and best.toml, and returns the best settings with the
+    /// data.
+    pub fn execute(mut self, quiet: bool, interrupt: &Interrupt) -> Result<(GraphConfig, Dataset), Failure> {
+        let n = self.graphs.splits.len();
+        let Rounds { first, second, initialisations, .. } = rounds(&self.graphs);
+        let drawn = self.settings.len() as u64;
         for generation in 1..=GENERATIONS {
             let end = drawn + (self.trials - drawn) * generation / GENERATIONS;
-            self.refine(&graphs, end, first.min(n), quiet, interrupt)?;
+            self.refine(end, first.min(n), quiet, interrupt)?;
         }
         let mut kept: Vec<u64> = (0..self.trials).collect();
         let mut rows = Vec::new();
@@ -131,7 +161,7 @@ impl Search {
         ];
         for (round, (survivors, splits_used, inits)) in rounds.into_iter().enumerate() {
             kept.truncate(survivors);
-            self.train(&graphs, round + 1, &places(&kept, splits_used, inits), quiet, interrupt)?;
+            self.train(round + 1, &places(&kept, splits_used, inits), quiet, interrupt)?;
             let judged = self.judged(&kept, splits_used, inits);
             kept = judged.iter().map(|j| j.0).collect();
             rows.extend(judged.into_iter().map(|(trial, figure)| (round + 1, trial, figure)));
@@ -147,29 +177,22 @@ impl Search {
         );
         let text = note + &to_toml(&best, &best)?.replace("  # default", "");
         self.folder.write("best.toml", text.as_bytes())?;
-        Ok(best)
+        Ok((best, self.data))
     }
 
     /// Trains the trials so far on their first `splits` splits and adds trials up to number `end` near the best.
-    fn refine(
-        &mut self,
-        graphs: &Graphs,
-        end: u64,
-        splits: usize,
-        quiet: bool,
-        interrupt: &Interrupt,
-    ) -> Result<(), Failure> {
+    fn refine(&mut self, end: u64, splits: usize, quiet: bool, interrupt: &Interrupt) -> Result<(), Failure> {
         let known: Vec<u64> = (0..self.settings.len() as u64).collect();
         let new = self.settings.len() as u64..end;
         if new.is_empty() {
             return Ok(());
         }
-        self.train(graphs, 1, &places(&known, splits, 1), quiet, interrupt)?;
+        self.train(1, &places(&known, splits, 1), quiet, interrupt)?;
         let parents = self.judged(&known, splits, 1);
         let parents = &parents[..PARENTS.min(parents.len())];
         for (trial, k) in new.zip(0..) {
             let (parent, _) = parents[k % parents.len()];
-            let fresh = space::draw(&self.base, &graphs.space, trial);
+            let fresh = space::draw(&self.base, &self.graphs.space, trial);
             self.settings.push(refine::cross(&self.settings[parent as usize], &fresh, trial)?);
         }
         Ok(())
@@ -195,7 +218,6 @@ impl Search {
     /// Trains what is wanted and not done, several trainings at a time.
     fn train(
         &mut self,
-        graphs: &Graphs,
         round: usize,
         wanted: &[Place],
         quiet: bool,
@@ -208,7 +230,7 @@ impl Search {
         let shared = Mutex::new((std::mem::take(&mut self.done), progress, Instant::now(), already));
         let this = &*self;
         let outcome = left.par_iter().try_for_each(|place| {
-            let validation = this.one(graphs, *place, interrupt)?;
+            let validation = this.one(*place, interrupt)?;
             let Ok(mut shared) = shared.lock() else {
                 return Err(Failure::Failed("another training failed".into()));
             };
@@ -221,7 +243,7 @@ impl Search {
             });
             if saved.elapsed() > PAUSE {
                 *saved = Instant::now();
-                this.save(done)?;
+                trainings::write(&this.folder, done)?;
             }
             Ok(())
         });
@@ -231,40 +253,23 @@ impl Search {
         self.done = done;
         // Sums over trainings must not depend on which of them ended first.
         self.done.sort_by_key(|(place, _)| *place);
-        self.save(&self.done)?;
+        trainings::write(&self.folder, &self.done)?;
         outcome
     }
 
-    fn one(
-        &self,
-        graphs: &Graphs,
-        (trial, split, initialisation): Place,
-        interrupt: &Interrupt,
-    ) -> Result<f64, Failure> {
+    fn one(&self, (trial, split, initialisation): Place, interrupt: &Interrupt) -> Result<f64, Failure> {
         let config = &self.settings[trial as usize];
-        config.check()?;
         let seed = self.base.training_seed(split, initialisation);
         let settings = (&config.model, &config.train);
         let stop = || interrupt.requested();
-        let data = graphs.used(config.data.edges);
-        match fit(data, &graphs.splits[split], settings, self.base.data.metric, seed, &stop) {
+        let data = self.graphs.used(config.data.edges);
+        match fit(data, &self.graphs.splits[split], settings, self.base.data.metric, seed, &stop) {
             Ok(outcome) => Ok(outcome.figures().validation),
             // Settings under which the equation blows up are the worst there are.
             Err(TrainError::Diverged(_)) => Ok(0.0),
-            Err(TrainError::Stopped) => Err(Failure::Interrupted(format!(
-                "stopped; finished trainings are saved, go on with: graph --resume {}",
-                self.folder.path().parent().unwrap_or(self.folder.path()).display()
-            ))),
+            Err(e @ TrainError::Stopped) => Err(Failure::Interrupted(e.to_string())),
             Err(e) => Err(Failure::usage(e)),
         }
-    }
-
-    fn save(&self, done: &[(Place, f64)]) -> Result<(), Failure> {
-        let mut sorted = done.to_vec();
-        sorted.sort_by_key(|(place, _)| *place);
-        let line = |((trial, split, init), v): &(Place, f64)| format!("{trial},{split},{init},{v}\n");
-        let lines: String = sorted.iter().map(line).collect();
-        self.folder.write("trainings.csv", format!("{COLUMNS}\n{lines}").as_bytes())
     }
 
     /// search.csv: every round's trials with their figures, best first, and what each changes.
@@ -282,54 +287,8 @@ impl Search {
     }
 }
 
-/// The graph with its edges used in every way that trials may choose, and its splits.
-struct Graphs {
-    uses: Vec<(Edges, Dataset)>,
-    splits: Vec<Split>,
-    space: space::Graph,
-}
-
-impl Graphs {
-    fn new(data: &Dataset, choice: &DataChoice) -> Result<Self, Failure> {
-        let directed = data.raw_edges.is_some();
-        let mut uses = Vec::new();
-        let (own, splits_of_own) = splits(data.clone(), choice)?;
-        let scarce = splits_of_own.iter().all(|s| 10 * s.train.len() < own.nodes());
-        let space = space::Graph { nodes: own.nodes(), edges: own.edges.len(), directed, scarce };
-        for edges in [Edges::Undirected, Edges::Directed, Edges::Reversed] {
-            if directed || edges == Edges::Undirected {
-                let choice = DataChoice { edges, ..choice.clone() };
-                uses.push((edges, splits(data.clone(), &choice)?.0));
-            }
-        }
-        Ok(Self { uses, splits: splits_of_own, space })
-    }
-
-    fn used(&self, edges: Edges) -> &Dataset {
-        let found = self.uses.iter().find(|(e, _)| *e == edges);
-        &found.unwrap_or(&self.uses[0]).1
-    }
-}
-
 /// The trainings of some trials on the first `splits` splits, with `inits` initialisations each.
 fn places(trials: &[u64], splits: usize, inits: usize) -> Vec<Place> {
     let of = |trial: u64| (0..splits).flat_map(move |s| (0..inits).map(move |i| (trial, s, i)));
     trials.iter().flat_map(|trial| of(*trial)).collect()
-}
-
-fn parse(line: &str) -> Option<(Place, f64)> {
-    let v: Vec<&str> = line.split(',').collect();
-    let [trial, split, init, figure] = v[..] else { return None };
-    Some(((trial.parse().ok()?, split.parse().ok()?, init.parse().ok()?), figure.parse().ok()?))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_training_reads_back() {
-        assert_eq!(parse("3,1,2,0.875"), Some(((3, 1, 2), 0.875)));
-        assert_eq!(parse("3,1,0.875"), None);
-    }
 }

@@ -16,7 +16,10 @@ const TRIES: u64 = 100;
 /// no mixture is sound.
 pub(super) fn cross(parent: &GraphConfig, fresh: &GraphConfig, trial: u64) -> Result<GraphConfig, Failure> {
     let table = |c: &GraphConfig| Table::try_from(c).map_err(|e| Failure::Failed(e.to_string()));
-    let (own, other) = (table(parent)?, table(fresh)?);
+    let (own, mut other) = (table(parent)?, table(fresh)?);
+    // It is no part of the space, and draws no number: searches that began before the key was there go on with
+    // the trials that they had.
+    other.get_mut("data").and_then(Value::as_table_mut).and_then(|data| data.remove("ablation"));
     for k in 0..TRIES {
         let mut stream = Stream::new(parent.seed, "refine", trial, k);
         let mixed: GraphConfig = Value::Table(mixture(&own, &other, &mut stream))
@@ -58,5 +61,24 @@ mod tests {
             assert!(mixed.model.time == parent.model.time || mixed.model.time == 9.0);
         }
         assert!((changed as f64 / trials as f64 - FRESH).abs() < 0.06, "{changed}");
+    }
+
+    #[test]
+    fn the_ablation_draws_no_number() {
+        let parent = GraphConfig::default();
+        let mut fresh = parent.clone();
+        (fresh.data.ablation, fresh.model.time, fresh.train.decay) = (false, 9.0, 0.5);
+        // As it was before there was such a key.
+        let old = |c: &GraphConfig| {
+            let mut table = Table::try_from(c).unwrap();
+            table["data"].as_table_mut().unwrap().remove("ablation").unwrap();
+            table
+        };
+        for trial in 0..20 {
+            let mut stream = Stream::new(parent.seed, "refine", trial, 0);
+            let mixed = cross(&parent, &fresh, trial).unwrap();
+            assert_eq!(old(&mixed), mixture(&old(&parent), &old(&fresh), &mut stream));
+            assert!(mixed.data.ablation);
+        }
     }
 }

@@ -18,12 +18,12 @@ pub(super) struct H2gcn<T> {
 }
 
 impl<T: Real> H2gcn<T> {
-    /// `layers` is the number of rounds, at most 3: widths double and double again.
+    /// `layers` is the number of rounds; settings allow 3 at most, because widths double and double again.
     pub fn new(m: &Model, data: &Dataset, params: &mut Params<T>, seed: u64) -> Self {
         let features = Features::new(params, "encoder", data, m.hidden, seed);
         let far = two_hops(data.nodes(), &data.edges);
         let hop = |edges: &[(u32, u32)]| Adjacency::new(data.nodes(), edges, Normalisation::Symmetric, false);
-        let rounds = m.layers.min(3);
+        let rounds = m.layers;
         let width = m.hidden * ((1 << (rounds + 1)) - 1);
         let last = Linear::new(params, "decoder", width, data.classes, seed);
         let rates = (m.input_dropout, m.dropout);

@@ -1,0 +1,128 @@
+//! One array of an archive: NumPy's `.npy` of version 1 to 3, its entries as they are stored.
+
+use Reader::{Floats, Integers};
+
+/// An array in C order.
+pub(super) struct Array {
+    /// Its axes.
+    pub shape: Vec<usize>,
+    width: usize,
+    reader: Reader,
+    bytes: Vec<u8>,
+}
+
+/// How an entry becomes a number.
+#[derive(Clone, Copy)]
+enum Reader {
+    Integers(fn(&[u8]) -> i64),
+    Floats(fn(&[u8]) -> f64),
+}
+
+impl Array {
+    /// Reads a file's bytes.
+    pub fn parse(mut bytes: Vec<u8>) -> Result<Self, String> {
+        if bytes.len() < 12 || &bytes[..6] != b"\x93NUMPY" {
+            return Err("is not an npy array".into());
+        }
+        let (start, length): (usize, usize) = match bytes[6] {
+            1 => (10, usize::from(u16::from_le_bytes([bytes[8], bytes[9]]))),
+            _ => (12, u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]) as usize),
+        };
+        let header = bytes.get(start..start.saturating_add(length)).ok_or("is truncated in its header")?;
+        let header = std::str::from_utf8(header).map_err(|_| "has a header that is not text")?;
+        let field = |key: &str| {
+            let at = header.find(&format!("'{key}':")).ok_or(format!("lacks '{key}' in its header"))?;
+            Ok::<&str, String>(header[at + key.len() + 3..].trim_start())
+        };
+        if field("fortran_order")?.starts_with("True") {
+            return Err("is in Fortran order; save numpy.ascontiguousarray(x)".into());
+        }
+        let shape = field("shape")?.strip_prefix('(').and_then(|s| s.split_once(')'));
+        let shape = shape.ok_or("has a malformed shape")?.0;
+        let sizes: Result<Vec<usize>, _> =
+            shape.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::parse).collect();
+        let shape = sizes.map_err(|_| "has a malformed shape")?;
+        let descr = field("descr")?.trim_start_matches('\'');
+        let descr = descr.split('\'').next().unwrap_or_default();
+        let (width, reader) = entries(descr).ok_or_else(|| {
+            format!("has entries of type {descr}; booleans, integers, float32 or float64 are wanted")
+        })?;
+        let count =
+            shape.iter().try_fold(1_usize, |n, s| n.checked_mul(*s)).ok_or("has too large a shape")?;
+        let held = bytes.len() - start - length;
+        if Some(held) != count.checked_mul(width) {
+            return Err(format!("of shape {shape:?} and type {descr} has {held} bytes of data"));
+        }
+        bytes.drain(..start + length);
+        Ok(Self { shape, width, reader, bytes })
+    }
+
+    /// The entries of an integer or boolean type; none of another.
+    pub fn integers(&self) -> Option<impl Iterator<Item = i64>> {
+        match self.reader {
+            Integers(read) => Some(self.bytes.chunks_exact(self.width).map(read)),
+            Floats(_) => None,
+        }
+    }
+
+    /// The entries as single-precision numbers.
+    pub fn floats(&self) -> impl Iterator<Item = f32> {
+        let reader = self.reader;
+        self.bytes.chunks_exact(self.width).map(move |b| match reader {
+            Integers(read) => read(b) as f32,
+            Floats(read) => read(b) as f32,
+        })
+    }
+}
+
+/// The bytes of an entry of a type, and how it is read.
+fn entries(descr: &str) -> Option<(usize, Reader)> {
+    let (order, kind) = descr.split_at_checked(1)?;
+    let known = match kind {
+        "b1" | "u1" => (1, Integers(|b| i64::from(b[0]))),
+        "i1" => (1, Integers(|b| i64::from(b[0] as i8))),
+        "i2" => (2, Integers(|b| i64::from(i16::from_le_bytes(word(b))))),
+        "i4" => (4, Integers(|b| i64::from(i32::from_le_bytes(word(b))))),
+        "u4" => (4, Integers(|b| i64::from(u32::from_le_bytes(word(b))))),
+        "i8" => (8, Integers(|b| i64::from_le_bytes(word(b)))),
+        "f4" => (4, Floats(|b| f64::from(f32::from_le_bytes(word(b))))),
+        "f8" => (8, Floats(|b| f64::from_le_bytes(word(b)))),
+        _ => return None,
+    };
+    (order != ">").then_some(known)
+}
+
+/// A slice of the length that `chunks_exact` gave.
+fn word<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(bytes);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn npy(descr: &str, data: &[u8]) -> Vec<u8> {
+        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': (2,), }}\n");
+        let length = (header.len() as u16).to_le_bytes();
+        [b"\x93NUMPY\x01\x00", &length[..], header.as_bytes(), data].concat()
+    }
+
+    #[test]
+    fn entries_are_read_by_their_type() {
+        let whole = Array::parse(npy("<i2", &[1, 0, 254, 255])).unwrap();
+        assert_eq!(whole.integers().unwrap().collect::<Vec<_>>(), [1, -2]);
+        assert_eq!(whole.floats().collect::<Vec<_>>(), [1.0, -2.0]);
+        let half = Array::parse(npy("<f4", &[0, 0, 0, 63, 0, 0, 0, 192])).unwrap();
+        assert!(half.integers().is_none() && half.floats().eq([0.5, -2.0]));
+    }
+
+    #[test]
+    fn a_type_of_any_text_is_an_error() {
+        for descr in ["é4", "", "é", "<", ">i4", "<i", "<f2", "|O"] {
+            let error = Array::parse(npy(descr, &[0; 8])).err().unwrap();
+            assert!(error.contains("has entries of type"), "{descr}: {error}");
+        }
+    }
+}

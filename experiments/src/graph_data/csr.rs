@@ -1,0 +1,32 @@
+//! Sparse matrices in an archive, as SciPy has them: NAME_data, NAME_indices, NAME_indptr, NAME_shape.
+
+use sprs::CsMat;
+
+use super::npz::Npz;
+use crate::failure::Failure;
+
+/// Reads one of at most `widest` columns; the entries of a row may be in any order.
+pub(super) fn read(npz: &Npz, name: &str, widest: usize) -> Result<CsMat<f32>, Failure> {
+    let key = |part: &str| format!("{name}_{part}");
+    let (_, shape) = npz.integers(&key("shape"))?;
+    let sizes: Option<Vec<usize>> = shape.iter().map(|s| usize::try_from(*s).ok()).collect();
+    let Some(&[rows, cols]) = sizes.as_deref() else {
+        return Err(npz.wrong(&key("shape"), format!("is {shape:?}; two sizes are wanted")));
+    };
+    if cols > widest {
+        return Err(npz.wrong(&key("shape"), format!("is {shape:?}; at most {widest} columns are possible")));
+    }
+    let (_, values) = npz.floats(&key("data"))?;
+    let wide = |(_, v): (_, Vec<u32>)| v.into_iter().map(|i| i as usize).collect::<Vec<usize>>();
+    let starts = wide(npz.indices(&key("indptr"), values.len() + 1)?);
+    let no_matrix = |e: &dyn std::fmt::Display| {
+        npz.wrong(&key("indptr"), format!("and its companions are no CSR matrix: {e}"))
+    };
+    // sprs takes this for granted where it sorts.
+    let (count, ends) = (values.len(), (starts.first(), starts.last()));
+    if starts.len() != rows + 1 || ends != (Some(&0), Some(&count)) || !starts.is_sorted() {
+        return Err(no_matrix(&format!("{rows} rows are wanted whose starts rise from 0 to {count}")));
+    }
+    let indices = wide(npz.indices(&key("indices"), cols)?);
+    CsMat::new_from_unsorted((rows, cols), starts, indices, values).map_err(|(.., e)| no_matrix(&e))
+}

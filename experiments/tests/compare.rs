@@ -1,0 +1,68 @@
+//! The binary `compare` as a user meets it.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+fn compare(args: &[&str], dir: &Path) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_compare")).args(args).current_dir(dir).output().unwrap()
+}
+
+fn write(dir: &Path, run: &str, history: &str) {
+    std::fs::create_dir_all(dir.join(run)).unwrap();
+    std::fs::write(dir.join(run).join("history.csv"), history).unwrap();
+}
+
+/// The picture that the arguments give.
+fn picture(args: &[&str], dir: &Path) -> Vec<u8> {
+    let output = compare(args, dir);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    std::fs::read(dir.join("curves.png")).unwrap()
+}
+
+#[test]
+fn what_would_be_blank_or_ignored_is_refused_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |args: &[&str], needle: &str| {
+        let output = compare(args, dir.path());
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
+        assert!(stderr.contains(needle), "{args:?}: {stderr}");
+        assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
+        assert!(!dir.path().join("curves.png").exists());
+    };
+    write(dir.path(), "a", "step,loss,ess\n1,0.5,nan\n2,-0.25,nan\n");
+    write(dir.path(), "header", "step,loss\n");
+    write(dir.path(), "damaged", "step,loss\n1,0.5\n2\n");
+    for (seed, step) in [(0, 1), (1, 2)] {
+        write(dir.path(), &format!("apart/seed{seed}"), &format!("step,loss\n{step},1\n"));
+    }
+    refused(&["a", "--log", "nope"], "--log nope: not one of --columns");
+    refused(&["a", "--until", "nan"], "--until");
+    refused(&["a", "--until", "-5"], "wants a step, 0 or more");
+    refused(&["a", "--until", "0"], "a: no step up to --until 0");
+    refused(&["a", "header"], "header: history.csv has no rows");
+    refused(&["apart"], "apart: its seeds have no step in common");
+    refused(&["a", "--columns", "ess"], "--columns ess: no value in it is finite");
+    refused(&["a", "--columns", "none"], "no column `none`; the columns are step, loss, ess");
+    refused(&["damaged"], "line 3 is damaged");
+    refused(&["a", "--columns", &vec!["loss"; 4400].join(",")], "4400 panels do not fit");
+}
+
+#[test]
+fn seeds_are_averaged_over_the_steps_that_all_have() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "seeds/seed0", "step,loss\n1,9\n2,1\n4,2\n6,3\n");
+    write(dir.path(), "seeds/seed3", "step,loss\n2,2\n3,50\n4,4\n6,6\n8,1\n");
+    let seeds = picture(&["seeds"], dir.path());
+    // The same as a run, under the name that the legend shows.
+    std::fs::remove_dir_all(dir.path().join("seeds")).unwrap();
+    write(dir.path(), "seeds", "step,loss\n2,1.5\n4,3\n6,4.5\n");
+    assert_eq!(picture(&["seeds"], dir.path()), seeds);
+    assert_ne!(picture(&["seeds", "--until", "4"], dir.path()), seeds);
+}
+
+#[test]
+fn the_version_is_its_own() {
+    let output = compare(&["--version"], Path::new("."));
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("compare "));
+}

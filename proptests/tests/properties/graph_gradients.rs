@@ -1,0 +1,96 @@
+//! The gradients of a whole integration, checkpointed and by the continuous adjoint, against those of the steps
+//! on the tape.
+
+use engine::{Params, Tape};
+use models::graph::coefficient::Dependence;
+use models::graph::dynamics::{Form, Kernel};
+use models::graph::networks::build;
+use models::graph::settings::{Backward, Model, Solver};
+use models::graph::{Dataset, Dropout};
+
+use crate::graph_dynamics::small;
+
+/// The final state of a network and the gradient of <w, logits> in all its parameters.
+fn gradient(model: &Model, data: &Dataset) -> (Vec<f64>, Vec<f64>) {
+    let mut params = Params::new();
+    let network = build::<f64>(model, data, &mut params, 2).unwrap();
+    let mut tape = Tape::new();
+    let mut gradient = vec![0.0; params.len()];
+    // Twice, so that memory left from the first pass is there in the second.
+    let mut last = Vec::new();
+    for _ in 0..2 {
+        gradient.fill(0.0);
+        let mut g = tape.record(params.values());
+        let out = network.forward(&mut g, &mut Dropout::off());
+        let seed: Vec<f64> = (0..g.shape(out.logits).len()).map(|k| (k as f64).cos()).collect();
+        g.backward_from(out.logits, &seed, &mut gradient);
+        last = g.value(out.last).data.to_vec();
+    }
+    (last, gradient)
+}
+
+/// Largest difference in units of the largest entry.
+fn difference(a: &[f64], b: &[f64]) -> f64 {
+    let size = b.iter().fold(0.0_f64, |m, v| m.max(v.abs()));
+    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size
+}
+
+#[test]
+fn adjoint_and_checkpointed_gradients_agree_with_the_tape() {
+    let data = small();
+    for (form, kernel) in [(Form::Code, Kernel::Gat), (Form::Code, Kernel::Gauss), (Form::Paper, Kernel::Log)]
+    {
+        // Attention, a source and coefficients of time: every way in which a parameter can enter.
+        let base = Model {
+            hidden: 8,
+            heads: 2,
+            form,
+            kernel,
+            log_eps: 0.5,
+            aggregation: 0.1,
+            time: 1.0,
+            attention: true,
+            source: true,
+            alpha: Dependence::Time,
+            relu: false,
+            ..Model::default()
+        };
+        // A number of steps that no segment length divides.
+        for (solver, step) in [(Solver::Euler, 1.0 / 23.0), (Solver::Rk4, 1.0 / 23.0)] {
+            let on_tape = Model { solver, step, ..base.clone() };
+            let (x, whole) = gradient(&on_tape, &data);
+            let apart = Model { backward: Backward::Checkpointed, ..on_tape.clone() };
+            let (y, parts) = gradient(&apart, &data);
+            assert_eq!(x, y, "{solver:?}: the same steps");
+            let error = difference(&parts, &whole);
+            assert!(error < 1e-13, "{form:?} {solver:?}: {error}");
+        }
+        // The adjoint tends to the gradient of the steps with the order of the method.
+        let adjoint_error = |steps: f64| {
+            let model = Model { solver: Solver::Rk4, step: 1.0 / steps, ..base.clone() };
+            let adjoint = Model { backward: Backward::Adjoint, ..model.clone() };
+            difference(&gradient(&adjoint, &data).1, &gradient(&model, &data).1)
+        };
+        let (coarse, fine) = (adjoint_error(8.0), adjoint_error(16.0));
+        assert!(fine < 1e-4 && coarse / fine > 10.0, "{form:?}: {coarse} {fine}");
+        // Adaptive steps: both against very many fixed ones. The kinks of a function of time and of the leaky
+        // ReLU in the attention kernel would cost the method its order.
+        if kernel == Kernel::Gat {
+            continue;
+        }
+        let base = Model { alpha: Dependence::Channel, ..base };
+        let exact = Model { solver: Solver::Rk4, step: 1.0 / 128.0, ..base.clone() };
+        let (x, whole) = gradient(&exact, &data);
+        for backward in [Backward::Checkpointed, Backward::Adjoint] {
+            let adaptive = Model { solver: Solver::Adaptive, tolerance: 1e-9, backward, ..base.clone() };
+            let (y, gradient) = gradient(&adaptive, &data);
+            assert!(difference(&y, &x) < 1e-7, "{form:?}: {}", difference(&y, &x));
+            let error = difference(&gradient, &whole);
+            assert!(error < 1e-6, "{form:?} {backward:?}: {error}");
+        }
+        // Steps that were not enough end in a state that is not a number.
+        let hopeless = Model { time: 1e5, backward: Backward::Adjoint, ..base };
+        let hopeless = Model { solver: Solver::Adaptive, ..hopeless };
+        assert!(gradient(&hopeless, &data).0.iter().all(|v| v.is_nan()));
+    }
+}
