@@ -43,12 +43,13 @@ fn what_has_no_effect_or_cannot_be_done_is_refused_before_the_folder_is_made() {
     grid(&["--set", "model.hidden=32"], "model.hidden = 32 has no effect here");
     grid(&["--set", "model.layers=9"], "give --layers");
     grid(&["--set", "model.kernel=foo"], "--set: model.kernel = \"foo\": unknown variant `foo`");
-    grid(&["--depths", "2,4"], "--data");
+    grid(&["--depths", "2,4"], "cannot be used with");
     grid(&["--seed", "18446744073709551615"], "0..=9223372036854775807");
     let trained = |more: &[&str], needle: &str| {
         refused(&[more, &["--out", out.to_str().unwrap()]].concat(), needle);
     };
     trained(&["--layers", "-1"], "invalid value");
+    trained(&["--depths", "2,4"], "--data");
     trained(&["--data", "karate", "--depths", "-1"], "invalid value");
     trained(&["--data", "karate", "--models", "gcn", "--config", file, "--depths", "0"], "gcn at depth 0");
     trained(&["--data", "karate", "--models", "grand", "--depths", "2,5000"], "grand at depth 5000");

@@ -17,7 +17,7 @@ use experiments::run_folder::RunFolder;
 #[command(version, allow_negative_numbers = true, after_help = EXAMPLES)]
 struct Args {
     /// Layers on the grid.
-    #[arg(long, default_value_t = 1000, conflicts_with = "data", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    #[arg(long, default_value_t = 1000, conflicts_with_all = ["data", "depths"], value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     layers: u32,
     /// Networks: on the grid grade, grand, gcn, gat, gread-bs, acmp, kuramoto; trained any that `graph` knows.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
