@@ -58,7 +58,7 @@ fn what_has_no_effect_or_cannot_be_done_is_refused_before_the_folder_is_made() {
         &["--data", "karate", "--set", "data.split=public"],
         "data.split = \"public\" has no effect here",
     );
-    trained(&["--data", "karate", "--set", "model.step=0.5"], "--depths");
+    trained(&["--data", "karate", "--set", "model.step=0.25"], "--depths");
     trained(&["--data", "csbm", "--set", "data.metric=roc-auc"], "roc-auc wants two classes");
     assert!(!out.exists());
 }
