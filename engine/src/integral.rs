@@ -124,7 +124,7 @@ impl<T: Real> Integral<T> {
             let state = g.constant(x0.shape.rows, x0.shape.cols, x);
             let vars = constants(&mut g, given, state);
             let f = &mut |g: &mut Graph<T>, x: Var, t: f64| self.f.record(g, x, t, &vars[..given.len()]);
-            let end = self.method.step(&mut g, state, *t, *h, f).0;
+            let end = self.method.step(&mut g, state, *t, *h, f);
             x.copy_from_slice(g.value(end).data);
         }
     }
@@ -187,7 +187,7 @@ impl<T: Real> Integral<T> {
             let f = &mut |g: &mut Graph<T>, x: Var, t: f64| self.f.record(g, x, t, vars);
             let mut x = start;
             for (t, h) in steps {
-                x = self.method.step(&mut g, x, *t, *h, f).0;
+                x = self.method.step(&mut g, x, *t, *h, f);
             }
             g.backward_from(x, bar, gradient);
             bar.copy_from_slice(g.grad(start).data);

@@ -1,12 +1,11 @@
 //! Integrators recorded on the tape, so that gradients flow through every step (discretise, then
-//! optimise); [`integral`](crate::integral) is the form for long integrations.
+//! optimise); [`integral`](crate::integral) is the form for long integrations, and for steps chosen by their error.
 //!
 //! A method is its Butcher tableau: k_i = f(x + h sum_{j<i} a_ij k_j, t + c_i h), x += h sum_i b_i k_i.
 
 use std::sync::Arc;
 
 use crate::integrate::Tableau;
-use crate::integrate::tableau::DORMAND_PRINCE;
 use crate::simd::axpy;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
 use crate::{Graph, Op, Real, Shape, Var, par};
@@ -59,8 +58,7 @@ impl Method {
         Self { tableau, stages, end: Arc::new(Combination(tableau.b)) }
     }
 
-    /// Records one step from `t` to `t + h` of dx/dt = f(x, t); returns the new state and, for an
-    /// embedded pair, the root mean square of the local error estimate.
+    /// Records one step from `t` to `t + h` of dx/dt = f(x, t); returns the new state.
     pub fn step<T: Real>(
         &self,
         graph: &mut Graph<T>,
@@ -68,7 +66,7 @@ impl Method {
         t: f64,
         h: f64,
         f: &mut impl FnMut(&mut Graph<T>, Var, f64) -> Var,
-    ) -> (Var, f64) {
+    ) -> Var {
         let n = self.stages.len();
         let mut inputs = [x; 8];
         for (i, stage) in self.stages.iter().enumerate() {
@@ -77,15 +75,7 @@ impl Method {
             let k = f(graph, at, t + self.tableau.c[i] * h);
             inputs[i + 1] = graph.release(mark, k);
         }
-        let end = graph.apply_with(self.end.clone(), &inputs[..=n], [h, 0.0]);
-        let len = graph.shape(x).len();
-        let entry = |e: usize| -> f64 {
-            let terms = self.tableau.error.iter().enumerate();
-            terms.map(|(k, w)| w * graph.value(inputs[k + 1]).data[e].f64()).sum::<f64>() * h
-        };
-        let error =
-            if self.tableau.error.is_empty() { 0.0 } else { (0..len).map(|e| entry(e).powi(2)).sum::<f64>() };
-        (end, (error / len.max(1) as f64).sqrt())
+        graph.apply_with(self.end.clone(), &inputs[..=n], [h, 0.0])
     }
 
     /// Records `steps` equal steps from `t0` to `t1`.
@@ -100,60 +90,11 @@ impl Method {
         let h = (t1 - t0) / steps.max(1) as f64;
         let mark = graph.mark();
         for i in 0..steps {
-            let end = self.step(graph, x, t0 + i as f64 * h, h, &mut f).0;
+            let end = self.step(graph, x, t0 + i as f64 * h, h, &mut f);
             x = graph.release(mark, end);
         }
         x
     }
-}
-
-/// Why an adaptive integration stopped early.
-#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-pub enum OdeError {
-    /// Too many steps.
-    #[error("{0} steps were not enough; loosen the tolerance or allow more steps")]
-    Steps(usize),
-    /// The solution is no longer finite.
-    #[error("the solution is not finite at t = {0}")]
-    NotFinite(f64),
-}
-
-/// Records adaptive Dormand-Prince steps from `t0` to `t1` with local errors below `tolerance` (root
-/// mean square, absolute). Steps are chosen from values and are constants to the gradient; a rejected
-/// step stays on the tape without effect. Returns the final state and the number of steps taken.
-pub fn adaptive<T: Real>(
-    graph: &mut Graph<T>,
-    mut x: Var,
-    (t0, t1): (f64, f64),
-    tolerance: f64,
-    max_steps: usize,
-    mut f: impl FnMut(&mut Graph<T>, Var, f64) -> Var,
-) -> Result<(Var, usize), OdeError> {
-    let method = Method::new(&DORMAND_PRINCE);
-    let (mut t, mut h) = (t0, (t1 - t0) / 10.0);
-    let mark = graph.mark();
-    for step in 0..max_steps {
-        if (t1 - t) * (t1 - t0).signum() <= 0.0 {
-            return Ok((x, step));
-        }
-        if (t + h - t1) * h.signum() > 0.0 {
-            h = t1 - t;
-        }
-        let (next, error) = method.step(graph, x, t, h, &mut f);
-        let finite = error.is_finite() && graph.value(next).data.iter().all(|v| v.is_finite());
-        if !finite && h.abs() < 1e-12 * (t1 - t0).abs() {
-            return Err(OdeError::NotFinite(t));
-        }
-        let ratio = if finite { error / tolerance } else { f64::INFINITY };
-        if ratio <= 1.0 {
-            // Reaching t1 exactly keeps rounding from adding a last, tiny step.
-            t = if h == t1 - t { t1 } else { t + h };
-            x = next;
-        }
-        x = graph.release(mark, x);
-        h *= (0.9 * ratio.max(1e-10).powf(-0.2)).clamp(0.2, 5.0);
-    }
-    if (t1 - t) * (t1 - t0).signum() <= 0.0 { Ok((x, max_steps)) } else { Err(OdeError::Steps(max_steps)) }
 }
 
 #[cfg(test)]
@@ -183,26 +124,5 @@ mod tests {
             let slope = (error(tableau, 8) / error(tableau, 16)).log2();
             assert!((slope - tableau.order as f64).abs() < 0.25, "{}: {slope}", tableau.name);
         }
-    }
-
-    #[test]
-    fn adaptive_steps_meet_the_tolerance_in_both_directions() {
-        for (tolerance, end) in [(1e-5, 3.0), (1e-9, 3.0), (1e-9, -2.0_f64)] {
-            let mut tape = Tape::new();
-            let mut g = tape.record(&[]);
-            let x = g.variable(2, 1, &[1.0, 0.0]);
-            let (y, _) = adaptive(&mut g, x, (0.0, end), tolerance, 1000, rotate).unwrap();
-            let y = g.value(y).data;
-            assert!((y[0] - end.cos()).hypot(y[1] + end.sin()) < 20.0 * tolerance);
-            // d x(end) / d x(0) is the rotation by the same angle.
-            let (y, _) = adaptive(&mut g, x, (0.0, end), tolerance, 1000, rotate).unwrap();
-            g.backward_from(y, &[1.0, 0.0], &mut []);
-            let bar = g.grad(x).data;
-            assert!((bar[0] - end.cos()).hypot(bar[1] - end.sin()) < 20.0 * tolerance, "{bar:?}");
-        }
-        let mut tape = Tape::new();
-        let mut g = tape.record(&[]);
-        let x = g.variable(2, 1, &[1.0, 0.0]);
-        assert_eq!(adaptive(&mut g, x, (0.0, 1.0), 1e-12, 3, rotate), Err(OdeError::Steps(3)));
     }
 }

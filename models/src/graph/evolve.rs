@@ -86,7 +86,7 @@ pub fn evolve<T: Real>(
             } else {
                 let start = Start { weights: dynamics.weights(&mut g, origin), x0: origin };
                 let t = (layer - 1) as f64 * model.step;
-                method.step(&mut g, state, t, model.step, &mut |g, x, t| dynamics.velocity(g, x, t, start)).0
+                method.step(&mut g, state, t, model.step, &mut |g, x, t| dynamics.velocity(g, x, t, start))
             };
             x.copy_from_slice(g.value(next).data);
         }

@@ -44,7 +44,7 @@ pub enum Solver {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Backward {
-    /// Every value is kept: fastest, memory grows with the steps.
+    /// Every value is kept: fastest, memory grows with the steps. Steps chosen by their error are checkpointed.
     Tape,
     /// States at every ceil(sqrt n)-th of n steps are kept, the rest is computed again; the same gradient.
     Checkpointed,

@@ -81,7 +81,7 @@ fn adjoint_and_checkpointed_gradients_agree_with_the_tape() {
         let base = Model { alpha: Dependence::Channel, ..base };
         let exact = Model { solver: Solver::Rk4, step: 1.0 / 128.0, ..base.clone() };
         let (x, whole) = gradient(&exact, &data);
-        for backward in [Backward::Checkpointed, Backward::Adjoint] {
+        for backward in [Backward::Tape, Backward::Checkpointed, Backward::Adjoint] {
             let adaptive = Model { solver: Solver::Adaptive, tolerance: 1e-9, backward, ..base.clone() };
             let (y, gradient) = gradient(&adaptive, &data);
             assert!(difference(&y, &x) < 1e-7, "{form:?}: {}", difference(&y, &x));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::integral::{Gradient, Integral, RightHandSide, Steps};
 use engine::integrate::tableau;
-use engine::ode::{Method, adaptive};
+use engine::ode::Method;
 use engine::{Graph, Params, Real, Var};
 
 use super::{Network, Outputs};
@@ -49,9 +49,7 @@ pub struct Ode<T: Real> {
 enum Way<T: Real> {
     /// Equal steps on the network's own tape.
     Fixed(Method, usize),
-    /// Steps by error on the network's own tape.
-    Adaptive(f64),
-    /// As one op with a tape of its own.
+    /// As one op with a tape of its own: long integrations, and steps chosen by their error.
     Apart(Arc<Integral<T>>),
 }
 
@@ -77,8 +75,8 @@ impl<T: Real> Ode<T> {
         };
         let way = match (m.backward, tableau) {
             (Backward::Tape, Some(tableau)) => Way::Fixed(Method::new(tableau), m.steps()),
-            (Backward::Tape, None) => Way::Adaptive(m.tolerance),
-            (Backward::Checkpointed, _) => apart(Gradient::Checkpointed),
+            // The gradient through the steps that were taken is the same with and without checkpoints.
+            (Backward::Tape, None) | (Backward::Checkpointed, _) => apart(Gradient::Checkpointed),
             (Backward::Adjoint, _) => apart(Gradient::Adjoint),
         };
         Self { ends, dynamics, way, time: m.time }
@@ -88,14 +86,9 @@ impl<T: Real> Ode<T> {
     pub fn integrate(&self, g: &mut Graph<T>, x0: Var) -> Var {
         let start = Start { weights: self.dynamics.weights(g, x0), x0 };
         let f = |g: &mut Graph<T>, x: Var, t: f64| self.dynamics.velocity(g, x, t, start);
-        let span = (0.0, self.time);
         match &self.way {
-            Way::Fixed(method, steps) => method.integrate(g, x0, span, *steps, f),
-            // An integration that fails gives a state that is not a number, and the training stops there.
-            Way::Adaptive(tolerance) => match adaptive(g, x0, span, *tolerance, MAX_STEPS, f) {
-                Ok((x, _)) => x,
-                Err(_) => g.scale(x0, f64::NAN),
-            },
+            Way::Fixed(method, steps) => method.integrate(g, x0, (0.0, self.time), *steps, f),
+            // One that fails gives a state that is not a number, and the training stops there.
             Way::Apart(integral) => g.apply(integral.clone(), &[x0, start.weights, x0]),
         }
     }
