@@ -96,7 +96,11 @@ fn one_and_two_threads_give_the_same_bits() {
 #[test]
 fn a_run_over_several_seeds_goes_on_as_a_whole() {
     let dir = tempfile::tempdir().unwrap();
-    let two = [SMALL, &["--seeds", "2"]].concat();
+    // Four runs and two measurements: short ones.
+    let short = ["reverse_steps=20", "flow_steps=10", "flow_samples=50", "nll_samples=50", "set_size=100"];
+    let short: Vec<String> = short.iter().map(|s| format!("evaluation.{s}")).collect();
+    let short = short.iter().flat_map(|s| ["--set", s.as_str()]);
+    let two: Vec<&str> = SMALL.iter().copied().chain(["--seeds", "2"]).chain(short).collect();
     let whole = succeed(&two, &dir.path().join("whole"));
     let broken = dir.path().join("broken");
     let args = [&two[..], &["--save-every", "0", "--out", broken.to_str().unwrap()]].concat();
