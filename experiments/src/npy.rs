@@ -20,45 +20,66 @@ pub fn encode<T: Real>(dim: usize, columns: &[T]) -> Vec<u8> {
     bytes
 }
 
-/// Reads a one- or two-dimensional float array: (rows of the array, its columns, entries row by row).
-pub fn decode(bytes: &[u8]) -> Result<(usize, usize, Vec<f64>), String> {
-    if bytes.len() < 10 || &bytes[..6] != b"\x93NUMPY" {
-        return Err("not an npy file".into());
+/// What a file says of its array, of version 1 to 3, in C order.
+pub(crate) struct Header<'a> {
+    /// The version of the format.
+    pub version: u8,
+    /// The type of an entry.
+    pub descr: &'a str,
+    /// The axes.
+    pub shape: Vec<usize>,
+    /// Where the entries begin.
+    pub end: usize,
+}
+
+/// Reads the header; an error goes on from the name of the file.
+pub(crate) fn header(bytes: &[u8]) -> Result<Header<'_>, String> {
+    if bytes.len() < 12 || &bytes[..6] != b"\x93NUMPY" {
+        return Err("is not an npy array".into());
     }
-    if bytes[6] != 1 {
-        return Err(format!("npy version {} is not supported; save it with numpy.save", bytes[6]));
-    }
-    let length = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
-    let header = bytes.get(10..10 + length).ok_or("truncated in its header")?;
-    let header = std::str::from_utf8(header).map_err(|_| "its header is not text")?;
+    let version = bytes[6];
+    let (start, length): (usize, usize) = match version {
+        1 => (10, usize::from(u16::from_le_bytes([bytes[8], bytes[9]]))),
+        _ => (12, u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]) as usize),
+    };
+    let end = start.saturating_add(length);
+    let header = bytes.get(start..end).ok_or("is truncated in its header")?;
+    let header = std::str::from_utf8(header).map_err(|_| "has a header that is not text")?;
     let field = |key: &str| {
-        let at = header.find(&format!("'{key}':")).ok_or(format!("its header lacks '{key}'"))?;
+        let at = header.find(&format!("'{key}':")).ok_or(format!("lacks '{key}' in its header"))?;
         Ok::<&str, String>(header[at + key.len() + 3..].trim_start())
     };
     if field("fortran_order")?.starts_with("True") {
-        return Err("it is in Fortran order; save numpy.ascontiguousarray(x)".into());
+        return Err("is in Fortran order; save numpy.ascontiguousarray(x)".into());
     }
-    let shape = field("shape")?;
-    let shape = shape.strip_prefix('(').and_then(|s| s.split_once(')')).ok_or("its shape is malformed")?.0;
+    let shape = field("shape")?.strip_prefix('(').and_then(|s| s.split_once(')'));
+    let shape = shape.ok_or("has a malformed shape")?.0;
     let sizes: Result<Vec<usize>, _> =
         shape.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::parse).collect();
-    let (rows, cols) = match sizes.map_err(|_| "its shape is malformed")?.as_slice() {
+    let shape = sizes.map_err(|_| "has a malformed shape")?;
+    let descr = field("descr")?.trim_start_matches('\'').split('\'').next().unwrap_or_default();
+    Ok(Header { version, descr, shape, end })
+}
+
+/// Reads a one- or two-dimensional float array: (rows of the array, its columns, entries row by row).
+pub fn decode(bytes: &[u8]) -> Result<(usize, usize, Vec<f64>), String> {
+    let Header { version, descr, shape, end } = header(bytes)?;
+    if version != 1 {
+        return Err(format!("npy version {version} is not supported; save it with numpy.save"));
+    }
+    let (rows, cols) = match shape.as_slice() {
         [n] => (*n, 1),
         [n, d] => (*n, *d),
         other => return Err(format!("it has {} axes; one or two are wanted", other.len())),
     };
-    let descr = field("descr")?;
-    let width = match descr.get(..5) {
-        Some("'<f4'") => 4,
-        Some("'<f8'") => 8,
+    let width: usize = match descr {
+        "<f4" => 4,
+        "<f8" => 8,
         _ => {
-            return Err(format!(
-                "its entries are {}; little-endian float32 or float64 are wanted",
-                descr.split(',').next().unwrap_or("")
-            ));
+            return Err(format!("its entries are {descr}; little-endian float32 or float64 are wanted"));
         }
     };
-    let data = &bytes[10 + length..];
+    let data = &bytes[end..];
     let wanted = rows.checked_mul(cols).and_then(|n| n.checked_mul(width)).ok_or("its shape is too large")?;
     if data.len() != wanted {
         return Err(format!(

@@ -2,6 +2,8 @@
 
 use Reader::{Floats, Integers};
 
+use crate::npy::{Header, header};
+
 /// An array in C order.
 pub(super) struct Array {
     /// Its axes.
@@ -21,39 +23,17 @@ enum Reader {
 impl Array {
     /// Reads a file's bytes.
     pub fn parse(mut bytes: Vec<u8>) -> Result<Self, String> {
-        if bytes.len() < 12 || &bytes[..6] != b"\x93NUMPY" {
-            return Err("is not an npy array".into());
-        }
-        let (start, length): (usize, usize) = match bytes[6] {
-            1 => (10, usize::from(u16::from_le_bytes([bytes[8], bytes[9]]))),
-            _ => (12, u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]) as usize),
-        };
-        let header = bytes.get(start..start.saturating_add(length)).ok_or("is truncated in its header")?;
-        let header = std::str::from_utf8(header).map_err(|_| "has a header that is not text")?;
-        let field = |key: &str| {
-            let at = header.find(&format!("'{key}':")).ok_or(format!("lacks '{key}' in its header"))?;
-            Ok::<&str, String>(header[at + key.len() + 3..].trim_start())
-        };
-        if field("fortran_order")?.starts_with("True") {
-            return Err("is in Fortran order; save numpy.ascontiguousarray(x)".into());
-        }
-        let shape = field("shape")?.strip_prefix('(').and_then(|s| s.split_once(')'));
-        let shape = shape.ok_or("has a malformed shape")?.0;
-        let sizes: Result<Vec<usize>, _> =
-            shape.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::parse).collect();
-        let shape = sizes.map_err(|_| "has a malformed shape")?;
-        let descr = field("descr")?.trim_start_matches('\'');
-        let descr = descr.split('\'').next().unwrap_or_default();
+        let Header { descr, shape, end, .. } = header(&bytes)?;
         let (width, reader) = entries(descr).ok_or_else(|| {
             format!("has entries of type {descr}; booleans, integers, float32 or float64 are wanted")
         })?;
         let count =
             shape.iter().try_fold(1_usize, |n, s| n.checked_mul(*s)).ok_or("has too large a shape")?;
-        let held = bytes.len() - start - length;
+        let held = bytes.len() - end;
         if Some(held) != count.checked_mul(width) {
             return Err(format!("of shape {shape:?} and type {descr} has {held} bytes of data"));
         }
-        bytes.drain(..start + length);
+        bytes.drain(..end);
         Ok(Self { shape, width, reader, bytes })
     }
 
