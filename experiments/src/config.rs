@@ -63,6 +63,13 @@ pub fn to_toml<C: Serialize>(config: &C, defaults: &C) -> Result<String, Failure
     Ok(out)
 }
 
+/// The same without notes.
+pub fn to_plain_toml<C: Serialize>(config: &C) -> Result<String, Failure> {
+    let mut out = String::new();
+    write_table(&to_table(config)?, &Table::new(), "", &mut out);
+    Ok(out)
+}
+
 fn write_table(table: &Table, defaults: &Table, prefix: &str, out: &mut String) {
     for (key, value) in table.iter().filter(|(_, v)| !v.is_table()) {
         let note = if defaults.get(key) == Some(value) { "  # default" } else { "" };

@@ -46,11 +46,12 @@ struct Seeds {
 }
 
 impl Several {
-    /// The one in this folder; none if the folder holds something else.
-    pub fn open(path: &Path) -> Result<Option<Self>, Failure> {
-        if !path.join(SEEDS).is_file() {
+    /// The one that --resume or --eval-only names; none if there is no such flag, or its folder holds something
+    /// else.
+    pub fn among(resume: Option<&Path>, eval_only: Option<&Path>) -> Result<Option<Self>, Failure> {
+        let Some(path) = resume.or(eval_only).filter(|path| path.join(SEEDS).is_file()) else {
             return Ok(None);
-        }
+        };
         let folder = RunFolder::open(path, &["config.toml"])?;
         let seeds = load_exact(&folder.file(SEEDS))?;
         Ok(Some(Self { folder, seeds }))

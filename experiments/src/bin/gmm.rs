@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use experiments::cli::{Common, Saving, on_threads, parse};
-use experiments::config::{load_exact, resolve, to_toml};
+use experiments::config::{load_exact, resolve, to_plain_toml};
 use experiments::failure::{Failure, run};
 use experiments::gmm::{GmmConfig, Run, TARGETS, report};
 use experiments::interrupt::Interrupt;
@@ -70,8 +70,7 @@ fn main() -> ExitCode {
 
 fn body(args: &Args, threads: usize) -> Result<(), Failure> {
     let interrupt = Interrupt::install()?;
-    let restart = args.resume.as_deref().or(args.eval_only.as_deref());
-    let several = restart.map(Several::open).transpose()?.flatten();
+    let several = Several::among(args.resume.as_deref(), args.eval_only.as_deref())?;
     let config = match &several {
         Some(several) => load_exact(&several.config())?,
         None => configure(args)?,
@@ -86,7 +85,7 @@ fn body(args: &Args, threads: usize) -> Result<(), Failure> {
         several,
         seed: config.seed,
         seeds: args.seeds,
-        config: to_toml(&config, &config)?.replace("  # default", ""),
+        config: to_plain_toml(&config)?,
     };
     let one = |start, seed| {
         let run = Run::open(start, GmmConfig { seed, ..config.clone() }, options)?;

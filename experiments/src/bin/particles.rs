@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use experiments::cli::{Common, Saving, on_threads, parse};
-use experiments::config::{load_exact, resolve, to_toml};
+use experiments::config::{load_exact, resolve, to_plain_toml};
 use experiments::failure::{Failure, run};
 use experiments::interrupt::Interrupt;
 use experiments::particles::{Extras, ParticlesConfig, Run, TARGETS, model_config, report};
@@ -81,8 +81,7 @@ fn main() -> ExitCode {
 
 fn body(args: &Args, threads: usize) -> Result<(), Failure> {
     let interrupt = Interrupt::install()?;
-    let restart = args.resume.as_deref().or(args.eval_only.as_deref());
-    let several = restart.map(Several::open).transpose()?.flatten();
+    let several = Several::among(args.resume.as_deref(), args.eval_only.as_deref())?;
     let (mut config, extras) = configure(args)?;
     if let Some(several) = &several {
         config = load_exact(&several.config())?;
@@ -97,7 +96,7 @@ fn body(args: &Args, threads: usize) -> Result<(), Failure> {
         several,
         seed: config.seed,
         seeds: args.seeds,
-        config: to_toml(&config, &config)?.replace("  # default", ""),
+        config: to_plain_toml(&config)?,
     };
     let one = |start, seed| {
         let run = Run::open(start, ParticlesConfig { seed, ..config.clone() }, extras.clone(), options)?;

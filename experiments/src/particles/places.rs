@@ -26,20 +26,26 @@ pub(super) struct Places {
 }
 
 impl Places {
-    /// What the flags say, else what the run in `folder` had, else the default.
-    pub fn of(flags: &Extras, folder: Option<&RunFolder>) -> Result<Self, Failure> {
+    /// What the flags say, else what the run in `folder` had, else the default; an error if the reference cannot be
+    /// used.
+    pub fn new(
+        flags: &Extras,
+        folder: Option<&RunFolder>,
+        config: &ParticlesConfig,
+    ) -> Result<Self, Failure> {
         let kept = folder.map(|f| f.file(PLACES)).filter(|path| path.is_file());
         let kept: Option<Self> = kept.map(|path| load_exact(&path)).transpose()?;
         let before = kept.unwrap_or(Self { reference: None, cache: "results/reference-cache".into() });
         let absolute = |path: &PathBuf| std::path::absolute(path).map_err(|e| Failure::io(path, &e));
-        Ok(Self {
+        let places = Self {
             reference: flags.reference.as_ref().map(absolute).transpose()?.or(before.reference),
             cache: flags.cache.as_ref().map(absolute).transpose()?.unwrap_or(before.cache),
-        })
+        };
+        places.check(config)?;
+        Ok(places)
     }
 
-    /// An error if the reference cannot be used.
-    pub fn check(&self, config: &ParticlesConfig) -> Result<(), Failure> {
+    fn check(&self, config: &ParticlesConfig) -> Result<(), Failure> {
         if let Some(path) = &self.reference {
             return read(path, config.energies().system, config.sizes().reference()).map(|_| ());
         }

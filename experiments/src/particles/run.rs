@@ -64,21 +64,24 @@ impl Run {
         extras: Extras,
         options: Options,
     ) -> Result<Self, Failure> {
-        let (folder, config, measure_only) = match start {
+        let again = |path: &Path| {
+            let (folder, config) = Self::reopen(path)?;
+            let places = Places::new(&extras, Some(&folder), &config)?;
+            Ok::<_, Failure>((folder, config, places))
+        };
+        let ((folder, config, places), measure_only) = match start {
             Start::New { out, force } => {
                 config.check()?;
                 // What may be wrong with the reference is known before anything is written.
-                Places::of(&extras, None)?.check(&config)?;
+                let places = Places::new(&extras, None, &config)?;
                 let folder = RunFolder::create(&out, force)?;
                 let defaults = ParticlesConfig::preset(&config.target)?;
                 folder.write("config.toml", to_toml(&config, &defaults)?.as_bytes())?;
-                (folder, config, extras.pretrained.is_some())
+                ((folder, config, places), extras.pretrained.is_some())
             }
-            Start::Resume(path) => Self::reopen(&path).map(|(f, c)| (f, c, false))?,
-            Start::Evaluate(path) => Self::reopen(&path).map(|(f, c)| (f, c, true))?,
+            Start::Resume(path) => (again(&path)?, false),
+            Start::Evaluate(path) => (again(&path)?, true),
         };
-        let places = Places::of(&extras, Some(&folder))?;
-        places.check(&config)?;
         folder.write_environment(options.threads)?;
         folder.write(PLACES, places.to_toml()?.as_bytes())?;
         folder.mark_latest();

@@ -29,7 +29,7 @@ use self::graphs::Graphs;
 use self::trainings::Place;
 use super::GraphConfig;
 use super::task::fresh;
-use crate::config::{load_exact, to_toml};
+use crate::config::{load_exact, to_plain_toml, to_toml};
 use crate::failure::Failure;
 use crate::graph_data::load;
 use crate::interrupt::Interrupt;
@@ -125,7 +125,7 @@ impl Search {
         let folder = RunFolder::create(&fresh(out, force)?.file("search"), force)?;
         folder.write(PLAN, format!("trials = {trials}\n").as_bytes())?;
         // The last, because a folder that has it can go on.
-        folder.write("config.toml", to_toml(&base, &base)?.replace("  # default", "").as_bytes())?;
+        folder.write("config.toml", to_plain_toml(&base)?.as_bytes())?;
         Ok(Self { folder, base, trials, data, graphs, settings, done: Vec::new() })
     }
 
@@ -175,7 +175,7 @@ impl Search {
             self.base.seed,
             self.figure(kept[0], n, initialisations),
         );
-        let text = note + &to_toml(&best, &best)?.replace("  # default", "");
+        let text = note + &to_plain_toml(&best)?;
         self.folder.write("best.toml", text.as_bytes())?;
         Ok((best, self.data))
     }
