@@ -28,15 +28,20 @@ pub fn resolve<C: Serialize + DeserializeOwned>(
                 "--set {set}: write it as key=value, for example train.batch=256"
             )));
         };
-        let value = value.trim();
-        // A bare word is a string: --set train.objective=idem.
-        let value = match format!("v = {value}").parse::<Table>() {
-            Ok(mut t) => t.remove("v").unwrap_or_else(|| Value::String(value.into())),
-            Err(_) => Value::String(value.into()),
-        };
-        put::<C>(&mut table, nested(key.trim(), value), "--set")?;
+        put::<C>(&mut table, nested(key.trim(), from_command_line(value.trim())), "--set")?;
     }
     typed(table).map_err(Failure::usage)
+}
+
+/// A value as TOML has it, or as people write it: `.5` is a number, a bare word a string.
+fn from_command_line(text: &str) -> Value {
+    if let Some(value) = format!("v = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("v")) {
+        return value;
+    }
+    match text.parse() {
+        Ok(number) if text.contains(|c: char| c.is_ascii_digit()) => Value::Float(number),
+        _ => Value::String(text.into()),
+    }
 }
 
 /// `base` overridden by the TOML text of `source`.
@@ -230,8 +235,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.toml");
         std::fs::write(&path, "[train]\nbatch = 8\nsteps = 5\nlearning_rate = 1\n").unwrap();
-        let sets = ["train.steps=7".to_string(), "train.objective=idem".to_string()];
+        let sets = ["train.steps=7", "train.objective=idem", "train.ema=.5"].map(String::from);
         let c: Config = resolve(&Config::default(), Some(&path), &sets).unwrap();
+        assert_eq!(c.train.ema, 0.5);
         assert_eq!((c.train.batch, c.train.steps, c.train.learning_rate), (8, 7, 1.0));
         assert_eq!(c.train.objective, models::iwsm::Objective::Idem);
         assert_eq!(c.replay, Config::default().replay);
