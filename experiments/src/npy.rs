@@ -20,7 +20,7 @@ pub fn encode<T: Real>(dim: usize, columns: &[T]) -> Vec<u8> {
     bytes
 }
 
-/// What a file says of its array, of version 1 to 3, in C order.
+/// What a file says of its array, of version 1 to 3.
 pub(crate) struct Header<'a> {
     /// The version of the format.
     pub version: u8,
@@ -28,6 +28,8 @@ pub(crate) struct Header<'a> {
     pub descr: &'a str,
     /// The axes.
     pub shape: Vec<usize>,
+    /// Whether the first axis runs fastest (Fortran's order), not the last.
+    pub fortran: bool,
     /// Where the entries begin.
     pub end: usize,
 }
@@ -49,21 +51,22 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header<'_>, String> {
         let at = header.find(&format!("'{key}':")).ok_or(format!("lacks '{key}' in its header"))?;
         Ok::<&str, String>(header[at + key.len() + 3..].trim_start())
     };
-    if field("fortran_order")?.starts_with("True") {
-        return Err("is in Fortran order; save numpy.ascontiguousarray(x)".into());
-    }
+    let fortran = field("fortran_order")?.starts_with("True");
     let shape = field("shape")?.strip_prefix('(').and_then(|s| s.split_once(')'));
     let shape = shape.ok_or("has a malformed shape")?.0;
     let sizes: Result<Vec<usize>, _> =
         shape.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::parse).collect();
     let shape = sizes.map_err(|_| "has a malformed shape")?;
     let descr = field("descr")?.trim_start_matches('\'').split('\'').next().unwrap_or_default();
-    Ok(Header { version, descr, shape, end })
+    Ok(Header { version, descr, shape, fortran, end })
 }
 
 /// Reads a one- or two-dimensional float array: (rows of the array, its columns, entries row by row).
 pub fn decode(bytes: &[u8]) -> Result<(usize, usize, Vec<f64>), String> {
-    let Header { version, descr, shape, end } = header(bytes)?;
+    let Header { version, descr, shape, fortran, end } = header(bytes)?;
+    if fortran {
+        return Err("is in Fortran order; save numpy.ascontiguousarray(x)".into());
+    }
     if version != 1 {
         return Err(format!("npy version {version} is not supported; save it with numpy.save"));
     }

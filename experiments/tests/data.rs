@@ -329,18 +329,52 @@ fn a_check_of_nothing_does_not_pass() {
     assert!(error.contains("1 data sets are not sound"), "{error}");
 }
 
-/// Without a network (or curl) the advice says what to run.
+fn fetch(name: &str, dir: &Path) -> Output {
+    let mut data = Command::new(env!("CARGO_BIN_EXE_data"));
+    // Without curl there is no network.
+    data.args(["fetch", name, "--out", dir.to_str().unwrap()]).env("PATH", "").output().unwrap()
+}
+
 #[test]
-fn sources_as_text_come_with_their_import() {
+fn what_cannot_be_downloaded_is_named_with_its_place() {
     let dir = tempfile::tempdir().unwrap();
-    for name in ["texas", "chameleon", "squirrel"] {
-        let out = Command::new(env!("CARGO_BIN_EXE_data"))
-            .args(["fetch", name, "--out", dir.path().to_str().unwrap()])
-            .env("PATH", "")
-            .output()
-            .unwrap();
+    for (name, files) in [("texas", 12), ("pubmed", 17), ("squirrel_filtered", 2), ("coauthor_cs", 1)] {
+        let out = fetch(name, dir.path());
         let error = String::from_utf8_lossy(&out.stderr).into_owned();
-        assert_eq!(out.status.code(), Some(1), "{error}");
-        assert!(error.contains("data import geom-gcn") && error.contains(&format!("{name}_split_*.npz")));
+        assert_eq!((out.status.code(), error.trim().lines().count()), (Some(1), 1), "{error}");
+        assert!(error.contains("https://") && error.contains(&format!("sources/{name} by hand")), "{error}");
+        assert!(files == 1 || error.contains(&format!(" and {} more", files - 1)), "{error}");
     }
+    refused(&["fetch", "texs"], "did you mean texas?");
+    refused(&["fetch", "karate"], "is built in");
+}
+
+#[test]
+fn files_that_are_there_already_are_imported_and_held_against_what_is_known() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = dir.path().join("sources").join("minesweeper");
+    std::fs::create_dir_all(&source).unwrap();
+    let mut w = Writer::default();
+    w.floats("node_features", &[3, 2], &[1.0, 0.0, 0.0, 0.0, 2.0, 3.0]).unwrap();
+    w.integers("node_labels", &[3], &[1, 0, 1]).unwrap();
+    w.integers("edges", &[2, 2], &[0, 1, 1, 2]).unwrap();
+    for (k, part) in ["train", "val", "test"].iter().enumerate() {
+        w.booleans(&format!("{part}_masks"), &[1, 3], &[k == 0, k == 1, k == 2]).unwrap();
+    }
+    std::fs::write(source.join("minesweeper.npz"), w.finish().unwrap()).unwrap();
+    let out = fetch("minesweeper", dir.path());
+    let printed = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.code() == Some(1) && printed.contains("WRONG: 3 nodes, 10000 are known"), "{printed}");
+    let d = decode(&dir.path().join("minesweeper.npz")).unwrap();
+    assert_eq!((d.edges, d.raw_edges), (vec![(0, 1), (1, 0), (1, 2), (2, 1)], None));
+    assert_eq!((d.labels, d.features.nnz(), d.splits.len()), (vec![1, 0, 1], 3, 1));
+
+    // The directed list of the filtered sets.
+    let from = source.join("minesweeper.npz");
+    let mut w = Writer::default();
+    w.integers("edges", &[1, 2], &[2, 1]).unwrap();
+    let directed = at(dir.path(), "directed.npz");
+    std::fs::write(&directed, w.finish().unwrap()).unwrap();
+    let d = import(dir.path(), &["heterophilous", "--from", from.to_str().unwrap(), "--directed", &directed]);
+    assert_eq!((d.edges.len(), d.raw_edges), (4, Some(vec![(2, 1)])));
 }

@@ -1,4 +1,4 @@
-//! One array of an archive: NumPy's `.npy` of version 1 to 3, its entries as they are stored.
+//! One array of NumPy, its entries as they are stored: in a pickle, or as `.npy` of version 1 to 3 in an archive.
 
 use Reader::{Floats, Integers};
 
@@ -23,17 +23,33 @@ enum Reader {
 impl Array {
     /// Reads a file's bytes.
     pub fn parse(mut bytes: Vec<u8>) -> Result<Self, String> {
-        let Header { descr, shape, end, .. } = header(&bytes)?;
+        let Header { descr, shape, fortran, end, .. } = header(&bytes)?;
+        let descr = descr.to_string();
+        bytes.drain(..end);
+        Self::new(&descr, shape, fortran, bytes)
+    }
+
+    /// Of a type as NumPy writes it (`<i4`), with the bytes of the entries: in C order, or in Fortran's, in
+    /// which the first axis runs fastest.
+    pub fn new(descr: &str, shape: Vec<usize>, fortran: bool, bytes: Vec<u8>) -> Result<Self, String> {
         let (width, reader) = entries(descr).ok_or_else(|| {
             format!("has entries of type {descr}; booleans, integers, float32 or float64 are wanted")
         })?;
         let count =
             shape.iter().try_fold(1_usize, |n, s| n.checked_mul(*s)).ok_or("has too large a shape")?;
-        let held = bytes.len() - end;
+        let held = bytes.len();
         if Some(held) != count.checked_mul(width) {
             return Err(format!("of shape {shape:?} and type {descr} has {held} bytes of data"));
         }
-        bytes.drain(..end);
+        let bytes = match shape[..] {
+            [rows, cols] if fortran => {
+                let entry = |(i, j): (usize, usize)| &bytes[(j * rows + i) * width..][..width];
+                (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j))).flat_map(entry).copied().collect()
+            }
+            [] | [_] => bytes,
+            _ if fortran => return Err("is in Fortran order; save numpy.ascontiguousarray(x)".into()),
+            _ => bytes,
+        };
         Ok(Self { shape, width, reader, bytes })
     }
 
@@ -96,6 +112,18 @@ mod tests {
         assert_eq!(whole.floats().collect::<Vec<_>>(), [1.0, -2.0]);
         let half = Array::parse(npy("<f4", &[0, 0, 0, 63, 0, 0, 0, 192])).unwrap();
         assert!(half.integers().is_none() && half.floats().eq([0.5, -2.0]));
+    }
+
+    #[test]
+    fn columns_may_come_first() {
+        let (shape, bytes) = (vec![2, 3], vec![1, 4, 2, 5, 3, 6]);
+        let array = Array::new("|u1", shape.clone(), true, bytes.clone()).unwrap();
+        assert!(array.integers().unwrap().eq(1..=6));
+        let array = Array::new("|u1", shape, false, bytes).unwrap();
+        assert!(array.integers().unwrap().eq([1, 4, 2, 5, 3, 6]));
+        let empty = Array::new("|u1", vec![0, 3], true, vec![]).unwrap();
+        assert_eq!(empty.integers().unwrap().count(), 0);
+        assert!(Array::new("|u1", vec![1, 2, 1], true, vec![1, 2]).err().unwrap().contains("Fortran"));
     }
 
     #[test]

@@ -1,5 +1,5 @@
-//! Data of other programs: geom-gcn's text files, LINQS `.content` and `.cites`, the CSR archives of Shchur
-//! et al., and a user's own CSV files.
+//! Data of other programs: geom-gcn's text files, LINQS `.content` and `.cites`, the archives of Shchur et
+//! al. and of Platonov et al., and a user's own CSV files.
 
 use std::path::{Path, PathBuf};
 
@@ -11,11 +11,11 @@ use sprs::{CsMat, TriMat};
 use super::csr;
 use super::npz::Npz;
 use super::text::{Lines, Names};
-use super::uniform::{LAST_CLASS, MOST_FEATURES};
+use super::uniform::{LAST_CLASS, MOST_FEATURES, rows, splits};
 use crate::failure::Failure;
 
 /// A data set of nodes that are listed in the file `source`.
-fn dataset(
+pub(super) fn dataset(
     name: &str,
     source: &Path,
     raw: Vec<(u32, u32)>,
@@ -77,7 +77,12 @@ pub fn geom_gcn(folder: &Path, name: &str, listed: Option<usize>) -> Result<Data
                     j if j < width => Ok((j, 1.0)),
                     j => Err(nodes.wrong(k, format!("feature {j} is beyond {width}"))),
                 };
-                nodes.split(k, features, ',')?.into_iter().map(index).collect::<Result<_, _>>()?
+                let fields = nodes.split(k, features, ',')?;
+                let mut set = fields.into_iter().map(index).collect::<Result<Vec<_>, _>>()?;
+                // Film lists some twice, which sets them no more.
+                set.sort_by_key(|(j, _)| *j);
+                set.dedup();
+                set
             }
             None => {
                 let fields = nodes.split(k, features, ',')?;
@@ -124,7 +129,7 @@ fn set_features(lines: &Lines, line: usize, fields: &[&str]) -> Result<Vec<(usiz
 }
 
 /// The matrix of (node, feature, value), of no columns where no line had any.
-fn sparse(
+pub(super) fn sparse(
     nodes: usize,
     width: Option<usize>,
     entries: impl IntoIterator<Item = (usize, usize, f32)>,
@@ -206,6 +211,25 @@ pub fn shchur(path: &Path, name: &str) -> Result<Dataset, Failure> {
     dataset(name, path, raw, csr::read(&npz, "attr", MOST_FEATURES)?, labels)
 }
 
+/// Platonov et al. (2023): node_features, node_labels, edges [E, 2] and {train,val,test}_masks in one npz,
+/// each edge once. The directed list, where there is one, is an archive of the same make.
+pub fn heterophilous(path: &Path, directed: Option<&Path>, name: &str) -> Result<Dataset, Failure> {
+    let npz = Npz::read(path)?;
+    let (_, labels) = npz.indices("node_labels", LAST_CLASS as usize + 1)?;
+    let nodes = labels.len();
+    let list = |npz: &Npz| -> Result<Vec<(u32, u32)>, Failure> {
+        let (shape, ends) = npz.indices("edges", nodes)?;
+        match shape[..] {
+            [_, 2] => Ok(ends.chunks_exact(2).map(|e| (e[0], e[1])).collect()),
+            _ => Err(npz.wrong("edges", format!("has the shape {shape:?}; [edges, 2] is wanted"))),
+        }
+    };
+    let raw_edges = directed.map(|path| list(&Npz::read(path)?)).transpose()?;
+    let splits = splits(&npz, |part| format!("{part}_masks"), nodes)?;
+    let features = rows(&npz, "node_features", nodes)?;
+    Ok(Dataset { raw_edges, splits, ..dataset(name, path, list(&npz)?, features, labels)? })
+}
+
 /// A user's own: edges (two node numbers in a line), features (one line for each node), labels (one line for
 /// each node, numbers or names). A first line that does not begin with a number is a header.
 pub fn csv(edges: &Path, features: &Path, labels: &Path, name: &str) -> Result<Dataset, Failure> {
@@ -231,8 +255,8 @@ pub fn csv(edges: &Path, features: &Path, labels: &Path, name: &str) -> Result<D
     dataset(name, features, raw, sparse(n, width, entries), labels)
 }
 
-/// Splits of geom-gcn: files with train_mask, val_mask and test_mask, one for each split.
-pub fn add_splits(data: &mut Dataset, files: &[PathBuf]) -> Result<(), Failure> {
+/// With splits of geom-gcn: files with train_mask, val_mask and test_mask, one for each split.
+pub fn with_splits(mut data: Dataset, files: &[PathBuf]) -> Result<Dataset, Failure> {
     let n = data.nodes();
     for path in files {
         let npz = Npz::read(path)?;
@@ -250,5 +274,5 @@ pub fn add_splits(data: &mut Dataset, files: &[PathBuf]) -> Result<(), Failure> 
         }
         data.splits.push(split);
     }
-    Ok(())
+    Ok(data)
 }

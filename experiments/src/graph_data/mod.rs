@@ -2,9 +2,13 @@
 
 mod array;
 mod csr;
-pub mod import;
+mod fetch;
+mod format;
+mod import;
 pub mod known;
 pub mod npz;
+mod pickle;
+mod planetoid;
 mod text;
 mod uniform;
 
@@ -14,6 +18,8 @@ use models::graph::Dataset;
 use models::graph::check::check;
 use models::graph::synthetic::{BlockModel, karate};
 
+pub use fetch::fetch;
+pub use format::Format;
 pub use known::KNOWN;
 pub use uniform::{decode, decode_bytes, encode};
 

@@ -36,7 +36,9 @@ fn dataset(npz: &Npz, path: &Path) -> Result<Dataset, Failure> {
     let raw_edges = npz.has("edge_index_raw").then(|| pairs(npz, "edge_index_raw", nodes)).transpose()?;
     let name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
     let unlabelled = if npz.has("unlabelled") { npz.indices("unlabelled", nodes)?.1 } else { Vec::new() };
-    let public = npz.has("public_train_mask").then(|| splits(npz, "public_", nodes)).transpose()?;
+    let public =
+        npz.has("public_train_mask").then(|| splits(npz, |part| format!("public_{part}_mask"), nodes));
+    let public = public.transpose()?;
     Ok(Dataset {
         name,
         edges: pairs(npz, "edge_index", nodes)?,
@@ -45,7 +47,11 @@ fn dataset(npz: &Npz, path: &Path) -> Result<Dataset, Failure> {
         classes: labels.iter().max().map_or(0, |top| *top as usize + 1),
         labels,
         unlabelled,
-        splits: if npz.has("train_mask") { splits(npz, "", nodes)? } else { Vec::new() },
+        splits: if npz.has("train_mask") {
+            splits(npz, |part| format!("{part}_mask"), nodes)?
+        } else {
+            Vec::new()
+        },
         public: public.and_then(|s| s.into_iter().next()),
     })
 }
@@ -68,22 +74,28 @@ fn features(npz: &Npz, nodes: usize) -> Result<CsMat<f32>, Failure> {
             Err(npz.wrong("x_shape", format!("is {:?} for {nodes} nodes", x.shape())))
         };
     }
-    let (shape, x) = npz.floats("x")?;
+    rows(npz, "x", nodes)
+}
+
+/// Features that stand row by row: [nodes, features].
+pub(super) fn rows(npz: &Npz, name: &str, nodes: usize) -> Result<CsMat<f32>, Failure> {
+    let (shape, x) = npz.floats(name)?;
     let [rows, cols] = shape[..] else {
-        return Err(npz.wrong("x", format!("has the shape {shape:?}; [nodes, features] is wanted")));
+        return Err(npz.wrong(name, format!("has the shape {shape:?}; [nodes, features] is wanted")));
     };
     if rows != nodes {
-        return Err(npz.wrong("x", format!("has {rows} rows for {nodes} nodes")));
+        return Err(npz.wrong(name, format!("has {rows} rows for {nodes} nodes")));
     }
     if cols > MOST_FEATURES {
-        return Err(npz.wrong("x", format!("has {cols} columns; at most {MOST_FEATURES} are possible")));
+        return Err(npz.wrong(name, format!("has {cols} columns; at most {MOST_FEATURES} are possible")));
     }
     Ok(dense(rows, cols, &x))
 }
 
-fn splits(npz: &Npz, prefix: &str, nodes: usize) -> Result<Vec<Split>, Failure> {
+/// Splits from the masks of the parts `train`, `val` and `test`: [splits, nodes], or [nodes] for one.
+pub(super) fn splits(npz: &Npz, mask: impl Fn(&str) -> String, nodes: usize) -> Result<Vec<Split>, Failure> {
     let part = |name: &str| -> Result<Vec<Vec<u32>>, Failure> {
-        let name = format!("{prefix}{name}_mask");
+        let name = mask(name);
         let (shape, mask) = npz.mask(&name)?;
         if shape.last() != Some(&nodes) || shape.len() > 2 {
             return Err(npz.wrong(&name, format!("has the shape {shape:?}; [splits, {nodes}] is wanted")));
@@ -93,10 +105,7 @@ fn splits(npz: &Npz, prefix: &str, nodes: usize) -> Result<Vec<Split>, Failure> 
     };
     let (train, validation, test) = (part("train")?, part("val")?, part("test")?);
     if train.len() != validation.len() || train.len() != test.len() {
-        return Err(npz.wrong(
-            &format!("{prefix}train_mask"),
-            "has another number of splits than val_mask or test_mask",
-        ));
+        return Err(npz.wrong(&mask("train"), "has another number of splits than those of val or test"));
     }
     let parts = train.into_iter().zip(validation).zip(test);
     Ok(parts.map(|((train, validation), test)| Split { train, validation, test }).collect())

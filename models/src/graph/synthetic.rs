@@ -230,10 +230,10 @@ fn shares(nodes: usize, seed: u64) -> Split {
     sorted(Split { train: order[..a].to_vec(), validation: order[a..b].to_vec(), test: order[b..].to_vec() })
 }
 
-/// A dense feature matrix, node after node, as CSR.
+/// A feature matrix that is given node after node, as CSR without its zeros.
 pub fn dense(nodes: usize, features: usize, x: &[f32]) -> CsMat<f32> {
     let mut m = TriMat::with_capacity((nodes, features), x.len());
-    for (k, v) in x.iter().enumerate() {
+    for (k, v) in x.iter().enumerate().filter(|(_, v)| **v != 0.0) {
         m.add_triplet(k / features, k % features, *v);
     }
     m.to_csr()
