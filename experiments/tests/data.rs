@@ -345,6 +345,10 @@ fn what_cannot_be_downloaded_is_named_with_its_place() {
         assert!(error.contains("https://") && error.contains(&format!("sources/{name} by hand")), "{error}");
         assert!(files == 1 || error.contains(&format!(" and {} more", files - 1)), "{error}");
     }
+    let out = fetch("all", dir.path());
+    let (printed, error) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(printed.lines().count() == 15 && printed.contains("film: NOT THERE: cannot"), "{printed}");
+    assert!(out.status.code() == Some(1) && error.contains("15 of 15 data sets"), "{error}");
     refused(&["fetch", "texs"], "did you mean texas?");
     refused(&["fetch", "karate"], "is built in");
 }

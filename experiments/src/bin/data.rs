@@ -48,7 +48,7 @@ enum Command {
     },
     /// Downloads the source of a known data set, what is not there yet, and imports it.
     Fetch {
-        /// The name.
+        /// The name, or `all`.
         name: String,
         /// Folder for NAME.npz; the source lies in sources/NAME within.
         #[arg(long, value_name = "DIR", default_value = ".")]
@@ -66,6 +66,7 @@ fn main() -> ExitCode {
             Command::Check { name } if name == "all" => check_all(dir),
             Command::Check { name } => checked(name, dir),
             Command::Import { format } => format.import().map(|written| tell(&written)),
+            Command::Fetch { name, out } if name == "all" => fetch_all(out),
             Command::Fetch { name, out } => {
                 tell(&fetch(name, out)?);
                 checked(name, Some(out))
@@ -193,6 +194,24 @@ fn counts(data: &Dataset, known: &Known) -> [(&'static str, usize, usize); 4] {
         ("features", data.features.cols(), known.features),
         ("classes", data.classes, known.classes),
     ]
+}
+
+/// Fetches whatever can be had.
+fn fetch_all(out: &Path) -> Result<(), Failure> {
+    let got = |name: &str| {
+        let fetched = fetch(name, out).and_then(|written| {
+            tell(&written);
+            check_one(name, Some(out))
+        });
+        fetched.unwrap_or_else(|e| {
+            println!("{name}: NOT THERE: {e}");
+            false
+        })
+    };
+    match KNOWN.iter().filter(|k| !got(k.name)).count() {
+        0 => Ok(()),
+        bad => Err(Failure::Failed(format!("{bad} of {} data sets could not be got", KNOWN.len()))),
+    }
 }
 
 /// One line on what has been written.
