@@ -91,8 +91,14 @@ fn draw_panel(area: &Area<'_>, x_label: &str, panel: &Panel) -> Result<(), Box<d
         .label_style((FONT, 16))
         .axis_desc_style((FONT, 18))
         .draw()?;
-    let corner = emptiest(&curves, (x0, x1), (low, high));
-    let mut named = false;
+    let names: Vec<&str> = panel.series.iter().map(|s| s.name.as_str()).filter(|n| !n.is_empty()).collect();
+    let (width, height) = chart.plotting_area().dim_in_pixel();
+    let pixel = |(x, y): &(f64, f64)| {
+        let (across, down) = ((x - x0) / (x1 - x0), (high - y) / (high - low));
+        (across * f64::from(width), down * f64::from(height))
+    };
+    let drawn: Vec<Vec<_>> = curves.iter().map(|c| c.iter().map(pixel).collect()).collect();
+    let place = emptiest(&drawn, (width, height), legend_size(&names));
     for (k, (points, series)) in curves.into_iter().zip(&panel.series).enumerate() {
         let color = if series.floor { RGBColor(110, 110, 110) } else { COLORS[k % COLORS.len()] };
         let style = color.stroke_width(2);
@@ -102,7 +108,6 @@ fn draw_panel(area: &Area<'_>, x_label: &str, panel: &Panel) -> Result<(), Box<d
             chart.draw_series(LineSeries::new(points, style))?
         };
         if !series.name.is_empty() {
-            named = true;
             let floor = series.floor;
             drawn.label(series.name.as_str()).legend(move |(x, y)| {
                 let line = [(x, y), (x + 22, y)];
@@ -114,10 +119,10 @@ fn draw_panel(area: &Area<'_>, x_label: &str, panel: &Panel) -> Result<(), Box<d
             });
         }
     }
-    if named {
+    if !names.is_empty() {
         chart
             .configure_series_labels()
-            .position(corner)
+            .position(SeriesLabelPosition::Coordinate(place.0, place.1))
             .background_style(WHITE.mix(0.85))
             .border_style(BLACK.mix(0.2))
             .label_font((FONT, 16))
@@ -126,20 +131,44 @@ fn draw_panel(area: &Area<'_>, x_label: &str, panel: &Panel) -> Result<(), Box<d
     Ok(())
 }
 
-/// The corner of a panel, for its legend, where fewest points lie; of equal ones the upper right one.
-fn emptiest(curves: &[Vec<(f64, f64)>], x: (f64, f64), y: (f64, f64)) -> SeriesLabelPosition {
-    use SeriesLabelPosition::{LowerLeft, LowerRight, UpperLeft, UpperRight};
-    // A legend takes about a fifth of the width and a third of the height.
-    let place = |v: f64, (low, high): (f64, f64)| (v - low) / (high - low);
-    let inside = |right: bool, upper: bool, p: &&(f64, f64)| {
-        let (across, up) = (place(p.0, x), place(p.1, y));
-        (if right { across > 0.8 } else { across < 0.2 }) && (if upper { up > 0.66 } else { up < 0.34 })
+/// Pixels that a legend takes, about: a line, a name, a frame.
+fn legend_size(names: &[&str]) -> (i32, i32) {
+    let longest = names.iter().map(|n| n.chars().count()).max().unwrap_or(0) as i32;
+    (50 + 8 * longest, 14 + 20 * names.len() as i32)
+}
+
+/// Where the upper left corner of a legend of `size` covers least of the curves in a panel, all in pixels from
+/// its upper left corner; of equal places a corner of the panel, the upper right one first.
+fn emptiest(
+    curves: &[Vec<(f64, f64)>],
+    (width, height): (u32, u32),
+    (across, down): (i32, i32),
+) -> (i32, i32) {
+    const MARGIN: i32 = 6;
+    const STEPS: i32 = 24;
+    let points: Vec<(f64, f64)> = curves.iter().flat_map(|c| filled(c)).collect();
+    let room = |all: u32, own: i32| (all as i32 - own - 2 * MARGIN).max(0);
+    let (wide, high) = (room(width, across), room(height, down));
+    let at = |(i, j): (i32, i32)| (MARGIN + wide * (STEPS - i) / STEPS, MARGIN + high * j / STEPS);
+    let covered = |(x, y): (i32, i32)| {
+        let over = |v: f64, low: i32, size: i32| v > f64::from(low - 2) && v < f64::from(low + size + 2);
+        points.iter().filter(|p| over(p.0, x, across) && over(p.1, y, down)).count()
     };
-    let count = |right, upper| curves.iter().flatten().filter(|p| inside(right, upper, p)).count();
-    let corners = [(UpperRight, true, true), (LowerRight, true, false), (UpperLeft, false, true)];
-    let corners = corners.into_iter().chain([(LowerLeft, false, false)]);
-    let best = corners.min_by_key(|(_, right, upper)| count(*right, *upper));
-    best.map_or(UpperRight, |(corner, ..)| corner)
+    let corners = [(0, 0), (0, STEPS), (STEPS, 0), (STEPS, STEPS)];
+    let all = (0..=STEPS).flat_map(|j| (0..=STEPS).map(move |i| (i, j)));
+    corners.into_iter().chain(all).map(at).min_by_key(|place| covered(*place)).unwrap_or((MARGIN, MARGIN))
+}
+
+/// A curve's points and those between them, a few pixels apart.
+fn filled(curve: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let between = |pair: &[(f64, f64)]| {
+        let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
+        let n = ((x1 - x0).hypot(y1 - y0) / 8.0).ceil() as u32;
+        (1..=n)
+            .map(move |k| f64::from(k) / f64::from(n))
+            .map(move |t| (x0 + t * (x1 - x0), y0 + t * (y1 - y0)))
+    };
+    curve.first().copied().into_iter().chain(curve.windows(2).flat_map(between)).collect()
 }
 
 #[cfg(test)]
@@ -167,9 +196,14 @@ mod tests {
 
     #[test]
     fn the_legend_keeps_away_from_the_curves() {
-        let rising: Vec<(f64, f64)> = (0..=10).map(|k| (f64::from(k), f64::from(k))).collect();
-        let corner = emptiest(std::slice::from_ref(&rising), (0.0, 10.0), (0.0, 10.0));
-        assert!(matches!(corner, SeriesLabelPosition::LowerRight));
-        assert!(matches!(emptiest(&[], (0.0, 1.0), (0.0, 1.0)), SeriesLabelPosition::UpperRight));
+        let panel = (1000, 200);
+        let lower_right = emptiest(&[vec![(0.0, 200.0), (1000.0, 0.0)]], panel, (100, 50));
+        assert_eq!(lower_right, (894, 144));
+        assert_eq!(emptiest(&[], panel, (100, 50)), (894, 6));
+        // Both ends are full, and a high legend has room in the middle alone.
+        let walls = [vec![(20.0, 0.0), (20.0, 200.0)], vec![(950.0, 0.0), (950.0, 200.0)]];
+        let (x, _) = emptiest(&walls, panel, (100, 180));
+        assert!(x > 20 && x + 100 < 950, "{x}");
+        assert_eq!(emptiest(&walls, (50, 20), (100, 180)), (6, 6));
     }
 }
