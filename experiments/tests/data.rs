@@ -76,6 +76,16 @@ fn every_format_is_imported() {
     let d = import(dir.path(), &["linqs", "--content", &content, "--cites", &cites]);
     assert_eq!((d.edges, d.labels, d.classes), (vec![(0, 1), (1, 0)], vec![0, 1], 2));
 
+    let mut club = karate();
+    club.edges.retain(|(u, v)| u < v);
+    club.edges.reverse();
+    let own = dir.path().join("own.npz");
+    std::fs::write(&own, encode(&club).unwrap()).unwrap();
+    refused(&["check", own.to_str().unwrap()], "is stored in one direction only");
+    let d = import(dir.path(), &["npz", "--from", own.to_str().unwrap()]);
+    assert_eq!((&d.edges, &d.raw_edges), (&karate().edges, &Some(club.edges)));
+    assert_eq!((&d.splits, &d.labels), (&club.splits, &club.labels));
+
     let mut w = Writer::default();
     for (prefix, cols) in [("adj", 2), ("attr", 3)] {
         w.floats(&format!("{prefix}_data"), &[2], &[1.0, 1.0]).unwrap();

@@ -67,6 +67,15 @@ pub enum Format {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// An npz as `graph` reads it, but with edges in any order, in one direction or both.
+    Npz {
+        /// The npz to read.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// The npz to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// The CSR archives of Shchur et al.
     Shchur {
         /// The npz to read.
@@ -125,6 +134,7 @@ impl Format {
             Self::Heterophilous { from, directed, .. } => {
                 import::heterophilous(from, directed.as_deref(), name)
             }
+            Self::Npz { from, .. } => import::npz(from, name),
             Self::Shchur { from, .. } => import::shchur(from, name),
             Self::Csv { edges, features, labels, .. } => import::csv(edges, features, labels, name),
         }
@@ -141,7 +151,7 @@ impl Format {
             Self::Heterophilous { from, directed, .. } => {
                 [from].into_iter().chain(directed).cloned().collect()
             }
-            Self::Shchur { from, .. } => vec![from.clone()],
+            Self::Npz { from, .. } | Self::Shchur { from, .. } => vec![from.clone()],
             Self::Csv { edges, features, labels, .. } => {
                 vec![features.clone(), edges.clone(), labels.clone()]
             }
@@ -154,6 +164,7 @@ impl Format {
             | Self::Linqs { out, .. }
             | Self::Planetoid { out, .. }
             | Self::Heterophilous { out, .. }
+            | Self::Npz { out, .. }
             | Self::Shchur { out, .. }
             | Self::Csv { out, .. } => out,
         }

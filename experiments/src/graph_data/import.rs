@@ -11,7 +11,7 @@ use sprs::{CsMat, TriMat};
 use super::csr;
 use super::npz::Npz;
 use super::text::{Lines, Names};
-use super::uniform::{LAST_CLASS, MOST_FEATURES, rows, splits};
+use super::uniform::{LAST_CLASS, MOST_FEATURES, decode, rows, splits};
 use crate::failure::Failure;
 
 /// A data set of nodes that are listed in the file `source`.
@@ -25,11 +25,10 @@ pub(super) fn dataset(
     if labels.is_empty() {
         return Err(Failure::usage(format!("{}: holds no nodes", source.display())));
     }
-    let edges = both_ways(&raw);
+    let (edges, raw_edges) = undirected(raw);
     Ok(Dataset {
         name: name.into(),
-        raw_edges: (raw.len() != edges.len() || raw.iter().any(|e| edges.binary_search(e).is_err()))
-            .then_some(raw),
+        raw_edges,
         edges,
         features,
         classes: labels.iter().max().map_or(0, |m| *m as usize + 1),
@@ -38,6 +37,13 @@ pub(super) fn dataset(
         splits: Vec::new(),
         public: None,
     })
+}
+
+/// The undirected graph of a list of edges, and the list, unless it holds that graph and nothing else.
+fn undirected(list: Vec<(u32, u32)>) -> (Vec<(u32, u32)>, Option<Vec<(u32, u32)>>) {
+    let edges = both_ways(&list);
+    let other = list.len() != edges.len() || list.iter().any(|e| edges.binary_search(e).is_err());
+    (edges, other.then_some(list))
 }
 
 /// A line's node, features that are not 0, and label.
@@ -190,6 +196,14 @@ pub fn linqs(content: &Path, cites: &Path, name: &str) -> Result<Dataset, Failur
         }
     }
     dataset(name, content, raw, sparse(labels.len(), width, entries), labels)
+}
+
+/// Our own layout with edges in any order, in one direction or both: they become the source's list, unless it
+/// gives one.
+pub fn npz(path: &Path, name: &str) -> Result<Dataset, Failure> {
+    let data = decode(path)?;
+    let (edges, raw_edges) = undirected(data.edges);
+    Ok(Dataset { name: name.into(), edges, raw_edges: data.raw_edges.or(raw_edges), ..data })
 }
 
 /// Shchur et al.: adj_data, adj_indices, adj_indptr, adj_shape, attr_*, labels in one npz.
