@@ -10,11 +10,12 @@ use super::{BUILT_IN, Format, import, planetoid};
 use crate::config::nearest;
 use crate::failure::Failure;
 
+// Whole commits, so that what is fetched is what was checked.
 const GITHUB: &str = "https://raw.githubusercontent.com";
 const GEOM: &str = "graphdml-uiuc-jlu/geom-gcn/f1fc0d14b3b019c562737240d06ec83b07d16a8f";
-const PLANETOID: &str = "kimiyoung/planetoid/master/data";
-const YANDEX: &str = "yandex-research/heterophilous-graphs/a4313955/data";
-const SHCHUR: &str = "shchur/gnn-benchmark/master/data/npz";
+const PLANETOID: &str = "kimiyoung/planetoid/af6abf468a772cc055bec88c52e4d6f51b7c37e3/data";
+const YANDEX: &str = "yandex-research/heterophilous-graphs/a431395582e929d88271309716bea4fe24ce6318/data";
+const SHCHUR: &str = "shchur/gnn-benchmark/1e72912a0810cdf27ae54fd589a3b43358a2b161/data/npz";
 
 /// Downloads the source of a known data set into FOLDER/sources/NAME, what is not there yet, and makes
 /// FOLDER/NAME.npz of it.
