@@ -46,6 +46,7 @@ chosen! {
     "film-grade",
     "film-mlp",
     "minesweeper-grade",
+    "pubmed-grade",
     "pubmed-mlp",
     "pubmed_random-grade",
     "squirrel-grade",
