@@ -166,7 +166,8 @@ fn check_one(name: &str, dir: Option<&Path>) -> Result<bool, Failure> {
                 notes.push(format!("WRONG: {got} {what}, {want} are known"));
             }
         }
-        let sums = [("nodes", contents(&data), known.contents), ("splits", masks(&data), known.splits)];
+        let (contents, masks) = (contents(&data), masks(&data));
+        let sums = [("edges, features or labels", contents, known.contents), ("splits", masks, known.splits)];
         for (what, got, want) in sums {
             // The counts decide: a few features may have been mended.
             if what == "splits" && data.splits.is_empty() {
