@@ -18,7 +18,7 @@ use crate::failure::Failure;
 pub(super) fn dataset(
     name: &str,
     source: &Path,
-    raw: Vec<(u32, u32)>,
+    raw: Edges,
     features: CsMat<f32>,
     labels: Vec<u32>,
 ) -> Result<Dataset, Failure> {
@@ -39,8 +39,10 @@ pub(super) fn dataset(
     })
 }
 
+type Edges = Vec<(u32, u32)>;
+
 /// The undirected graph of a list of edges, and the list, unless it holds that graph and nothing else.
-fn undirected(list: Vec<(u32, u32)>) -> (Vec<(u32, u32)>, Option<Vec<(u32, u32)>>) {
+fn undirected(list: Edges) -> (Edges, Option<Edges>) {
     let edges = both_ways(&list);
     let other = list.len() != edges.len() || list.iter().any(|e| edges.binary_search(e).is_err());
     (edges, other.then_some(list))
@@ -146,7 +148,7 @@ pub(super) fn sparse(
 }
 
 /// Pairs of node numbers below `nodes`, after `skip` lines that are not blank.
-fn edge_list(lines: &Lines, nodes: usize, skip: usize) -> Result<Vec<(u32, u32)>, Failure> {
+fn edge_list(lines: &Lines, nodes: usize, skip: usize) -> Result<Edges, Failure> {
     let mut out = Vec::new();
     for row in lines.rows().skip(skip) {
         let (k, fields) = row?;
@@ -215,7 +217,7 @@ pub fn shchur(path: &Path, name: &str) -> Result<Dataset, Failure> {
             npz.wrong("adj_shape", format!("is {:?}; an adjacency matrix is square", adjacency.shape()))
         );
     }
-    let raw: Vec<(u32, u32)> = adjacency.iter().map(|(_, (i, j))| (i as u32, j as u32)).collect();
+    let raw: Edges = adjacency.iter().map(|(_, (i, j))| (i as u32, j as u32)).collect();
     let (_, labels) = npz.indices("labels", LAST_CLASS as usize + 1)?;
     if labels.len() != adjacency.rows() {
         return Err(
@@ -231,7 +233,7 @@ pub fn heterophilous(path: &Path, directed: Option<&Path>, name: &str) -> Result
     let npz = Npz::read(path)?;
     let (_, labels) = npz.indices("node_labels", LAST_CLASS as usize + 1)?;
     let nodes = labels.len();
-    let list = |npz: &Npz| -> Result<Vec<(u32, u32)>, Failure> {
+    let list = |npz: &Npz| -> Result<Edges, Failure> {
         let (shape, ends) = npz.indices("edges", nodes)?;
         match shape[..] {
             [_, 2] => Ok(ends.chunks_exact(2).map(|e| (e[0], e[1])).collect()),
