@@ -50,6 +50,7 @@ chosen! {
     "pubmed-mlp",
     "pubmed_random-grade",
     "squirrel-grade",
+    "squirrel-grand",
     "squirrel_filtered-grade",
     "texas-acmp",
     "texas-frond",
