@@ -24,29 +24,14 @@ pub fn files(folder: &Path, set: &str) -> Vec<PathBuf> {
 }
 
 /// Nodes 0 to rows(allx) have their features in allx, those that test.index lists in tx, line by line; any
-/// others are isolated nodes without features or label (15 in Citeseer).
+/// others are nodes without features or label (15 in Citeseer).
 pub fn planetoid(folder: &Path, set: &str, name: &str) -> Result<Dataset, Failure> {
     let read = |end: &str| File::read(folder.join(format!("ind.{set}.{end}")));
     let graph = read("graph")?;
     let (nodes, raw) = graph.edges()?;
     let (known, tested) = (read("allx")?.features()?, read("tx")?.features()?);
     let (known_labels, tested_labels) = (read("ally")?.classes()?, read("ty")?.classes()?);
-    let index = Lines::read(&folder.join(format!("ind.{set}.test.index")))?;
-    let mut test: Vec<usize> = Vec::new();
-    let mut taken = vec![false; nodes];
-    for (k, line) in index.filled() {
-        let node: usize = index.number(k, line.trim())?;
-        if node >= nodes || node < known.rows() {
-            return Err(index.wrong(
-                k,
-                format!("node {node} is none between the {} of allx and the {nodes} of graph", known.rows()),
-            ));
-        }
-        if std::mem::replace(&mut taken[node], true) {
-            return Err(index.wrong(k, format!("node {node} is given twice")));
-        }
-        test.push(node);
-    }
+    let mut test = test_nodes(&folder.join(format!("ind.{set}.test.index")), known.rows(), nodes)?;
     let pairs = [
         ("allx", "ally", known.rows(), known_labels.len()),
         ("tx", "ty", tested.rows(), tested_labels.len()),
@@ -85,6 +70,25 @@ pub fn planetoid(folder: &Path, set: &str, name: &str) -> Result<Dataset, Failur
     })
 }
 
+/// The nodes that a file lists, each between `known` and `nodes`, and once.
+fn test_nodes(path: &Path, known: usize, nodes: usize) -> Result<Vec<usize>, Failure> {
+    let index = Lines::read(path)?;
+    let (mut test, mut taken) = (Vec::new(), vec![false; nodes]);
+    for (k, line) in index.filled() {
+        let node: usize = index.number(k, line.trim())?;
+        if node >= nodes || node < known {
+            let what = format!("node {node} is none between the {known} of allx and the {nodes} of graph");
+            return Err(index.wrong(k, what));
+        }
+        if std::mem::replace(&mut taken[node], true) {
+            return Err(index.wrong(k, format!("node {node} is given twice")));
+        }
+        test.push(node);
+    }
+    Ok(test)
+}
+
+/// A pickle, and its place for messages.
 struct File {
     path: PathBuf,
     pickle: Pickle,
