@@ -137,15 +137,17 @@ fn configure(args: &Args) -> Result<(ParticlesConfig, Extras), Failure> {
     Ok((config, extras))
 }
 
-/// experiments/assets/pretrained/NAME.safetensors, from here or from where the program lies.
+/// experiments/assets/pretrained/NAME.safetensors, in this folder or the program's, or in one above.
 fn shipped(target: &str) -> Result<PathBuf, Failure> {
     let place = Path::new("experiments/assets/pretrained").join(format!("{target}.safetensors"));
+    let here = std::env::current_dir().unwrap_or_default();
     let program = std::env::current_exe().unwrap_or_default();
-    let roots = std::iter::once(Path::new("")).chain(program.ancestors());
-    roots.map(|r| r.join(&place)).find(|p| p.is_file()).ok_or_else(|| {
-        let place = place.display();
-        Failure::usage(format!(
-            "no trained network for {target} ({place} is not there); train one without --pretrained"
-        ))
-    })
+    here.ancestors().chain(program.ancestors()).map(|r| r.join(&place)).find(|p| p.is_file()).ok_or_else(
+        || {
+            let place = place.display();
+            Failure::usage(format!(
+                "no trained network for {target} ({place} is not there); train one without --pretrained"
+            ))
+        },
+    )
 }
