@@ -64,12 +64,13 @@ fn main() -> ExitCode {
             Command::List => list(dir),
             Command::Info { name } => info(&load(name, dir)?),
             Command::Check { name } if name == "all" => check_all(dir),
-            Command::Check { name } => checked(name, dir),
-            Command::Import { format } => format.import().map(|written| tell(&written)),
+            Command::Check { name } => demand(name, report(name, &load(name, dir)?)),
+            Command::Import { format } => format.import().map(|(path, data)| tell(&path, &data)),
             Command::Fetch { name, out } if name == "all" => fetch_all(out),
             Command::Fetch { name, out } => {
-                tell(&fetch(name, out)?);
-                checked(name, Some(out))
+                let (path, data) = fetch(name, out)?;
+                tell(&path, &data);
+                demand(name, report(name, &data))
             }
         }
     })
@@ -136,7 +137,7 @@ fn check_all(dir: Option<&Path>) -> Result<(), Failure> {
         return Err(Failure::usage(format!("{}: holds no data set", folder.display())));
     }
     let sound = |name: &String| {
-        check_one(name, Some(&folder)).unwrap_or_else(|e| {
+        load(name, Some(&folder)).map(|data| report(name, &data)).unwrap_or_else(|e| {
             println!("{name}: WRONG: {e}");
             false
         })
@@ -147,34 +148,36 @@ fn check_all(dir: Option<&Path>) -> Result<(), Failure> {
     }
 }
 
-fn checked(name: &str, dir: Option<&Path>) -> Result<(), Failure> {
-    match check_one(name, dir)? {
+/// An error where a set is not `sound`.
+fn demand(name: &str, sound: bool) -> Result<(), Failure> {
+    match sound {
         true => Ok(()),
         false => Err(Failure::Failed(format!("data set {name} is not what it should be"))),
     }
 }
 
-/// Prints what is found; false if something is wrong, an error if it cannot be read.
-fn check_one(name: &str, dir: Option<&Path>) -> Result<bool, Failure> {
-    let data = load(name, dir)?;
+/// Prints what is found; false if something is wrong.
+fn report(name: &str, data: &Dataset) -> bool {
     let mut sound = true;
-    let mut notes: Vec<String> = check(&data).into_iter().map(|f| f.what).collect();
+    let mut notes: Vec<String> = check(data).into_iter().map(|f| f.what).collect();
     if let Some(known) = KNOWN.iter().find(|k| k.name == name) {
-        for (what, got, want) in counts(&data, known) {
+        for (what, got, want) in counts(data, known) {
             if got != want {
                 sound = false;
                 notes.push(format!("WRONG: {got} {what}, {want} are known"));
             }
         }
-        let (contents, masks) = (contents(&data), masks(&data));
-        let sums = [("edges, features or labels", contents, known.contents), ("splits", masks, known.splits)];
-        for (what, got, want) in sums {
-            // The counts decide: a few features may have been mended.
-            if what == "splits" && data.splits.is_empty() {
-                notes.push("no fixed splits; `graph --split random` draws some".into());
-            } else if got != want {
-                notes.push(format!("other {what} than the known ones (sha256 {})", &got[..16]));
-            }
+        // The counts decide: a few features may have been mended.
+        let other =
+            |what: &str, sum: &str| format!("other {what} than the known ones (sha256 {})", &sum[..16]);
+        let (contents, masks) = (contents(data), masks(data));
+        if contents != known.contents {
+            notes.push(other("edges, features or labels", &contents));
+        }
+        if data.splits.is_empty() {
+            notes.push("no fixed splits; `graph --split random` draws some".into());
+        } else if masks != known.splits {
+            notes.push(other("splits", &masks));
         }
         if name == "cornell" {
             notes.push(
@@ -185,7 +188,7 @@ fn check_one(name: &str, dir: Option<&Path>) -> Result<bool, Failure> {
     }
     let notes = if notes.is_empty() { String::new() } else { format!("; {}", notes.join("; ")) };
     println!("{name}: {}{notes}", if sound { "sound" } else { "not sound" });
-    Ok(sound)
+    sound
 }
 
 fn counts(data: &Dataset, known: &Known) -> [(&'static str, usize, usize); 4] {
@@ -200,9 +203,9 @@ fn counts(data: &Dataset, known: &Known) -> [(&'static str, usize, usize); 4] {
 /// Fetches whatever can be had.
 fn fetch_all(out: &Path) -> Result<(), Failure> {
     let got = |name: &str| {
-        let fetched = fetch(name, out).and_then(|written| {
-            tell(&written);
-            check_one(name, Some(out))
+        let fetched = fetch(name, out).map(|(path, data)| {
+            tell(&path, &data);
+            report(name, &data)
         });
         fetched.unwrap_or_else(|e| {
             println!("{name}: NOT THERE: {e}");
@@ -216,7 +219,7 @@ fn fetch_all(out: &Path) -> Result<(), Failure> {
 }
 
 /// One line on what has been written.
-fn tell((path, data): &(PathBuf, Dataset)) {
+fn tell(path: &Path, data: &Dataset) {
     println!(
         "{}: {} nodes, {} undirected edges, {} classes",
         path.display(),

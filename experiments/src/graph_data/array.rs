@@ -46,8 +46,9 @@ impl Array {
                 let entry = |(i, j): (usize, usize)| &bytes[(j * rows + i) * width..][..width];
                 (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j))).flat_map(entry).copied().collect()
             }
-            [] | [_] => bytes,
-            _ if fortran => return Err("is in Fortran order; save numpy.ascontiguousarray(x)".into()),
+            [_, _, _, ..] if fortran => {
+                return Err("is in Fortran order; save numpy.ascontiguousarray(x)".into());
+            }
             _ => bytes,
         };
         Ok(Self { shape, width, reader, bytes })

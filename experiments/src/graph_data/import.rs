@@ -3,9 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use models::graph::Dataset;
 use models::graph::check::split_problem;
 use models::graph::synthetic::both_ways;
-use models::graph::{Dataset, Split};
 use sprs::{CsMat, TriMat};
 
 use super::csr;
@@ -275,20 +275,15 @@ pub fn csv(edges: &Path, features: &Path, labels: &Path, name: &str) -> Result<D
 pub fn with_splits(mut data: Dataset, files: &[PathBuf]) -> Result<Dataset, Failure> {
     let n = data.nodes();
     for path in files {
-        let npz = Npz::read(path)?;
-        let part = |name: &str| -> Result<Vec<u32>, Failure> {
-            let (_, mask) = npz.mask(name)?;
-            if mask.len() != n {
-                return Err(npz.wrong(name, format!("has {} entries for {n} nodes", mask.len())));
-            }
-            Ok((0..n as u32).filter(|i| mask[*i as usize]).collect())
+        let mut own = splits(&Npz::read(path)?, |part| format!("{part}_mask"), n)?;
+        let what = match &own[..] {
+            [split] => split_problem(split, n),
+            _ => Some(format!("holds {} splits; one is wanted", own.len())),
         };
-        let split =
-            Split { train: part("train_mask")?, validation: part("val_mask")?, test: part("test_mask")? };
-        if let Some(what) = split_problem(&split, n) {
+        if let Some(what) = what {
             return Err(Failure::usage(format!("{}: {what}", path.display())));
         }
-        data.splits.push(split);
+        data.splits.append(&mut own);
     }
     Ok(data)
 }

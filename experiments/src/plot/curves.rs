@@ -137,8 +137,8 @@ fn legend_size(names: &[&str]) -> (i32, i32) {
     (50 + 8 * longest, 14 + 20 * names.len() as i32)
 }
 
-/// Where the upper left corner of a legend of `size` covers least of the curves in a panel, all in pixels from
-/// its upper left corner; of equal places a corner of the panel, the upper right one first.
+/// Where the upper left corner of a legend lies that covers least of the curves in a panel, all in pixels from
+/// the panel's upper left corner; of equal places a corner of the panel, the upper right one first.
 fn emptiest(
     curves: &[Vec<(f64, f64)>],
     (width, height): (u32, u32),
