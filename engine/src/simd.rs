@@ -71,20 +71,26 @@ fn detected() -> Level {
 /// Asks for the cache lines of `data[at..at + len]`, without waiting. Only worth it where the place is known
 /// long before and is not the next in memory.
 #[inline(always)]
-#[allow(unsafe_code)]
 pub fn prefetch<T>(data: &[T], at: usize, len: usize) {
-    #[cfg(target_arch = "x86_64")]
     for k in (at..at + len).step_by((64 / size_of::<T>()).max(1)) {
         if let Some(place) = data.get(k) {
-            // SAFETY: a prefetch reads nothing, and the address lies in the slice.
-            unsafe {
-                use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-                _mm_prefetch::<_MM_HINT_T0>(std::ptr::from_ref(place).cast());
-            }
+            prefetch_line(place);
         }
     }
+}
+
+/// Asks for the cache line of a place, which need not exist.
+#[inline(always)]
+#[allow(unsafe_code)]
+pub(crate) fn prefetch_line<T>(place: *const T) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a prefetch reads nothing, and does nothing where there is no memory.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(place.cast());
+    }
     #[cfg(not(target_arch = "x86_64"))]
-    let _ = (data, at, len);
+    let _ = place;
 }
 
 /// Defines functions that run at the best SIMD level of the CPU; see the [module](crate::simd).

@@ -173,6 +173,13 @@ proptest! {
             let plain = run(&[w.clone(), k.clone()], rk4);
             let f = |g: &mut Graph<f64>, x: &[Var]| g.diffusion_rk4_step(&sparse, x[0], x[1], 0.3);
             check("Runge-Kutta by Horner's rule", &[w.clone(), k.clone()], &plain, f);
+            // The gradient is added to what x has from elsewhere.
+            let twice: Vec<f64> = plain.iter().zip(k.data()).map(|(y, x)| y + x).collect();
+            let f = |g: &mut Graph<f64>, x: &[Var]| {
+                let y = g.diffusion_rk4_step(&sparse, x[0], x[1], 0.3);
+                g.add(y, x[1])
+            };
+            check("x and its step", &[w.clone(), k.clone()], &twice, f);
             let mut sines = Matrix::zeros(d, m);
             for (e, (i, j)) in ends.iter().enumerate() {
                 (0..d).for_each(|a| sines[(a, *i)] += w[(0, e)] * (k[(a, *j)] - k[(a, *i)]).sin());

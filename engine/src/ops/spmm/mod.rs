@@ -8,6 +8,7 @@
 
 mod features;
 mod kernels;
+mod panel;
 mod rk4;
 mod step;
 mod things;
@@ -22,7 +23,8 @@ use super::flux::Flux;
 use super::pattern::Pattern;
 use crate::{Graph, Real, Var};
 use features::Features;
-use rk4::{PANEL, Rk4};
+use panel::PANEL;
+use rk4::Rk4;
 use step::Step;
 use things::{Minus, Things};
 

@@ -1,0 +1,135 @@
+//! Panels: some rows of a matrix with its columns in an order of their own, in and out.
+
+use std::marker::PhantomData;
+use std::slice;
+
+use crate::Real;
+use crate::simd::{prefetch, prefetch_line};
+
+/// Rows of a panel: two cache lines of f32 for each node.
+pub(super) const PANEL: usize = 32;
+/// Nodes by which columns of a matrix are asked for before they are packed or written.
+const AHEAD: usize = 40;
+
+/// The column at each place of a panel: the numbers from zero on in some order.
+pub(super) struct Nodes(Vec<u32>);
+
+impl Nodes {
+    /// The numbers up to `count` in the order of `key`.
+    pub(super) fn sorted_by<K: Ord>(count: usize, key: impl FnMut(&u32) -> K) -> Self {
+        let mut nodes: Vec<u32> = (0..count as u32).collect();
+        nodes.sort_by_key(key);
+        Self(nodes)
+    }
+
+    /// As they stand.
+    pub(super) fn list(&self) -> &[u32] {
+        &self.0
+    }
+}
+
+/// Rows from `first` on of the columns `nodes` of a matrix of `rows` rows, zeros below its last.
+pub(super) fn pack<T: Real>(nodes: &Nodes, x: &[T], rows: usize, first: usize, panel: &mut [[T; PANEL]]) {
+    let nodes = &nodes.0;
+    let len = PANEL.min(rows - first);
+    for (k, (node, p)) in nodes.iter().zip(panel).enumerate() {
+        if let Some(next) = nodes.get(k + AHEAD) {
+            prefetch(x, *next as usize * rows + first, len);
+        }
+        let at = *node as usize * rows + first;
+        if len == PANEL {
+            p.copy_from_slice(&x[at..at + PANEL]);
+        } else {
+            p[..len].copy_from_slice(&x[at..at + len]);
+            p[len..].fill(T::ZERO);
+        }
+    }
+}
+
+/// Where a stage's columns go.
+pub(super) trait Sink<T> {
+    /// Takes the column of the node at a place.
+    fn put(&mut self, place: usize, x: &[T; PANEL]);
+}
+
+/// Into a panel.
+impl<T: Real> Sink<T> for &mut [[T; PANEL]] {
+    #[inline(always)]
+    fn put(&mut self, place: usize, x: &[T; PANEL]) {
+        self[place] = *x;
+    }
+}
+
+/// A matrix with a column for each node, whose panels are written at the same time.
+pub(super) struct Columns<'a, T> {
+    data: *mut T,
+    rows: usize,
+    nodes: &'a [u32],
+    /// Whether what is written is added to what is there.
+    add: bool,
+    matrix: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: threads share it only to write different rows, each its own `Panel`.
+#[allow(unsafe_code)]
+unsafe impl<T: Send> Sync for Columns<'_, T> {}
+
+impl<'a, T: Real> Columns<'a, T> {
+    /// Of a matrix of `rows` rows with a column for each of `nodes`.
+    pub(super) fn new(data: &'a mut [T], rows: usize, nodes: &'a Nodes, add: bool) -> Self {
+        assert_eq!(data.len(), rows * nodes.0.len(), "a column for each node");
+        let nodes = &nodes.0;
+        Self { data: data.as_mut_ptr(), rows, nodes, add, matrix: PhantomData }
+    }
+
+    /// Its rows from `first` on.
+    ///
+    /// # Safety
+    /// While it lives, no one else has a panel with the same `first`, which is a multiple of `PANEL`.
+    #[allow(unsafe_code)]
+    pub(super) unsafe fn panel(&self, first: usize) -> Panel<'_, T> {
+        assert!(first < self.rows);
+        Panel { matrix: self, first, len: PANEL.min(self.rows - first) }
+    }
+}
+
+/// Some rows of a matrix.
+pub(super) struct Panel<'a, T> {
+    matrix: &'a Columns<'a, T>,
+    first: usize,
+    len: usize,
+}
+
+impl<T: Real> Sink<T> for Panel<'_, T> {
+    #[allow(unsafe_code)]
+    #[inline(always)]
+    fn put(&mut self, place: usize, x: &[T; PANEL]) {
+        let Columns { data, rows, nodes, add, .. } = *self.matrix;
+        if let Some(next) = nodes.get(place + AHEAD) {
+            let next = data.wrapping_add(*next as usize * rows + self.first);
+            prefetch_line(next);
+            prefetch_line(next.wrapping_add(PANEL / 2));
+        }
+        let at = nodes[place] as usize * rows + self.first;
+        // SAFETY: `Nodes` are the numbers of columns, and `first + len` is no more than the rows, so that these
+        // numbers lie in the matrix; no one else has these rows.
+        let out = unsafe { slice::from_raw_parts_mut(data.add(at), self.len) };
+        match out.first_chunk_mut::<PANEL>() {
+            Some(out) if add => {
+                for r in 0..PANEL {
+                    out[r] += x[r];
+                }
+            }
+            Some(out) => *out = *x,
+            None => put_part(out, x, add),
+        }
+    }
+}
+
+/// The first rows of a panel. Apart, so that whole panels are whole vectors.
+#[cold]
+fn put_part<T: Real>(out: &mut [T], x: &[T], add: bool) {
+    for (out, x) in out.iter_mut().zip(x) {
+        *out = if add { *out + *x } else { *x };
+    }
+}
