@@ -166,20 +166,6 @@ proptest! {
             stepped.data_mut().iter_mut().zip(want.data()).for_each(|(y, l)| *y += 0.3 * l);
             let f = |g: &mut Graph<f64>, x: &[Var]| g.sparse_step(&sparse, x[0], x[1], x[2], 0.3);
             check("step", &[w.clone(), k.clone(), z], stepped.data(), f);
-            let rk4 = |g: &mut Graph<f64>, x: &[Var]| {
-                let f = &mut |g: &mut Graph<f64>, y: Var, _: f64| g.sparse_laplacian(&sparse, x[0], y);
-                Method::new(&RK4).step(g, x[1], 0.0, 0.3, f)
-            };
-            let plain = run(&[w.clone(), k.clone()], rk4);
-            let f = |g: &mut Graph<f64>, x: &[Var]| g.diffusion_rk4_step(&sparse, x[0], x[1], 0.3);
-            check("Runge-Kutta by Horner's rule", &[w.clone(), k.clone()], &plain, f);
-            // The gradient is added to what x has from elsewhere.
-            let twice: Vec<f64> = plain.iter().zip(k.data()).map(|(y, x)| y + x).collect();
-            let f = |g: &mut Graph<f64>, x: &[Var]| {
-                let y = g.diffusion_rk4_step(&sparse, x[0], x[1], 0.3);
-                g.add(y, x[1])
-            };
-            check("x and its step", &[w.clone(), k.clone()], &twice, f);
             let mut sines = Matrix::zeros(d, m);
             for (e, (i, j)) in ends.iter().enumerate() {
                 (0..d).for_each(|a| sines[(a, *i)] += w[(0, e)] * (k[(a, *j)] - k[(a, *i)]).sin());
@@ -206,6 +192,31 @@ proptest! {
                 check(&format!("{mean:?}"), &[w.clone(), density.clone(), phi.clone()], want.data(), f);
             }
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Rows below, at and beyond whole panels, nodes below and beyond a group that is sorted.
+    #[test]
+    fn a_runge_kutta_step_of_diffusion(n in 0_usize..140, d in prop::sample::select(vec![0_usize, 1, 32, 33, 63, 64, 69]), seed in 0_u64..1 << 40) {
+        let s = pattern(n, n, seed);
+        let (sparse, values) = Sparse::new(&s);
+        let inputs = [Matrix::from_vec(1, values.len(), values), random(d, n, seed)];
+        // Small enough that the step is no polynomial of huge terms.
+        let h = 0.6 / n.max(2) as f64;
+        let plain = run(&inputs, |g, x| {
+            let f = &mut |g: &mut Graph<f64>, y: Var, _: f64| g.sparse_laplacian(&sparse, x[0], y);
+            Method::new(&RK4).step(g, x[1], 0.0, h, f)
+        });
+        check("step", &inputs, &plain, |g, x| g.diffusion_rk4_step(&sparse, x[0], x[1], h));
+        // The gradient is added to what x has from elsewhere.
+        let twice: Vec<f64> = plain.iter().zip(inputs[1].data()).map(|(y, x)| y + x).collect();
+        check("x and its step", &inputs, &twice, |g, x| {
+            let y = g.diffusion_rk4_step(&sparse, x[0], x[1], h);
+            g.add(y, x[1])
+        });
     }
 }
 

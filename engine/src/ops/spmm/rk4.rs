@@ -73,9 +73,24 @@ fn by_node<T>(panel: &mut [T]) -> &mut [[T; PANEL]] {
     panel.as_chunks_mut().0
 }
 
-/// x_bar = g_4 + g_3 + g_2 + g_1 + g_0, given g_1 to g_4, as columns of g_0 come.
+/// What has z_{k-1} and takes g_{k-1}.
+trait Exchange<T>: Sink<T> {
+    /// (z_{k-1})_j for the node at a place, before its g comes.
+    fn z(&self, place: usize) -> &[T; PANEL];
+}
+
+/// g_{k-1} takes the place of z_{k-1}, of which a node has read its own state alone by then.
+impl<T: Real> Exchange<T> for &mut [[T; PANEL]] {
+    #[inline(always)]
+    fn z(&self, place: usize) -> &[T; PANEL] {
+        &self[place]
+    }
+}
+
+/// The end: x_bar = g_4 + g_3 + g_2 + g_1 + g_0, given z_0 and g_1 to g_4, as columns of g_0 come.
 struct Total<'a, T> {
     out: Option<Panel<'a, T>>,
+    z: &'a [[T; PANEL]],
     g: [&'a [[T; PANEL]]; 4],
 }
 
@@ -89,6 +104,13 @@ impl<T: Real> Sink<T> for Total<'_, T> {
             x_bar[r] = (g0[r] + g1[r]) + (g2[r] + g3[r]) + g4[r];
         }
         out.put(place, &x_bar);
+    }
+}
+
+impl<T: Real> Exchange<T> for Total<'_, T> {
+    #[inline(always)]
+    fn z(&self, place: usize) -> &[T; PANEL] {
+        &self.z[place]
     }
 }
 
@@ -137,14 +159,15 @@ simd_fn! {
 
     /// The same, and on the way w_bar_ij += c <g_i, z_j>: what the sum reads serves the inner product too.
     /// w_bar is in the order of columns, each entry in `PARTS` parts that are added up in the end.
-    fn reverse_stage_with_dots<T: Real, S: Sink<T>>(
-        order: &Order, w: &[T], c: T, g: &[[T; PANEL]], z: &[[T; PANEL]], w_bar: &mut [[T; PARTS]], sink: S,
+    fn reverse_stage_with_dots<T: Real, S: Exchange<T>>(
+        order: &Order, w: &[T], c: T, g: &[[T; PANEL]], w_bar: &mut [[T; PARTS]], exchange: S,
     ) {
-        let mut sink = sink;
-        for (j, z) in z.iter().enumerate() {
+        let mut exchange = exchange;
+        for (j, here) in g.iter().enumerate() {
             let entries = order.entries(j);
             let mut sum = [T::ZERO; PANEL];
             let mut own = [T::ZERO; PANEL];
+            let z = exchange.z(j);
             for r in 0..PANEL {
                 own[r] = c * z[r];
             }
@@ -161,9 +184,9 @@ simd_fn! {
             }
             let mut next = [T::ZERO; PANEL];
             for r in 0..PANEL {
-                next[r] = c * (sum[r] - g[j][r]);
+                next[r] = c * (sum[r] - here[r]);
             }
-            sink.put(j, &next);
+            exchange.put(j, &next);
         }
     }
 
@@ -226,17 +249,17 @@ impl<T: Real> Op<T> for Rk4 {
         let wants_w = x_bar.wants(0);
         // Weights in the order of columns; with their cotangents: the order of rows, sums and parts of sums too.
         let room = padded(nnz);
-        let stride = 8 * size + if wants_w { (3 + PARTS) * room } else { room };
+        let stride = 5 * size + if wants_w { (3 + PARTS) * room } else { room };
         with_spare(panels * stride, |space| {
             let out = x_bar.first(1).map(|x_bar| Columns::new(x_bar.data, rows, nodes, !x_bar.fresh));
             let out_bar = &*out_bar;
             par::for_chunks(space, stride, |p, panel| {
                 // SAFETY: this task alone has panel p.
                 let out = out.as_ref().map(|out| unsafe { out.panel(p * PANEL) });
-                let (states, rest) = panel.split_at_mut(8 * size);
+                let (states, rest) = panel.split_at_mut(5 * size);
                 let mut parts = states.chunks_exact_mut(size).map(by_node);
-                let [z0, z1, z2, z3, g1, g2, g3, g4] =
-                    std::array::from_fn(|_| parts.next().unwrap_or_default());
+                // The first three states give way to the cotangents g_1 to g_3.
+                let [z1, z2, z3, z0, g4] = std::array::from_fn(|_| parts.next().unwrap_or_default());
                 pack(nodes, out_bar, rows, p * PANEL, g4);
                 let (w_by_col, rest) = rest.split_at_mut(room);
                 let w_by_col = &mut w_by_col[..nnz];
@@ -244,11 +267,11 @@ impl<T: Real> Op<T> for Rk4 {
                 let order = by_col;
                 if !wants_w {
                     let w = &*w_by_col;
-                    reverse_stage(order, w, c[3], g4, &mut *g3);
-                    reverse_stage(order, w, c[2], g3, &mut *g2);
-                    reverse_stage(order, w, c[1], g2, &mut *g1);
-                    let total = Total { out, g: [g1, g2, g3, g4] };
-                    return reverse_stage(order, w, c[0], g1, total);
+                    reverse_stage(order, w, c[3], g4, &mut *z3);
+                    reverse_stage(order, w, c[2], z3, &mut *z2);
+                    reverse_stage(order, w, c[1], z2, &mut *z1);
+                    let total = Total { out, z: z0, g: [z1, z2, z3, g4] };
+                    return reverse_stage(order, w, c[0], z1, total);
                 }
                 let (w_sums, rest) = rest.split_at_mut(room);
                 let (w_by_row, w_bar) = rest.split_at_mut(room);
@@ -260,17 +283,17 @@ impl<T: Real> Op<T> for Rk4 {
                 stage(by_row, w_by_row, c[2], z2, z0, &mut *z3);
                 w_bar.fill(T::ZERO);
                 let (w, w_bar) = (&*w_by_col, w_bar.as_chunks_mut().0);
-                reverse_stage_with_dots(order, w, c[3], g4, z3, w_bar, &mut *g3);
-                reverse_stage_with_dots(order, w, c[2], g3, z2, w_bar, &mut *g2);
-                reverse_stage_with_dots(order, w, c[1], g2, z1, w_bar, &mut *g1);
-                let total = Total { out, g: [g1, g2, g3, g4] };
-                reverse_stage_with_dots(order, w, c[0], g1, z0, w_bar, total);
+                reverse_stage_with_dots(order, w, c[3], g4, w_bar, &mut *z3);
+                reverse_stage_with_dots(order, w, c[2], z3, w_bar, &mut *z2);
+                reverse_stage_with_dots(order, w, c[1], z2, w_bar, &mut *z1);
+                let total = Total { out, z: z0, g: [z1, z2, z3, g4] };
+                reverse_stage_with_dots(order, w, c[0], z1, w_bar, total);
                 sums(by_col, w_bar, w_sums);
             });
             if let Some(total) = x_bar.first(0) {
                 total.for_chunks(par::CHUNK, |k, total| {
                     for panel in space.chunks_exact(stride) {
-                        add(&panel[8 * size + room + k * par::CHUNK..], total);
+                        add(&panel[5 * size + room + k * par::CHUNK..], total);
                     }
                 });
             }
