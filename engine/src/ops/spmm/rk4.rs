@@ -19,7 +19,7 @@ use crate::ops::pattern::{Order, Pattern};
 use crate::simd::add;
 use crate::slab::{padded, with_spare};
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Op, Real, Shape, par, simd_fn};
+use crate::{Op, Real, Shape, View, par, simd_fn};
 
 /// Nodes that are sorted by their degrees: few enough that their columns lie near each other.
 const NEAR: u32 = 64;
@@ -137,29 +137,9 @@ simd_fn! {
         }
     }
 
-    /// c L^T g; `sink` takes its columns. w is in the order of columns.
-    fn reverse_stage<T: Real, S: Sink<T>>(order: &Order, w: &[T], c: T, g: &[[T; PANEL]], sink: S) {
-        let mut sink = sink;
-        for (j, here) in g.iter().enumerate() {
-            let entries = order.entries(j);
-            let mut sum = [T::ZERO; PANEL];
-            for (w, i) in w[entries].iter().zip(order.group(j).0) {
-                let g = &g[*i as usize];
-                for r in 0..PANEL {
-                    sum[r] = w.mul_add(g[r], sum[r]);
-                }
-            }
-            let mut next = [T::ZERO; PANEL];
-            for r in 0..PANEL {
-                next[r] = c * (sum[r] - here[r]);
-            }
-            sink.put(j, &next);
-        }
-    }
-
-    /// The same, and on the way w_bar_ij += c <g_i, z_j>: what the sum reads serves the inner product too.
-    /// w_bar is in the order of columns, each entry in `PARTS` parts that are added up in the end.
-    fn reverse_stage_with_dots<T: Real, S: Exchange<T>>(
+    /// c L^T g, and on the way w_bar_ij += c <g_i, z_j>: what the sum reads serves the inner product too. w and
+    /// w_bar are in the order of columns, each entry of w_bar in `PARTS` parts that are added up in the end.
+    fn reverse_stage<T: Real, S: Exchange<T>>(
         order: &Order, w: &[T], c: T, g: &[[T; PANEL]], w_bar: &mut [[T; PARTS]], exchange: S,
     ) {
         let mut exchange = exchange;
@@ -198,6 +178,29 @@ simd_fn! {
     }
 }
 
+/// y = P(L) x, P the step's polynomial, with `order` for the entries of L.
+#[allow(unsafe_code)]
+fn step<T: Real>((nodes, order): (&Nodes, &Order), w: &[T], c: [T; 4], x: View<T>, y: &Columns<T>) {
+    let (rows, size, nnz) = (x.shape.rows, x.shape.cols * PANEL, w.len());
+    let stride = 3 * size + padded(nnz);
+    with_spare(rows.div_ceil(PANEL) * stride, |space| {
+        par::for_chunks(space, stride, |p, panel| {
+            let (states, w_sorted) = panel.split_at_mut(3 * size);
+            let mut parts = states.chunks_exact_mut(size).map(by_node);
+            let [start, odd, even] = std::array::from_fn(|_| parts.next().unwrap_or_default());
+            // Every panel sorts the weights for itself: it is soon done, and a round of tasks for all is not.
+            order.sorted(w, &mut w_sorted[..nnz]);
+            let w = &w_sorted[..nnz];
+            pack(nodes, x.data, rows, p * PANEL, start);
+            stage(order, w, c[0], start, start, &mut *odd);
+            stage(order, w, c[1], odd, start, &mut *even);
+            stage(order, w, c[2], even, start, &mut *odd);
+            // SAFETY: this task alone has panel p.
+            stage(order, w, c[3], odd, start, unsafe { y.panel(p * PANEL) });
+        });
+    });
+}
+
 impl<T: Real> Op<T> for Rk4 {
     fn name(&self) -> &'static str {
         "Runge-Kutta step of diffusion"
@@ -210,32 +213,12 @@ impl<T: Real> Op<T> for Rk4 {
         }
         Ok(x)
     }
-    #[allow(unsafe_code)]
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
         let (w, x, c) = (x.get(0).data, x.get(1), Self::factors::<T>(x.attr));
-        let (rows, size, nnz) = (x.shape.rows, x.shape.cols * PANEL, w.len());
-        if out.is_empty() {
-            return;
+        if !out.is_empty() {
+            let Sorted { nodes, by_row, .. } = self.sorted();
+            step((nodes, by_row), w, c, x, &Columns::new(out, x.shape.rows, nodes, false));
         }
-        let Sorted { nodes, by_row, .. } = self.sorted();
-        let out = Columns::new(out, rows, nodes, false);
-        let stride = 3 * size + padded(nnz);
-        with_spare(rows.div_ceil(PANEL) * stride, |space| {
-            par::for_chunks(space, stride, |p, panel| {
-                let (states, w_sorted) = panel.split_at_mut(3 * size);
-                let mut parts = states.chunks_exact_mut(size).map(by_node);
-                let [start, odd, even] = std::array::from_fn(|_| parts.next().unwrap_or_default());
-                // Every panel sorts the weights for itself: it is soon done, and a round of tasks for all is not.
-                by_row.sorted(w, &mut w_sorted[..nnz]);
-                let w = &w_sorted[..nnz];
-                pack(nodes, x.data, rows, p * PANEL, start);
-                stage(by_row, w, c[0], start, start, &mut *odd);
-                stage(by_row, w, c[1], odd, start, &mut *even);
-                stage(by_row, w, c[2], even, start, &mut *odd);
-                // SAFETY: this task alone has panel p.
-                stage(by_row, w, c[3], odd, start, unsafe { out.panel(p * PANEL) });
-            });
-        });
     }
     #[allow(unsafe_code)]
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
@@ -246,10 +229,17 @@ impl<T: Real> Op<T> for Rk4 {
             return;
         }
         let Sorted { nodes, by_row, by_col } = self.sorted();
-        let wants_w = x_bar.wants(0);
-        // Weights in the order of columns; with their cotangents: the order of rows, sums and parts of sums too.
+        if !x_bar.wants(0) {
+            // The transpose of a polynomial of L is the same polynomial of L^T.
+            if let Some(x_bar) = x_bar.first(1) {
+                let out_bar = View { data: out_bar, shape: x.shape };
+                step((nodes, by_col), w, c, out_bar, &Columns::new(x_bar.data, rows, nodes, !x_bar.fresh));
+            }
+            return;
+        }
+        // Weights in both orders, sums of their cotangents and parts of sums.
         let room = padded(nnz);
-        let stride = 5 * size + if wants_w { (3 + PARTS) * room } else { room };
+        let stride = 5 * size + (3 + PARTS) * room;
         with_spare(panels * stride, |space| {
             let out = x_bar.first(1).map(|x_bar| Columns::new(x_bar.data, rows, nodes, !x_bar.fresh));
             let out_bar = &*out_bar;
@@ -264,15 +254,6 @@ impl<T: Real> Op<T> for Rk4 {
                 let (w_by_col, rest) = rest.split_at_mut(room);
                 let w_by_col = &mut w_by_col[..nnz];
                 by_col.sorted(w, w_by_col);
-                let order = by_col;
-                if !wants_w {
-                    let w = &*w_by_col;
-                    reverse_stage(order, w, c[3], g4, &mut *z3);
-                    reverse_stage(order, w, c[2], z3, &mut *z2);
-                    reverse_stage(order, w, c[1], z2, &mut *z1);
-                    let total = Total { out, z: z0, g: [z1, z2, z3, g4] };
-                    return reverse_stage(order, w, c[0], z1, total);
-                }
                 let (w_sums, rest) = rest.split_at_mut(room);
                 let (w_by_row, w_bar) = rest.split_at_mut(room);
                 let (w_by_row, w_bar) = (&mut w_by_row[..nnz], &mut w_bar[..PARTS * nnz]);
@@ -283,11 +264,11 @@ impl<T: Real> Op<T> for Rk4 {
                 stage(by_row, w_by_row, c[2], z2, z0, &mut *z3);
                 w_bar.fill(T::ZERO);
                 let (w, w_bar) = (&*w_by_col, w_bar.as_chunks_mut().0);
-                reverse_stage_with_dots(order, w, c[3], g4, w_bar, &mut *z3);
-                reverse_stage_with_dots(order, w, c[2], z3, w_bar, &mut *z2);
-                reverse_stage_with_dots(order, w, c[1], z2, w_bar, &mut *z1);
+                reverse_stage(by_col, w, c[3], g4, w_bar, &mut *z3);
+                reverse_stage(by_col, w, c[2], z3, w_bar, &mut *z2);
+                reverse_stage(by_col, w, c[1], z2, w_bar, &mut *z1);
                 let total = Total { out, z: z0, g: [z1, z2, z3, g4] };
-                reverse_stage_with_dots(order, w, c[0], z1, w_bar, total);
+                reverse_stage(by_col, w, c[0], z1, w_bar, total);
                 sums(by_col, w_bar, w_sums);
             });
             if let Some(total) = x_bar.first(0) {
