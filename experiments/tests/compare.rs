@@ -1,10 +1,14 @@
 //! The binary `compare` as a user meets it.
 
-use std::path::Path;
-use std::process::{Command, Output};
+mod common;
 
-fn compare(args: &[&str], dir: &Path) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_compare")).args(args).current_dir(dir).output().unwrap()
+use std::path::Path;
+use std::process::Command;
+
+fn compare(args: &[&str], dir: &Path) -> Command {
+    let mut command = common::command(env!("CARGO_BIN_EXE_compare"), args);
+    command.current_dir(dir);
+    command
 }
 
 fn write(dir: &Path, run: &str, history: &str) {
@@ -14,8 +18,7 @@ fn write(dir: &Path, run: &str, history: &str) {
 
 /// The picture that the arguments give.
 fn picture(args: &[&str], dir: &Path) -> Vec<u8> {
-    let output = compare(args, dir);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    common::succeed(&mut compare(args, dir));
     std::fs::read(dir.join("curves.png")).unwrap()
 }
 
@@ -23,11 +26,7 @@ fn picture(args: &[&str], dir: &Path) -> Vec<u8> {
 fn what_would_be_blank_or_ignored_is_refused_in_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let refused = |args: &[&str], needle: &str| {
-        let output = compare(args, dir.path());
-        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
-        assert!(stderr.contains(needle), "{args:?}: {stderr}");
-        assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
+        common::refused(&mut compare(args, dir.path()), needle);
         assert!(!dir.path().join("curves.png").exists());
     };
     write(dir.path(), "a", "step,loss,ess\n1,0.5,nan\n2,-0.25,nan\n");
@@ -63,6 +62,6 @@ fn seeds_are_averaged_over_the_steps_that_all_have() {
 
 #[test]
 fn the_version_is_its_own() {
-    let output = compare(&["--version"], Path::new("."));
-    assert!(String::from_utf8_lossy(&output.stdout).starts_with("compare "));
+    let output = common::succeed(&mut compare(&["--version"], Path::new(".")));
+    assert!(common::stdout(&output).starts_with("compare "));
 }

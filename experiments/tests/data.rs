@@ -1,22 +1,21 @@
 //! The binary `data` as a user runs it: importers, round trip, every kind of bad file.
 
+mod common;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
+use common::{stderr, stdout};
 use experiments::graph_data::npz::Writer;
 use experiments::graph_data::{decode, encode};
 use models::graph::synthetic::karate;
 
-fn data(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_data")).args(args).env_remove("METASTABLE_DATA").output().unwrap()
+fn data(args: &[&str]) -> Command {
+    common::command(env!("CARGO_BIN_EXE_data"), args)
 }
 
-/// Fails with exit code 2 and one line that holds `what`.
 fn refused(args: &[&str], what: &str) {
-    let out = data(args);
-    let error = String::from_utf8_lossy(&out.stderr).into_owned();
-    assert_eq!(out.status.code(), Some(2), "{args:?}: {error}");
-    assert!(error.trim().lines().count() == 1 && error.contains(what), "{args:?}: {error}");
+    common::refused(&mut data(args), what);
 }
 
 fn import(dir: &Path, args: &[&str]) -> models::graph::Dataset {
@@ -24,8 +23,7 @@ fn import(dir: &Path, args: &[&str]) -> models::graph::Dataset {
     let mut all = vec!["import"];
     all.extend(args);
     all.extend(["--out", out.to_str().unwrap()]);
-    let result = data(&all);
-    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    common::succeed(&mut data(&all));
     decode(&out).unwrap()
 }
 
@@ -45,8 +43,8 @@ fn what_is_written_reads_back() {
         (&club.splits, &club.public, &club.unlabelled)
     );
     assert_eq!((&back.features, back.classes), (&club.features, 2));
-    let out = data(&["check", path.to_str().unwrap()]);
-    assert!(out.status.success() && String::from_utf8_lossy(&out.stdout).contains("sound"));
+    let out = common::succeed(&mut data(&["check", path.to_str().unwrap()]));
+    assert!(stdout(&out).contains("sound"));
 }
 
 #[test]
@@ -306,7 +304,7 @@ fn an_archive_of_many_small_bombs_is_refused() {
     refused(&["check", &path], "refused as a zip bomb");
     // What nobody asks for is not unpacked, whatever it holds.
     let path = broken(dir.path(), "masks", &|w| w.floats("other", &[1], &[f32::NAN]).unwrap());
-    assert!(data(&["check", &path]).status.success());
+    common::succeed(&mut data(&["check", &path]));
     let path = broken(dir.path(), "x", &|w| {
         w.floats("x_data", &[1], &[1.0]).unwrap();
         w.integers("x_indices", &[1], &[0]).unwrap();
@@ -329,20 +327,19 @@ fn a_check_of_nothing_does_not_pass() {
     let file = broken(dir.path(), "y", &|_| ());
     refused(&["list", "--data-dir", &file], "no such data folder");
     // A file that is wrong is named once: alone as an error, among others in the list.
-    let alone = data(&["check", &file]);
+    let alone = data(&["check", &file]).output().unwrap();
     assert_eq!((alone.status.code(), alone.stdout.len()), (Some(2), 0));
     std::fs::write(dir.path().join("club.npz"), encode(&karate()).unwrap()).unwrap();
-    let all = data(&["check", "all", "--data-dir", folder]);
-    let (printed, error) = (String::from_utf8_lossy(&all.stdout), String::from_utf8_lossy(&all.stderr));
+    let all = data(&["check", "all", "--data-dir", folder]).output().unwrap();
+    let (printed, error) = (stdout(&all), stderr(&all));
     assert_eq!(all.status.code(), Some(1), "{error}");
     assert!(printed.contains("broken: WRONG") && printed.contains("club: sound"), "{printed}");
     assert!(error.contains("1 data sets are not sound"), "{error}");
 }
 
 fn fetch(name: &str, dir: &Path) -> Output {
-    let mut data = Command::new(env!("CARGO_BIN_EXE_data"));
     // Without curl there is no network.
-    data.args(["fetch", name, "--out", dir.to_str().unwrap()]).env("PATH", "").output().unwrap()
+    data(&["fetch", name, "--out", dir.to_str().unwrap()]).env("PATH", "").output().unwrap()
 }
 
 #[test]
@@ -350,13 +347,13 @@ fn what_cannot_be_downloaded_is_named_with_its_place() {
     let dir = tempfile::tempdir().unwrap();
     for (name, files) in [("texas", 12), ("pubmed", 17), ("squirrel_filtered", 2), ("coauthor_cs", 1)] {
         let out = fetch(name, dir.path());
-        let error = String::from_utf8_lossy(&out.stderr).into_owned();
+        let error = stderr(&out);
         assert_eq!((out.status.code(), error.trim().lines().count()), (Some(1), 1), "{error}");
         assert!(error.contains("https://") && error.contains(&format!("sources/{name} by hand")), "{error}");
         assert!(files == 1 || error.contains(&format!(" and {} more", files - 1)), "{error}");
     }
     let out = fetch("all", dir.path());
-    let (printed, error) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    let (printed, error) = (stdout(&out), stderr(&out));
     assert!(printed.lines().count() == 15 && printed.contains("film: NOT THERE: cannot"), "{printed}");
     assert!(out.status.code() == Some(1) && error.contains("15 of 15 data sets"), "{error}");
     refused(&["fetch", "texs"], "did you mean texas?");
@@ -377,7 +374,7 @@ fn files_that_are_there_already_are_imported_and_held_against_what_is_known() {
     }
     std::fs::write(source.join("minesweeper.npz"), w.finish().unwrap()).unwrap();
     let out = fetch("minesweeper", dir.path());
-    let printed = String::from_utf8_lossy(&out.stdout);
+    let printed = stdout(&out);
     assert!(out.status.code() == Some(1) && printed.contains("WRONG: 3 nodes, 10000 are known"), "{printed}");
     let d = decode(&dir.path().join("minesweeper.npz")).unwrap();
     assert_eq!((d.edges, d.raw_edges), (vec![(0, 1), (1, 0), (1, 2), (2, 1)], None));

@@ -1,34 +1,28 @@
 //! The binary `gmm` as a user meets it: interruptions, threads, bad input.
 
+mod common;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command};
+
+use common::{metrics, stderr};
 
 fn gmm(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_gmm"));
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+    common::command(env!("CARGO_BIN_EXE_gmm"), args)
 }
 
-fn run(args: &[&str]) -> Output {
-    gmm(args).output().unwrap()
+fn run(args: &[&str]) {
+    common::succeed(&mut gmm(args));
 }
 
 /// Runs to the end and gives the folder back.
 fn succeed(args: &[&str], out: &Path) -> PathBuf {
-    let output = run(&[args, &["--out", out.to_str().unwrap()]].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    run(&[args, &["--out", out.to_str().unwrap()]].concat());
     out.to_path_buf()
 }
 
-/// Exit code 2 and one line on stderr that holds `needle`.
 fn refused(args: &[&str], needle: &str) {
-    let output = run(args);
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
-    assert!(stderr.contains(needle), "{args:?}: {stderr}");
-    assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
-    assert!(!stderr.contains("panicked") && !stderr.contains("backtrace"), "{stderr}");
+    common::refused(&mut gmm(args), needle);
 }
 
 const SMALL: &[&str] = &[
@@ -44,17 +38,8 @@ const SMALL: &[&str] = &[
     "5",
 ];
 
-/// metrics.json without what the clock and the system decide.
-fn metrics(folder: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(folder.join("metrics.json")).unwrap();
-    text.lines().filter(|l| !l.contains("seconds") && !l.contains("peak_mib")).map(str::to_string).collect()
-}
-
 fn assert_same_run(a: &Path, b: &Path) {
-    assert_eq!(metrics(a), metrics(b));
-    for name in ["samples.npy", "checkpoint.safetensors", "history.csv", "weights.csv"] {
-        assert_eq!(std::fs::read(a.join(name)).unwrap(), std::fs::read(b.join(name)).unwrap(), "{name}");
-    }
+    common::assert_same_run(a, b, &["samples.npy", "checkpoint.safetensors", "history.csv", "weights.csv"]);
 }
 
 /// Starts a run that saves at every row, and waits for its first checkpoint.
@@ -62,13 +47,7 @@ fn start_and_wait_for_checkpoint(out: &Path, steps: &str) -> Child {
     let tail = ["--save-every", "0", "--out", out.to_str().unwrap(), "--steps", steps];
     let args: Vec<&str> =
         SMALL.iter().filter(|a| !["--steps", "160"].contains(a)).chain(&tail).copied().collect();
-    let child = gmm(&args).spawn().unwrap();
-    let began = Instant::now();
-    while !out.join("checkpoint.safetensors").exists() {
-        assert!(began.elapsed() < Duration::from_secs(60), "no checkpoint appeared");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child
+    common::start_and_wait_for(&out.join("checkpoint.safetensors"), &mut gmm(&args))
 }
 
 #[test]
@@ -80,8 +59,7 @@ fn a_run_killed_and_resumed_equals_an_unbroken_one() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!broken.join("DONE").exists(), "the run ended before it could be killed");
-    let output = run(&["--quiet", "--resume", broken.to_str().unwrap()]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    run(&["--quiet", "--resume", broken.to_str().unwrap()]);
     assert_same_run(&whole, &broken);
 }
 
@@ -104,23 +82,18 @@ fn a_run_over_several_seeds_goes_on_as_a_whole() {
     let whole = succeed(&two, &dir.path().join("whole"));
     let broken = dir.path().join("broken");
     let args = [&two[..], &["--save-every", "0", "--out", broken.to_str().unwrap()]].concat();
-    let mut child = gmm(&args).spawn().unwrap();
-    let began = Instant::now();
-    while !broken.join("seed5/checkpoint.safetensors").exists() {
-        assert!(began.elapsed() < Duration::from_secs(60), "no checkpoint appeared");
-        std::thread::sleep(Duration::from_millis(2));
-    }
+    let first = broken.join("seed5/checkpoint.safetensors");
+    let mut child = common::start_and_wait_for(&first, &mut gmm(&args));
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!broken.join("metrics.json").exists(), "the run ended before it could be killed");
-    let output = run(&["--quiet", "--resume", broken.to_str().unwrap()]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    run(&["--quiet", "--resume", broken.to_str().unwrap()]);
     assert_eq!(metrics(&whole), metrics(&broken));
     for seed in ["seed5", "seed6"] {
         assert_same_run(&whole.join(seed), &broken.join(seed));
     }
     let before = metrics(&whole);
-    assert!(run(&["--quiet", "--eval-only", whole.to_str().unwrap()]).status.success());
+    run(&["--quiet", "--eval-only", whole.to_str().unwrap()]);
     assert_eq!(metrics(&whole), before);
 }
 
@@ -148,7 +121,7 @@ fn measuring_again_gives_the_same_figures() {
     let dir = tempfile::tempdir().unwrap();
     let folder = succeed(SMALL, &dir.path().join("run"));
     let before = metrics(&folder);
-    assert!(run(&["--quiet", "--eval-only", folder.to_str().unwrap()]).status.success());
+    run(&["--quiet", "--eval-only", folder.to_str().unwrap()]);
     assert_eq!(metrics(&folder), before);
 }
 
@@ -161,7 +134,7 @@ fn ctrl_c_saves_says_how_to_go_on_and_exits_with_130() {
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(130));
-    assert!(String::from_utf8_lossy(&output.stderr).contains("go on with: gmm --resume"));
+    assert!(stderr(&output).contains("go on with: gmm --resume"));
 }
 
 #[test]

@@ -1,25 +1,23 @@
 //! The binary `graph` as a user runs it.
 
+mod common;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
-fn graph(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_graph")).args(args).env_remove("METASTABLE_DATA").output().unwrap()
+use common::{stderr, stdout};
+
+fn graph(args: &[&str]) -> Command {
+    common::command(env!("CARGO_BIN_EXE_graph"), args)
 }
 
 fn done(args: &[&str]) -> Output {
-    let result = graph(args);
-    assert!(result.status.success(), "{args:?}: {}", String::from_utf8_lossy(&result.stderr));
-    result
+    common::succeed(&mut graph(args))
 }
 
 /// What a command that is refused says.
 fn wrong(args: &[&str]) -> String {
-    let result = graph(args);
-    let error = String::from_utf8_lossy(&result.stderr).into_owned();
-    assert_eq!(result.status.code(), Some(2), "{args:?}: {error}");
-    assert_eq!(error.trim().lines().count(), 1, "{args:?}: {error}");
-    error
+    common::refusal(&mut graph(args))
 }
 
 fn read(path: impl AsRef<Path>) -> String {
@@ -81,7 +79,7 @@ fn a_batch_goes_on_from_its_folder_and_one_failure_does_not_end_it() {
     std::fs::remove_dir_all(out.join("csbm")).unwrap();
     let result = done(&["--resume", path]);
     assert_eq!(["karate", "csbm"].map(|name| jobs(&out.join(name))), whole);
-    let table = String::from_utf8_lossy(&result.stdout).into_owned();
+    let table = stdout(&result);
     assert!(table.contains("karate ") && table.contains("csbm "), "{table}");
     // With --force nothing of the earlier batch counts as done, even where the new one stops before it.
     wrong(&["--quick", "--quiet", "--no-ablation", "--force", "--set", "model.hidden=0", "--out", path]);
@@ -96,10 +94,10 @@ fn a_batch_goes_on_from_its_folder_and_one_failure_does_not_end_it() {
     // The karate club has no 1500 nodes to choose development nodes from; the block model, of 500, has 100.
     let path = dir.path().join("one");
     let args = ["--quick", "--split", "random", "--set", "data.development=100", "--no-ablation", "--out"];
-    let result = graph(&[&args[..], &[path.to_str().unwrap()]].concat());
+    let result = graph(&[&args[..], &[path.to_str().unwrap()]].concat()).output().unwrap();
     assert_eq!(result.status.code(), Some(2));
-    assert!(String::from_utf8_lossy(&result.stderr).contains("karate"));
-    assert!(String::from_utf8_lossy(&result.stdout).contains("csbm "));
+    assert!(stderr(&result).contains("karate"));
+    assert!(stdout(&result).contains("csbm "));
     assert!(path.join("csbm/metrics.json").exists() && !path.join("karate").exists());
 }
 
@@ -109,14 +107,11 @@ fn a_batch_goes_on_from_its_folder_and_one_failure_does_not_end_it() {
 fn the_latest_run_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let command = |args: &[&str]| {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_graph"));
-        command.args(args).arg("--quiet").current_dir(dir.path());
+        let mut command = graph(args);
+        command.arg("--quiet").current_dir(dir.path());
         command
     };
-    let run = |args: &[&str]| {
-        let result = command(args).output().unwrap();
-        assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
-    };
+    let run = |args: &[&str]| drop(common::succeed(&mut command(args)));
     let latest = dir.path().join("results/latest");
     let link = || std::fs::read_link(&latest).unwrap();
     run(&["--quick", "--no-ablation"]);
@@ -335,8 +330,7 @@ fn over_smoothing_is_drawn() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("grid");
     let run = |args: &[&str]| {
-        let result = Command::new(env!("CARGO_BIN_EXE_oversmoothing")).args(args).output().unwrap();
-        assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+        drop(common::succeed(&mut common::command(env!("CARGO_BIN_EXE_oversmoothing"), args)));
     };
     run(&["--quiet", "--out", out.to_str().unwrap()]);
     let text = std::fs::read_to_string(out.join("energy.csv")).unwrap();

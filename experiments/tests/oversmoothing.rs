@@ -1,26 +1,22 @@
 //! The binary `oversmoothing` as a user meets it.
 
+mod common;
+
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::Command;
 
 fn oversmoothing(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_oversmoothing"));
-    command.args(args).args(["--quiet", "--threads", "1"]).env_remove("METASTABLE_DATA");
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut command = common::command(env!("CARGO_BIN_EXE_oversmoothing"), args);
+    command.args(["--quiet", "--threads", "1"]);
     command
 }
 
 fn run(args: &[&str], out: &Path) {
-    let output = oversmoothing(&[args, &["--out", out.to_str().unwrap()]].concat()).output().unwrap();
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    common::succeed(&mut oversmoothing(&[args, &["--out", out.to_str().unwrap()]].concat()));
 }
 
 fn refused(args: &[&str], needle: &str) {
-    let output: Output = oversmoothing(args).output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
-    assert!(stderr.contains(needle), "{args:?}: {stderr}");
-    assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
+    common::refused(&mut oversmoothing(args), needle);
 }
 
 fn text(path: PathBuf) -> String {
@@ -132,14 +128,11 @@ fn ctrl_c_ends_the_grid() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     let path = out.to_str().unwrap();
-    let child =
-        oversmoothing(&["--layers", "1000000", "--models", "gcn,gat", "--out", path]).spawn().unwrap();
-    while !out.join("env.json").exists() {
-        std::thread::sleep(std::time::Duration::from_millis(5));
-    }
+    let mut command = oversmoothing(&["--layers", "1000000", "--models", "gcn,gat", "--out", path]);
+    let child = common::start_and_wait_for(&out.join("env.json"), &mut command);
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stderr = common::stderr(&output);
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     assert!(stderr.contains("again with: oversmoothing --resume") && stderr.lines().count() == 1, "{stderr}");
     assert!(!out.join("energy.csv").exists() && !out.join("DONE").exists());
@@ -147,6 +140,6 @@ fn ctrl_c_ends_the_grid() {
 
 #[test]
 fn the_version_is_its_own() {
-    let output = oversmoothing(&["--version"]).output().unwrap();
-    assert!(String::from_utf8_lossy(&output.stdout).starts_with("oversmoothing "));
+    let output = common::succeed(&mut oversmoothing(&["--version"]));
+    assert!(common::stdout(&output).starts_with("oversmoothing "));
 }

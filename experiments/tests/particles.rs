@@ -1,39 +1,28 @@
 //! The binary `particles` as a user meets it: interruptions, threads, bad input.
 
+mod common;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Child, Command};
+
+use common::metrics;
 
 fn particles(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_particles"));
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+    common::command(env!("CARGO_BIN_EXE_particles"), args)
 }
 
-fn run(args: &[&str]) -> Output {
-    particles(args).output().unwrap()
+fn run(args: &[&str]) {
+    common::succeed(&mut particles(args));
 }
 
 /// Runs to the end and gives the folder back.
 fn succeed(args: &[&str], out: &Path) -> PathBuf {
-    let output = run(&[args, &["--out", out.to_str().unwrap()]].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    run(&[args, &["--out", out.to_str().unwrap()]].concat());
     out.to_path_buf()
 }
 
-/// Exit code 2 and one line on stderr that holds `needle`.
 fn refused(args: &[&str], needle: &str) {
-    refusal(&mut particles(args), needle);
-}
-
-fn refusal(command: &mut Command, needle: &str) {
-    let output = command.output().unwrap();
-    let args: Vec<_> = command.get_args().collect();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
-    assert!(stderr.contains(needle), "{args:?}: {stderr}");
-    assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
-    assert!(!stderr.contains("panicked") && !stderr.contains("backtrace"), "{stderr}");
+    common::refused(&mut particles(args), needle);
 }
 
 const SMALL: &[&str] = &[
@@ -61,31 +50,20 @@ const SMALL: &[&str] = &[
 
 const CACHE: &[&str] = &["--reference-cache", concat!(env!("CARGO_TARGET_TMPDIR"), "/reference-cache")];
 
-/// metrics.json without what the clock and the system decide.
-fn metrics(folder: &Path) -> Vec<String> {
-    let text = std::fs::read_to_string(folder.join("metrics.json")).unwrap();
-    text.lines().filter(|l| !l.contains("seconds") && !l.contains("peak_mib")).map(str::to_string).collect()
-}
-
 fn assert_same_run(a: &Path, b: &Path) {
-    assert_eq!(metrics(a), metrics(b));
-    for name in ["samples.npy", "checkpoint.safetensors", "model.safetensors", "history.csv", "weights.csv"] {
-        assert_eq!(std::fs::read(a.join(name)).unwrap(), std::fs::read(b.join(name)).unwrap(), "{name}");
-    }
+    common::assert_same_run(
+        a,
+        b,
+        &["samples.npy", "checkpoint.safetensors", "model.safetensors", "history.csv", "weights.csv"],
+    );
 }
 
-/// Starts a run that saves at every step, and waits for its first checkpoint.
+/// Starts a run that saves at every row, and waits for its first checkpoint.
 fn start_and_wait_for_checkpoint(out: &Path, steps: &str) -> Child {
     let tail = ["--save-every", "0", "--out", out.to_str().unwrap(), "--steps", steps];
     let args: Vec<&str> =
         SMALL.iter().filter(|a| !["--steps", "120"].contains(a)).chain(&tail).copied().collect();
-    let child = particles(&args).spawn().unwrap();
-    let began = Instant::now();
-    while !out.join("checkpoint.safetensors").exists() {
-        assert!(began.elapsed() < Duration::from_secs(120), "no checkpoint appeared");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child
+    common::start_and_wait_for(&out.join("checkpoint.safetensors"), &mut particles(&args))
 }
 
 #[test]
@@ -112,11 +90,10 @@ fn a_run_killed_and_resumed_equals_an_unbroken_one() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!broken.join("DONE").exists(), "the run ended before it could be killed");
-    let output = run(&[&["--quiet", "--resume", broken.to_str().unwrap()], CACHE].concat());
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    run(&[&["--quiet", "--resume", broken.to_str().unwrap()], CACHE].concat());
     assert_same_run(&whole, &broken);
     let before = metrics(&whole);
-    assert!(run(&[&["--quiet", "--eval-only", whole.to_str().unwrap()], CACHE].concat()).status.success());
+    run(&[&["--quiet", "--eval-only", whole.to_str().unwrap()], CACHE].concat());
     assert_eq!(metrics(&whole), before, "measuring again gives the same figures");
 }
 
@@ -162,8 +139,7 @@ fn a_target_named_in_a_file_brings_its_preset_and_a_run_that_goes_on_keeps_its_r
     assert!(core.ends_with("# default"), "the softened core is that of lj13: {core}");
     let before = metrics(&out);
     assert!(before.iter().any(|l| l.contains("correction_evaluations")));
-    let output = run(&["--quiet", "--resume", out.to_str().unwrap()]);
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    run(&["--quiet", "--resume", out.to_str().unwrap()]);
     assert_eq!(metrics(&out), before, "measured against the same reference");
 }
 
@@ -189,7 +165,7 @@ fn bad_arguments_are_refused_in_one_line_and_nothing_is_written() {
     std::fs::copy(env!("CARGO_BIN_EXE_particles"), &alone).unwrap();
     let mut command = Command::new(alone);
     command.current_dir(dir.path()).args(["--target", "lj55", "--pretrained", "--out", out]);
-    refusal(&mut command, "no trained network for lj55");
+    common::refused(&mut command, "no trained network for lj55");
     assert!(!Path::new(out).exists());
     refused(&["--quick", "--reference", "/nonexistent.npy", "--out", out], "no such file");
     let cache = dir.path().join("particles");

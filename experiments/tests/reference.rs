@@ -1,13 +1,14 @@
 //! The binary `reference` as a user meets it.
 
+mod common;
+
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Output};
+
+use common::stderr;
 
 fn reference(args: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_reference"));
-    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
+    common::command(env!("CARGO_BIN_EXE_reference"), args)
 }
 
 fn run(args: &[&str]) -> Output {
@@ -15,11 +16,7 @@ fn run(args: &[&str]) -> Output {
 }
 
 fn refused(args: &[&str], needle: &str) {
-    let output = run(args);
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert_eq!(output.status.code(), Some(2), "{args:?}: {stderr}");
-    assert!(stderr.contains(needle), "{args:?}: {stderr}");
-    assert_eq!(stderr.trim_end().lines().count(), 1, "{stderr}");
+    common::refused(&mut reference(args), needle);
 }
 
 const SMALL: &[&str] = &[
@@ -47,8 +44,8 @@ fn a_small_run_passes_its_checks_whatever_the_number_of_threads() {
     let dir = tempfile::tempdir().unwrap();
     let folder = |threads: &str| {
         let out = dir.path().join(threads);
-        let output = run(&[SMALL, &["--threads", threads, "--out", out.to_str().unwrap()]].concat());
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let args = [SMALL, &["--threads", threads, "--out", out.to_str().unwrap()]].concat();
+        common::succeed(&mut reference(&args));
         out
     };
     let (one, two) = (folder("1"), folder("2"));
@@ -72,7 +69,7 @@ fn a_run_that_is_too_short_fails_in_one_line_and_leaves_its_summary() {
     let out = dir.path().join("run");
     let short = ["--set", "sampler.warm_up=1", "--set", "sampler.thin=1", "--samples", "100", "--quiet"];
     let output = run(&[&short[..], &["--out", out.to_str().unwrap()]].concat());
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stderr = stderr(&output);
     assert_eq!(output.status.code(), Some(1), "{stderr}");
     assert!(
         stderr.starts_with("error: the samples cannot be trusted") && stderr.lines().count() == 1,
@@ -92,13 +89,11 @@ fn after_ctrl_c_a_run_goes_on_and_repeats_an_unbroken_one() {
             .concat()
     };
     // Saved after every sweep, so that there is a state to stop at.
-    let child = reference(&[&args(&broken)[..], &["--save-every", "0"]].concat()).spawn().unwrap();
-    while !Path::new(&broken).join("checkpoint.safetensors").exists() {
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    let mut command = reference(&[&args(&broken)[..], &["--save-every", "0"]].concat());
+    let child = common::start_and_wait_for(&Path::new(&broken).join("checkpoint.safetensors"), &mut command);
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
-    let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+    let stderr = stderr(&output);
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     assert!(stderr.contains("go on with: reference --resume") && stderr.lines().count() == 1, "{stderr}");
     let mut names: Vec<_> =
