@@ -1,4 +1,4 @@
-//! Settings to begin with: a default for each network, and those that a search chose for a data set.
+//! Settings to begin with: a default for each network, and those that were chosen for a data set.
 
 use models::graph::score::Metric;
 use models::graph::settings::{MODELS, Model, Solver, Training};
@@ -9,7 +9,7 @@ use crate::failure::Failure;
 
 macro_rules! chosen {
     ($($name:literal),* $(,)?) => {
-        /// Files of configs/graph by name (data-model): found by searches on validation figures.
+        /// Files of configs/graph by name (data-model): chosen by validation figures, most of them in searches.
         const CHOSEN: &[(&str, &str)] =
             &[$(($name, include_str!(concat!("../../configs/graph/", $name, ".toml")))),*];
     };
@@ -47,6 +47,8 @@ chosen! {
     "film-mlp",
     "minesweeper-grade",
     "pubmed-grade",
+    "pubmed-grand",
+    "pubmed-h2gcn",
     "pubmed-mlp",
     "pubmed_random-grade",
     "squirrel-grade",
@@ -86,13 +88,15 @@ chosen! {
     "wisconsin-sage",
 }
 
-/// The settings that a search chose for a network on a data set, or the network's defaults. Those for another
-/// kind of split than the fixed ones (`random`) stand under a name of their own, where there are any.
+/// The settings that were chosen for a network on a data set, or the network's defaults. Those for another kind of
+/// split than the fixed ones (`random`) stand under a name of their own: few labels are another task.
 pub fn preset(data: &str, model: &str, split: Option<&str>) -> Result<GraphConfig, Failure> {
     let config = defaults(data, model)?;
-    let find = |key: String| CHOSEN.iter().find(|(name, _)| *name == key);
-    let own = split.and_then(|split| find(format!("{data}_{split}-{model}")));
-    match own.or_else(|| find(format!("{data}-{model}"))) {
+    let key = match split {
+        Some(split) => format!("{data}_{split}-{model}"),
+        None => format!("{data}-{model}"),
+    };
+    match CHOSEN.iter().find(|(name, _)| *name == key) {
         Some((name, text)) => overlay(&config, text, name),
         None => Ok(config),
     }
@@ -158,6 +162,8 @@ mod tests {
             preset("cora", "grade", Some("random")).unwrap().model,
             preset("cora", "grade", None).unwrap().model
         );
+        let few = preset("pubmed", "mlp", Some("random")).unwrap();
+        assert_eq!(few.model, defaults("pubmed", "mlp").unwrap().model);
         assert!(preset("cora", "grda", None).unwrap_err().to_string().contains("grade"));
     }
 }
