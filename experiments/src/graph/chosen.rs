@@ -53,6 +53,7 @@ chosen! {
     "pubmed-mlp",
     "pubmed-sage",
     "pubmed_random-grade",
+    "squirrel-gcn",
     "squirrel-grade",
     "squirrel-grand",
     "squirrel_filtered-grade",
