@@ -153,7 +153,7 @@ impl<'a, T: Real> Target<'a, T> {
 /// the compiler no longer keeps it in whole registers (a third of the speed).
 #[cold]
 #[inline(never)]
-fn put_part<T: Real>(out: &mut [T], sum: Lanes<T>, add: bool) {
+pub(crate) fn put_part<T: Real, const N: usize>(out: &mut [T], sum: [T; N], add: bool) {
     for (out, sum) in out.iter_mut().zip(sum) {
         *out = if add { *out + sum } else { sum };
     }

@@ -1,12 +1,12 @@
 //! The binary `compare` as a user meets it.
 
-mod common;
+mod binary;
 
 use std::path::Path;
 use std::process::Command;
 
 fn compare(args: &[&str], dir: &Path) -> Command {
-    let mut command = common::command(env!("CARGO_BIN_EXE_compare"), args);
+    let mut command = binary::command(env!("CARGO_BIN_EXE_compare"), args);
     command.current_dir(dir);
     command
 }
@@ -18,7 +18,7 @@ fn write(dir: &Path, run: &str, history: &str) {
 
 /// The picture that the arguments give.
 fn picture(args: &[&str], dir: &Path) -> Vec<u8> {
-    common::succeed(&mut compare(args, dir));
+    binary::succeed(&mut compare(args, dir));
     std::fs::read(dir.join("curves.png")).unwrap()
 }
 
@@ -26,7 +26,7 @@ fn picture(args: &[&str], dir: &Path) -> Vec<u8> {
 fn what_would_be_blank_or_ignored_is_refused_in_one_line() {
     let dir = tempfile::tempdir().unwrap();
     let refused = |args: &[&str], needle: &str| {
-        common::refused(&mut compare(args, dir.path()), needle);
+        binary::refused(&mut compare(args, dir.path()), needle);
         assert!(!dir.path().join("curves.png").exists());
     };
     write(dir.path(), "a", "step,loss,ess\n1,0.5,nan\n2,-0.25,nan\n");
@@ -62,6 +62,6 @@ fn seeds_are_averaged_over_the_steps_that_all_have() {
 
 #[test]
 fn the_version_is_its_own() {
-    let output = common::succeed(&mut compare(&["--version"], Path::new(".")));
-    assert!(common::stdout(&output).starts_with("compare "));
+    let output = binary::succeed(&mut compare(&["--version"], Path::new(".")));
+    assert!(binary::stdout(&output).starts_with("compare "));
 }

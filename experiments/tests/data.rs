@@ -1,21 +1,21 @@
 //! The binary `data` as a user runs it: importers, round trip, every kind of bad file.
 
-mod common;
+mod binary;
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::{stderr, stdout};
+use binary::{stderr, stdout};
 use experiments::graph_data::npz::Writer;
 use experiments::graph_data::{decode, encode};
 use models::graph::synthetic::karate;
 
 fn data(args: &[&str]) -> Command {
-    common::command(env!("CARGO_BIN_EXE_data"), args)
+    binary::command(env!("CARGO_BIN_EXE_data"), args)
 }
 
 fn refused(args: &[&str], what: &str) {
-    common::refused(&mut data(args), what);
+    binary::refused(&mut data(args), what);
 }
 
 fn import(dir: &Path, args: &[&str]) -> models::graph::Dataset {
@@ -23,7 +23,7 @@ fn import(dir: &Path, args: &[&str]) -> models::graph::Dataset {
     let mut all = vec!["import"];
     all.extend(args);
     all.extend(["--out", out.to_str().unwrap()]);
-    common::succeed(&mut data(&all));
+    binary::succeed(&mut data(&all));
     decode(&out).unwrap()
 }
 
@@ -43,7 +43,7 @@ fn what_is_written_reads_back() {
         (&club.splits, &club.public, &club.unlabelled)
     );
     assert_eq!((&back.features, back.classes), (&club.features, 2));
-    let out = common::succeed(&mut data(&["check", path.to_str().unwrap()]));
+    let out = binary::succeed(&mut data(&["check", path.to_str().unwrap()]));
     assert!(stdout(&out).contains("sound"));
 }
 
@@ -304,7 +304,7 @@ fn an_archive_of_many_small_bombs_is_refused() {
     refused(&["check", &path], "refused as a zip bomb");
     // What nobody asks for is not unpacked, whatever it holds.
     let path = broken(dir.path(), "masks", &|w| w.floats("other", &[1], &[f32::NAN]).unwrap());
-    common::succeed(&mut data(&["check", &path]));
+    binary::succeed(&mut data(&["check", &path]));
     let path = broken(dir.path(), "x", &|w| {
         w.floats("x_data", &[1], &[1.0]).unwrap();
         w.integers("x_indices", &[1], &[0]).unwrap();

@@ -1,18 +1,18 @@
 //! The binary `gmm` as a user meets it: interruptions, threads, bad input.
 
-mod common;
+mod binary;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use common::{metrics, stderr};
+use binary::{metrics, stderr};
 
 fn gmm(args: &[&str]) -> Command {
-    common::command(env!("CARGO_BIN_EXE_gmm"), args)
+    binary::command(env!("CARGO_BIN_EXE_gmm"), args)
 }
 
 fn run(args: &[&str]) {
-    common::succeed(&mut gmm(args));
+    binary::succeed(&mut gmm(args));
 }
 
 /// Runs to the end and gives the folder back.
@@ -22,7 +22,7 @@ fn succeed(args: &[&str], out: &Path) -> PathBuf {
 }
 
 fn refused(args: &[&str], needle: &str) {
-    common::refused(&mut gmm(args), needle);
+    binary::refused(&mut gmm(args), needle);
 }
 
 const SMALL: &[&str] = &[
@@ -39,7 +39,7 @@ const SMALL: &[&str] = &[
 ];
 
 fn assert_same_run(a: &Path, b: &Path) {
-    common::assert_same_run(a, b, &["samples.npy", "checkpoint.safetensors", "history.csv", "weights.csv"]);
+    binary::assert_same_run(a, b, &["samples.npy", "checkpoint.safetensors", "history.csv", "weights.csv"]);
 }
 
 /// Starts a run that saves at every row, and waits for its first checkpoint.
@@ -47,7 +47,7 @@ fn start_and_wait_for_checkpoint(out: &Path, steps: &str) -> Child {
     let tail = ["--save-every", "0", "--out", out.to_str().unwrap(), "--steps", steps];
     let args: Vec<&str> =
         SMALL.iter().filter(|a| !["--steps", "160"].contains(a)).chain(&tail).copied().collect();
-    common::start_and_wait_for(&out.join("checkpoint.safetensors"), &mut gmm(&args))
+    binary::start_and_wait_for(&out.join("checkpoint.safetensors"), 60, &mut gmm(&args))
 }
 
 #[test]
@@ -83,7 +83,7 @@ fn a_run_over_several_seeds_goes_on_as_a_whole() {
     let broken = dir.path().join("broken");
     let args = [&two[..], &["--save-every", "0", "--out", broken.to_str().unwrap()]].concat();
     let first = broken.join("seed5/checkpoint.safetensors");
-    let mut child = common::start_and_wait_for(&first, &mut gmm(&args));
+    let mut child = binary::start_and_wait_for(&first, 60, &mut gmm(&args));
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(!broken.join("metrics.json").exists(), "the run ended before it could be killed");

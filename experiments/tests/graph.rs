@@ -1,23 +1,23 @@
 //! The binary `graph` as a user runs it.
 
-mod common;
+mod binary;
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::{stderr, stdout};
+use binary::{stderr, stdout};
 
 fn graph(args: &[&str]) -> Command {
-    common::command(env!("CARGO_BIN_EXE_graph"), args)
+    binary::command(env!("CARGO_BIN_EXE_graph"), args)
 }
 
 fn done(args: &[&str]) -> Output {
-    common::succeed(&mut graph(args))
+    binary::succeed(&mut graph(args))
 }
 
 /// What a command that is refused says.
 fn wrong(args: &[&str]) -> String {
-    common::refusal(&mut graph(args))
+    binary::refusal(&mut graph(args))
 }
 
 fn read(path: impl AsRef<Path>) -> String {
@@ -111,7 +111,7 @@ fn the_latest_run_goes_on() {
         command.arg("--quiet").current_dir(dir.path());
         command
     };
-    let run = |args: &[&str]| drop(common::succeed(&mut command(args)));
+    let run = |args: &[&str]| drop(binary::succeed(&mut command(args)));
     let latest = dir.path().join("results/latest");
     let link = || std::fs::read_link(&latest).unwrap();
     run(&["--quick", "--no-ablation"]);
@@ -330,7 +330,7 @@ fn over_smoothing_is_drawn() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("grid");
     let run = |args: &[&str]| {
-        drop(common::succeed(&mut common::command(env!("CARGO_BIN_EXE_oversmoothing"), args)));
+        drop(binary::succeed(&mut binary::command(env!("CARGO_BIN_EXE_oversmoothing"), args)));
     };
     run(&["--quiet", "--out", out.to_str().unwrap()]);
     let text = std::fs::read_to_string(out.join("energy.csv")).unwrap();

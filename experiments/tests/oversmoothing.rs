@@ -1,22 +1,22 @@
 //! The binary `oversmoothing` as a user meets it.
 
-mod common;
+mod binary;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn oversmoothing(args: &[&str]) -> Command {
-    let mut command = common::command(env!("CARGO_BIN_EXE_oversmoothing"), args);
+    let mut command = binary::command(env!("CARGO_BIN_EXE_oversmoothing"), args);
     command.args(["--quiet", "--threads", "1"]);
     command
 }
 
 fn run(args: &[&str], out: &Path) {
-    common::succeed(&mut oversmoothing(&[args, &["--out", out.to_str().unwrap()]].concat()));
+    binary::succeed(&mut oversmoothing(&[args, &["--out", out.to_str().unwrap()]].concat()));
 }
 
 fn refused(args: &[&str], needle: &str) {
-    common::refused(&mut oversmoothing(args), needle);
+    binary::refused(&mut oversmoothing(args), needle);
 }
 
 fn text(path: PathBuf) -> String {
@@ -129,10 +129,10 @@ fn ctrl_c_ends_the_grid() {
     let out = dir.path().join("run");
     let path = out.to_str().unwrap();
     let mut command = oversmoothing(&["--layers", "1000000", "--models", "gcn,gat", "--out", path]);
-    let child = common::start_and_wait_for(&out.join("env.json"), &mut command);
+    let child = binary::start_and_wait_for(&out.join("env.json"), 120, &mut command);
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
-    let stderr = common::stderr(&output);
+    let stderr = binary::stderr(&output);
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     assert!(stderr.contains("again with: oversmoothing --resume") && stderr.lines().count() == 1, "{stderr}");
     assert!(!out.join("energy.csv").exists() && !out.join("DONE").exists());
@@ -140,6 +140,6 @@ fn ctrl_c_ends_the_grid() {
 
 #[test]
 fn the_version_is_its_own() {
-    let output = common::succeed(&mut oversmoothing(&["--version"]));
-    assert!(common::stdout(&output).starts_with("oversmoothing "));
+    let output = binary::succeed(&mut oversmoothing(&["--version"]));
+    assert!(binary::stdout(&output).starts_with("oversmoothing "));
 }

@@ -1,18 +1,18 @@
 //! The binary `particles` as a user meets it: interruptions, threads, bad input.
 
-mod common;
+mod binary;
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use common::metrics;
+use binary::metrics;
 
 fn particles(args: &[&str]) -> Command {
-    common::command(env!("CARGO_BIN_EXE_particles"), args)
+    binary::command(env!("CARGO_BIN_EXE_particles"), args)
 }
 
 fn run(args: &[&str]) {
-    common::succeed(&mut particles(args));
+    binary::succeed(&mut particles(args));
 }
 
 /// Runs to the end and gives the folder back.
@@ -22,7 +22,7 @@ fn succeed(args: &[&str], out: &Path) -> PathBuf {
 }
 
 fn refused(args: &[&str], needle: &str) {
-    common::refused(&mut particles(args), needle);
+    binary::refused(&mut particles(args), needle);
 }
 
 const SMALL: &[&str] = &[
@@ -51,7 +51,7 @@ const SMALL: &[&str] = &[
 const CACHE: &[&str] = &["--reference-cache", concat!(env!("CARGO_TARGET_TMPDIR"), "/reference-cache")];
 
 fn assert_same_run(a: &Path, b: &Path) {
-    common::assert_same_run(
+    binary::assert_same_run(
         a,
         b,
         &["samples.npy", "checkpoint.safetensors", "model.safetensors", "history.csv", "weights.csv"],
@@ -63,7 +63,7 @@ fn start_and_wait_for_checkpoint(out: &Path, steps: &str) -> Child {
     let tail = ["--save-every", "0", "--out", out.to_str().unwrap(), "--steps", steps];
     let args: Vec<&str> =
         SMALL.iter().filter(|a| !["--steps", "120"].contains(a)).chain(&tail).copied().collect();
-    common::start_and_wait_for(&out.join("checkpoint.safetensors"), &mut particles(&args))
+    binary::start_and_wait_for(&out.join("checkpoint.safetensors"), 120, &mut particles(&args))
 }
 
 #[test]
@@ -165,7 +165,7 @@ fn bad_arguments_are_refused_in_one_line_and_nothing_is_written() {
     std::fs::copy(env!("CARGO_BIN_EXE_particles"), &alone).unwrap();
     let mut command = Command::new(alone);
     command.current_dir(dir.path()).args(["--target", "lj55", "--pretrained", "--out", out]);
-    common::refused(&mut command, "no trained network for lj55");
+    binary::refused(&mut command, "no trained network for lj55");
     assert!(!Path::new(out).exists());
     refused(&["--quick", "--reference", "/nonexistent.npy", "--out", out], "no such file");
     let cache = dir.path().join("particles");

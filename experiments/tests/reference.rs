@@ -1,14 +1,14 @@
 //! The binary `reference` as a user meets it.
 
-mod common;
+mod binary;
 
 use std::path::Path;
 use std::process::{Command, Output};
 
-use common::stderr;
+use binary::stderr;
 
 fn reference(args: &[&str]) -> Command {
-    common::command(env!("CARGO_BIN_EXE_reference"), args)
+    binary::command(env!("CARGO_BIN_EXE_reference"), args)
 }
 
 fn run(args: &[&str]) -> Output {
@@ -16,7 +16,7 @@ fn run(args: &[&str]) -> Output {
 }
 
 fn refused(args: &[&str], needle: &str) {
-    common::refused(&mut reference(args), needle);
+    binary::refused(&mut reference(args), needle);
 }
 
 const SMALL: &[&str] = &[
@@ -45,7 +45,7 @@ fn a_small_run_passes_its_checks_whatever_the_number_of_threads() {
     let folder = |threads: &str| {
         let out = dir.path().join(threads);
         let args = [SMALL, &["--threads", threads, "--out", out.to_str().unwrap()]].concat();
-        common::succeed(&mut reference(&args));
+        binary::succeed(&mut reference(&args));
         out
     };
     let (one, two) = (folder("1"), folder("2"));
@@ -90,7 +90,8 @@ fn after_ctrl_c_a_run_goes_on_and_repeats_an_unbroken_one() {
     };
     // Saved after every sweep, so that there is a state to stop at.
     let mut command = reference(&[&args(&broken)[..], &["--save-every", "0"]].concat());
-    let child = common::start_and_wait_for(&Path::new(&broken).join("checkpoint.safetensors"), &mut command);
+    let child =
+        binary::start_and_wait_for(&Path::new(&broken).join("checkpoint.safetensors"), 120, &mut command);
     assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
     let output = child.wait_with_output().unwrap();
     let stderr = stderr(&output);

@@ -4,6 +4,7 @@ use std::marker::PhantomData;
 use std::slice;
 
 use crate::Real;
+use crate::panels::put_part;
 use crate::simd::{prefetch, prefetch_line};
 
 /// Rows of a panel: two cache lines of f32 for each node.
@@ -121,15 +122,7 @@ impl<T: Real> Sink<T> for Panel<'_, T> {
                 }
             }
             Some(out) => *out = *x,
-            None => put_part(out, x, add),
+            None => put_part(out, *x, add),
         }
-    }
-}
-
-/// The first rows of a panel. Apart, so that whole panels are whole vectors.
-#[cold]
-fn put_part<T: Real>(out: &mut [T], x: &[T], add: bool) {
-    for (out, x) in out.iter_mut().zip(x) {
-        *out = if add { *out + *x } else { *x };
     }
 }

@@ -47,12 +47,12 @@ pub fn refused(command: &mut Command, needle: &str) {
     assert!(error.contains(needle), "{command:?}: {error}");
 }
 
-/// Starts it and waits until it has written a file.
-pub fn start_and_wait_for(file: &Path, command: &mut Command) -> Child {
+/// Starts it and waits until it has written a file, so many seconds at most.
+pub fn start_and_wait_for(file: &Path, seconds: u64, command: &mut Command) -> Child {
     let child = command.spawn().unwrap();
     let began = Instant::now();
     while !file.exists() {
-        assert!(began.elapsed() < Duration::from_secs(120), "{} did not appear", file.display());
+        assert!(began.elapsed() < Duration::from_secs(seconds), "{} did not appear", file.display());
         std::thread::sleep(Duration::from_millis(2));
     }
     child
