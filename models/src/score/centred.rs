@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use engine::tape::{Attr, Cotangents, Inputs, Saved};
-use engine::{Graph, Op, Real, Shape, Var};
+use engine::{Op, Real, Recording, Shape, Var};
 
 use super::ScoreNetwork;
-use crate::energy::ParticleSystem;
+use crate::target::ParticleSystem;
 
 /// y = c P x for each column, P the projection onto the mean-free states and c a constant of the column;
 /// inputs x (N D x n) and c (1 x n). P is symmetric: x_bar += c P y_bar.
@@ -65,11 +65,11 @@ impl<T: Real> ScoreNetwork<T> for Centred<T> {
         Some(self.center.0)
     }
 
-    fn record(&self, graph: &mut Graph<T>, x: Var, sigma: &[T]) -> Var {
-        let one = graph.constant(1, sigma.len(), &vec![T::ONE; sigma.len()]);
-        let x = graph.apply(self.center.clone(), &[x, one]);
-        let f = self.inner.record(graph, x, sigma);
-        graph.apply(self.center.clone(), &[f, one])
+    fn record(&self, rec: &mut Recording<T>, x: Var, sigma: &[T]) -> Var {
+        let one = rec.constant(1, sigma.len(), &vec![T::ONE; sigma.len()]);
+        let x = rec.apply(self.center.clone(), &[x, one]);
+        let f = self.inner.record(rec, x, sigma);
+        rec.apply(self.center.clone(), &[f, one])
     }
 
     fn scaling(&self, sigma: T) -> (T, T) {
