@@ -11,6 +11,9 @@ pub trait MethodConfig {
     /// What is wrong with these settings for a target, if anything: one line that names the key and its range.
     fn problem(&self, target: &dyn AnyTarget) -> Option<String>;
 
+    /// Steps until `samples` samples can be drawn.
+    fn steps(&self, samples: usize) -> u64;
+
     /// The sampler before its first step. `samples` is the number of samples that will be wanted.
     ///
     /// # Errors

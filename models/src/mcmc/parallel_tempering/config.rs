@@ -55,6 +55,11 @@ impl From<ConfigError> for SamplerError {
 }
 
 impl Config {
+    /// Sweeps until `states` of them are recorded after the warm-up, from the beginning.
+    pub fn sweeps_for(&self, states: usize) -> usize {
+        self.warm_up + states.div_ceil(self.walkers.max(1)) * self.thin
+    }
+
     /// An error if some value is outside its range.
     pub fn check(&self) -> Result<(), ConfigError> {
         let counts = [
