@@ -9,6 +9,8 @@ use engine::ops::spmm::Sparse;
 use engine::rng::Stream;
 use engine::{Matrix, Recording, Tape, Var};
 use proptest::prelude::*;
+
+use crate::cases::cases;
 use sprs::CsMat;
 
 /// Feature lengths: nothing, less than, about and beyond a register tile.
@@ -99,7 +101,7 @@ fn theta(mean: Mean, a: f64, b: f64, drop: f64) -> f64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn ops_on_edges(m in 0_usize..9, n in 0_usize..9, d in length(), heads in prop::sample::select(vec![1_usize, 2, 3, 4, 5, 8, 16, 32]), seed in 0_u64..1 << 40) {
@@ -196,7 +198,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
 
     /// Rows below, at and beyond whole panels, nodes below and beyond a group that is sorted.
     #[test]

@@ -7,6 +7,7 @@ use models::score::{PairConfig, ScoreNetwork, ScorePair};
 use models::target::ParticleSystem;
 use proptest::prelude::*;
 
+use crate::cases::cases;
 use crate::networks::{contracted, normals};
 
 fn network(particles: usize, space: usize) -> (ScorePair<f64>, Params<f64>) {
@@ -38,7 +39,7 @@ fn score(net: &ScorePair<f64>, params: &Params<f64>, x: &[f64]) -> Vec<f64> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn gradients_are_right_along_random_directions(particles in 2_usize..6, space in 1_usize..4, n in 1_usize..5, seed in 0_u64..999) {

@@ -4,6 +4,8 @@ use engine::rng::Stream;
 use models::target::{DoubleWell, LennardJones, PairEnergy, Smoothed};
 use models::target::{Energy, evaluate};
 use proptest::prelude::*;
+
+use crate::cases::cases;
 use proptest::sample::select;
 
 /// n particles, their energy and a scale at which states have no extreme energies.
@@ -103,7 +105,7 @@ fn close(a: f64, b: f64, tolerance: f64) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(cases(48))]
 
     #[test]
     fn energies_agree_with_the_sum_over_pairs(case in case(), n in select(vec![1_usize, 7, 16, 128]), seed in 0_u64..1000) {

@@ -6,6 +6,7 @@ use models::diffusion::{Flow, Schedule, ScoreModel, reverse_sde};
 use models::score::{MlpConfig, ScoreMlp};
 use proptest::prelude::*;
 
+use crate::cases::cases;
 use crate::networks::{contracted, normals};
 
 fn network(dim: usize, space: usize) -> (ScoreMlp<f64>, Params<f64>) {
@@ -28,7 +29,7 @@ fn network(dim: usize, space: usize) -> (ScoreMlp<f64>, Params<f64>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn gradients_are_right_along_random_directions(dim in 1_usize..5, n in 1_usize..20, space in 0_usize..19, seed in 0_u64..999) {
