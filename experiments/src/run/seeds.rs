@@ -9,8 +9,8 @@ use crate::cli::Common;
 use crate::config::load_exact;
 use crate::failure::Failure;
 use crate::figures::{over_seeds, table};
+use crate::run::Start;
 use crate::run_folder::{RunFolder, SEEDS};
-use crate::training::Start;
 
 /// What was asked for.
 pub struct Plan<'a> {
@@ -83,13 +83,13 @@ impl Several {
 }
 
 impl Plan<'_> {
-    /// Runs it: `run(start, seed)` gives a run's figures and folder, `json(figures, runs)` the metrics.json over
-    /// several seeds.
+    /// Runs it: `run(start, seed)` gives a run's figures, failed checks and folder, `json(figures, runs)` the
+    /// metrics.json over several seeds. Returns the failed checks.
     pub fn execute(
         self,
-        run: impl Fn(Start, u64) -> Result<(Vec<Figure>, PathBuf), Failure>,
+        run: impl Fn(Start, u64) -> Result<(Vec<Figure>, Vec<String>, PathBuf), Failure>,
         json: impl Fn(&[Figure], usize) -> String,
-    ) -> Result<(), Failure> {
+    ) -> Result<Vec<String>, Failure> {
         let Self { binary, common, resume, eval_only, several, seed, seeds, config } = self;
         let out = common.out.clone().unwrap_or_else(|| RunFolder::default_path(binary, seed));
         let measure = eval_only.is_some();
@@ -100,7 +100,7 @@ impl Plan<'_> {
             }
             given => given,
         };
-        let (figures, path) = match several {
+        let (figures, failures, path) = match several {
             Some(several) => {
                 let Several { folder, seeds } = &several;
                 let at = folder.path();
@@ -109,16 +109,17 @@ impl Plan<'_> {
                         "stopped at seed {seed}, saved; go on with: {binary} --resume {}",
                         at.display()
                     ))),
-                    outcome => outcome.map(|(figures, _)| figures),
+                    outcome => outcome.map(|(figures, failures, _)| (figures, failures)),
                 };
                 let all = seeds.first..seeds.first.saturating_add(seeds.count);
-                let runs: Vec<Vec<Figure>> = all.map(one).collect::<Result<_, _>>()?;
+                let runs: Vec<(Vec<Figure>, Vec<String>)> = all.map(one).collect::<Result<_, _>>()?;
+                let (runs, failures): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
                 let figures = over_seeds(&runs);
                 folder.write("metrics.json", json(&figures, runs.len()).as_bytes())?;
                 if !common.quiet {
                     println!("{} seeds, mean +- standard deviation over seeds", seeds.count);
                 }
-                (figures, at.to_path_buf())
+                (figures, failures.concat(), at.to_path_buf())
             }
             None => {
                 let restart = resume.map(Start::Resume).or(eval_only.map(Start::Evaluate));
@@ -129,6 +130,6 @@ impl Plan<'_> {
             print!("{}", table(&figures));
             println!("{}", path.display());
         }
-        Ok(())
+        Ok(failures)
     }
 }

@@ -7,19 +7,22 @@ use std::path::{Path, PathBuf};
 
 use engine::checkpoint::write_atomic;
 use engine::rng::Stream;
-use models::target::ParticleSystem;
+use models::target::{Geometry, TargetConfig};
 use serde::{Deserialize, Serialize};
 
+use super::SampleConfig;
+use super::presets::preset;
+use super::run::sampler_failure;
 use crate::config::load_exact;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::npy;
-use crate::reference::{ReferenceConfig, Watch, sample};
+use crate::run::{Options, Steps};
 
 /// Seconds between checkpoints of a reference in the making.
 const SAVE_EVERY: f64 = 30.0;
 /// Raised when the same settings come to mean other states.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// Equilibrium samples, mean-free, in random order.
 pub struct Reference {
@@ -46,7 +49,8 @@ struct Side {
 #[serde(deny_unknown_fields)]
 struct Plan {
     format: u32,
-    settings: ReferenceConfig,
+    samples: usize,
+    settings: SampleConfig,
 }
 
 /// What came of it.
@@ -94,40 +98,50 @@ fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
     write_atomic(path, bytes).map_err(|e| Failure::io(path, &e))
 }
 
-/// At least `wanted` states of `target`: from `file`, or from the cache folder, or made now and cached.
-pub fn reference(
-    target: &str,
-    system: ParticleSystem,
-    wanted: usize,
-    (file, cache): (Option<&Path>, &Path),
-    interrupt: &Interrupt,
-    quiet: bool,
-) -> Result<Reference, Failure> {
-    if let Some(path) = file {
-        let states = shuffle(read(path, system, wanted)?, system);
-        return Ok(Reference { states, log_z: None, failed_checks: None });
+impl Reference {
+    /// At least `wanted` states from a file.
+    pub fn from_file(path: &Path, geometry: Geometry, wanted: usize) -> Result<Self, Failure> {
+        let states = shuffle(read(path, geometry, wanted)?, geometry);
+        Ok(Self { states, log_z: None, failed_checks: None })
     }
-    let settings = ReferenceConfig { samples: wanted, ..ReferenceConfig::preset(target)? };
-    let (files, plan) = (Files::new(cache, target, wanted), Plan { format: FORMAT, settings });
-    let made = match files.made(&plan)? {
-        Some(made) => made,
-        None => make(plan, &files, interrupt, quiet)?,
-    };
-    if let (Some(why), false) = (made.failures.first(), quiet) {
-        eprintln!(
-            "note: the reference is small and one of its checks failed ({why}); give a better one with --reference"
-        );
+
+    /// At least `wanted` states of a target, from the folder `cache` or made now by parallel tempering and kept there.
+    pub fn cached(
+        target: &TargetConfig,
+        wanted: usize,
+        cache: &Path,
+        interrupt: &Interrupt,
+        options: Options,
+    ) -> Result<Self, Failure> {
+        let (files, plan) = (Files::new(cache, &target.name, wanted), Plan::new(target, wanted)?);
+        let built = plan.settings.target()?;
+        let made = match files.made(&plan)? {
+            Some(made) => made,
+            None => make(plan, &files, built.single().geometry(), interrupt, options)?,
+        };
+        if let (Some(why), false) = (made.failures.first(), options.quiet) {
+            eprintln!(
+                "note: the reference is small and one of its checks failed ({why}); give a better one with --reference"
+            );
+        }
+        let states = Self::from_file(&files.states, built.single().geometry(), wanted)?.states;
+        Ok(Self { states, log_z: Some(made.log_z), failed_checks: Some(made.failures.len()) })
     }
-    let states = shuffle(read(&files.states, system, wanted)?, system);
-    Ok(Reference { states, log_z: Some(made.log_z), failed_checks: Some(made.failures.len()) })
 }
 
-pub(super) fn read(path: &Path, system: ParticleSystem, wanted: usize) -> Result<Vec<f64>, Failure> {
+impl Plan {
+    fn new(target: &TargetConfig, samples: usize) -> Result<Self, Failure> {
+        Ok(Self { format: FORMAT, samples, settings: preset(target, Some("pt"), false)? })
+    }
+}
+
+/// Reads states from an npy file: finite, at least as many as wanted.
+pub(super) fn read(path: &Path, geometry: Geometry, wanted: usize) -> Result<Vec<f64>, Failure> {
     let bytes = std::fs::read(path).map_err(|e| Failure::io(path, &e))?;
     let wrong = |why: String| Failure::usage(format!("{}: {why}", path.display()));
     let (n, d, mut x) = npy::decode(&bytes).map_err(wrong)?;
-    if d != system.dim() {
-        return Err(wrong(format!("its states have {d} numbers, {} are wanted", system.dim())));
+    if d != geometry.dim() {
+        return Err(wrong(format!("its states have {d} numbers, {} are wanted", geometry.dim())));
     }
     if n < wanted {
         return Err(wrong(format!("it holds {n} states, {wanted} are wanted; lower evaluation.sets")));
@@ -135,39 +149,49 @@ pub(super) fn read(path: &Path, system: ParticleSystem, wanted: usize) -> Result
     if x.iter().any(|v| !v.is_finite()) {
         return Err(wrong("it holds a number that is not finite".into()));
     }
-    system.center(&mut x);
+    geometry.project(&mut x);
     Ok(x)
 }
 
 /// States of one walker follow each other: in random order the halves of the reference are alike.
-fn shuffle(mut x: Vec<f64>, system: ParticleSystem) -> Vec<f64> {
-    Stream::new(0, "reference order", 0, 0).shuffle_columns(&mut x, system.dim());
+fn shuffle(mut x: Vec<f64>, geometry: Geometry) -> Vec<f64> {
+    Stream::new(0, "reference order", 0, 0).shuffle_columns(&mut x, geometry.dim());
     x
 }
 
-fn make(plan: Plan, files: &Files, interrupt: &Interrupt, quiet: bool) -> Result<Made, Failure> {
-    let (energy, system) = plan.settings.energy();
-    let (mut sampler, wanted) = (plan.settings.sampler(&*energy, system)?, plan.settings.samples);
+fn make(
+    plan: Plan,
+    files: &Files,
+    geometry: Geometry,
+    interrupt: &Interrupt,
+    options: Options,
+) -> Result<Made, Failure> {
+    let (target, config) = (plan.settings.target()?, &plan.settings);
+    let wanted = plan.samples;
+    let mut sampler = config.method.config().build(&*target, wanted, config.seed).map_err(sampler_failure)?;
     if let Some(folder) = files.states.parent() {
         std::fs::create_dir_all(folder).map_err(|e| Failure::io(folder, &e))?;
     }
     // Before the first checkpoint, which is for this plan alone.
-    let mut side = Side { plan, made: None };
+    let mut side = Side { plan: Plan::new(&config.target, wanted)?, made: None };
     files.write_side(&side)?;
-    let watch = Watch {
+    let steps = Steps {
         checkpoint: &files.checkpoint,
         advice: "the reference goes on when the command is given again (with --force or another --out)"
             .into(),
-        save_every: SAVE_EVERY,
+        subject: "reference samples, once:",
+        options: Options { save_every: SAVE_EVERY, stop_after: None, ..options },
         interrupt,
-        subject: "reference samples, once",
-        quiet,
+        curve: None,
     };
-    sample(&mut sampler, wanted, &watch)?;
-    let (report, dim) = (sampler.report(), system.dim());
-    let states: Vec<f32> = sampler.states()[..wanted * dim].iter().map(|v| *v as f32).collect();
-    write(&files.states, &npy::encode(dim, &states))?;
-    side.made = Some(Made { log_z: report.log_z.value, failures: report.failures() });
+    let mut past = steps.begin(&mut *sampler)?;
+    steps.run(&mut *sampler, &mut past, |_| Ok((Vec::new(), String::new())))?;
+    let states = sampler.draw(wanted, 0, (0, 0)).map_err(sampler_failure)?;
+    let states: Vec<f32> = states.iter().map(|v| *v as f32).collect();
+    write(&files.states, &npy::encode(geometry.dim(), &states))?;
+    let diagnostics = sampler.diagnostics();
+    let log_z = diagnostics.log_z.map_or(f64::NAN, |(value, _)| value);
+    side.made = Some(Made { log_z, failures: diagnostics.failures });
     files.write_side(&side)?;
     // A short run ends before its first checkpoint.
     let _ = std::fs::remove_file(&files.checkpoint);
@@ -182,10 +206,7 @@ mod tests {
     fn states_of_another_plan_are_made_anew() {
         let dir = tempfile::tempdir().unwrap();
         let files = Files::new(dir.path(), "dw4", 10);
-        let plan = |samples| Plan {
-            format: FORMAT,
-            settings: ReferenceConfig { samples, ..ReferenceConfig::preset("dw4").unwrap() },
-        };
+        let plan = |samples| Plan::new(&TargetConfig::of("dw4").unwrap(), samples).unwrap();
         let made = || Some(Made { log_z: 1.5, failures: vec!["R-hat".into()] });
         std::fs::write(&files.states, "states").unwrap();
         files.write_side(&Side { plan: plan(10), made: made() }).unwrap();

@@ -17,7 +17,7 @@ impl<T: Real> Trainer<'_, T> {
     pub(super) fn weigh(&mut self, stream: &mut Stream) -> f64 {
         let (batch, n) = (&mut self.batch, self.config.train.batch);
         let (weights, recycle) = (&self.config.weights, self.config.replay.recycle);
-        let iwsm = self.config.train.objective == Objective::Iwsm;
+        let iwsm = self.config.objective == Objective::Iwsm;
         batch.picked.clear();
         batch.picked.extend(0..n);
         batch.w.fill(1.0);
@@ -58,7 +58,7 @@ impl<T: Real> Trainer<'_, T> {
 
     /// The regression targets F*, from the identity with the least variance at each noise level.
     pub(super) fn score_targets(&mut self) {
-        let (d, n) = (self.energy.dim(), self.batch.sigma.len());
+        let (d, n) = (self.target.dim(), self.batch.sigma.len());
         let level = |i: usize| 3 * (i * LEVELS / n);
         let (identity, stored) = (self.config.train.identity, &self.stored);
         let clip = self.config.train.score_clip;
@@ -111,7 +111,7 @@ impl<T: Real> Trainer<'_, T> {
 
     /// Gradient and parameter update; returns loss and gradient norm.
     pub(super) fn update(&mut self) -> (f64, f64) {
-        let (d, network, batch) = (self.energy.dim(), &*self.network, &self.batch);
+        let (d, network, batch) = (self.target.dim(), &*self.network, &self.batch);
         let n = batch.picked.len();
         let scale = 1.0 / n.max(1) as f64;
         let state = &mut self.state;
@@ -150,7 +150,7 @@ impl<T: Real> Trainer<'_, T> {
     }
 
     pub(super) fn diverged(&self) -> TrainError {
-        let d = self.energy.dim();
+        let d = self.target.dim();
         let bad = |i: &usize| {
             self.batch.target[i * d..(i + 1) * d].iter().any(|v| !v.is_finite()) && self.batch.w[*i] > 0.0
         };

@@ -15,7 +15,7 @@ use super::{Form, Trainer};
 use crate::diffusion::reverse_paths;
 use crate::importance::{resampled, tempered};
 use crate::mcmc::{adapted, hmc};
-use crate::target::{Energy, evaluate};
+use crate::target::{Target, TargetError};
 
 /// How fast the moves' step size is adapted.
 const ADAPTATION: f64 = 0.3;
@@ -23,95 +23,102 @@ const ADAPTATION: f64 = 0.3;
 const RESAMPLED: f64 = 0.5;
 
 impl<T: Real> Trainer<'_, T> {
-    /// `n` samples that end at sigma_min, with the logarithms of their trajectory weights towards exp(-energy)
-    /// log w = -E(x_0) + log of (forward path measure / backward path measure): E[w] = Z. The energy may be
+    /// `n` samples that end at sigma_min, with the logarithms of their trajectory weights towards `target`:
+    /// log w = -E(x_0) + log of (forward path measure / backward path measure): E[w] = Z. The target may be
     /// another one than that of the training.
+    ///
+    /// # Errors
+    /// Where the target cannot be evaluated.
     pub fn sample_weighted(
         &self,
-        energy: &dyn Energy<T>,
+        target: &dyn Target<T>,
         n: usize,
         steps: usize,
         key: (u64, u64),
-    ) -> (Vec<T>, Vec<f64>) {
-        let d = energy.dim();
+    ) -> Result<(Vec<T>, Vec<f64>), TargetError> {
+        let d = target.dim();
         let (mut x, mut log_w) = (vec![T::ZERO; n * d], vec![0.0; n]);
         reverse_paths(self.model(), self.schedule(), self.prior_scale(), steps, key, &mut x, &mut log_w);
         let mut log_p = vec![T::ZERO; n];
-        evaluate(energy, &x, &mut log_p, &mut []);
+        target.evaluate(&x, &mut log_p, &mut [])?;
         log_w.iter_mut().zip(&log_p).for_each(|(w, p)| *w += p.f64());
-        (x, log_w)
+        Ok((x, log_w))
     }
 
     /// Before the first step: the wide Gaussian's states get the weights exp(-E) / N, and move.
-    pub(super) fn prepare_buffer(&mut self) {
+    pub(super) fn prepare_buffer(&mut self) -> Result<(), TargetError> {
         let replay = &self.config.replay;
         if self.config.weights.form == Form::Trajectory {
             let states = self.state.proposal.states();
             let mut log_w = vec![T::ZERO; self.state.proposal.len()];
-            evaluate(self.energy, &states, &mut log_w, &mut []);
+            self.target.evaluate(&states, &mut log_w, &mut [])?;
             self.state.energy_evaluations += log_w.len() as u64;
-            let log_w: Vec<f64> = (states.chunks_exact(self.energy.dim()).zip(&log_w))
+            let log_w: Vec<f64> = (states.chunks_exact(self.target.dim()).zip(&log_w))
                 .map(|(x, log_p)| log_p.f64() - self.state.proposal.log_flat(x))
                 .collect();
             self.state.proposal.push_weighted(&states, &log_w);
         }
-        self.move_buffer(replay.first_moves);
+        self.move_buffer(replay.first_moves)
     }
 
     /// The sampler's own samples enter, with the weights of their paths or resampled by them where that is asked
     /// for. Resampling tempers the weights as far as needed to keep half of the samples: each refresh then goes a
     /// part of the way to the target, from wherever the sampler is.
-    pub(super) fn refresh_buffer(&mut self) {
+    pub(super) fn refresh_buffer(&mut self) -> Result<(), TargetError> {
         let (replay, step) = (&self.config.replay, self.state.step);
         let (n, steps, key) = (replay.refresh_samples, replay.refresh_steps, (self.seed, step));
         let weighted = self.config.weights.form == Form::Trajectory;
         if !weighted && !replay.resample {
             let fresh = self.sample(n, steps, key);
-            return self.state.proposal.push(&fresh);
+            self.state.proposal.push(&fresh);
+            return Ok(());
         }
-        let (fresh, log_w) = self.sample_weighted(self.energy, n, steps, key);
+        let (fresh, log_w) = self.sample_weighted(&*self.target, n, steps, key)?;
         self.state.energy_evaluations += n as u64;
         if weighted {
-            return self.state.proposal.push_weighted(&fresh, &log_w);
+            self.state.proposal.push_weighted(&fresh, &log_w);
+            return Ok(());
         }
         let mut stream = Stream::new(self.seed, "resampling", step, 0);
         let w = tempered(&log_w, RESAMPLED);
-        self.state.proposal.push(&resampled(&fresh, self.energy.dim(), &w, &mut stream));
+        self.state.proposal.push(&resampled(&fresh, self.target.dim(), &w, &mut stream));
+        Ok(())
     }
 
     /// Every stored state makes `trajectories`.
-    pub(super) fn move_buffer(&mut self, trajectories: usize) {
+    pub(super) fn move_buffer(&mut self, trajectories: usize) -> Result<(), TargetError> {
         if trajectories == 0 {
-            return;
+            return Ok(());
         }
         let leapfrog = self.config.replay.leapfrog_steps;
         let mut states = self.state.proposal.states();
         for k in 0..trajectories {
             let key = (self.seed, (self.state.step << 20) + k as u64);
-            let acceptance =
-                hmc(self.energy, self.system, (self.state.move_step, leapfrog), key, &mut states);
+            let acceptance = hmc(&*self.target, (self.state.move_step, leapfrog), key, &mut states)?;
             self.state.acceptance = acceptance;
             self.state.move_step = adapted(self.state.move_step, acceptance, ADAPTATION);
         }
         let evaluations = trajectories * (leapfrog + 1) * self.state.proposal.len();
         self.state.energy_evaluations += evaluations as u64;
         self.state.proposal.replace(&states);
+        Ok(())
     }
 
     /// Stores b in `stored.denoising`, a in `stored.target`.
-    pub(super) fn stored_scores(&mut self) {
-        let (d, n) = (self.energy.dim(), self.batch.sigma.len());
+    pub(super) fn stored_scores(&mut self) -> Result<(), TargetError> {
+        let (d, n) = (self.target.dim(), self.batch.sigma.len());
         let s = &mut self.stored;
         for (l, x) in self.batch.from.iter().zip(s.denoising.chunks_exact_mut(d)) {
             self.state.proposal.state(*l, x);
         }
-        evaluate(self.energy, &s.denoising, &mut s.log_p, &mut s.target);
+        self.target.evaluate(&s.denoising, &mut s.log_p, &mut s.target)?;
         self.state.energy_evaluations += n as u64;
         let columns =
             s.denoising.chunks_exact_mut(d).zip(self.batch.x.chunks_exact(d)).zip(&self.batch.sigma);
         for ((b, x), sigma) in columns {
             b.iter_mut().zip(x).for_each(|(b, x)| *b = (*b - *x) / (*sigma * *sigma));
         }
+        Ok(())
     }
 }
 
