@@ -2,14 +2,17 @@
 
 mod blocks;
 mod cases;
+mod dense_networks;
 mod egnn;
 mod egnn_update;
 mod estimators;
 mod flow;
 mod graph_dynamics;
 mod graph_gradients;
+mod graph_learning;
 mod graph_ops;
 mod integrators;
+mod learning;
 mod mean_free;
 mod metrics;
 mod mixture;
