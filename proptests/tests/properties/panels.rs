@@ -6,6 +6,8 @@ use engine::rng::Stream;
 use engine::{Matrix, Real, Shape, View};
 use proptest::prelude::*;
 
+use crate::cases::cases;
+
 fn matrix<T: Real>(rows: usize, cols: usize, seed: u64) -> Matrix<T> {
     let mut s = Stream::new(seed, "panels", rows as u64, cols as u64);
     Matrix::from_fn(rows, cols, |_, _| T::of(2.0 * s.uniform() - 1.0))
@@ -70,7 +72,7 @@ fn outers<T: Real>(m: usize, k: usize, n: usize, seed: u64) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn products_are_plain_fused_sums(m in 0_usize..40, k in 0_usize..40, n in 0_usize..30, seed in 0_u64..1000) {
