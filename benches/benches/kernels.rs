@@ -7,7 +7,7 @@ use engine::ops::index::Moves;
 use engine::ops::spmm::Sparse;
 use engine::panels::{self, Operand, Packed, Target};
 use engine::rng::Stream;
-use engine::{Graph, Shape, Tape, Var, View};
+use engine::{Recording, Shape, Tape, Var, View};
 use models::energy::{Energy, Mixture, evaluate};
 use models::estimate::Estimates;
 use models::iwsm::{Config, Proposal};
@@ -19,7 +19,7 @@ fn normals(n: usize) -> Vec<f32> {
 }
 
 /// Times forward and backward of a graph over one 128 x 512 input.
-fn op(c: &mut Criterion, name: &str, f: impl Fn(&mut Graph<f32>, Var) -> Var) {
+fn op(c: &mut Criterion, name: &str, f: impl Fn(&mut Recording<f32>, Var) -> Var) {
     let (x, mut tape) = (normals(128 * 512), Tape::new());
     let mut group = c.benchmark_group("ops 128x512");
     group.throughput(Throughput::Elements(128 * 512));
@@ -112,7 +112,7 @@ fn edges(c: &mut Criterion) {
     let x: Vec<f32> = normals(n * d).iter().map(|v| 0.1 + v * v).collect();
     let mut group = c.benchmark_group("edges");
     group.throughput(Throughput::Elements((w.len() * d) as u64));
-    type Kernel = fn(&mut Graph<f32>, &Sparse, Var, Var) -> Var;
+    type Kernel = fn(&mut Recording<f32>, &Sparse, Var, Var) -> Var;
     let kernels: [(&str, Kernel); 9] = [
         ("weighted sum", |g, s, w, x| g.sparse_columns(s, w, x)),
         ("diffusion step", |g, s, w, x| g.sparse_step(s, w, x, x, 0.1)),

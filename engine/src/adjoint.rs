@@ -5,7 +5,7 @@
 
 use crate::integrate::Tableau;
 use crate::tape::MAX_INPUTS;
-use crate::{Graph, Real, Tape, Var, View};
+use crate::{Recording, Real, Tape, Var, View};
 
 /// Goes back from the state `x1` by `steps` (t, h) of the method, h negative, each beginning where the one
 /// before it ended. `given` are values that f uses at every time. Of `bars` the first enters as the
@@ -19,7 +19,7 @@ pub fn adjoint_gradient<T: Real>(
     x1: View<T>,
     steps: &[(f64, f64)],
     given: &[View<T>],
-    f: impl Fn(&mut Graph<T>, Var, f64, &[Var]) -> Var,
+    f: impl Fn(&mut Recording<T>, Var, f64, &[Var]) -> Var,
     (bar, given_bars, gradient): (&mut [T], &mut [Vec<T>], &mut [T]),
 ) -> Vec<T> {
     let stages = tableau.b.len();
@@ -38,26 +38,26 @@ pub fn adjoint_gradient<T: Real>(
         for i in 0..stages {
             combine(&x, tableau.a[i], &kx, &mut at_x);
             combine(bar, tableau.a[i], &ka, &mut at_a);
-            let mut graph = tape.record(params);
+            let mut rec = tape.record(params);
             if gradient.is_empty() {
-                graph.freeze_params();
+                rec.freeze_params();
             }
-            let v = graph.variable(x1.shape.rows, x1.shape.cols, &at_x);
+            let v = rec.variable(x1.shape.rows, x1.shape.cols, &at_x);
             let mut vars = [v; MAX_INPUTS];
             for (var, g) in vars.iter_mut().zip(given) {
-                *var = graph.variable(g.shape.rows, g.shape.cols, g.data);
+                *var = rec.variable(g.shape.rows, g.shape.cols, g.data);
             }
             let vars = &vars[..given.len()];
-            let y = f(&mut graph, v, t + tableau.c[i] * h, vars);
+            let y = f(&mut rec, v, t + tableau.c[i] * h, vars);
             slope.fill(T::ZERO);
-            graph.backward_from(y, &at_a, &mut slope);
-            kx[i].copy_from_slice(graph.value(y).data);
-            ka[i].iter_mut().zip(graph.grad(v).data).for_each(|(k, g)| *k = -*g);
+            rec.backward_from(y, &at_a, &mut slope);
+            kx[i].copy_from_slice(rec.value(y).data);
+            ka[i].iter_mut().zip(rec.grad(v).data).for_each(|(k, g)| *k = -*g);
             let w = T::of(-h * tableau.b[i]);
             let add =
                 |sum: &mut [T], s: &[T]| sum.iter_mut().zip(s).for_each(|(g, s)| *g = w.mul_add(*s, *g));
             add(gradient, &slope);
-            given_bars.iter_mut().zip(vars).for_each(|(bar, var)| add(bar, graph.grad(*var).data));
+            given_bars.iter_mut().zip(vars).for_each(|(bar, var)| add(bar, rec.grad(*var).data));
         }
         combine(&x, tableau.b, &kx, &mut at_x);
         std::mem::swap(&mut x, &mut at_x);
@@ -78,7 +78,7 @@ mod tests {
         // dx/dt = w x: x(1) = x0 e^w, dx(1)/dx0 = e^w, dx(1)/dw = x0 e^w.
         let mut params = Params::<f64>::new();
         let w = params.add("w", 1, 1, || -0.7);
-        let f = |g: &mut Graph<f64>, x: Var, _: f64, _: &[Var]| {
+        let f = |g: &mut Recording<f64>, x: Var, _: f64, _: &[Var]| {
             let w = g.param(w);
             g.mul(x, w)
         };

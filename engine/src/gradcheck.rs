@@ -7,7 +7,7 @@
 //! computes no gradient: those of the others must stay as they are.
 
 use crate::rng::Stream;
-use crate::{Graph, Matrix, Tape, Var};
+use crate::{Recording, Matrix, Tape, Var};
 
 /// Entries up to which each is checked on its own.
 const ENTRYWISE: usize = 64;
@@ -51,7 +51,7 @@ impl std::fmt::Display for Mismatch {
 pub fn gradcheck(
     inputs: &[Matrix<f64>],
     tolerance: f64,
-    f: impl Fn(&mut Graph<f64>, &[Var]) -> Var,
+    f: impl Fn(&mut Recording<f64>, &[Var]) -> Var,
 ) -> Result<f64, Mismatch> {
     gradcheck_along(DIRECTIONS, inputs, tolerance, f)
 }
@@ -61,25 +61,25 @@ pub fn gradcheck_along(
     directions: usize,
     inputs: &[Matrix<f64>],
     tolerance: f64,
-    f: impl Fn(&mut Graph<f64>, &[Var]) -> Var,
+    f: impl Fn(&mut Recording<f64>, &[Var]) -> Var,
 ) -> Result<f64, Mismatch> {
     let mut tape = Tape::new();
     let mut evaluate = |inputs: &[Matrix<f64>], w: Option<&[f64]>, constant: Option<usize>| {
         tape.poison();
-        let mut graph = tape.record(&[]);
+        let mut rec = tape.record(&[]);
         let mut vars = Vec::with_capacity(inputs.len());
         for (k, m) in inputs.iter().enumerate() {
             vars.push(if constant == Some(k) {
-                graph.constant(m.rows(), m.cols(), m.data())
+                rec.constant(m.rows(), m.cols(), m.data())
             } else {
-                graph.variable(m.rows(), m.cols(), m.data())
+                rec.variable(m.rows(), m.cols(), m.data())
             });
         }
-        let out = f(&mut graph, &vars);
-        let value = graph.value(out).data.to_vec();
+        let out = f(&mut rec, &vars);
+        let value = rec.value(out).data.to_vec();
         let grads = w.map(|w| {
-            graph.backward_from(out, w, &mut []);
-            let grad = |k: usize| if constant == Some(k) { &[][..] } else { graph.grad(vars[k]).data };
+            rec.backward_from(out, w, &mut []);
+            let grad = |k: usize| if constant == Some(k) { &[][..] } else { rec.grad(vars[k]).data };
             (0..inputs.len()).map(|k| grad(k).to_vec()).collect::<Vec<_>>()
         });
         (value, grads)

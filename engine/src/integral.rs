@@ -17,13 +17,13 @@ use crate::integrate::{Adaptive, Tableau};
 use crate::ode::Method;
 use crate::spares::Spares;
 use crate::tape::{Attr, Cotangents, Inputs, MAX_INPUTS, Saved};
-use crate::{Graph, Op, Real, Shape, Tape, Var, View};
+use crate::{Recording, Op, Real, Shape, Tape, Var, View};
 
 /// f(x, t, given): what is integrated. `given` are values that do not change in time (edge weights, the
 /// initial state).
 pub trait RightHandSide<T: Real>: Send + Sync {
     /// Records f; the result has the shape of x.
-    fn record(&self, g: &mut Graph<T>, x: Var, t: f64, given: &[Var]) -> Var;
+    fn record(&self, g: &mut Recording<T>, x: Var, t: f64, given: &[Var]) -> Var;
 }
 
 /// How steps are chosen.
@@ -123,7 +123,7 @@ impl<T: Real> Integral<T> {
             g.freeze_params();
             let state = g.constant(x0.shape.rows, x0.shape.cols, x);
             let vars = constants(&mut g, given, state);
-            let f = &mut |g: &mut Graph<T>, x: Var, t: f64| self.f.record(g, x, t, &vars[..given.len()]);
+            let f = &mut |g: &mut Recording<T>, x: Var, t: f64| self.f.record(g, x, t, &vars[..given.len()]);
             let end = self.method.step(&mut g, state, *t, *h, f);
             x.copy_from_slice(g.value(end).data);
         }
@@ -184,7 +184,7 @@ impl<T: Real> Integral<T> {
                 };
             }
             let vars = &vars[..given.len()];
-            let f = &mut |g: &mut Graph<T>, x: Var, t: f64| self.f.record(g, x, t, vars);
+            let f = &mut |g: &mut Recording<T>, x: Var, t: f64| self.f.record(g, x, t, vars);
             let mut x = start;
             for (t, h) in steps {
                 x = self.method.step(&mut g, x, *t, *h, f);
@@ -199,7 +199,7 @@ impl<T: Real> Integral<T> {
 }
 
 /// What is given, as constants; places beyond hold `other`.
-fn constants<T: Real>(g: &mut Graph<T>, given: &[View<T>], other: Var) -> [Var; MAX_INPUTS] {
+fn constants<T: Real>(g: &mut Recording<T>, given: &[View<T>], other: Var) -> [Var; MAX_INPUTS] {
     let mut vars = [other; MAX_INPUTS];
     for (var, v) in vars.iter_mut().zip(given) {
         *var = g.constant(v.shape.rows, v.shape.cols, v.data);
@@ -325,7 +325,7 @@ mod tests {
     struct Decay(ParamId);
 
     impl RightHandSide<f64> for Decay {
-        fn record(&self, g: &mut Graph<f64>, x: Var, _: f64, _: &[Var]) -> Var {
+        fn record(&self, g: &mut Recording<f64>, x: Var, _: f64, _: &[Var]) -> Var {
             let w = g.param(self.0);
             g.mul(x, w)
         }

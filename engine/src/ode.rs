@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::integrate::Tableau;
 use crate::simd::axpy;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Var, par};
+use crate::{Recording, Op, Real, Shape, Var, par};
 
 /// y = x_0 + h sum_i w_i x_i; h is the use's scalar, the w_i the op's.
 struct Combination(&'static [f64]);
@@ -61,37 +61,37 @@ impl Method {
     /// Records one step from `t` to `t + h` of dx/dt = f(x, t); returns the new state.
     pub fn step<T: Real>(
         &self,
-        graph: &mut Graph<T>,
+        rec: &mut Recording<T>,
         x: Var,
         t: f64,
         h: f64,
-        f: &mut impl FnMut(&mut Graph<T>, Var, f64) -> Var,
+        f: &mut impl FnMut(&mut Recording<T>, Var, f64) -> Var,
     ) -> Var {
         let n = self.stages.len();
         let mut inputs = [x; 8];
         for (i, stage) in self.stages.iter().enumerate() {
-            let at = if i == 0 { x } else { graph.apply_with(stage.clone(), &inputs[..=i], [h, 0.0]) };
-            let mark = graph.mark();
-            let k = f(graph, at, t + self.tableau.c[i] * h);
-            inputs[i + 1] = graph.release(mark, k);
+            let at = if i == 0 { x } else { rec.apply_with(stage.clone(), &inputs[..=i], [h, 0.0]) };
+            let mark = rec.mark();
+            let k = f(rec, at, t + self.tableau.c[i] * h);
+            inputs[i + 1] = rec.release(mark, k);
         }
-        graph.apply_with(self.end.clone(), &inputs[..=n], [h, 0.0])
+        rec.apply_with(self.end.clone(), &inputs[..=n], [h, 0.0])
     }
 
     /// Records `steps` equal steps from `t0` to `t1`.
     pub fn integrate<T: Real>(
         &self,
-        graph: &mut Graph<T>,
+        rec: &mut Recording<T>,
         mut x: Var,
         (t0, t1): (f64, f64),
         steps: usize,
-        mut f: impl FnMut(&mut Graph<T>, Var, f64) -> Var,
+        mut f: impl FnMut(&mut Recording<T>, Var, f64) -> Var,
     ) -> Var {
         let h = (t1 - t0) / steps.max(1) as f64;
-        let mark = graph.mark();
+        let mark = rec.mark();
         for i in 0..steps {
-            let end = self.step(graph, x, t0 + i as f64 * h, h, &mut f);
-            x = graph.release(mark, end);
+            let end = self.step(rec, x, t0 + i as f64 * h, h, &mut f);
+            x = rec.release(mark, end);
         }
         x
     }
@@ -104,7 +104,7 @@ mod tests {
     use crate::integrate::tableau::ALL;
 
     /// dx/dt = (y, -x): a rotation.
-    fn rotate(g: &mut Graph<f64>, x: Var, _: f64) -> Var {
+    fn rotate(g: &mut Recording<f64>, x: Var, _: f64) -> Var {
         let a = g.constant(2, 2, &[0.0, -1.0, 1.0, 0.0]);
         g.matmul(a, x)
     }

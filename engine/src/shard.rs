@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::simd::add;
 use crate::spares::Spares;
-use crate::{Graph, Real, Tape, par};
+use crate::{Recording, Real, Tape, par};
 
 /// Tapes and gradient buffers of the shards of a batch, reused from step to step.
 pub struct Shards<T: Real> {
@@ -34,7 +34,7 @@ impl<T: Real> Shards<T> {
         &mut self,
         params: &[T],
         n: usize,
-        f: impl Fn(&mut Graph<T>, std::ops::Range<usize>, &mut [T]) -> f64 + Sync,
+        f: impl Fn(&mut Recording<T>, std::ops::Range<usize>, &mut [T]) -> f64 + Sync,
     ) -> (f64, &mut [T]) {
         let count = n.div_ceil(self.columns);
         while self.shards.len() < count {
@@ -45,8 +45,8 @@ impl<T: Real> Shards<T> {
             let mut tape = tapes.take();
             shard.gradient.clear();
             shard.gradient.resize(params.len(), T::ZERO);
-            let mut graph = tape.record(params);
-            shard.loss = f(&mut graph, i * columns..((i + 1) * columns).min(n), &mut shard.gradient);
+            let mut rec = tape.record(params);
+            shard.loss = f(&mut rec, i * columns..((i + 1) * columns).min(n), &mut shard.gradient);
             tapes.give_back(tape);
         };
         let shards = &mut self.shards[..count];

@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use engine::optim::{Adam, Ema, clip_by_norm};
 use engine::shard::Shards;
-use engine::{Graph, Params, Var, par};
+use engine::{Recording, Params, Var, par};
 
 struct Counting;
 
@@ -44,7 +44,7 @@ fn training_allocates_nothing_after_its_first_step() {
     // More parameters than one task takes, so that the loops over them are parallel ones.
     let table = params.add_zeros("table", 2 * par::CHUNK + 1, 1);
     let x = vec![0.3; 5 * N];
-    let network = |g: &mut Graph<f32>| -> Var {
+    let network = |g: &mut Recording<f32>| -> Var {
         let mut h = g.constant(5, N, &x);
         for (w, b) in &layers {
             let (w, b) = (g.param(*w), g.param(*b));

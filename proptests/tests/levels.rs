@@ -9,7 +9,7 @@ use engine::optim::{Adam, Ema, clip_by_norm};
 use engine::panels::{self, LANES, Operand, Packed, Target};
 use engine::rng::Stream;
 use engine::simd::{Level, set_level};
-use engine::{Graph, Matrix, Real, Tape, Var};
+use engine::{Recording, Matrix, Real, Tape, Var};
 use models::score::{Messages, Pairs};
 use sprs::CsMat;
 
@@ -30,7 +30,7 @@ fn bytes<'a, T: Real>(parts: impl IntoIterator<Item = &'a [T]>) -> Vec<u8> {
 }
 
 /// The value of `f` and the gradient in each input.
-fn recorded<T: Real>(inputs: &[Matrix<T>], f: impl Fn(&mut Graph<T>, &[Var]) -> Var) -> Vec<u8> {
+fn recorded<T: Real>(inputs: &[Matrix<T>], f: impl Fn(&mut Recording<T>, &[Var]) -> Var) -> Vec<u8> {
     let mut tape = Tape::new();
     let mut g = tape.record(&[]);
     let vars: Vec<Var> = inputs.iter().map(|m| g.variable(m.rows(), m.cols(), m.data())).collect();

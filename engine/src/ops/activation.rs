@@ -7,7 +7,7 @@
 use std::marker::PhantomData;
 
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Var, par, simd_fn};
+use crate::{Recording, Op, Real, Shape, Var, par, simd_fn};
 
 /// A scalar function with its derivative.
 pub trait Activation: Send + Sync + 'static {
@@ -33,7 +33,7 @@ macro_rules! activations {
             }
         }
 
-        impl<T: Real> Graph<'_, T> {
+        impl<T: Real> Recording<'_, T> {
             $(#[$meta])*
             pub fn $method(&mut self, x: Var) -> Var {
                 self.apply(const { &Elementwise::<$name>::OP }, &[x])

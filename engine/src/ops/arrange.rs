@@ -2,7 +2,7 @@
 
 use crate::simd::add;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Var};
+use crate::{Recording, Op, Real, Shape, Var};
 
 /// Features of the same things, one block under the other.
 struct ConcatRows;
@@ -176,7 +176,7 @@ impl<T: Real> Op<T> for Reshape {
     }
 }
 
-impl<T: Real> Graph<'_, T> {
+impl<T: Real> Recording<'_, T> {
     /// The rows of each input, one block under the other.
     pub fn concat_rows(&mut self, parts: &[Var]) -> Var {
         self.apply(&ConcatRows, parts)

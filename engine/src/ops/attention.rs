@@ -23,7 +23,7 @@ use crate::matrix::faer_mut;
 use crate::simd::add;
 use crate::slab::{padded, with_spare};
 use crate::tape::{Attr, Bar, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Var, View};
+use crate::{Recording, Op, Real, Shape, Var, View};
 
 /// Inputs M, c, x.
 pub(super) struct Attention {
@@ -147,7 +147,7 @@ fn part<'a, T: Real>(x: View<'a, T>, nodes: &std::ops::Range<usize>) -> View<'a,
     View { data: &x.data[nodes.start * d..nodes.end * d], shape: Shape::new(d, nodes.len()) }
 }
 
-impl<T: Real> Graph<'_, T> {
+impl<T: Real> Recording<'_, T> {
     /// softmax over the edges of each listening node i of <M x_i + c, x_j> (1 x nnz). The graph is square.
     pub fn edge_attention(&mut self, graph: &Sparse, m: Var, c: Var, x: Var) -> Var {
         self.apply(graph.attention.clone(), &[m, c, x])

@@ -4,7 +4,7 @@
 //! The cotangent of a repeated b is summed over its repetitions, in the order of the columns.
 
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Var, View, par, simd_fn};
+use crate::{Recording, Op, Real, Shape, Var, View, par, simd_fn};
 
 /// A function of two numbers with its partial derivatives.
 trait Binary: Send + Sync + 'static {
@@ -33,7 +33,7 @@ macro_rules! binary {
             }
         }
 
-        impl<T: Real> Graph<'_, T> {
+        impl<T: Real> Recording<'_, T> {
             #[doc = $doc]
             #[doc = " with b of the shape of a, or one column, one row or one number, repeated."]
             pub fn $method(&mut self, a: Var, b: Var) -> Var {

@@ -7,9 +7,9 @@
 //! needs no cotangents for them.
 
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Var, par, simd_fn};
+use crate::{Recording, Op, Real, Shape, Var, par, simd_fn};
 
-impl<T: Real> Graph<'_, T> {
+impl<T: Real> Recording<'_, T> {
     /// alpha o a + beta o c o d, with alpha and beta one column or one number.
     pub fn combine(&mut self, (alpha, a): (Var, Var), (beta, c, d): (Var, Var, Var)) -> Var {
         self.apply(&Combine, &[alpha, a, beta, c, d])

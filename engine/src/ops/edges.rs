@@ -15,7 +15,7 @@ use super::softmax::{softmax, softmax_vjp};
 use super::spmm::{AHEAD, LANES, Sparse, check_weights, dot, lane_sum, sampled_product};
 use crate::simd::prefetch;
 use crate::tape::{Attr, Bar, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Var, simd_fn};
+use crate::{Recording, Op, Real, Shape, Var, simd_fn};
 
 /// s_e = <q_i, k_j>; attr: the number of heads.
 pub(super) struct Dot(pub(super) Arc<Pattern>);
@@ -204,7 +204,7 @@ impl<T: Real> Op<T> for Attend {
     }
 }
 
-impl<T: Real> Graph<'_, T> {
+impl<T: Real> Recording<'_, T> {
     /// s_e = <q_i, k_j> for every edge, in `heads` equal blocks of rows (heads x nnz).
     pub fn edge_dot(&mut self, graph: &Sparse, q: Var, k: Var, heads: usize) -> Var {
         self.apply_with(graph.dot.clone(), &[q, k], [heads as f64, 0.0])

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::pattern::Pattern;
 use super::spmm::Sparse;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Var, simd_fn};
+use crate::{Recording, Op, Real, Shape, Var, simd_fn};
 
 /// The mobility of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -208,7 +208,7 @@ impl<T: Real> Op<T> for Flux {
     }
 }
 
-impl<T: Real> Graph<'_, T> {
+impl<T: Real> Recording<'_, T> {
     /// y_i = sum_j w_ij theta(x_i, x_j) (phi_j - phi_i) over the edges of node i; w is 1 x nnz.
     pub fn edge_flux(&mut self, graph: &Sparse, mean: Mean, w: Var, x: Var, phi: Var) -> Var {
         let k = MEANS.iter().position(|m| *m == mean).unwrap_or(0);

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Var, par};
+use crate::{Recording, Op, Real, Shape, Var, par};
 
 /// Column indices into `n` columns, with the plan of the reverse direction.
 #[derive(Debug)]
@@ -155,7 +155,7 @@ impl Moves {
     }
 }
 
-impl<T: Real> Graph<'_, T> {
+impl<T: Real> Recording<'_, T> {
     /// y_k = x_{i_k}: one column for each index.
     pub fn gather(&mut self, x: Var, moves: &Moves) -> Var {
         self.apply(moves.gather.clone(), &[x])

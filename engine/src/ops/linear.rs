@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::activation::{Activation, Gelu, Identity, Relu, Silu, Tanh};
 use crate::matrix::faer_mut;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Var, par, simd_fn};
+use crate::{Recording, Op, Real, Shape, Var, par, simd_fn};
 
 /// Columns that one task works off: a constant, so that results do not depend on threads.
 const COLUMNS: usize = 128;
@@ -147,7 +147,7 @@ simd_fn! {
     }
 }
 
-impl<T: Real> Graph<'_, T> {
+impl<T: Real> Recording<'_, T> {
     /// W x + b.
     pub fn linear(&mut self, w: Var, x: Var, b: Var) -> Var {
         self.apply(const { &Linear::<Identity>::OP }, &[w, x, b])

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::matrix::faer_mut;
 use crate::tape::{Attr, Bar, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Var, View};
+use crate::{Recording, Op, Real, Shape, Var, View};
 
 /// Columns of the result that one task computes.
 const COLUMNS: usize = 128;
@@ -88,7 +88,7 @@ impl<T: Real> Op<T> for Product {
     }
 }
 
-impl<T: Real> Graph<'_, T> {
+impl<T: Real> Recording<'_, T> {
     /// A B.
     pub fn matmul(&mut self, a: Var, b: Var) -> Var {
         self.apply(&Product { a_transposed: false, b_transposed: false }, &[a, b])

@@ -5,7 +5,7 @@
 //! the mean NaN, the maximum and the log-sum-exp -inf. NaN among the entries goes on to the result.
 
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Var};
+use crate::{Recording, Op, Real, Shape, Var};
 
 /// What is reduced to one number.
 #[derive(Clone, Copy, PartialEq)]
@@ -197,7 +197,7 @@ fn log_sum_exp<T: Real>(x: &[T]) -> T {
 
 macro_rules! reductions {
     ($($method:ident, $op:expr, $doc:literal;)+) => {
-        impl<T: Real> Graph<'_, T> {$(
+        impl<T: Real> Recording<'_, T> {$(
             #[doc = $doc]
             pub fn $method(&mut self, x: Var) -> Var {
                 self.apply(const { &$op }, &[x])

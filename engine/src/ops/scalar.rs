@@ -2,7 +2,7 @@
 
 use crate::simd::axpy;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Graph, Op, Real, Shape, Var, par, simd_fn};
+use crate::{Recording, Op, Real, Shape, Var, par, simd_fn};
 
 /// y = a x + b, (a, b) the scalars; x_bar += a y_bar.
 struct Affine;
@@ -157,7 +157,7 @@ simd_fn! {
     }
 }
 
-impl<T: Real> Graph<'_, T> {
+impl<T: Real> Recording<'_, T> {
     /// a x + b, entry by entry.
     pub fn affine(&mut self, x: Var, a: f64, b: f64) -> Var {
         self.apply_with(&Affine, &[x], [a, b])

@@ -1,12 +1,12 @@
 //! Reverse-mode differentiation on an arena.
 //!
-//! A [`Tape`] owns buffers; [`Tape::record`] opens a [`Graph`] on them, in which ops run at once and
+//! A [`Tape`] owns buffers; [`Tape::record`] opens a [`Recording`] on them, in which ops run at once and
 //! leave a node each. Values lie in one slab in the order of creation, so a node's inputs always lie
 //! before its output and a split of the slab borrows both; cotangents lie in a second slab, where their
 //! places are used again as soon as an op has passed them on. Every matrix begins at a cache line.
-//! [`Graph::backward`] walks the nodes in reverse, once, without recursion. The slabs keep their capacity, so
+//! [`Recording::backward`] walks the nodes in reverse, once, without recursion. The slabs keep their capacity, so
 //! after the first step of a loop recording allocates nothing. Where nothing wants a gradient,
-//! [`Graph::release`] gives room back before the recording ends.
+//! [`Recording::release`] gives room back before the recording ends.
 //!
 //! Parameters are not copied: a graph borrows the whole parameter slice, and `backward` adds into a
 //! gradient slice of the same layout.
@@ -28,7 +28,7 @@ pub struct Var {
     stamp: u32,
 }
 
-/// A place in a recording to go back to with [`Graph::release`].
+/// A place in a recording to go back to with [`Recording::release`].
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     used: (usize, usize),
@@ -118,12 +118,12 @@ impl<T: Real> Tape<T> {
     }
 
     /// Forgets the last graph and opens a new one over `params`.
-    pub fn record<'a>(&'a mut self, params: &'a [T]) -> Graph<'a, T> {
+    pub fn record<'a>(&'a mut self, params: &'a [T]) -> Recording<'a, T> {
         self.used = (0, 0);
         self.slots.clear();
         self.nodes.clear();
         self.places.clear();
-        Graph { tape: self, params, trainable: true }
+        Recording { tape: self, params, trainable: true }
     }
 
     /// Takes a place for a slot's cotangent.
@@ -177,13 +177,13 @@ impl<T: Real> Tape<T> {
 }
 
 /// A recording in progress: ops run as they are applied.
-pub struct Graph<'a, T: Real> {
+pub struct Recording<'a, T: Real> {
     tape: &'a mut Tape<T>,
     params: &'a [T],
     trainable: bool,
 }
 
-impl<T: Real> Graph<'_, T> {
+impl<T: Real> Recording<'_, T> {
     /// From here on parameters are constants: no gradient is computed for them.
     pub fn freeze_params(&mut self) {
         self.trainable = false;
@@ -200,7 +200,7 @@ impl<T: Real> Graph<'_, T> {
         self.leaf(rows, cols, data, false)
     }
 
-    /// A matrix with gradient (column-major entries); read it with [`Graph::grad`].
+    /// A matrix with gradient (column-major entries); read it with [`Recording::grad`].
     pub fn variable(&mut self, rows: usize, cols: usize, data: &[T]) -> Var {
         self.leaf(rows, cols, data, true)
     }
@@ -323,7 +323,7 @@ impl<T: Real> Graph<'_, T> {
     }
 
     /// Back-propagates the cotangent `seed` of `out`: adds J^T seed to `param_grads`, and leaves the
-    /// gradients of variables for [`Graph::grad`]. May be called again with another seed.
+    /// gradients of variables for [`Recording::grad`]. May be called again with another seed.
     pub fn backward_from(&mut self, out: Var, seed: &[T], param_grads: &mut [T]) {
         let slot = self.slot(out);
         assert_eq!(seed.len(), slot.shape.len(), "the seed has the shape of the output, {}", slot.shape);

@@ -69,24 +69,24 @@ pub(super) fn build(batch: usize, hidden: usize) -> Step {
     let mut adam = Adam::new(params.len());
     let mut shards = Shards::new(SHARD);
     Box::new(move || {
-        let (_, gradient) = shards.gradient(params.values(), batch, |graph, range, gradient| {
+        let (_, gradient) = shards.gradient(params.values(), batch, |rec, range, gradient| {
             let n = range.len();
             let columns = 2 * range.start..2 * range.end;
-            let input = graph.constant(2, n, &x[columns.clone()]);
-            let time = graph.constant(1, n, &t[range.clone()]);
-            let mut h = graph.apply(features.clone(), &[input, time]);
+            let input = rec.constant(2, n, &x[columns.clone()]);
+            let time = rec.constant(1, n, &t[range.clone()]);
+            let mut h = rec.apply(features.clone(), &[input, time]);
             for (l, (w, b)) in layers.iter().enumerate() {
-                let (w, b) = (graph.param(*w), graph.param(*b));
-                h = if l + 1 < layers.len() { graph.linear_silu(w, h, b) } else { graph.linear(w, h, b) };
+                let (w, b) = (rec.param(*w), rec.param(*b));
+                h = if l + 1 < layers.len() { rec.linear_silu(w, h, b) } else { rec.linear(w, h, b) };
             }
             let mut seed = [0.0; 2 * SHARD];
             let mut loss = 0.0;
-            for (k, (f, y)) in graph.value(h).data.iter().zip(&y[columns]).enumerate() {
+            for (k, (f, y)) in rec.value(h).data.iter().zip(&y[columns]).enumerate() {
                 let (error, w) = (f - y, w[range.start + k / 2]);
                 seed[k] = w * error / batch as f32;
                 loss += f64::from(0.5 * w * error * error) / batch as f64;
             }
-            graph.backward_from(h, &seed[..2 * n], gradient);
+            rec.backward_from(h, &seed[..2 * n], gradient);
             loss
         });
         adam.step(params.values_mut(), gradient, 1e-3);

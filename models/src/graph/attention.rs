@@ -3,14 +3,14 @@
 use std::sync::Arc;
 
 use engine::rng::Stream;
-use engine::{Graph, ParamId, Params, Real, Var};
+use engine::{Recording, ParamId, Params, Real, Var};
 
 use super::Adjacency;
 
 /// One map in place of a query and a key, for scores that go through a softmax over each listening node's edges:
 /// <W_q x_i + b_q, W_k x_j + b_k> = <M x_i + c, x_j> + (what depends on i alone, which softmax takes away),
 /// M = W_k^T W_q, c = W_k^T b_q. Returns (M, c), times `scale`.
-pub fn merged<T: Real>(g: &mut Graph<T>, (w_q, b_q): (Var, Var), w_k: Var, scale: f64) -> (Var, Var) {
+pub fn merged<T: Real>(g: &mut Recording<T>, (w_q, b_q): (Var, Var), w_k: Var, scale: f64) -> (Var, Var) {
     let (m, c) = (g.matmul_tn(w_k, w_q), g.matmul_tn(w_k, b_q));
     (g.scale(m, scale), g.scale(c, scale))
 }
@@ -47,7 +47,7 @@ impl<T: Real> DotAttention<T> {
     }
 
     /// 1 x nnz; each row sums to 1.
-    pub fn weights(&self, g: &mut Graph<T>, x: Var) -> Var {
+    pub fn weights(&self, g: &mut Recording<T>, x: Var) -> Var {
         let (q, k) = (g.param(self.q), g.param(self.k));
         let (q, k) = (g.matmul(q, x), g.matmul(k, x));
         let s = g.edge_dot(&self.adjacency.sparse, q, k, self.heads);
@@ -83,7 +83,7 @@ impl<T: Real> PairAttention<T> {
     }
 
     /// 1 x nnz; each row sums to 1.
-    pub fn weights(&self, g: &mut Graph<T>, x: Var) -> Var {
+    pub fn weights(&self, g: &mut Recording<T>, x: Var) -> Var {
         let (w, a, b) = (g.param(self.w), g.param(self.listening), g.param(self.heard));
         // a (W x) = (a W) x: two numbers a node instead of `size`.
         let (a, b) = (g.matmul(a, w), g.matmul(b, w));

@@ -1,7 +1,7 @@
 //! Learned coefficients of a right-hand side: one number, one for each channel, or a function of time.
 
 use engine::rng::Stream;
-use engine::{Graph, ParamId, Params, Real, Var};
+use engine::{Recording, ParamId, Params, Real, Var};
 use serde::{Deserialize, Serialize};
 
 use super::layers::Linear;
@@ -51,7 +51,7 @@ impl Coefficient {
     }
 
     /// Its value at time t.
-    pub fn at<T: Real>(&self, g: &mut Graph<T>, t: f64) -> Var {
+    pub fn at<T: Real>(&self, g: &mut Recording<T>, t: f64) -> Var {
         match self {
             Self::Constant(id) => g.param(*id),
             Self::Time(first, second) => {
@@ -63,7 +63,7 @@ impl Coefficient {
     }
 
     /// Its value at time t, through the logistic function.
-    pub fn squashed<T: Real>(&self, g: &mut Graph<T>, t: f64) -> Var {
+    pub fn squashed<T: Real>(&self, g: &mut Recording<T>, t: f64) -> Var {
         let c = self.at(g, t);
         g.sigmoid(c)
     }

@@ -1,7 +1,7 @@
 //! Dropout (Srivastava et al. 2014): entries set to 0 with probability p, the others divided by 1 - p.
 
 use engine::rng::Stream;
-use engine::{Graph, Real, Var};
+use engine::{Recording, Real, Var};
 
 /// On in training, with the stream of one step; off in evaluation.
 pub struct Dropout<T> {
@@ -31,7 +31,7 @@ impl<T: Real> Dropout<T> {
     }
 
     /// x with entries dropped at `rate`.
-    pub fn apply(&mut self, g: &mut Graph<T>, x: Var, rate: f64) -> Var {
+    pub fn apply(&mut self, g: &mut Recording<T>, x: Var, rate: f64) -> Var {
         let Some(stream) = self.stream.as_mut().filter(|_| rate > 0.0) else { return x };
         let shape = g.shape(x);
         self.mask.resize(shape.len(), T::ZERO);

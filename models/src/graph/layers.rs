@@ -2,7 +2,7 @@
 
 use engine::ops::spmm::Sparse;
 use engine::rng::Stream;
-use engine::{Graph, ParamId, Params, Real, Var};
+use engine::{Recording, ParamId, Params, Real, Var};
 
 use super::{Dataset, Dropout};
 
@@ -31,19 +31,19 @@ impl Linear {
     }
 
     /// W x + b.
-    pub fn apply<T: Real>(&self, g: &mut Graph<T>, x: Var) -> Var {
+    pub fn apply<T: Real>(&self, g: &mut Recording<T>, x: Var) -> Var {
         let (w, b) = (g.param(self.w), g.param(self.b));
         g.linear(w, x, b)
     }
 
     /// max(W x + b, 0).
-    pub fn relu<T: Real>(&self, g: &mut Graph<T>, x: Var) -> Var {
+    pub fn relu<T: Real>(&self, g: &mut Recording<T>, x: Var) -> Var {
         let (w, b) = (g.param(self.w), g.param(self.b));
         g.linear_relu(w, x, b)
     }
 
     /// tanh(W x + b).
-    pub fn tanh<T: Real>(&self, g: &mut Graph<T>, x: Var) -> Var {
+    pub fn tanh<T: Real>(&self, g: &mut Recording<T>, x: Var) -> Var {
         let (w, b) = (g.param(self.w), g.param(self.b));
         g.linear_tanh(w, x, b)
     }
@@ -64,7 +64,7 @@ impl<T: Real> Features<T> {
     }
 
     /// W features + b (outputs x nodes), after dropout at `rate` of the features.
-    pub fn apply(&self, g: &mut Graph<T>, dropout: &mut Dropout<T>, rate: f64) -> Var {
+    pub fn apply(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>, rate: f64) -> Var {
         let values = g.constant(1, self.values.len(), &self.values);
         let values = dropout.apply(g, values, rate);
         let (w, b) = (g.param(self.map.w), g.param(self.map.b));
@@ -98,7 +98,7 @@ impl<T: Real> Encoder<T> {
     }
 
     /// hidden x nodes.
-    pub fn apply(&self, g: &mut Graph<T>, dropout: &mut Dropout<T>) -> Var {
+    pub fn apply(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Var {
         let mut x = self.features.apply(g, dropout, self.rate);
         for layer in self.residual.iter().flatten() {
             let kept = dropout.apply(g, x, self.rate);
@@ -132,7 +132,7 @@ impl Decoder {
     }
 
     /// classes x nodes.
-    pub fn apply<T: Real>(&self, g: &mut Graph<T>, mut x: Var, dropout: &mut Dropout<T>) -> Var {
+    pub fn apply<T: Real>(&self, g: &mut Recording<T>, mut x: Var, dropout: &mut Dropout<T>) -> Var {
         if self.relu {
             x = g.relu(x);
         }

@@ -115,18 +115,18 @@ impl<T: Real> Trainer<'_, T> {
         let n = batch.picked.len();
         let scale = 1.0 / n.max(1) as f64;
         let state = &mut self.state;
-        let (loss, gradient) = self.shards.gradient(state.params.values(), n, |graph, range, gradient| {
+        let (loss, gradient) = self.shards.gradient(state.params.values(), n, |rec, range, gradient| {
             let picked = &batch.picked[range];
             let columns = |from: &[T]| -> Vec<T> {
                 picked.iter().flat_map(|i| &from[i * d..(i + 1) * d]).copied().collect()
             };
             let (x, mut seed) = (columns(&batch.x), columns(&batch.target));
             let sigma: Vec<T> = picked.iter().map(|i| batch.sigma[*i]).collect();
-            let x = graph.constant(d, picked.len(), &x);
-            let f = network.record(graph, x, &sigma);
+            let x = rec.constant(d, picked.len(), &x);
+            let f = network.record(rec, x, &sigma);
             let mut loss = 0.0;
             for ((f, seed), i) in
-                graph.value(f).data.chunks_exact(d).zip(seed.chunks_exact_mut(d)).zip(picked)
+                rec.value(f).data.chunks_exact(d).zip(seed.chunks_exact_mut(d)).zip(picked)
             {
                 let w = batch.w[*i] * scale;
                 for (f, s) in f.iter().zip(seed) {
@@ -136,7 +136,7 @@ impl<T: Real> Trainer<'_, T> {
                     *s = if w > 0.0 { T::of(2.0 * w * error) } else { T::ZERO };
                 }
             }
-            graph.backward_from(f, &seed, gradient);
+            rec.backward_from(f, &seed, gradient);
             loss
         });
         let norm = clip_by_norm(gradient, self.config.train.clip);

@@ -117,13 +117,13 @@ impl<T: Real> Path<'_, '_, T> {
         let sigma = tau.exp();
         let s2 = sigma * sigma;
         self.f.iter_mut().zip(x).for_each(|(f, x)| *f = T::of(*x));
-        let mut graph = self.tape.record(model.params);
-        graph.freeze_params();
-        let input = graph.variable(d, n, &self.f);
-        let f = model.network.record(&mut graph, input, &vec![T::of(sigma); n]);
+        let mut rec = self.tape.record(model.params);
+        rec.freeze_params();
+        let input = rec.variable(d, n, &self.f);
+        let f = model.network.record(&mut rec, input, &vec![T::of(sigma); n]);
         let (a, b) = model.network.scaling(T::of(sigma));
         let (a, b) = (a.f64(), b.f64());
-        for ((k, x), f) in k.iter_mut().zip(x).zip(graph.value(f).data) {
+        for ((k, x), f) in k.iter_mut().zip(x).zip(rec.value(f).data) {
             *k = -s2 * (a * x + b * f.f64());
         }
         self.rates.fill(s2 * a * self.flow.free_dim() as f64);
@@ -132,8 +132,8 @@ impl<T: Real> Path<'_, '_, T> {
                 .iter_mut()
                 .enumerate()
                 .for_each(|(i, s)| *s = if i % d == axis { T::ONE } else { T::ZERO });
-            graph.backward_from(f, &self.f, &mut []);
-            let gradient = graph.grad(input).data;
+            rec.backward_from(f, &self.f, &mut []);
+            let gradient = rec.grad(input).data;
             self.rates.iter_mut().enumerate().for_each(|(j, r)| *r += s2 * b * gradient[j * d + axis].f64());
         }
     }

@@ -32,12 +32,12 @@ impl<T: Real> ScoreModel<'_, T> {
     pub fn score(&self, tape: &mut Tape<T>, x: &[T], sigma: T, out: &mut [T]) {
         let d = self.network.dim();
         let n = x.len() / d;
-        let mut graph = tape.record(self.params);
-        graph.freeze_params();
-        let input = graph.constant(d, n, x);
-        let f = self.network.record(&mut graph, input, &vec![sigma; n]);
+        let mut rec = tape.record(self.params);
+        rec.freeze_params();
+        let input = rec.constant(d, n, x);
+        let f = self.network.record(&mut rec, input, &vec![sigma; n]);
         let (a, b) = self.network.scaling(sigma);
-        for ((out, x), f) in out.iter_mut().zip(x).zip(graph.value(f).data) {
+        for ((out, x), f) in out.iter_mut().zip(x).zip(rec.value(f).data) {
             *out = a * *x + b * *f;
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use engine::tape::{Attr, Cotangents, Inputs, Saved};
-use engine::{Graph, Op, Real, Shape, Var};
+use engine::{Recording, Op, Real, Shape, Var};
 
 use super::ScoreNetwork;
 use crate::energy::ParticleSystem;
@@ -65,11 +65,11 @@ impl<T: Real> ScoreNetwork<T> for Centred<T> {
         Some(self.center.0)
     }
 
-    fn record(&self, graph: &mut Graph<T>, x: Var, sigma: &[T]) -> Var {
-        let one = graph.constant(1, sigma.len(), &vec![T::ONE; sigma.len()]);
-        let x = graph.apply(self.center.clone(), &[x, one]);
-        let f = self.inner.record(graph, x, sigma);
-        graph.apply(self.center.clone(), &[f, one])
+    fn record(&self, rec: &mut Recording<T>, x: Var, sigma: &[T]) -> Var {
+        let one = rec.constant(1, sigma.len(), &vec![T::ONE; sigma.len()]);
+        let x = rec.apply(self.center.clone(), &[x, one]);
+        let f = self.inner.record(rec, x, sigma);
+        rec.apply(self.center.clone(), &[f, one])
     }
 
     fn scaling(&self, sigma: T) -> (T, T) {

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use engine::{Graph, ParamId, Params, Real, Var};
+use engine::{Recording, ParamId, Params, Real, Var};
 
 use super::features::Features;
 use super::{ScoreNetwork, scaling};
@@ -72,13 +72,13 @@ impl<T: Real> ScoreNetwork<T> for ScoreMlp<T> {
         self.config.dim
     }
 
-    fn record(&self, graph: &mut Graph<T>, x: Var, sigma: &[T]) -> Var {
-        let sigma = graph.constant(1, sigma.len(), sigma);
-        let mut h = graph.apply(self.features.clone(), &[x, sigma]);
+    fn record(&self, rec: &mut Recording<T>, x: Var, sigma: &[T]) -> Var {
+        let sigma = rec.constant(1, sigma.len(), sigma);
+        let mut h = rec.apply(self.features.clone(), &[x, sigma]);
         let last = self.layers.len() - 1;
         for (l, (w, b)) in self.layers.iter().enumerate() {
-            let (w, b) = (graph.param(*w), graph.param(*b));
-            h = if l < last { graph.linear_silu(w, h, b) } else { graph.linear(w, h, b) };
+            let (w, b) = (rec.param(*w), rec.param(*b));
+            h = if l < last { rec.linear_silu(w, h, b) } else { rec.linear(w, h, b) };
         }
         h
     }

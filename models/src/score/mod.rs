@@ -13,7 +13,7 @@ pub use egnn::{EVEN, Egnn, EgnnConfig, Messages, Pairs, Scales, ScoreEgnn, Updat
 pub use mlp::{MlpConfig, ScoreMlp};
 pub use pair::{PairConfig, ScorePair};
 
-use engine::{Graph, Real, Var};
+use engine::{Recording, Real, Var};
 
 use crate::energy::ParticleSystem;
 
@@ -28,7 +28,7 @@ pub trait ScoreNetwork<T: Real>: Send + Sync {
     }
 
     /// Records the network's raw output F (d x n) for states `x` (d x n) at noise levels `sigma`.
-    fn record(&self, graph: &mut Graph<T>, x: Var, sigma: &[T]) -> Var;
+    fn record(&self, rec: &mut Recording<T>, x: Var, sigma: &[T]) -> Var;
 
     /// The coefficients (a, b) of score = a x + b F at noise level sigma: chosen so that F has unit scale.
     fn scaling(&self, sigma: T) -> (T, T);

@@ -18,7 +18,7 @@
 
 use std::sync::Arc;
 
-use engine::{Graph, ParamId, Params, Real, Var};
+use engine::{Recording, ParamId, Params, Real, Var};
 
 use super::centred::Center;
 use super::hard_core::{HardCore, reach};
@@ -123,17 +123,17 @@ impl<T: Real> ScoreNetwork<T> for ScorePair<T> {
         Some(self.config.system)
     }
 
-    fn record(&self, graph: &mut Graph<T>, x: Var, sigma: &[T]) -> Var {
+    fn record(&self, rec: &mut Recording<T>, x: Var, sigma: &[T]) -> Var {
         let (c, n) = (&self.config, sigma.len());
         let (particles, k) = (c.system.particles, c.radial_features);
         let time = waves(c.time_features, c.sigma_range, sigma, particles);
-        let mut h = graph.constant(2 * c.time_features, n * particles, &time);
-        let per_state = |graph: &mut Graph<T>, f: &dyn Fn(f64) -> f64| {
+        let mut h = rec.constant(2 * c.time_features, n * particles, &time);
+        let per_state = |rec: &mut Recording<T>, f: &dyn Fn(f64) -> f64| {
             let values: Vec<T> = sigma.iter().map(|s| T::of(f(s.f64()))).collect();
-            graph.constant(1, n, &values)
+            rec.constant(1, n, &values)
         };
-        let shrink = per_state(graph, &|s| 1.0 / s.hypot(c.sigma_data));
-        let mut along = graph.apply(self.center.clone(), &[x, shrink]);
+        let shrink = per_state(rec, &|s| 1.0 / s.hypot(c.sigma_data));
+        let mut along = rec.apply(self.center.clone(), &[x, shrink]);
         let mut place = x;
         let mut total = (c.core > 0.0).then(|| {
             // The op's score over b, for score = a x + b F.
@@ -143,40 +143,40 @@ impl<T: Real> ScoreNetwork<T> for ScorePair<T> {
                 [T::of(1.0 / (s * s * b)), T::of(reach(c.core, s))]
             };
             let columns: Vec<T> = sigma.iter().flat_map(column).collect();
-            let columns = graph.constant(2, n, &columns);
-            graph.apply(self.hard_core.clone(), &[x, columns])
+            let columns = rec.constant(2, n, &columns);
+            rec.apply(self.hard_core.clone(), &[x, columns])
         });
         for (p, pass) in self.passes.iter().enumerate() {
             if let Some(f) = total.filter(|_| p > 0) {
                 // y = x + sigma^2 (a x + b F).
-                let keep = per_state(graph, &|s| 1.0 - s * s / (s * s + c.sigma_data * c.sigma_data));
-                let push = per_state(graph, &|s| s * s * scaling::<f64>(s, c.sigma_data, c.mode_scale).1);
-                let kept = graph.apply(self.center.clone(), &[x, keep]);
-                let pushed = graph.apply(self.center.clone(), &[f, push]);
-                place = graph.add(kept, pushed);
+                let keep = per_state(rec, &|s| 1.0 - s * s / (s * s + c.sigma_data * c.sigma_data));
+                let push = per_state(rec, &|s| s * s * scaling::<f64>(s, c.sigma_data, c.mode_scale).1);
+                let kept = rec.apply(self.center.clone(), &[x, keep]);
+                let pushed = rec.apply(self.center.clone(), &[f, push]);
+                place = rec.add(kept, pushed);
                 along = f;
             }
-            let basis = graph.apply(self.basis.clone(), &[place]);
+            let basis = rec.apply(self.basis.clone(), &[place]);
             for round in &pass.rounds {
                 let g = match round.gate {
                     Some((w, b)) => {
-                        let (w, b) = (graph.param(w), graph.param(b));
-                        graph.linear(w, h, b)
+                        let (w, b) = (rec.param(w), rec.param(b));
+                        rec.linear(w, h, b)
                     }
-                    None => graph.constant(k, n * particles, &vec![T::ONE; k * n * particles]),
+                    None => rec.constant(k, n * particles, &vec![T::ONE; k * n * particles]),
                 };
-                let gathered = graph.apply(self.gather.clone(), &[basis, g]);
-                h = graph.concat_rows(&[h, gathered]);
+                let gathered = rec.apply(self.gather.clone(), &[basis, g]);
+                h = rec.concat_rows(&[h, gathered]);
                 for (w, b) in round.layers {
-                    let (w, b) = (graph.param(w), graph.param(b));
-                    h = graph.linear_silu(w, h, b);
+                    let (w, b) = (rec.param(w), rec.param(b));
+                    h = rec.linear_silu(w, h, b);
                 }
             }
-            let (w, b) = (graph.param(pass.out.0), graph.param(pass.out.1));
-            let a = graph.linear(w, h, b);
-            let f = graph.apply(self.force.clone(), &[basis, a, along]);
+            let (w, b) = (rec.param(pass.out.0), rec.param(pass.out.1));
+            let a = rec.linear(w, h, b);
+            let f = rec.apply(self.force.clone(), &[basis, a, along]);
             total = Some(match total {
-                Some(sum) => graph.add(sum, f),
+                Some(sum) => rec.add(sum, f),
                 None => f,
             });
         }

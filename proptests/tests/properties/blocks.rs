@@ -4,7 +4,7 @@
 use engine::gradcheck::gradcheck_along;
 use engine::ops::index::Moves;
 use engine::rng::Stream;
-use engine::{Graph, Matrix, Var};
+use engine::{Recording, Matrix, Var};
 
 use crate::ops::{eighths, entries, run};
 
@@ -14,7 +14,7 @@ const COLS: usize = 300;
 /// Terms of a product, so many that the factors' cotangents have more than one block too.
 const INNER: usize = 140;
 
-fn check(name: &str, inputs: &[Matrix<f64>], want: &Matrix<f64>, f: impl Fn(&mut Graph<f64>, &[Var]) -> Var) {
+fn check(name: &str, inputs: &[Matrix<f64>], want: &Matrix<f64>, f: impl Fn(&mut Recording<f64>, &[Var]) -> Var) {
     let got = run::<f64>(inputs, &f);
     assert_eq!(got.len(), want.data().len(), "{name}");
     for (got, want) in got.iter().zip(want.data()) {
@@ -54,7 +54,7 @@ fn layers_of_several_blocks() {
 #[test]
 fn broadcasts_over_several_tasks() {
     let a = entries(ROWS, COLS, 1, false);
-    type Case = (&'static str, fn(&mut Graph<f64>, Var, Var) -> Var, fn(f64, f64) -> f64);
+    type Case = (&'static str, fn(&mut Recording<f64>, Var, Var) -> Var, fn(f64, f64) -> f64);
     let cases: [Case; 4] = [
         ("add", |g, a, b| g.add(a, b), |a, b| a + b),
         ("sub", |g, a, b| g.sub(a, b), |a, b| a - b),
@@ -79,7 +79,7 @@ fn combinations_and_activations_over_several_tasks() {
     let (alpha, beta) = (entries(ROWS, 1, 4, false), entries(1, 1, 5, false));
     let want =
         Matrix::from_fn(ROWS, COLS, |i, j| alpha[(i, 0)] * a[(i, j)] + beta[(0, 0)] * c[(i, j)] * d[(i, j)]);
-    let f = |g: &mut Graph<f64>, x: &[Var]| g.combine((x[0], x[1]), (x[2], x[3], x[4]));
+    let f = |g: &mut Recording<f64>, x: &[Var]| g.combine((x[0], x[1]), (x[2], x[3], x[4]));
     check("combine", &[alpha, a, beta, c, d], &want, f);
 }
 

@@ -7,7 +7,7 @@ use engine::gradcheck::gradcheck;
 use engine::ops::index::Moves;
 use engine::rng::Stream;
 use engine::shard::Shards;
-use engine::{Graph, Matrix, Params, Tape, Var};
+use engine::{Recording, Matrix, Params, Tape, Var};
 use models::score::{EVEN, EgnnConfig, Messages, Pairs, Scales, ScoreEgnn, ScoreNetwork};
 use proptest::prelude::*;
 
@@ -118,7 +118,7 @@ proptest! {
         // Which pairs are edges is a constant of a radius graph: the input's positions are not varied there.
         let varied = |k: usize| k != 2 || pairs.cutoff.is_infinite();
         let free: Vec<Matrix<f64>> = (0..13).filter(|k| varied(*k)).map(|k| v[k].clone()).collect();
-        let f = |g: &mut Graph<f64>, x: &[Var]| {
+        let f = |g: &mut Recording<f64>, x: &[Var]| {
             let mut x = x.to_vec();
             if !varied(2) {
                 x.insert(2, g.constant(v[2].rows(), v[2].cols(), v[2].data()));
@@ -141,7 +141,7 @@ fn check_even(pairs: Pairs, states: usize, hidden: usize, seed: u64) -> Result<(
     v[0] = one;
     let op = Arc::new(Messages::new(pairs));
     let spread = Moves::new(state.clone(), states).map_err(|e| TestCaseError::fail(e.to_string()))?;
-    let f = |g: &mut Graph<f64>, x: &[Var]| {
+    let f = |g: &mut Recording<f64>, x: &[Var]| {
         let mut x = x.to_vec();
         x[0] = g.gather(x[0], &spread);
         if x.len() < 13 {

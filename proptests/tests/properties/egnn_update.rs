@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::gradcheck::gradcheck;
 use engine::ops::index::Moves;
 use engine::rng::Stream;
-use engine::{Graph, Matrix, Tape, Var};
+use engine::{Recording, Matrix, Tape, Var};
 use models::score::{EVEN, Pairs, Update};
 use proptest::prelude::*;
 
@@ -18,7 +18,7 @@ fn random(rows: usize, cols: usize, seed: u64) -> Matrix<f64> {
 }
 
 /// h + N2 silu(N1 [h; heard's upper rows] + n1) + n2, op by op.
-fn plain(g: &mut Graph<f64>, x: &[Var]) -> Var {
+fn plain(g: &mut Recording<f64>, x: &[Var]) -> Var {
     let hidden = g.shape(x[0]).rows;
     let heard = g.slice_rows(x[1], 0..hidden);
     let both = g.concat_rows(&[x[0], heard]);
@@ -41,8 +41,8 @@ fn inputs(pairs: Pairs, nodes: usize, seen: usize, hidden: usize, seed: u64) -> 
 
 fn check(
     v: &[Matrix<f64>],
-    fused: impl Fn(&mut Graph<f64>, &[Var]) -> Var,
-    plain: impl Fn(&mut Graph<f64>, &[Var]) -> Var,
+    fused: impl Fn(&mut Recording<f64>, &[Var]) -> Var,
+    plain: impl Fn(&mut Recording<f64>, &[Var]) -> Var,
 ) -> Result<(), TestCaseError> {
     let mut tape = Tape::<f64>::new();
     // Twice: the second pass meets memory that the first one left.
@@ -77,16 +77,16 @@ proptest! {
         // In a first layer all particles of a state have one h, and the gradient to that is the sum of theirs.
         let state: Vec<usize> = (0..nodes).map(|i| i / particles).collect();
         let spread = Moves::new(state, states).map_err(|e| TestCaseError::fail(e.to_string()))?;
-        let alike = |g: &mut Graph<f64>, x: &[Var]| {
+        let alike = |g: &mut Recording<f64>, x: &[Var]| {
             let mut x = x.to_vec();
             x[0] = g.gather(x[0], &spread);
             x
         };
-        let even = |g: &mut Graph<f64>, x: &[Var]| {
+        let even = |g: &mut Recording<f64>, x: &[Var]| {
             let x = alike(g, x);
             g.apply_with(op.clone(), &x, EVEN)
         };
-        let plain = |g: &mut Graph<f64>, x: &[Var]| {
+        let plain = |g: &mut Recording<f64>, x: &[Var]| {
             let x = alike(g, x);
             plain(g, &x)
         };

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use engine::gradcheck::gradcheck;
 use engine::ops::flux::Mean;
 use engine::rng::Stream;
-use engine::{Graph, Matrix, Params, Tape, Var};
+use engine::{Recording, Matrix, Params, Tape, Var};
 use models::graph::coefficient::Dependence;
 use models::graph::dynamics::{
     Dynamics, Form, Grade, GradeSettings, Grand, Kernel, Mixing, Mobility, Sigma, Start,
@@ -60,7 +60,7 @@ fn velocity(dynamics: &dyn Dynamics<f64>, params: &Params<f64>, x: &Matrix<f64>)
     Matrix::from_vec(x.rows(), x.cols(), g.value(v).data.to_vec())
 }
 
-fn record(dynamics: &dyn Dynamics<f64>, g: &mut Graph<f64>, x: &Matrix<f64>) -> Var {
+fn record(dynamics: &dyn Dynamics<f64>, g: &mut Recording<f64>, x: &Matrix<f64>) -> Var {
     let x = g.variable(x.rows(), x.cols(), x.data());
     let start = Start { weights: dynamics.weights(g, x), x0: x };
     dynamics.velocity(g, x, 0.3, start)
@@ -358,7 +358,7 @@ fn every_variant_has_the_right_gradient_in_its_state() {
     }
     // The whole of gradcheck on one of them, with the tape poisoned between runs.
     let adjacency = Adjacency::<f64>::new(30, &data.edges, Normalisation::Row, true);
-    let f = |g: &mut Graph<f64>, x: &[Var]| {
+    let f = |g: &mut Recording<f64>, x: &[Var]| {
         let r = g.edge_distance(&adjacency.sparse, x[0], x[0]);
         let r = g.affine(r, 1.0, 0.5);
         let k = g.log(r);

@@ -7,7 +7,7 @@ use engine::ode::Method;
 use engine::ops::flux::Mean;
 use engine::ops::spmm::Sparse;
 use engine::rng::Stream;
-use engine::{Graph, Matrix, Tape, Var};
+use engine::{Recording, Matrix, Tape, Var};
 use proptest::prelude::*;
 use sprs::CsMat;
 
@@ -43,7 +43,7 @@ fn entries(s: &CsMat<f64>) -> Vec<(usize, usize)> {
     s.iter().map(|(_, (i, j))| (i, j)).collect()
 }
 
-fn run(inputs: &[Matrix<f64>], f: impl Fn(&mut Graph<f64>, &[Var]) -> Var) -> Vec<f64> {
+fn run(inputs: &[Matrix<f64>], f: impl Fn(&mut Recording<f64>, &[Var]) -> Var) -> Vec<f64> {
     let mut tape = Tape::new();
     let mut g = tape.record(&[]);
     let vars: Vec<_> = inputs.iter().map(|m| g.variable(m.rows(), m.cols(), m.data())).collect();
@@ -51,7 +51,7 @@ fn run(inputs: &[Matrix<f64>], f: impl Fn(&mut Graph<f64>, &[Var]) -> Var) -> Ve
     g.value(y).data.to_vec()
 }
 
-fn check(name: &str, inputs: &[Matrix<f64>], want: &[f64], f: impl Fn(&mut Graph<f64>, &[Var]) -> Var) {
+fn check(name: &str, inputs: &[Matrix<f64>], want: &[f64], f: impl Fn(&mut Recording<f64>, &[Var]) -> Var) {
     let got = run(inputs, &f);
     assert_eq!(got.len(), want.len(), "{name}");
     assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-12 * b.abs().max(1.0)), "{name}");
@@ -116,31 +116,31 @@ proptest! {
                 dots[(a / block, e)] += q[(a, *i)] * k[(a, *j)];
             }
         }
-        let f = |g: &mut Graph<f64>, x: &[Var]| g.edge_dot(&sparse, x[0], x[1], heads);
+        let f = |g: &mut Recording<f64>, x: &[Var]| g.edge_dot(&sparse, x[0], x[1], heads);
         check("dot", &[q.clone(), k.clone()], dots.data(), f);
 
         let square = |e: &(usize, usize)| (0..d).map(|a| (q[(a, e.0)] - k[(a, e.1)]).powi(2)).sum::<f64>();
         let squares: Vec<f64> = ends.iter().map(square).collect();
-        let f = |g: &mut Graph<f64>, x: &[Var]| g.edge_squared_distance(&sparse, x[0], x[1]);
+        let f = |g: &mut Recording<f64>, x: &[Var]| g.edge_squared_distance(&sparse, x[0], x[1]);
         check("squared distance", &[q.clone(), k.clone()], &squares, f);
         let roots: Vec<f64> = squares.iter().map(|r| r.sqrt()).collect();
-        let f = |g: &mut Graph<f64>, x: &[Var]| g.edge_distance(&sparse, x[0], x[1]);
+        let f = |g: &mut Recording<f64>, x: &[Var]| g.edge_distance(&sparse, x[0], x[1]);
         check("distance", &[q.clone(), k.clone()], &roots, f);
 
         let scores = random(heads, nnz, seed ^ 2);
         let p = softmax(&s, &scores);
-        let f = |g: &mut Graph<f64>, x: &[Var]| g.edge_softmax(&sparse, x[0]);
+        let f = |g: &mut Recording<f64>, x: &[Var]| g.edge_softmax(&sparse, x[0]);
         check("softmax", std::slice::from_ref(&scores), p.data(), f);
-        let f = |g: &mut Graph<f64>, x: &[Var]| g.attend(&sparse, x[0], x[1]);
+        let f = |g: &mut Recording<f64>, x: &[Var]| g.attend(&sparse, x[0], x[1]);
         check("attend", &[scores.clone(), k.clone()], weigh(&s, &p, &k).data(), f);
-        let f = |g: &mut Graph<f64>, x: &[Var]| g.sparse_columns(&sparse, x[0], x[1]);
+        let f = |g: &mut Recording<f64>, x: &[Var]| g.sparse_columns(&sparse, x[0], x[1]);
         check("heads", &[scores.clone(), k.clone()], weigh(&s, &scores, &k).data(), f);
 
         if m == n {
             let w = Matrix::from_vec(1, nnz, values);
             let mut want = weigh(&s, &w, &k);
             want.data_mut().iter_mut().zip(k.data()).for_each(|(y, x)| *y -= x);
-            let f = |g: &mut Graph<f64>, x: &[Var]| g.sparse_laplacian(&sparse, x[0], x[1]);
+            let f = |g: &mut Recording<f64>, x: &[Var]| g.sparse_laplacian(&sparse, x[0], x[1]);
             check("laplacian", &[w.clone(), k.clone()], want.data(), f);
             let (map, shift) = (random(d, d, seed ^ 5), random(d, 1, seed ^ 6));
             let mut bilinear = Matrix::zeros(1, nnz);
@@ -150,7 +150,7 @@ proptest! {
                     bilinear[(0, e)] += q * k[(a, *j)] / 8.0;
                 }
             }
-            let f = |g: &mut Graph<f64>, x: &[Var]| {
+            let f = |g: &mut Recording<f64>, x: &[Var]| {
                 let (m, c) = (g.scale(x[0], 0.125), g.scale(x[1], 0.125));
                 g.edge_attention(&sparse, m, c, x[2])
             };
@@ -159,18 +159,18 @@ proptest! {
             for (e, (i, _)) in ends.iter().enumerate() {
                 (0..d).for_each(|a| drops[(a, *i)] -= w[(0, e)] * k[(a, *i)]);
             }
-            let f = |g: &mut Graph<f64>, x: &[Var]| g.sparse_differences(&sparse, x[0], x[1]);
+            let f = |g: &mut Recording<f64>, x: &[Var]| g.sparse_differences(&sparse, x[0], x[1]);
             check("differences", &[w.clone(), k.clone()], drops.data(), f);
             let z = random(d, n, seed ^ 4);
             let mut stepped = z.clone();
             stepped.data_mut().iter_mut().zip(want.data()).for_each(|(y, l)| *y += 0.3 * l);
-            let f = |g: &mut Graph<f64>, x: &[Var]| g.sparse_step(&sparse, x[0], x[1], x[2], 0.3);
+            let f = |g: &mut Recording<f64>, x: &[Var]| g.sparse_step(&sparse, x[0], x[1], x[2], 0.3);
             check("step", &[w.clone(), k.clone(), z], stepped.data(), f);
             let mut sines = Matrix::zeros(d, m);
             for (e, (i, j)) in ends.iter().enumerate() {
                 (0..d).for_each(|a| sines[(a, *i)] += w[(0, e)] * (k[(a, *j)] - k[(a, *i)]).sin());
             }
-            let f = |g: &mut Graph<f64>, x: &[Var]| g.edge_sine(&sparse, x[0], x[1]);
+            let f = |g: &mut Recording<f64>, x: &[Var]| g.edge_sine(&sparse, x[0], x[1]);
             check("sine", &[w.clone(), k.clone()], sines.data(), f);
 
             let density = Matrix::from_vec(d, n, k.data().iter().map(|v| 0.1 + v * v).collect());
@@ -188,7 +188,7 @@ proptest! {
                         want[(a, *i)] += w[(0, e)] * theta(mean, x, y, drop) * drop;
                     }
                 }
-                let f = |g: &mut Graph<f64>, x: &[Var]| g.edge_flux(&sparse, mean, x[0], x[1], x[2]);
+                let f = |g: &mut Recording<f64>, x: &[Var]| g.edge_flux(&sparse, mean, x[0], x[1], x[2]);
                 check(&format!("{mean:?}"), &[w.clone(), density.clone(), phi.clone()], want.data(), f);
             }
         }
@@ -207,7 +207,7 @@ proptest! {
         // Small enough that the step is no polynomial of huge terms.
         let h = 0.6 / n.max(2) as f64;
         let plain = run(&inputs, |g, x| {
-            let f = &mut |g: &mut Graph<f64>, y: Var, _: f64| g.sparse_laplacian(&sparse, x[0], y);
+            let f = &mut |g: &mut Recording<f64>, y: Var, _: f64| g.sparse_laplacian(&sparse, x[0], y);
             Method::new(&RK4).step(g, x[1], 0.0, h, f)
         });
         check("step", &inputs, &plain, |g, x| g.diffusion_rk4_step(&sparse, x[0], x[1], h));
@@ -275,7 +275,7 @@ fn the_logarithmic_mean_of_close_densities() {
     for gap in [0.0, 1e-12, 1e-6, 1e-3, 0.02, 0.06, 0.07, 0.5] {
         let x = [Matrix::from_vec(1, 2, vec![1.0, 1.0]), Matrix::from_vec(1, 2, vec![2.0, 2.0 + gap])];
         let phi = Matrix::from_vec(1, 2, vec![0.0, 1.0]);
-        let f = |g: &mut Graph<f64>, x: &[Var]| g.edge_flux(&sparse, Mean::Logarithmic, x[0], x[1], x[2]);
+        let f = |g: &mut Recording<f64>, x: &[Var]| g.edge_flux(&sparse, Mean::Logarithmic, x[0], x[1], x[2]);
         // z / atanh z with atanh summed to convergence.
         let z: f64 = gap / (4.0 + gap);
         let series: f64 = (0..40).map(|k| z.powi(2 * k) / (2 * k + 1) as f64).sum();

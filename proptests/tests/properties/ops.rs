@@ -5,7 +5,7 @@ use engine::gradcheck::gradcheck;
 use engine::ops::index::Moves;
 use engine::ops::spmm::Sparse;
 use engine::rng::Stream;
-use engine::{Graph, Matrix, Real, Tape, Var};
+use engine::{Recording, Matrix, Real, Tape, Var};
 use proptest::prelude::*;
 
 /// A matrix of numbers away from the kinks of the ops: 0.2 < |x| < 2.2.
@@ -32,7 +32,7 @@ fn separated(rows: usize, cols: usize, seed: u64) -> Matrix<f64> {
 }
 
 /// An op of one input.
-type Unary = (&'static str, bool, fn(&mut Graph<f64>, Var) -> Var, fn(&mut Graph<f32>, Var) -> Var);
+type Unary = (&'static str, bool, fn(&mut Recording<f64>, Var) -> Var, fn(&mut Recording<f32>, Var) -> Var);
 
 macro_rules! unary {
     ($($name:ident, $positive:literal, |$g:ident, $x:ident| $body:expr;)+) => {
@@ -86,7 +86,7 @@ pub(crate) fn size() -> impl Strategy<Value = usize> {
     prop_oneof![Just(0), Just(1), Just(7), Just(16), Just(17), 2_usize..40]
 }
 
-pub(crate) fn run<T: Real>(inputs: &[Matrix<f64>], f: impl Fn(&mut Graph<T>, &[Var]) -> Var) -> Vec<f64> {
+pub(crate) fn run<T: Real>(inputs: &[Matrix<f64>], f: impl Fn(&mut Recording<T>, &[Var]) -> Var) -> Vec<f64> {
     let mut tape = Tape::<T>::new();
     let mut g = tape.record(&[]);
     let vars: Vec<Var> =
@@ -95,7 +95,7 @@ pub(crate) fn run<T: Real>(inputs: &[Matrix<f64>], f: impl Fn(&mut Graph<T>, &[V
     g.value(y).data.iter().map(|v| v.f64()).collect()
 }
 
-fn check(name: &str, inputs: &[Matrix<f64>], f: impl Fn(&mut Graph<f64>, &[Var]) -> Var) {
+fn check(name: &str, inputs: &[Matrix<f64>], f: impl Fn(&mut Recording<f64>, &[Var]) -> Var) {
     if let Err(mismatch) = gradcheck(inputs, 1e-6, f) {
         panic!(
             "{name} at {}: {mismatch}",
@@ -158,13 +158,13 @@ proptest! {
         for (first, second) in [(rows, rows), (1, rows), (rows, 1), (1, 1)] {
             let (alpha, beta) = (entries(first, 1, seed ^ 3, false), entries(second, 1, seed ^ 4, false));
             let inputs = [alpha, a.clone(), beta, c.clone(), d.clone()];
-            let combined = |g: &mut Graph<f64>, x: &[Var]| match repeated {
+            let combined = |g: &mut Recording<f64>, x: &[Var]| match repeated {
                 // One value in two places gets both cotangents.
                 0 => g.combine((x[0], x[1]), (x[2], x[1], x[4])),
                 1 => g.combine((x[0], x[1]), (x[2], x[3], x[3])),
                 _ => g.combine((x[0], x[1]), (x[2], x[3], x[4])),
             };
-            let plain = |g: &mut Graph<f64>, x: &[Var]| {
+            let plain = |g: &mut Recording<f64>, x: &[Var]| {
                 let (c, d) = [(x[1], x[4]), (x[3], x[3]), (x[3], x[4])][repeated];
                 let (linear, product) = (g.mul(x[1], x[0]), g.mul(c, d));
                 let product = g.mul(product, x[2]);
@@ -184,7 +184,7 @@ proptest! {
         let flip = |a: &Matrix<f64>| Matrix::from_fn(a.cols(), a.rows(), |i, j| a[(j, i)]);
         let [a, b] = [entries(m, k, seed, false), entries(k, n, seed ^ 1, false)].map(|x| eighths(&x, 0.0));
         let want = product(&a, &b);
-        type Product = fn(&mut Graph<f64>, Var, Var) -> Var;
+        type Product = fn(&mut Recording<f64>, Var, Var) -> Var;
         let uses: [(Matrix<f64>, Matrix<f64>, Product); 4] = [
             (a.clone(), b.clone(), |g, a, b| g.matmul(a, b)),
             (flip(&a), b.clone(), |g, a, b| g.matmul_tn(a, b)),
@@ -198,7 +198,7 @@ proptest! {
             check("matmul", &inputs, |g, x| f(g, x[0], x[1]));
         }
         let inputs = [a, b, eighths(&entries(m, 1, seed ^ 2, false), 1.0 / 128.0)];
-        type Layer = fn(&mut Graph<f64>, Var, Var, Var) -> Var;
+        type Layer = fn(&mut Recording<f64>, Var, Var, Var) -> Var;
         type Case = (&'static str, Layer, fn(f64) -> f64);
         let layers: [Case; 5] = [
             ("linear", |g, w, x, b| g.linear(w, x, b), |z| z),
@@ -273,7 +273,7 @@ proptest! {
 }
 
 /// Some of everything, large enough that the parallel paths are taken.
-fn everything<T: Real>(g: &mut Graph<T>, w: Var, x: Var, b: Var) -> Var {
+fn everything<T: Real>(g: &mut Recording<T>, w: Var, x: Var, b: Var) -> Var {
     let h = g.linear_silu(w, x, b);
     let p = g.matmul_tn(h, h);
     let p = g.scale(p, 1e-3);

@@ -155,13 +155,13 @@ proptest! {
         Stream::new(seed, "states", 0, 0).fill_normal(&mut x);
         let sigma = [0.05, 0.2, 3.0][level];
         let mut tape = Tape::new();
-        let mut graph = tape.record(params.values());
-        let v = graph.constant(x.len(), 1, &x);
-        let f = network.record(&mut graph, v, &[sigma]);
+        let mut rec = tape.record(params.values());
+        let v = rec.constant(x.len(), 1, &x);
+        let f = network.record(&mut rec, v, &[sigma]);
         let points: Vec<Vector> = x.chunks_exact(space).map(<[f64]>::to_vec).collect();
         let want: Vector = Plain { config: &config, params: &params }.f(&points, sigma).concat();
         let size = want.iter().fold(1.0, |m: f64, v| m.max(v.abs()));
-        for (got, want) in graph.value(f).data.iter().zip(&want) {
+        for (got, want) in rec.value(f).data.iter().zip(&want) {
             prop_assert!((got - want).abs() < 1e-9 * size, "{got} {want}");
         }
     }

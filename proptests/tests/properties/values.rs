@@ -1,11 +1,11 @@
 //! Values of ops that sum, compare, divide and rearrange, against plain loops.
 
-use engine::{Graph, Matrix, Var};
+use engine::{Recording, Matrix, Var};
 use proptest::prelude::*;
 
 use crate::ops::{entries, run, size};
 
-fn check(name: &str, inputs: &[Matrix<f64>], want: &[f64], f: impl Fn(&mut Graph<f64>, &[Var]) -> Var) {
+fn check(name: &str, inputs: &[Matrix<f64>], want: &[f64], f: impl Fn(&mut Recording<f64>, &[Var]) -> Var) {
     let got = run::<f64>(inputs, f);
     assert_eq!(got.len(), want.len(), "{name}");
     for (got, want) in got.iter().zip(want) {

@@ -21,7 +21,7 @@ use super::attention::Attention;
 use super::edges::{Attend, Distance, Dot, Softmax};
 use super::flux::Flux;
 use super::pattern::Pattern;
-use crate::{Graph, Real, Var};
+use crate::{Recording, Real, Var};
 use features::Features;
 use panel::PANEL;
 use rk4::Rk4;
@@ -92,7 +92,7 @@ impl Sparse {
     }
 }
 
-impl<T: Real> Graph<'_, T> {
+impl<T: Real> Recording<'_, T> {
     /// X S^T: column i of the result is sum_j S_ij x_j. `values` are those of S (heads x nnz).
     pub fn sparse_columns(&mut self, sparse: &Sparse, values: Var, x: Var) -> Var {
         self.apply(sparse.things.clone(), &[values, x])

@@ -1,7 +1,7 @@
 //! ACMP (Wang et al. 2023): dx_i/dt = alpha o sum_j (a_ij - beta)(x_j - x_i) + delta o x_i o (1 - x_i o x_i);
 //! forces of negative weight repel, the double well keeps states bounded.
 
-use engine::{Graph, ParamId, Params, Real, Var};
+use engine::{Recording, ParamId, Params, Real, Var};
 
 use super::{Dynamics, Mixing, Start};
 use crate::graph::coefficient::{Coefficient, Dependence};
@@ -25,10 +25,10 @@ impl<T: Real> Acmp<T> {
 }
 
 impl<T: Real> Dynamics<T> for Acmp<T> {
-    fn weights(&self, g: &mut Graph<T>, x0: Var) -> Var {
+    fn weights(&self, g: &mut Recording<T>, x0: Var) -> Var {
         self.mixing.weights(g, x0)
     }
-    fn velocity(&self, g: &mut Graph<T>, x: Var, t: f64, start: Start) -> Var {
+    fn velocity(&self, g: &mut Recording<T>, x: Var, t: f64, start: Start) -> Var {
         // sum_j (a_ij - beta)(x_j - x_i) = sum_j w_ij x_j - (sum_j w_ij) x_i
         let beta = g.param(self.repulsion);
         let w = g.sub(start.weights, beta);

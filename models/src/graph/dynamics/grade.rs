@@ -8,7 +8,7 @@
 //! s is the logistic function, b free of sign. With r2 = 0 this is GRAND.
 
 use engine::ops::flux::Mean;
-use engine::{Graph, ParamId, Params, Real, Var};
+use engine::{Recording, ParamId, Params, Real, Var};
 use serde::{Deserialize, Serialize};
 
 use super::grand::add_source;
@@ -139,7 +139,7 @@ impl<T: Real> Grade<T> {
         Ok(Self { mixing, alpha, beta, gat, sine, learned, source, settings })
     }
 
-    fn sigma(&self, g: &mut Graph<T>, x: Var) -> Var {
+    fn sigma(&self, g: &mut Recording<T>, x: Var) -> Var {
         match (self.settings.sigma, self.learned) {
             (Sigma::Power(m), _) if m != 1.0 => g.signed_power(x, m),
             (Sigma::Learned, Some((p, q))) => {
@@ -154,7 +154,7 @@ impl<T: Real> Grade<T> {
     }
 
     /// K x, with the kernel's values at x.
-    fn potential(&self, g: &mut Graph<T>, x: Var) -> Option<Var> {
+    fn potential(&self, g: &mut Recording<T>, x: Var) -> Option<Var> {
         let graph = &self.mixing.adjacency.sparse;
         let kappa = match (self.settings.kernel, &self.gat) {
             (Kernel::Gat, Some(gat)) => gat.weights(g, x),
@@ -174,12 +174,12 @@ impl<T: Real> Grade<T> {
     }
 
     /// A x - (row sums of A) x: differences only, whatever the rows of A sum to.
-    fn differences(&self, g: &mut Graph<T>, weights: Var, x: Var) -> Var {
+    fn differences(&self, g: &mut Recording<T>, weights: Var, x: Var) -> Var {
         g.sparse_differences(&self.mixing.adjacency.sparse, weights, x)
     }
 
     /// The aggregation term; none if it is off.
-    fn aggregation(&self, g: &mut Graph<T>, x: Var, t: f64, change: Var, weights: Var) -> Aggregation {
+    fn aggregation(&self, g: &mut Recording<T>, x: Var, t: f64, change: Var, weights: Var) -> Aggregation {
         let s = &self.settings;
         if s.aggregation == 0.0 {
             return Aggregation::Off;
@@ -223,11 +223,11 @@ enum Aggregation {
 }
 
 impl<T: Real> Dynamics<T> for Grade<T> {
-    fn weights(&self, g: &mut Graph<T>, x0: Var) -> Var {
+    fn weights(&self, g: &mut Recording<T>, x0: Var) -> Var {
         self.mixing.weights(g, x0)
     }
 
-    fn velocity(&self, g: &mut Graph<T>, x: Var, t: f64, start: Start) -> Var {
+    fn velocity(&self, g: &mut Recording<T>, x: Var, t: f64, start: Start) -> Var {
         let nonlinear = self.sigma(g, x);
         let change = match self.settings.form {
             Form::Paper => self.differences(g, start.weights, nonlinear),

@@ -1,6 +1,6 @@
 //! GRAND (Chamberlain et al. 2021): dx/dt = s(alpha) (A - I) x [+ beta x_0], A attention or fixed.
 
-use engine::{Graph, ParamId, Params, Real, Var};
+use engine::{Recording, ParamId, Params, Real, Var};
 
 use super::{Dynamics, Mixing, Start};
 use crate::graph::coefficient::{Coefficient, Dependence};
@@ -22,10 +22,10 @@ impl<T: Real> Grand<T> {
 }
 
 impl<T: Real> Dynamics<T> for Grand<T> {
-    fn weights(&self, g: &mut Graph<T>, x0: Var) -> Var {
+    fn weights(&self, g: &mut Recording<T>, x0: Var) -> Var {
         self.mixing.weights(g, x0)
     }
-    fn velocity(&self, g: &mut Graph<T>, x: Var, t: f64, start: Start) -> Var {
+    fn velocity(&self, g: &mut Recording<T>, x: Var, t: f64, start: Start) -> Var {
         let f = self.mixing.diffuse(g, start.weights, x);
         let alpha = self.alpha.squashed(g, t);
         let f = g.mul(f, alpha);
@@ -34,7 +34,7 @@ impl<T: Real> Dynamics<T> for Grand<T> {
 }
 
 /// f + beta x_0, if there is a source.
-pub(super) fn add_source<T: Real>(g: &mut Graph<T>, f: Var, source: Option<ParamId>, start: Start) -> Var {
+pub(super) fn add_source<T: Real>(g: &mut Recording<T>, f: Var, source: Option<ParamId>, start: Start) -> Var {
     let Some(beta) = source else { return f };
     let beta = g.param(beta);
     let s = g.mul(start.x0, beta);

@@ -1,6 +1,6 @@
 //! GREAD (Choi et al. 2023): dx/dt = s(alpha) (A x - x) + s(beta) b o r(x), b one number for each channel.
 
-use engine::{Graph, ParamId, Params, Real, Var};
+use engine::{Recording, ParamId, Params, Real, Var};
 use serde::{Deserialize, Serialize};
 
 use super::{Dynamics, Mixing, Start};
@@ -46,10 +46,10 @@ impl<T: Real> Gread<T> {
 }
 
 impl<T: Real> Dynamics<T> for Gread<T> {
-    fn weights(&self, g: &mut Graph<T>, x0: Var) -> Var {
+    fn weights(&self, g: &mut Recording<T>, x0: Var) -> Var {
         self.mixing.weights(g, x0)
     }
-    fn velocity(&self, g: &mut Graph<T>, x: Var, t: f64, start: Start) -> Var {
+    fn velocity(&self, g: &mut Recording<T>, x: Var, t: f64, start: Start) -> Var {
         let change = self.mixing.diffuse(g, start.weights, x);
         let r = match self.reaction {
             Reaction::Fisher => {

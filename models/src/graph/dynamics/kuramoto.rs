@@ -1,6 +1,6 @@
 //! KuramotoGNN (Nguyen et al. 2024): dx_i/dt = omega_i + k sum_j a_ij sin(x_j - x_i), omega = x_0, k learned.
 
-use engine::{Graph, ParamId, Params, Real, Var};
+use engine::{Recording, ParamId, Params, Real, Var};
 
 use super::{Dynamics, Mixing, Start};
 
@@ -18,10 +18,10 @@ impl<T: Real> Kuramoto<T> {
 }
 
 impl<T: Real> Dynamics<T> for Kuramoto<T> {
-    fn weights(&self, g: &mut Graph<T>, x0: Var) -> Var {
+    fn weights(&self, g: &mut Recording<T>, x0: Var) -> Var {
         self.mixing.weights(g, x0)
     }
-    fn velocity(&self, g: &mut Graph<T>, x: Var, _: f64, start: Start) -> Var {
+    fn velocity(&self, g: &mut Recording<T>, x: Var, _: f64, start: Start) -> Var {
         let pull = g.edge_sine(&self.mixing.adjacency.sparse, start.weights, x);
         let k = g.param(self.coupling);
         let pull = g.mul(pull, k);

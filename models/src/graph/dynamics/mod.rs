@@ -16,7 +16,7 @@ pub use kuramoto::Kuramoto;
 
 use std::sync::Arc;
 
-use engine::{Graph, Params, Real, Var};
+use engine::{Recording, Params, Real, Var};
 
 use super::Adjacency;
 use super::attention::DotAttention;
@@ -24,10 +24,10 @@ use super::attention::DotAttention;
 /// A right-hand side.
 pub trait Dynamics<T: Real>: Send + Sync {
     /// The edge weights A, made once where integration begins.
-    fn weights(&self, g: &mut Graph<T>, x0: Var) -> Var;
+    fn weights(&self, g: &mut Recording<T>, x0: Var) -> Var;
 
     /// f(x, t), with the weights and the initial state.
-    fn velocity(&self, g: &mut Graph<T>, x: Var, t: f64, start: Start) -> Var;
+    fn velocity(&self, g: &mut Recording<T>, x: Var, t: f64, start: Start) -> Var;
 }
 
 /// What is made once where integration begins.
@@ -61,7 +61,7 @@ impl<T: Real> Mixing<T> {
     }
 
     /// The weights of A (1 x nnz) at the state x.
-    pub fn weights(&self, g: &mut Graph<T>, x: Var) -> Var {
+    pub fn weights(&self, g: &mut Recording<T>, x: Var) -> Var {
         match &self.attention {
             Some(attention) => attention.weights(g, x),
             None => g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights),
@@ -69,12 +69,12 @@ impl<T: Real> Mixing<T> {
     }
 
     /// A x - x.
-    pub fn diffuse(&self, g: &mut Graph<T>, weights: Var, x: Var) -> Var {
+    pub fn diffuse(&self, g: &mut Recording<T>, weights: Var, x: Var) -> Var {
         g.sparse_laplacian(&self.adjacency.sparse, weights, x)
     }
 
     /// A x.
-    pub fn mix(&self, g: &mut Graph<T>, weights: Var, x: Var) -> Var {
+    pub fn mix(&self, g: &mut Recording<T>, weights: Var, x: Var) -> Var {
         g.sparse_columns(&self.adjacency.sparse, weights, x)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use engine::{Graph, ParamId, Params, Real, Var};
+use engine::{Recording, ParamId, Params, Real, Var};
 
 use super::{Network, Outputs};
 use crate::graph::layers::{Features, Linear};
@@ -48,7 +48,7 @@ impl<T: Real> Gat<T> {
         Self { adjacency, features, layers, attention, rates: (m.input_dropout, m.dropout) }
     }
 
-    fn attend(&self, g: &mut Graph<T>, x: Var, scores: &Scores) -> Var {
+    fn attend(&self, g: &mut Recording<T>, x: Var, scores: &Scores) -> Var {
         let (rows, nodes) = (g.shape(x).rows, g.shape(x).cols);
         let mut side = |a: ParamId| {
             let a = g.param(a);
@@ -66,7 +66,7 @@ impl<T: Real> Gat<T> {
 }
 
 impl<T: Real> Network<T> for Gat<T> {
-    fn forward(&self, g: &mut Graph<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
         let first = self.features.apply(g, dropout, self.rates.0);
         let (mut x, mut last) = (self.attend(g, first, &self.attention[0]), first);
         for (layer, scores) in self.layers.iter().zip(&self.attention[1..]) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Graph, Params, Real};
+use engine::{Recording, Params, Real};
 
 use super::{Network, Outputs};
 use crate::graph::layers::{Features, Linear};
@@ -34,7 +34,7 @@ impl<T: Real> Gcn<T> {
 }
 
 impl<T: Real> Network<T> for Gcn<T> {
-    fn forward(&self, g: &mut Graph<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
         let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
         let first = self.features.apply(g, dropout, self.rates.0);
         let (mut x, mut last) = (g.sparse_columns(&self.adjacency.sparse, weights, first), first);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use engine::{Graph, ParamId, Params, Real};
+use engine::{Recording, ParamId, Params, Real};
 
 use super::{Network, Outputs};
 use crate::graph::layers::{Features, Linear};
@@ -38,7 +38,7 @@ impl<T: Real> Gcnii<T> {
 }
 
 impl<T: Real> Network<T> for Gcnii<T> {
-    fn forward(&self, g: &mut Graph<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
         let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
         let first = self.features.apply(g, dropout, self.rates.0);
         let start = g.relu(first);

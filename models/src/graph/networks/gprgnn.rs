@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use engine::{Graph, ParamId, Params, Real};
+use engine::{Recording, ParamId, Params, Real};
 
 use super::mlp::Mlp;
 use super::{Network, Outputs};
@@ -38,7 +38,7 @@ impl<T: Real> Gprgnn<T> {
 }
 
 impl<T: Real> Network<T> for Gprgnn<T> {
-    fn forward(&self, g: &mut Graph<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
         let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
         let outputs = self.mlp.forward(g, dropout);
         let mut x = outputs.logits;

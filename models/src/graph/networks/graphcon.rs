@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use engine::{Graph, Params, Real};
+use engine::{Recording, Params, Real};
 
 use super::ode::Ends;
 use super::{Network, Outputs};
@@ -38,7 +38,7 @@ impl<T: Real> GraphCon<T> {
 }
 
 impl<T: Real> Network<T> for GraphCon<T> {
-    fn forward(&self, g: &mut Graph<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
         let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
         let first = self.ends.encoder.apply(g, dropout);
         let (mut x, mut y) = (first, first);

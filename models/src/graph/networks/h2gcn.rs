@@ -1,7 +1,7 @@
 //! H2GCN (Zhu et al. 2020): x_0 = relu(W features); x_k = [A_1 x_{k-1} || A_2 x_{k-1}] over neighbours at
 //! distance one and two, without the node itself; logits = W [x_0 || x_1 || ...].
 
-use engine::{Graph, Params, Real};
+use engine::{Recording, Params, Real};
 
 use super::{Network, Outputs};
 use crate::graph::adjacency::{Adjacency, Normalisation, two_hops};
@@ -32,7 +32,7 @@ impl<T: Real> H2gcn<T> {
 }
 
 impl<T: Real> Network<T> for H2gcn<T> {
-    fn forward(&self, g: &mut Graph<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
         let weights = [0, 1].map(|k| g.constant(1, self.hops[k].weights.len(), &self.hops[k].weights));
         let first = self.features.apply(g, dropout, self.rates.0);
         let mut x = g.relu(first);

@@ -1,6 +1,6 @@
 //! A multilayer perceptron of each node's own features: no graph at all.
 
-use engine::{Graph, Params, Real};
+use engine::{Recording, Params, Real};
 
 use super::{Network, Outputs};
 use crate::graph::layers::{Features, Linear};
@@ -26,7 +26,7 @@ impl<T: Real> Mlp<T> {
 }
 
 impl<T: Real> Network<T> for Mlp<T> {
-    fn forward(&self, g: &mut Graph<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
         let first = self.features.apply(g, dropout, self.rates.0);
         let mut x = g.relu(first);
         for layer in &self.layers {

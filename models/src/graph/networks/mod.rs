@@ -12,7 +12,7 @@ mod sage;
 
 use std::sync::Arc;
 
-use engine::{Graph, Params, Real, Var};
+use engine::{Recording, Params, Real, Var};
 
 pub use ode::{Fractional, Ode};
 
@@ -35,7 +35,7 @@ pub struct Outputs {
 /// A node classifier.
 pub trait Network<T: Real>: Send + Sync {
     /// Records the whole network.
-    fn forward(&self, g: &mut Graph<T>, dropout: &mut Dropout<T>) -> Outputs;
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs;
 }
 
 /// Makes the network that `model` names, with its parameters; an error if its settings do not fit.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::integral::{Gradient, Integral, RightHandSide, Steps};
 use engine::integrate::tableau;
 use engine::ode::Method;
-use engine::{Graph, Params, Real, Var};
+use engine::{Recording, Params, Real, Var};
 
 use super::{Network, Outputs};
 use crate::graph::dynamics::{Dynamics, Start};
@@ -31,7 +31,7 @@ impl<T: Real> Ends<T> {
     }
 
     /// The scores at the final state, or at the final state above the initial one.
-    pub(super) fn decode(&self, g: &mut Graph<T>, first: Var, last: Var, dropout: &mut Dropout<T>) -> Var {
+    pub(super) fn decode(&self, g: &mut Recording<T>, first: Var, last: Var, dropout: &mut Dropout<T>) -> Var {
         let seen = if self.skip { g.concat_rows(&[last, first]) } else { last };
         self.decoder.apply(g, seen, dropout)
     }
@@ -83,9 +83,9 @@ impl<T: Real> Ode<T> {
     }
 
     /// The state at T from the state `x0`.
-    pub fn integrate(&self, g: &mut Graph<T>, x0: Var) -> Var {
+    pub fn integrate(&self, g: &mut Recording<T>, x0: Var) -> Var {
         let start = Start { weights: self.dynamics.weights(g, x0), x0 };
-        let f = |g: &mut Graph<T>, x: Var, t: f64| self.dynamics.velocity(g, x, t, start);
+        let f = |g: &mut Recording<T>, x: Var, t: f64| self.dynamics.velocity(g, x, t, start);
         match &self.way {
             Way::Fixed(method, steps) => method.integrate(g, x0, (0.0, self.time), *steps, f),
             // One that fails gives a state that is not a number, and the training stops there.
@@ -98,13 +98,13 @@ impl<T: Real> Ode<T> {
 struct Velocity<T>(Arc<dyn Dynamics<T>>);
 
 impl<T: Real> RightHandSide<T> for Velocity<T> {
-    fn record(&self, g: &mut Graph<T>, x: Var, t: f64, given: &[Var]) -> Var {
+    fn record(&self, g: &mut Recording<T>, x: Var, t: f64, given: &[Var]) -> Var {
         self.0.velocity(g, x, t, Start { weights: given[0], x0: given[1] })
     }
 }
 
 impl<T: Real> Network<T> for Ode<T> {
-    fn forward(&self, g: &mut Graph<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
         let first = self.ends.encoder.apply(g, dropout);
         let last = self.integrate(g, first);
         Outputs { first, last, logits: self.ends.decode(g, first, last, dropout) }
@@ -138,7 +138,7 @@ fn gamma(x: f64) -> f64 {
 }
 
 impl<T: Real> Network<T> for Fractional<T> {
-    fn forward(&self, g: &mut Graph<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
         let first = self.ends.encoder.apply(g, dropout);
         let start = Start { weights: self.dynamics.weights(g, first), x0: first };
         let (b, h) = (self.order, self.time / self.steps as f64);

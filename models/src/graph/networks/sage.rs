@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Graph, Params, Real};
+use engine::{Recording, Params, Real};
 
 use super::{Network, Outputs};
 use crate::graph::layers::{Features, Linear};
@@ -37,7 +37,7 @@ impl<T: Real> Sage<T> {
 }
 
 impl<T: Real> Network<T> for Sage<T> {
-    fn forward(&self, g: &mut Graph<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
         let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
         let first = self.features[0].apply(g, dropout, self.rates.0);
         let mean = self.features[1].apply(g, dropout, self.rates.0);

@@ -18,7 +18,7 @@ mod update;
 
 use std::sync::Arc;
 
-use engine::{Graph, ParamId, Params, Real, Var};
+use engine::{Recording, ParamId, Params, Real, Var};
 
 pub use edges::Pairs;
 pub use messages::{EVEN, Messages};
@@ -52,7 +52,7 @@ impl Affine {
         Self(w, params.add_zeros(format!("{name}.bias"), outputs, 1))
     }
 
-    fn vars<T: Real>(self, g: &mut Graph<T>) -> [Var; 2] {
+    fn vars<T: Real>(self, g: &mut Recording<T>) -> [Var; 2] {
         [g.param(self.0), g.param(self.1)]
     }
 }
@@ -96,7 +96,7 @@ impl<T: Real> Egnn<T> {
 
     /// The positions after all layers, from node features `h` (H x nodes), the same for all particles of a state,
     /// and positions `x` (space x nodes). The gradient of a state's features goes to its first particle's.
-    pub fn record(&self, g: &mut Graph<T>, mut h: Var, x: Var) -> Var {
+    pub fn record(&self, g: &mut Recording<T>, mut h: Var, x: Var) -> Var {
         let (hidden, mut at) = (self.config.hidden, x);
         for (l, layer) in self.layers.iter().enumerate() {
             let [e1, b1] = layer.edge[0].vars(g);

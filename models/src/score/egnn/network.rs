@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::{Graph, Params, Real, Var};
+use engine::{Recording, Params, Real, Var};
 
 use super::{Affine, Egnn, EgnnConfig};
 use crate::energy::ParticleSystem;
@@ -51,7 +51,7 @@ impl<T: Real> ScoreNetwork<T> for ScoreEgnn<T> {
         Some(self.system)
     }
 
-    fn record(&self, g: &mut Graph<T>, x: Var, sigma: &[T]) -> Var {
+    fn record(&self, g: &mut Recording<T>, x: Var, sigma: &[T]) -> Var {
         let (d, n) = (self.dim(), sigma.len());
         let (particles, space) = (self.system.particles, self.system.space);
         let scale = |s: &T| T::of(1.0 / s.f64().hypot(self.scales.sigma_data));
