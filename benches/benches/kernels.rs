@@ -8,9 +8,9 @@ use engine::ops::spmm::Sparse;
 use engine::panels::{self, Operand, Packed, Target};
 use engine::rng::Stream;
 use engine::{Recording, Shape, Tape, Var, View};
-use models::energy::{Energy, Mixture, evaluate};
-use models::estimate::Estimates;
-use models::iwsm::{Config, Proposal};
+use models::sampler::iwsm::noised_score::Estimates;
+use models::sampler::iwsm::{Config, Proposal};
+use models::target::{Energy, Mixture, evaluate};
 
 fn normals(n: usize) -> Vec<f32> {
     let mut x = vec![0.0; n];

@@ -3,8 +3,8 @@
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use experiments::workloads;
-use models::energy::Mixture;
-use models::iwsm::{Config, Objective, Trainer};
+use models::sampler::iwsm::{Config, Objective, Trainer};
+use models::target::Mixture;
 
 fn steps(c: &mut Criterion) {
     let mut group = c.benchmark_group("steps");

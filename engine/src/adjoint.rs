@@ -5,7 +5,7 @@
 
 use crate::integrate::Tableau;
 use crate::tape::MAX_INPUTS;
-use crate::{Recording, Real, Tape, Var, View};
+use crate::{Real, Recording, Tape, Var, View};
 
 /// Goes back from the state `x1` by `steps` (t, h) of the method, h negative, each beginning where the one
 /// before it ended. `given` are values that f uses at every time. Of `bars` the first enters as the

@@ -7,7 +7,7 @@
 //! computes no gradient: those of the others must stay as they are.
 
 use crate::rng::Stream;
-use crate::{Recording, Matrix, Tape, Var};
+use crate::{Matrix, Recording, Tape, Var};
 
 /// Entries up to which each is checked on its own.
 const ENTRYWISE: usize = 64;

@@ -17,7 +17,7 @@ use crate::integrate::{Adaptive, Tableau};
 use crate::ode::Method;
 use crate::spares::Spares;
 use crate::tape::{Attr, Cotangents, Inputs, MAX_INPUTS, Saved};
-use crate::{Recording, Op, Real, Shape, Tape, Var, View};
+use crate::{Op, Real, Recording, Shape, Tape, Var, View};
 
 /// f(x, t, given): what is integrated. `given` are values that do not change in time (edge weights, the
 /// initial state).

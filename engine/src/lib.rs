@@ -30,4 +30,4 @@ pub mod tape;
 pub use matrix::{Matrix, Shape, View};
 pub use params::{ParamId, Params};
 pub use real::Real;
-pub use tape::{Recording, Op, Tape, Var};
+pub use tape::{Op, Recording, Tape, Var};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::integrate::Tableau;
 use crate::simd::axpy;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Recording, Op, Real, Shape, Var, par};
+use crate::{Op, Real, Recording, Shape, Var, par};
 
 /// y = x_0 + h sum_i w_i x_i; h is the use's scalar, the w_i the op's.
 struct Combination(&'static [f64]);

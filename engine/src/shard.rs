@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::simd::add;
 use crate::spares::Spares;
-use crate::{Recording, Real, Tape, par};
+use crate::{Real, Recording, Tape, par};
 
 /// Tapes and gradient buffers of the shards of a batch, reused from step to step.
 pub struct Shards<T: Real> {

@@ -220,7 +220,7 @@ fn edit_distance(a: &str, b: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use models::iwsm::Config;
+    use models::sampler::iwsm::Config;
 
     fn error(file: &str, sets: &[&str]) -> String {
         let dir = tempfile::tempdir().unwrap();
@@ -239,7 +239,7 @@ mod tests {
         let c: Config = resolve(&Config::default(), Some(&path), &sets).unwrap();
         assert_eq!(c.train.ema, 0.5);
         assert_eq!((c.train.batch, c.train.steps, c.train.learning_rate), (8, 7, 1.0));
-        assert_eq!(c.train.objective, models::iwsm::Objective::Idem);
+        assert_eq!(c.train.objective, models::sampler::iwsm::Objective::Idem);
         assert_eq!(c.replay, Config::default().replay);
     }
 

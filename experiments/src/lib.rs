@@ -2,14 +2,14 @@
 
 #![deny(unsafe_code)]
 
+pub mod classify;
 pub mod cli;
 pub mod config;
 pub mod cores;
+pub mod datasets;
 pub mod failure;
 pub mod figures;
 pub mod gmm;
-pub mod graph;
-pub mod graph_data;
 pub mod interrupt;
 pub mod npy;
 pub mod oversmoothing;

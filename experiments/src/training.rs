@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
 use engine::par;
-use models::iwsm::{StepReport, TrainError, Trainer};
+use models::sampler::iwsm::{StepReport, TrainError, Trainer};
 
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;

@@ -6,9 +6,9 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use binary::{stderr, stdout};
-use experiments::graph_data::npz::Writer;
-use experiments::graph_data::{decode, encode};
-use models::graph::synthetic::karate;
+use experiments::datasets::npz::Writer;
+use experiments::datasets::{decode, encode};
+use models::gnn::synthetic::karate;
 
 fn data(args: &[&str]) -> Command {
     binary::command(env!("CARGO_BIN_EXE_data"), args)
@@ -18,7 +18,7 @@ fn refused(args: &[&str], what: &str) {
     binary::refused(&mut data(args), what);
 }
 
-fn import(dir: &Path, args: &[&str]) -> models::graph::Dataset {
+fn import(dir: &Path, args: &[&str]) -> models::gnn::Dataset {
     let out = dir.join("out.npz");
     let mut all = vec!["import"];
     all.extend(args);

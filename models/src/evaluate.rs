@@ -9,9 +9,10 @@ pub mod particles;
 use engine::Real;
 use engine::rng::Stream;
 
-use crate::energy::{Energy, Mixture, evaluate};
+use crate::diffusion::Flow;
+use crate::importance;
 use crate::metrics::{self, MetricError, Modes};
-use crate::sampling::Flow;
+use crate::target::{Energy, Mixture, evaluate};
 
 /// A figure with its spread and its floor, where it has them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -140,11 +141,11 @@ pub fn flow_figures<T: Real>(
     let mut log_p = vec![T::ZERO; log_q.len()];
     evaluate(target, &x, &mut log_p, &mut []);
     let log_w: Vec<f64> = log_p.iter().zip(&log_q).map(|(p, q)| p.f64() - q).collect();
-    let (log_z, se) = metrics::log_z(&log_w);
+    let (log_z, se) = importance::log_z(&log_w);
     figures.push(Figure { floor: target.log_z(), ..Figure::plain("log_z", log_z) });
     figures.push(Figure::plain("log_z_se", se));
-    figures.push(Figure::plain("ess", metrics::normalised_ess(&log_w)));
-    figures.push(Figure::plain("khat", metrics::pareto_k_hat(&log_w)));
+    figures.push(Figure::plain("ess", importance::normalised_ess(&log_w)));
+    figures.push(Figure::plain("khat", importance::pareto_k_hat(&log_w)));
     figures
 }
 

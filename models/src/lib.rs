@@ -1,14 +1,14 @@
 //! Science: energies, score networks, samplers, graph layers, metrics. Opens no file and prints nothing.
 
-pub mod energy;
-pub mod estimate;
+pub mod diffusion;
 pub mod evaluate;
-pub mod graph;
-pub mod iwsm;
+pub mod gnn;
+pub mod importance;
+pub mod mcmc;
 pub mod metrics;
-pub mod reference;
-pub mod sampling;
+pub mod sampler;
 pub mod score;
+pub mod target;
 
 /// The README's example, compiled with the documentation tests; proptests/tests/properties/own_energy.rs runs the like
 /// (documentation tests are built without optimisation, which takes minutes here).

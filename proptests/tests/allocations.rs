@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use engine::optim::{Adam, Ema, clip_by_norm};
 use engine::shard::Shards;
-use engine::{Recording, Params, Var, par};
+use engine::{Params, Recording, Var, par};
 
 struct Counting;
 

@@ -9,7 +9,7 @@ use engine::optim::{Adam, Ema, clip_by_norm};
 use engine::panels::{self, LANES, Operand, Packed, Target};
 use engine::rng::Stream;
 use engine::simd::{Level, set_level};
-use engine::{Recording, Matrix, Real, Tape, Var};
+use engine::{Matrix, Real, Recording, Tape, Var};
 use models::score::{Messages, Pairs};
 use sprs::CsMat;
 

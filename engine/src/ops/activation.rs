@@ -7,7 +7,7 @@
 use std::marker::PhantomData;
 
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Recording, Op, Real, Shape, Var, par, simd_fn};
+use crate::{Op, Real, Recording, Shape, Var, par, simd_fn};
 
 /// A scalar function with its derivative.
 pub trait Activation: Send + Sync + 'static {

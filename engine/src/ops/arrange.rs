@@ -2,7 +2,7 @@
 
 use crate::simd::add;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Recording, Op, Real, Shape, Var};
+use crate::{Op, Real, Recording, Shape, Var};
 
 /// Features of the same things, one block under the other.
 struct ConcatRows;

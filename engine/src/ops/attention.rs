@@ -23,7 +23,7 @@ use crate::matrix::faer_mut;
 use crate::simd::add;
 use crate::slab::{padded, with_spare};
 use crate::tape::{Attr, Bar, Cotangents, Inputs, Saved};
-use crate::{Recording, Op, Real, Shape, Var, View};
+use crate::{Op, Real, Recording, Shape, Var, View};
 
 /// Inputs M, c, x.
 pub(super) struct Attention {

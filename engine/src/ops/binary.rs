@@ -4,7 +4,7 @@
 //! The cotangent of a repeated b is summed over its repetitions, in the order of the columns.
 
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Recording, Op, Real, Shape, Var, View, par, simd_fn};
+use crate::{Op, Real, Recording, Shape, Var, View, par, simd_fn};
 
 /// A function of two numbers with its partial derivatives.
 trait Binary: Send + Sync + 'static {

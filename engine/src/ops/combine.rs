@@ -7,7 +7,7 @@
 //! needs no cotangents for them.
 
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Recording, Op, Real, Shape, Var, par, simd_fn};
+use crate::{Op, Real, Recording, Shape, Var, par, simd_fn};
 
 impl<T: Real> Recording<'_, T> {
     /// alpha o a + beta o c o d, with alpha and beta one column or one number.

@@ -15,7 +15,7 @@ use super::softmax::{softmax, softmax_vjp};
 use super::spmm::{AHEAD, LANES, Sparse, check_weights, dot, lane_sum, sampled_product};
 use crate::simd::prefetch;
 use crate::tape::{Attr, Bar, Cotangents, Inputs, Saved};
-use crate::{Recording, Op, Real, Shape, Var, simd_fn};
+use crate::{Op, Real, Recording, Shape, Var, simd_fn};
 
 /// s_e = <q_i, k_j>; attr: the number of heads.
 pub(super) struct Dot(pub(super) Arc<Pattern>);

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use super::pattern::Pattern;
 use super::spmm::Sparse;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Recording, Op, Real, Shape, Var, simd_fn};
+use crate::{Op, Real, Recording, Shape, Var, simd_fn};
 
 /// The mobility of an edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

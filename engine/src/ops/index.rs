@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Recording, Op, Real, Shape, Var, par};
+use crate::{Op, Real, Recording, Shape, Var, par};
 
 /// Column indices into `n` columns, with the plan of the reverse direction.
 #[derive(Debug)]

@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use super::activation::{Activation, Gelu, Identity, Relu, Silu, Tanh};
 use crate::matrix::faer_mut;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Recording, Op, Real, Shape, Var, par, simd_fn};
+use crate::{Op, Real, Recording, Shape, Var, par, simd_fn};
 
 /// Columns that one task works off: a constant, so that results do not depend on threads.
 const COLUMNS: usize = 128;

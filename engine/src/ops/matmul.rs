@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use crate::matrix::faer_mut;
 use crate::tape::{Attr, Bar, Cotangents, Inputs, Saved};
-use crate::{Recording, Op, Real, Shape, Var, View};
+use crate::{Op, Real, Recording, Shape, Var, View};
 
 /// Columns of the result that one task computes.
 const COLUMNS: usize = 128;

@@ -5,7 +5,7 @@
 //! the mean NaN, the maximum and the log-sum-exp -inf. NaN among the entries goes on to the result.
 
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Recording, Op, Real, Shape, Var};
+use crate::{Op, Real, Recording, Shape, Var};
 
 /// What is reduced to one number.
 #[derive(Clone, Copy, PartialEq)]

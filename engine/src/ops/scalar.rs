@@ -2,7 +2,7 @@
 
 use crate::simd::axpy;
 use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Recording, Op, Real, Shape, Var, par, simd_fn};
+use crate::{Op, Real, Recording, Shape, Var, par, simd_fn};
 
 /// y = a x + b, (a, b) the scalars; x_bar += a y_bar.
 struct Affine;

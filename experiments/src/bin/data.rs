@@ -5,13 +5,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use experiments::cli::parse;
+use experiments::datasets::known::{Known, contents, masks};
+use experiments::datasets::{BUILT_IN, Format, KNOWN, available, fetch, folder, load};
 use experiments::failure::{Failure, run};
-use experiments::graph_data::known::{Known, contents, masks};
-use experiments::graph_data::{BUILT_IN, Format, KNOWN, available, fetch, folder, load};
 use experiments::table::plain;
-use models::graph::Dataset;
-use models::graph::check::check;
-use models::graph::homophily::homophily;
+use models::gnn::Dataset;
+use models::gnn::check::check;
+use models::gnn::homophily::homophily;
 
 /// Graph data sets: list them, describe them, check them, import and fetch them.
 #[derive(Parser)]

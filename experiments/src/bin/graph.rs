@@ -4,15 +4,15 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use experiments::cli::{Common, on_threads, parse};
-use experiments::config::resolve;
-use experiments::failure::{Failure, run};
-use experiments::graph::task::{Surroundings, Task};
-use experiments::graph::{
+use experiments::classify::task::{Surroundings, Task};
+use experiments::classify::{
     Batch, GraphConfig, MOST_INITIALISATIONS, MOST_TRIALS, Options, SplitKind, Summary, defaults, preset,
     table,
 };
-use experiments::graph_data::{BUILT_IN, KNOWN, file, folder};
+use experiments::cli::{Common, on_threads, parse};
+use experiments::config::resolve;
+use experiments::datasets::{BUILT_IN, KNOWN, file, folder};
+use experiments::failure::{Failure, run};
 use experiments::interrupt::Interrupt;
 use experiments::run_folder::RunFolder;
 

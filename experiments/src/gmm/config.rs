@@ -1,7 +1,7 @@
 //! Settings of the mixtures experiment.
 
-use models::energy::{GMM_SCALE, Mixture};
-use models::iwsm;
+use models::sampler::iwsm;
+use models::target::{GMM_SCALE, Mixture};
 use serde::{Deserialize, Serialize};
 
 use crate::config::nearest;

@@ -1,8 +1,8 @@
 //! What a run shows: metrics.json, tables, pictures.
 
-use models::energy::{Mixture, evaluate};
 use models::evaluate::Figure;
-use models::iwsm::weighting::WeightLevel;
+use models::sampler::iwsm::weighting::WeightLevel;
+use models::target::{Mixture, evaluate};
 use serde_json::json;
 
 use super::GmmConfig;
@@ -83,7 +83,7 @@ pub(super) fn training_png(
 
 fn objective(config: &GmmConfig) -> &'static str {
     match config.train.objective {
-        models::iwsm::Objective::Iwsm => "IWSM",
-        models::iwsm::Objective::Idem => "iDEM",
+        models::sampler::iwsm::Objective::Iwsm => "IWSM",
+        models::sampler::iwsm::Objective::Idem => "iDEM",
     }
 }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use models::energy::{Energy, Mixture};
+use models::diffusion::Flow;
 use models::evaluate::{Figure, Sizes, exact_samples, flow_figures, sample_figures};
-use models::iwsm::Trainer;
 use models::metrics::{Modes, covering_radius, mode_report};
-use models::sampling::Flow;
+use models::sampler::iwsm::Trainer;
+use models::target::{Energy, Mixture};
 
 use super::GmmConfig;
 use super::report;
@@ -115,7 +115,7 @@ impl Run {
         let mut figures = sample_figures(&self.target, &wide, sizes, key).map_err(failed)?;
         let exact = exact_samples(&self.target, e.nll_samples, key, 2).unwrap_or_default();
         let mut energies = vec![0.0; e.nll_samples];
-        models::energy::evaluate::<f64>(&self.target, &exact, &mut energies, &mut []);
+        models::target::evaluate::<f64>(&self.target, &exact, &mut energies, &mut []);
         energies.iter_mut().for_each(|v| *v = -*v);
         let exact: Vec<f32> = exact.iter().map(|v| *v as f32).collect();
         let flow = Flow {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use models::graph::Dataset;
-use models::graph::smoothing::smoothness;
-use models::graph::train::{TrainError, fit, states};
+use models::gnn::Dataset;
+use models::gnn::smoothing::smoothness;
+use models::gnn::train::{TrainError, fit, states};
 
 use super::{Plan, line};
 use crate::failure::Failure;

@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 
 use engine::rng::Stream;
-use models::graph::evolve::evolve;
-use models::graph::smoothing::{plateau, smoothness};
-use models::graph::synthetic::grid;
+use models::gnn::evolve::evolve;
+use models::gnn::smoothing::{plateau, smoothness};
+use models::gnn::synthetic::grid;
 
 use super::{Plan, line};
 use crate::failure::Failure;

@@ -6,7 +6,7 @@ mod plan;
 
 pub use plan::{GRID, Plan, Request};
 
-use models::graph::Dataset;
+use models::gnn::Dataset;
 
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;

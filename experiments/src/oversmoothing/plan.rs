@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use models::graph::dynamics::{Form, Kernel, Mobility};
-use models::graph::evolve::{EVOLVING, READ};
-use models::graph::settings::Model;
-use models::graph::{Dataset, Normalisation};
+use models::gnn::dynamics::{Form, Kernel, Mobility};
+use models::gnn::evolve::{EVOLVING, READ};
+use models::gnn::settings::Model;
+use models::gnn::{Dataset, Normalisation};
 use serde::{Deserialize, Serialize};
 
+use crate::classify::{DataChoice, Edges, GraphConfig, SplitKind, preset, splits};
 use crate::config::{leaves, resolve, to_table};
+use crate::datasets::load;
 use crate::failure::Failure;
-use crate::graph::{DataChoice, Edges, GraphConfig, SplitKind, preset, splits};
-use crate::graph_data::load;
 
 /// The name of the data that need no training.
 pub const GRID: &str = "grid";

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use engine::checkpoint::write_atomic;
 use engine::rng::Stream;
-use models::energy::ParticleSystem;
+use models::target::ParticleSystem;
 use serde::{Deserialize, Serialize};
 
 use crate::config::load_exact;

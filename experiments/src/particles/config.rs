@@ -1,9 +1,9 @@
 //! Settings of the particles experiment.
 
-use models::energy::particles::{PairEnergy, Smoothed};
-use models::energy::{DoubleWell, Energy, LennardJones, ParticleSystem};
 use models::evaluate::particles::Sizes;
-use models::iwsm::{self, Identity, Kind, Objective, symmetric};
+use models::sampler::iwsm::{self, Identity, Kind, Objective, symmetric};
+use models::target::{DoubleWell, Energy, LennardJones, ParticleSystem};
+use models::target::{PairEnergy, Smoothed};
 use serde::{Deserialize, Serialize};
 
 use crate::config::nearest;

@@ -1,8 +1,8 @@
 //! What a run shows: metrics.json, pictures, each against the reference.
 
-use models::energy::ParticleSystem;
 use models::evaluate::Figure;
 use models::metrics::pair_distances;
+use models::target::ParticleSystem;
 use serde_json::json;
 
 use super::ParticlesConfig;

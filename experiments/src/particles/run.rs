@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use engine::checkpoint::Checkpoint;
+use models::diffusion::Flow;
 use models::evaluate::particles::{energies, particle_figures};
 use models::evaluate::{self, Figure, flow_figures};
-use models::iwsm::Trainer;
+use models::importance;
+use models::mcmc::Correction;
 use models::metrics::{self, MetricError};
-use models::sampling::{Correction, Flow};
+use models::sampler::iwsm::Trainer;
 
 use super::config::Target;
 use super::places::{PLACES, Places};
@@ -200,11 +202,11 @@ impl Run {
         let e = &self.config.evaluation;
         let n = if e.correction_moves > 0 { e.sets * e.set_size } else { e.set_size };
         let (x, log_w) = trainer.sample_weighted(&*self.target.single, n, e.reverse_steps, (key, 1));
-        let (log_z, error) = metrics::log_z(&log_w);
+        let (log_z, error) = importance::log_z(&log_w);
         let log_z = Figure { sd: Some(error), floor: r.log_z, ..Figure::plain("trajectory_log_z", log_z) };
         let mut figures = vec![
-            Figure::plain("trajectory_ess", metrics::normalised_ess(&log_w)),
-            Figure::plain("trajectory_khat", metrics::pareto_k_hat(&log_w)),
+            Figure::plain("trajectory_ess", importance::normalised_ess(&log_w)),
+            Figure::plain("trajectory_khat", importance::pareto_k_hat(&log_w)),
             log_z,
         ];
         if e.correction_moves > 0 {

@@ -1,8 +1,8 @@
 //! Settings of the reference experiment.
 
-use models::energy::particles::PairEnergy;
-use models::energy::{DoubleWell, Energy, LennardJones, ParticleSystem};
-use models::reference::{self, Sampler};
+use models::mcmc::parallel_tempering::{self, Sampler};
+use models::target::PairEnergy;
+use models::target::{DoubleWell, Energy, LennardJones, ParticleSystem};
 use serde::{Deserialize, Serialize};
 
 use crate::config::nearest;
@@ -22,13 +22,13 @@ pub struct ReferenceConfig {
     /// States to record.
     pub samples: usize,
     /// The sampler.
-    pub sampler: reference::Config,
+    pub sampler: parallel_tempering::Config,
 }
 
 impl ReferenceConfig {
     /// The settings made for a target; an error that names the targets if there is none of that name.
     pub fn preset(name: &str) -> Result<Self, Failure> {
-        let base = reference::Config {
+        let base = parallel_tempering::Config {
             walkers: 32,
             rungs: 8,
             least_lambda: 0.02,
@@ -41,7 +41,7 @@ impl ReferenceConfig {
         let sampler = match name {
             "dw4" => base,
             // Nearly all of the ladder lies where cores of Gaussian states begin to exclude each other.
-            "lj13" => reference::Config {
+            "lj13" => parallel_tempering::Config {
                 rungs: 20,
                 least_lambda: 1e-7,
                 scale: 1.0,
@@ -50,7 +50,7 @@ impl ReferenceConfig {
                 thin: 20,
                 ..base
             },
-            "lj55" => reference::Config {
+            "lj55" => parallel_tempering::Config {
                 rungs: 64,
                 least_lambda: 1e-8,
                 scale: 1.0,

@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use models::reference::{Convergence, Report};
+use models::mcmc::Convergence;
+use models::mcmc::parallel_tempering::Report;
 use serde_json::{Value, json};
 
 use super::{ReferenceConfig, Watch, sample};

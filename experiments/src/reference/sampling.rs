@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
-use models::reference::Sampler;
+use models::mcmc::parallel_tempering::Sampler;
 
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;

@@ -1,8 +1,8 @@
 //! Monte Carlo log-density and score of a noised mixture, fresh noise in every step.
 
 use engine::rng::Stream;
-use models::energy::Mixture;
-use models::estimate::Estimates;
+use models::sampler::iwsm::noised_score::Estimates;
+use models::target::Mixture;
 
 use super::Step;
 

@@ -6,9 +6,9 @@ use engine::ops::spmm::Sparse;
 use engine::optim::Adam;
 use engine::rng::Stream;
 use engine::{Params, Tape};
-use models::graph::attention::merged;
-use models::graph::score::cross_entropy;
-use models::graph::{Adjacency, Normalisation};
+use models::gnn::attention::merged;
+use models::gnn::score::cross_entropy;
+use models::gnn::{Adjacency, Normalisation};
 use sprs::{CsMat, TriMat};
 
 use super::Step;

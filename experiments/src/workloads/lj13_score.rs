@@ -1,8 +1,8 @@
 //! Monte Carlo log-density and score of 13 noised Lennard-Jones particles, fresh noise in every step.
 
 use engine::rng::Stream;
-use models::energy::LennardJones;
-use models::estimate::Estimates;
+use models::sampler::iwsm::noised_score::Estimates;
+use models::target::LennardJones;
 
 use super::Step;
 

@@ -2,8 +2,8 @@
 //! between two halves of the reference.
 
 use super::Figure;
-use crate::energy::{Energy, ParticleSystem, evaluate};
 use crate::metrics::{self, MetricError};
+use crate::target::{Energy, ParticleSystem, evaluate};
 
 /// Energies above this count as this: an overlap in one sample must not make a distance infinite.
 const LARGEST_ENERGY: f64 = 1e100;
@@ -80,7 +80,7 @@ pub fn particle_figures(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::energy::DoubleWell;
+    use crate::target::DoubleWell;
     use engine::rng::Stream;
 
     #[test]

@@ -9,21 +9,17 @@
 
 mod histogram;
 mod modes;
-mod pareto;
 mod particles;
 mod summary;
 mod transport;
 mod wasserstein_1d;
-mod weights;
 
 pub use histogram::{tv_1d, tv_2d};
 pub use modes::{ModeReport, Modes, covering_radius, mode_report};
-pub use pareto::{pareto_k_hat, pareto_smooth};
 pub use particles::{distance_tv, equivariant_w2, pair_distances};
 pub use summary::{disjoint_sets, mean, resampled_sets, sd, select};
 pub use transport::{assigned_cost, assignment, squared_distances, w2};
 pub use wasserstein_1d::w2_1d;
-pub use weights::{log_mean_exp, log_sum_exp, log_z, normalised_ess};
 
 use thiserror::Error;
 

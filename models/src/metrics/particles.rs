@@ -4,7 +4,7 @@ use engine::par;
 use faer::Mat;
 
 use super::{MetricError, assigned_cost, assignment, count, tv_1d};
-use crate::energy::ParticleSystem;
+use crate::target::ParticleSystem;
 
 /// Distances above this are counted in one further bin of D-TV.
 const LARGEST_DISTANCE: f64 = 7.0;

@@ -3,10 +3,10 @@
 use std::sync::Arc;
 
 use engine::tape::{Attr, Cotangents, Inputs, Saved};
-use engine::{Recording, Op, Real, Shape, Var};
+use engine::{Op, Real, Recording, Shape, Var};
 
 use super::ScoreNetwork;
-use crate::energy::ParticleSystem;
+use crate::target::ParticleSystem;
 
 /// y = c P x for each column, P the projection onto the mean-free states and c a constant of the column;
 /// inputs x (N D x n) and c (1 x n). P is symmetric: x_bar += c P y_bar.

@@ -8,7 +8,7 @@
 use engine::tape::{Attr, Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape};
 
-use crate::energy::ParticleSystem;
+use crate::target::ParticleSystem;
 
 /// Standard deviations of a distance that r_g lies below r_0.
 const DEVIATIONS: f64 = 3.0;

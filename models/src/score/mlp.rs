@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use engine::{Recording, ParamId, Params, Real, Var};
+use engine::{ParamId, Params, Real, Recording, Var};
 
 use super::features::Features;
 use super::{ScoreNetwork, scaling};

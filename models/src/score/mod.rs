@@ -13,9 +13,9 @@ pub use egnn::{EVEN, Egnn, EgnnConfig, Messages, Pairs, Scales, ScoreEgnn, Updat
 pub use mlp::{MlpConfig, ScoreMlp};
 pub use pair::{PairConfig, ScorePair};
 
-use engine::{Recording, Real, Var};
+use engine::{Real, Recording, Var};
 
-use crate::energy::ParticleSystem;
+use crate::target::ParticleSystem;
 
 /// A network that gives scores of the noised target.
 pub trait ScoreNetwork<T: Real>: Send + Sync {

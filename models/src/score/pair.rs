@@ -18,13 +18,13 @@
 
 use std::sync::Arc;
 
-use engine::{Recording, ParamId, Params, Real, Var};
+use engine::{ParamId, Params, Real, Recording, Var};
 
 use super::centred::Center;
 use super::hard_core::{HardCore, reach};
 use super::pair_ops::{Basis, Force, Gather, Pairs};
 use super::{ScoreNetwork, scaling, waves};
-use crate::energy::ParticleSystem;
+use crate::target::ParticleSystem;
 
 /// Size and scales of a pair network.
 #[derive(Clone, Debug)]

@@ -4,7 +4,7 @@
 use engine::gradcheck::gradcheck_along;
 use engine::ops::index::Moves;
 use engine::rng::Stream;
-use engine::{Recording, Matrix, Var};
+use engine::{Matrix, Recording, Var};
 
 use crate::ops::{eighths, entries, run};
 
@@ -14,7 +14,12 @@ const COLS: usize = 300;
 /// Terms of a product, so many that the factors' cotangents have more than one block too.
 const INNER: usize = 140;
 
-fn check(name: &str, inputs: &[Matrix<f64>], want: &Matrix<f64>, f: impl Fn(&mut Recording<f64>, &[Var]) -> Var) {
+fn check(
+    name: &str,
+    inputs: &[Matrix<f64>],
+    want: &Matrix<f64>,
+    f: impl Fn(&mut Recording<f64>, &[Var]) -> Var,
+) {
     let got = run::<f64>(inputs, &f);
     assert_eq!(got.len(), want.data().len(), "{name}");
     for (got, want) in got.iter().zip(want.data()) {

@@ -7,7 +7,7 @@ use engine::gradcheck::gradcheck;
 use engine::ops::index::Moves;
 use engine::rng::Stream;
 use engine::shard::Shards;
-use engine::{Recording, Matrix, Params, Tape, Var};
+use engine::{Matrix, Params, Recording, Tape, Var};
 use models::score::{EVEN, EgnnConfig, Messages, Pairs, Scales, ScoreEgnn, ScoreNetwork};
 use proptest::prelude::*;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::gradcheck::gradcheck;
 use engine::ops::index::Moves;
 use engine::rng::Stream;
-use engine::{Recording, Matrix, Tape, Var};
+use engine::{Matrix, Recording, Tape, Var};
 use models::score::{EVEN, Pairs, Update};
 use proptest::prelude::*;
 

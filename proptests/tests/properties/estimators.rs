@@ -1,8 +1,8 @@
 //! The Monte Carlo estimates against the closed form: for a mixture, p_t and its score are known.
 
 use engine::rng::Stream;
-use models::energy::{Energy, Mixture, evaluate};
-use models::estimate::Estimates;
+use models::sampler::iwsm::noised_score::Estimates;
+use models::target::{Energy, Mixture, evaluate};
 
 /// Points from p_t at one noise level, with the exact log density and score there.
 fn points(target: &Mixture, sigma: f64, n: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {

@@ -3,10 +3,10 @@
 
 use engine::Params;
 use engine::rng::Stream;
-use models::energy::{ParticleSystem, Pointwise};
+use models::diffusion::{Flow, Schedule, ScoreModel};
 use models::evaluate::{Sizes, flow_figures};
-use models::sampling::{Flow, Schedule, ScoreModel};
 use models::score::{Centred, MlpConfig, ScoreMlp, ScoreNetwork};
+use models::target::{ParticleSystem, Pointwise};
 
 const RANGE: (f64, f64) = (0.3, 10.0);
 const SIGMA_DATA: f64 = 1.5;

@@ -2,11 +2,11 @@
 //! on the tape.
 
 use engine::{Params, Tape};
-use models::graph::coefficient::Dependence;
-use models::graph::dynamics::{Form, Kernel};
-use models::graph::networks::build;
-use models::graph::settings::{Backward, Model, Solver};
-use models::graph::{Dataset, Dropout};
+use models::gnn::coefficient::Dependence;
+use models::gnn::dynamics::{Form, Kernel};
+use models::gnn::networks::build;
+use models::gnn::settings::{Backward, Model, Solver};
+use models::gnn::{Dataset, Dropout};
 
 use crate::graph_dynamics::small;
 

@@ -7,7 +7,7 @@ use engine::ode::Method;
 use engine::ops::flux::Mean;
 use engine::ops::spmm::Sparse;
 use engine::rng::Stream;
-use engine::{Recording, Matrix, Tape, Var};
+use engine::{Matrix, Recording, Tape, Var};
 use proptest::prelude::*;
 use sprs::CsMat;
 

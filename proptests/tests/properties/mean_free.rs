@@ -2,10 +2,10 @@
 //! trap alone, exp(-|x - mean|^2 / 2), which is the standard Gaussian of dimension (n - 1) D.
 
 use engine::rng::Stream;
-use models::energy::particles::{LennardJones, Smoothed};
-use models::energy::{ParticleSystem, Pointwise};
-use models::estimate::Estimates;
-use models::iwsm::{Config, Form, Identity, Kind, Objective, Trainer};
+use models::sampler::iwsm::noised_score::Estimates;
+use models::sampler::iwsm::{Config, Form, Identity, Kind, Objective, Trainer};
+use models::target::{LennardJones, Smoothed};
+use models::target::{ParticleSystem, Pointwise};
 
 const SYSTEM: ParticleSystem = ParticleSystem { particles: 3, space: 2 };
 
@@ -148,7 +148,7 @@ fn a_cold_start_on_overlapping_particles_trains_without_a_nan() {
     let system = ParticleSystem { particles: 13, space: 3 };
     for core in [0.0, 0.7] {
         let (hard, soft) = (LennardJones::new(13), Smoothed::new(LennardJones::new(13), 0.7));
-        let energy: &dyn models::energy::Energy<f32> = if core > 0.0 { &soft } else { &hard };
+        let energy: &dyn models::target::Energy<f32> = if core > 0.0 { &soft } else { &hard };
         for identity in [Identity::Mixed, Identity::Stored] {
             let mut config = config(identity, Form::Marginal);
             config.train.score_clip = 1000.0;

@@ -1,9 +1,10 @@
 //! What must hold of the metrics for any clouds and any weights.
 
 use engine::rng::Stream;
+use models::importance::{log_mean_exp, log_sum_exp, log_z, normalised_ess, pareto_k_hat, pareto_smooth};
 use models::metrics::{
-    Modes, assigned_cost, assignment, disjoint_sets, log_mean_exp, log_sum_exp, log_z, mode_report,
-    normalised_ess, pareto_k_hat, pareto_smooth, select, squared_distances, tv_1d, tv_2d, w2, w2_1d,
+    Modes, assigned_cost, assignment, disjoint_sets, mode_report, select, squared_distances, tv_1d, tv_2d,
+    w2, w2_1d,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;

@@ -1,7 +1,7 @@
 //! The mixture's kernels against a plain reference, finite differences and each other.
 
 use engine::rng::Stream;
-use models::energy::{Mixture, evaluate};
+use models::target::{Mixture, evaluate};
 use proptest::prelude::*;
 
 /// log pi and score, term by term.

@@ -5,7 +5,7 @@ use engine::gradcheck::gradcheck;
 use engine::ops::index::Moves;
 use engine::ops::spmm::Sparse;
 use engine::rng::Stream;
-use engine::{Recording, Matrix, Real, Tape, Var};
+use engine::{Matrix, Real, Recording, Tape, Var};
 use proptest::prelude::*;
 
 /// A matrix of numbers away from the kinks of the ops: 0.2 < |x| < 2.2.

@@ -1,7 +1,7 @@
 //! A target that is no mixture, brought in as the README shows it.
 
-use models::energy::Pointwise;
-use models::iwsm::{Config, Objective, Trainer};
+use models::sampler::iwsm::{Config, Objective, Trainer};
+use models::target::Pointwise;
 
 /// Radii of samples of exp(-2 (r - 3)^2) after a short training.
 fn radii(objective: Objective) -> Vec<f64> {

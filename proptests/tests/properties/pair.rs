@@ -2,9 +2,9 @@
 
 use engine::rng::Stream;
 use engine::{Params, Tape};
-use models::energy::ParticleSystem;
-use models::sampling::ScoreModel;
+use models::diffusion::ScoreModel;
 use models::score::{PairConfig, ScoreNetwork, ScorePair};
+use models::target::ParticleSystem;
 use proptest::prelude::*;
 
 use crate::networks::{contracted, normals};

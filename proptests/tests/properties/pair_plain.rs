@@ -2,8 +2,8 @@
 
 use engine::rng::Stream;
 use engine::{Params, Tape};
-use models::energy::ParticleSystem;
 use models::score::{PairConfig, ScoreNetwork, ScorePair};
+use models::target::ParticleSystem;
 use proptest::prelude::*;
 
 type Vector = Vec<f64>;

@@ -1,8 +1,8 @@
 //! What must hold of the particle energies for any state.
 
 use engine::rng::Stream;
-use models::energy::particles::{DoubleWell, LennardJones, PairEnergy, Smoothed};
-use models::energy::{Energy, evaluate};
+use models::target::{DoubleWell, LennardJones, PairEnergy, Smoothed};
+use models::target::{Energy, evaluate};
 use proptest::prelude::*;
 use proptest::sample::select;
 

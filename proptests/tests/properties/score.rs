@@ -2,7 +2,7 @@
 
 use engine::Params;
 use engine::rng::Stream;
-use models::sampling::{Flow, Schedule, ScoreModel, reverse_sde};
+use models::diffusion::{Flow, Schedule, ScoreModel, reverse_sde};
 use models::score::{MlpConfig, ScoreMlp};
 use proptest::prelude::*;
 

@@ -1,6 +1,6 @@
 //! Values of ops that sum, compare, divide and rearrange, against plain loops.
 
-use engine::{Recording, Matrix, Var};
+use engine::{Matrix, Recording, Var};
 use proptest::prelude::*;
 
 use crate::ops::{entries, run, size};

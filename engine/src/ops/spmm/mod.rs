@@ -21,7 +21,7 @@ use super::attention::Attention;
 use super::edges::{Attend, Distance, Dot, Softmax};
 use super::flux::Flux;
 use super::pattern::Pattern;
-use crate::{Recording, Real, Var};
+use crate::{Real, Recording, Var};
 use features::Features;
 use panel::PANEL;
 use rk4::Rk4;

@@ -18,7 +18,7 @@ mod update;
 
 use std::sync::Arc;
 
-use engine::{Recording, ParamId, Params, Real, Var};
+use engine::{ParamId, Params, Real, Recording, Var};
 
 pub use edges::Pairs;
 pub use messages::{EVEN, Messages};

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use engine::{Recording, Params, Real, Var};
+use engine::{Params, Real, Recording, Var};
 
 use super::{Affine, Egnn, EgnnConfig};
-use crate::energy::ParticleSystem;
 use crate::score::centred::Center;
 use crate::score::{ScoreNetwork, scaling, waves};
+use crate::target::ParticleSystem;
 
 /// What a score network knows of its target.
 #[derive(Clone, Copy, Debug, PartialEq)]

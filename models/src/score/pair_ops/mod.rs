@@ -21,7 +21,7 @@ pub(super) use gather::Gather;
 
 use engine::{Real, Shape};
 
-use crate::energy::ParticleSystem;
+use crate::target::ParticleSystem;
 
 /// Most radial functions that a pair keeps: a vector register of f32.
 const LANES: usize = 16;

@@ -1,0 +1,244 @@
+//! Settings of the graph experiment.
+
+use engine::rng::Stream;
+use models::gnn::check::split_problem;
+use models::gnn::score::Metric;
+use models::gnn::settings::{Model, Training};
+use models::gnn::synthetic::random_split;
+use models::gnn::{Dataset, Split};
+use serde::{Deserialize, Serialize};
+
+use crate::failure::Failure;
+
+/// Where splits come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SplitKind {
+    /// The published fixed ones.
+    Fixed,
+    /// Planetoid's public one.
+    Public,
+    /// Drawn by the protocol of GRAND, on the largest component.
+    Random,
+}
+
+/// Which way edges are used: whom a node listens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Edges {
+    /// Both ends of an edge listen to each other.
+    Undirected,
+    /// A node listens to the nodes that its own edges in the source's list lead to (a page to the pages that
+    /// it links to). GREAD and its kin use WebKB and Film so.
+    Directed,
+    /// A node listens to the nodes whose edges lead to it.
+    Reversed,
+}
+
+/// Most splits. More of them, as of initialisations, are a slip, and would end in want of memory.
+const MOST_SPLITS: usize = 10_000;
+/// Most initialisations for each split.
+pub const MOST_INITIALISATIONS: usize = 1000;
+
+/// The data and how they are split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataChoice {
+    /// Name of the data set.
+    pub name: String,
+    /// undirected, directed or reversed; the latter two where the source's list has directions.
+    pub edges: Edges,
+    /// Where splits come from.
+    pub split: SplitKind,
+    /// Number of splits: at most this many fixed ones, or exactly this many random ones.
+    pub splits: usize,
+    /// Initialisations for each split.
+    pub initialisations: usize,
+    /// Nodes of the development set of a random split.
+    pub development: usize,
+    /// Training nodes of each class of a random split.
+    pub per_class: usize,
+    /// The figure that selects and judges.
+    pub metric: Metric,
+    /// Whether GRADE is trained without aggregation beside. Older files do not say: they had that as a flag alone.
+    #[serde(default = "yes")]
+    pub ablation: bool,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// All settings of a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GraphConfig {
+    /// Seed of every random number.
+    pub seed: u64,
+    /// The data.
+    pub data: DataChoice,
+    /// The network.
+    pub model: Model,
+    /// Its training.
+    pub train: Training,
+}
+
+impl Default for DataChoice {
+    fn default() -> Self {
+        Self {
+            name: "karate".into(),
+            edges: Edges::Undirected,
+            split: SplitKind::Fixed,
+            splits: 10,
+            initialisations: 1,
+            development: 1500,
+            per_class: 20,
+            metric: Metric::Accuracy,
+            ablation: true,
+        }
+    }
+}
+
+impl GraphConfig {
+    /// The seed of a training: the same in a search and in a run, so that both see one network.
+    pub(super) fn training_seed(&self, split: usize, initialisation: usize) -> u64 {
+        Stream::new(self.seed, "training", split as u64, initialisation as u64).next_u64()
+    }
+
+    /// Whether each training has an ablation beside it.
+    pub(super) fn ablated(&self) -> bool {
+        self.data.ablation && self.model.name == "grade"
+    }
+
+    /// An error if some value is outside its range.
+    pub fn check(&self) -> Result<(), Failure> {
+        let d = &self.data;
+        let counts = [
+            ("data.splits", d.splits, MOST_SPLITS),
+            ("data.initialisations", d.initialisations, MOST_INITIALISATIONS),
+            ("data.development", d.development, 100_000_000),
+            ("data.per_class", d.per_class, 100_000_000),
+        ];
+        if let Some((key, v, most)) = counts.iter().find(|(_, v, most)| *v == 0 || v > most) {
+            return Err(Failure::usage(format!("{key} = {v} must lie between 1 and {most}")));
+        }
+        let problem = self.model.problem().or_else(|| self.train.problem());
+        problem.map_or(Ok(()), |p| Err(Failure::usage(p)))
+    }
+}
+
+/// The graph as it is used, and its splits, on which the figure can be measured.
+pub fn splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>), Failure> {
+    let (mut data, splits) = drawn_splits(data, choice)?;
+    check_splits(&data, &splits, choice.metric)?;
+    if choice.edges != Edges::Undirected {
+        let Some(raw) = data.raw_edges.take() else {
+            return Err(Failure::usage(format!(
+                "data.edges: {} has no directions of its edges; use undirected",
+                data.name
+            )));
+        };
+        let turned = |(i, j): (u32, u32)| if choice.edges == Edges::Reversed { (j, i) } else { (i, j) };
+        data.edges = raw.into_iter().filter(|(i, j)| i != j).map(turned).collect();
+        data.edges.sort_unstable();
+        data.edges.dedup();
+    }
+    Ok((data, splits))
+}
+
+fn check_splits(data: &Dataset, splits: &[Split], metric: Metric) -> Result<(), Failure> {
+    let problem = |(k, s): (usize, &Split)| {
+        split_problem(s, data.nodes())
+            .or_else(|| metric.problem(&data.labels, s))
+            .map(|what| Failure::usage(format!("data set {}: split {k}: {what}", data.name)))
+    };
+    splits.iter().enumerate().find_map(problem).map_or(Ok(()), Err)
+}
+
+fn drawn_splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>), Failure> {
+    if choice.metric == Metric::RocAuc && data.classes != 2 {
+        return Err(Failure::usage(format!(
+            "data.metric = roc-auc wants two classes; {} has {}",
+            data.name, data.classes
+        )));
+    }
+    let none = |what: &str| {
+        Failure::usage(format!(
+            "data set {} has no {what} split; choose another --split (fixed, public, random)",
+            data.name
+        ))
+    };
+    match choice.split {
+        SplitKind::Fixed if data.splits.is_empty() => Err(none("fixed")),
+        SplitKind::Fixed => {
+            let kept = data.splits.iter().take(choice.splits).cloned().collect();
+            Ok((data, kept))
+        }
+        SplitKind::Public => {
+            let public = data.public.clone().ok_or_else(|| none("public"))?;
+            Ok((data, vec![public]))
+        }
+        SplitKind::Random => {
+            let nodes = data.largest_component();
+            let part = data.restrict(&nodes);
+            if choice.development >= part.nodes() {
+                return Err(Failure::usage(format!(
+                    "data.development = {} leaves no test nodes; the largest component of {} has {}",
+                    choice.development,
+                    part.name,
+                    part.nodes()
+                )));
+            }
+            let draw = |k| random_split(&part, choice.development, choice.per_class, k);
+            let drawn = (0..choice.splits as u64).map(draw).collect();
+            Ok((part, drawn))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{exact, to_toml};
+    use models::gnn::synthetic::karate;
+
+    #[test]
+    fn a_file_from_before_the_key_asks_for_the_ablation() {
+        let config = GraphConfig::default();
+        let text = to_toml(&config, &config).unwrap();
+        let old: String =
+            text.lines().filter(|l| !l.starts_with("ablation")).map(|l| format!("{l}\n")).collect();
+        assert_ne!(old, text);
+        assert_eq!(exact::<GraphConfig>(&old, "old").unwrap(), config);
+        assert!(config.ablated());
+    }
+
+    #[test]
+    fn counts_have_limits() {
+        let problem = |change: &dyn Fn(&mut DataChoice)| {
+            let mut config = GraphConfig::default();
+            change(&mut config.data);
+            config.check().map_or_else(|e| e.to_string(), |()| String::new())
+        };
+        assert!(problem(&|d| d.splits = 100_000_000).contains("data.splits = 100000000 must"));
+        assert!(problem(&|d| d.initialisations = 1001).contains("between 1 and 1000"));
+        assert_eq!(problem(&|d| d.splits = 1000), "");
+    }
+
+    #[test]
+    fn a_split_that_cannot_be_measured_is_refused() {
+        let error = |change: &dyn Fn(&mut Dataset), metric: Metric| {
+            let mut data = karate();
+            change(&mut data);
+            let choice = DataChoice { metric, ..Default::default() };
+            splits(data, &choice).map_or_else(|e| e.to_string(), |_| String::new())
+        };
+        let one_class = |data: &mut Dataset| {
+            let labels = data.labels.clone();
+            data.splits[1].validation.retain(|i| labels[*i as usize] == 0);
+        };
+        assert!(error(&one_class, Metric::RocAuc).contains("split 1: all nodes of the validation part"));
+        assert_eq!(error(&one_class, Metric::Accuracy), "");
+        assert!(error(&|d| d.splits[0].test.clear(), Metric::Accuracy).contains("the test part is empty"));
+    }
+}

@@ -1,0 +1,294 @@
+//! A seeded random search by successive halving (Jamieson and Talwalkar 2016, arXiv 1502.07943), judged by
+//! validation figures alone. Test figures are neither logged nor looked at.
+//!
+//! Round 1 trains every trial on the first two splits; round 2 trains the best quarter on all splits;
+//! round 3 gives the best four of those two more initialisations on every split. A trial's figure is the mean
+//! over its trainings, and only trials of the last round that was held can win. With 100 trials on ten
+//! splits that is 480 trainings instead of 1000, and the winner's figure rests on 30 instead of 10.
+//!
+//! On graphs of more than 1000 nodes one training says more, because hundreds of nodes validate it, and costs
+//! more: there round 1 takes one split, round 2 three, and round 3 all of them once, 178 trainings. Six in
+//! ten of round 1's trials are not drawn from the whole space but near the best ones so far (`refine`), in three
+//! generations.
+
+mod graphs;
+mod refine;
+mod space;
+mod trainings;
+
+use std::path::Path;
+use std::sync::Mutex;
+use std::time::{Duration, Instant};
+
+use models::gnn::Dataset;
+use models::gnn::train::{TrainError, fit};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use self::graphs::Graphs;
+use self::trainings::Place;
+use super::GraphConfig;
+use super::task::fresh;
+use crate::config::{load_exact, to_plain_toml, to_toml};
+use crate::datasets::load;
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+use crate::run_folder::RunFolder;
+
+/// Splits of rounds 1 and 2, initialisations for each split in round 3, and how many tenths of the trials are
+/// drawn; the others are refined.
+struct Rounds {
+    first: usize,
+    second: usize,
+    initialisations: usize,
+    drawn: u64,
+}
+/// On small graphs.
+const NOISY: Rounds = Rounds { first: 2, second: usize::MAX, initialisations: 3, drawn: 10 };
+/// On graphs of more than [`space::AMPLE`] nodes.
+const STEADY: Rounds = Rounds { first: 1, second: 3, initialisations: 1, drawn: 4 };
+/// Most trials of a search: more are a slip.
+pub const MOST_TRIALS: u64 = 10_000;
+/// Refined trials begin at one of so many, the best before their generation.
+const PARENTS: usize = 5;
+/// Generations of refined trials.
+const GENERATIONS: u64 = 3;
+/// Round 2 keeps one trial in so many.
+const KEEP: usize = 4;
+/// Trials of round 3.
+const FINALISTS: usize = 4;
+/// Time between saves.
+const PAUSE: Duration = Duration::from_secs(5);
+/// The file by which a folder is known to hold a search.
+const PLAN: &str = "plan.toml";
+
+/// What a search was asked for.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plan {
+    trials: u64,
+}
+
+/// A search in its folder.
+pub struct Search {
+    folder: RunFolder,
+    base: GraphConfig,
+    trials: u64,
+    data: Dataset,
+    graphs: Graphs,
+    /// Settings of the trials that are known so far.
+    settings: Vec<GraphConfig>,
+    done: Vec<(Place, f64)>,
+}
+
+/// An error where a search from `base` would be refused.
+pub(super) fn check(base: &GraphConfig, trials: u64, data: &Dataset) -> Result<(), Failure> {
+    prepared(base, trials, data).map(drop)
+}
+
+/// An error if there are none, or too many; `key` is what holds their number.
+pub(super) fn check_trials(trials: u64, key: &str) -> Result<(), Failure> {
+    match trials {
+        1..=MOST_TRIALS => Ok(()),
+        _ => Err(Failure::usage(format!("{key} = {trials} must lie between 1 and {MOST_TRIALS}"))),
+    }
+}
+
+/// The data of a search, and the trials that are drawn from the whole space.
+fn prepared(base: &GraphConfig, trials: u64, data: &Dataset) -> Result<(Graphs, Vec<GraphConfig>), Failure> {
+    base.check()?;
+    let graphs = Graphs::new(data, &base.data)?;
+    let drawn = (trials * rounds(&graphs).drawn).div_ceil(10);
+    let settings: Vec<GraphConfig> =
+        (0..drawn).map(|trial| space::draw(base, &graphs.space, trial)).collect();
+    settings.iter().try_for_each(GraphConfig::check)?;
+    Ok((graphs, settings))
+}
+
+fn rounds(graphs: &Graphs) -> Rounds {
+    if graphs.space.nodes > space::AMPLE { STEADY } else { NOISY }
+}
+
+impl Search {
+    /// A new search of `trials` trials, the first of which is `base` itself, in the folder search of `out`; nothing
+    /// is written before data and settings are known to be sound.
+    pub fn create(
+        out: &Path,
+        force: bool,
+        base: GraphConfig,
+        trials: u64,
+        data: Dataset,
+    ) -> Result<Self, Failure> {
+        check_trials(trials, "--search")?;
+        let (graphs, settings) = prepared(&base, trials, &data)?;
+        let folder = RunFolder::create(&fresh(out, force)?.file("search"), force)?;
+        folder.write(PLAN, format!("trials = {trials}\n").as_bytes())?;
+        // The last, because a folder that has it can go on.
+        folder.write("config.toml", to_plain_toml(&base)?.as_bytes())?;
+        Ok(Self { folder, base, trials, data, graphs, settings, done: Vec::new() })
+    }
+
+    /// Goes on with a search: trainings in trainings.csv are not done again.
+    pub fn resume(path: &Path, data_dir: Option<&Path>) -> Result<Self, Failure> {
+        let folder = RunFolder::open(path, &["config.toml", PLAN])?;
+        let base: GraphConfig = load_exact(&folder.file("config.toml"))?;
+        let Plan { trials } = load_exact(&folder.file(PLAN))?;
+        check_trials(trials, &format!("{}: trials", folder.file(PLAN).display()))?;
+        let data = load(&base.data.name, data_dir)?;
+        let (graphs, settings) = prepared(&base, trials, &data)?;
+        let most = (trials, graphs.splits.len(), rounds(&graphs).initialisations);
+        let done = trainings::read(&folder, most)?;
+        Ok(Self { folder, base, trials, data, graphs, settings, done })
+    }
+
+    /// Runs what is left; writes trainings.csv, search.csv and best.toml, and returns the best settings with the
+    /// data.
+    pub fn execute(mut self, quiet: bool, interrupt: &Interrupt) -> Result<(GraphConfig, Dataset), Failure> {
+        let n = self.graphs.splits.len();
+        let Rounds { first, second, initialisations, .. } = rounds(&self.graphs);
+        let drawn = self.settings.len() as u64;
+        for generation in 1..=GENERATIONS {
+            let end = drawn + (self.trials - drawn) * generation / GENERATIONS;
+            self.refine(end, first.min(n), quiet, interrupt)?;
+        }
+        let mut kept: Vec<u64> = (0..self.trials).collect();
+        let mut rows = Vec::new();
+        let rounds = [
+            (self.trials as usize, first.min(n), 1),
+            ((self.trials as usize).div_ceil(KEEP), second.min(n), 1),
+            (FINALISTS, n, initialisations),
+        ];
+        for (round, (survivors, splits_used, inits)) in rounds.into_iter().enumerate() {
+            kept.truncate(survivors);
+            self.train(round + 1, &places(&kept, splits_used, inits), quiet, interrupt)?;
+            let judged = self.judged(&kept, splits_used, inits);
+            kept = judged.iter().map(|j| j.0).collect();
+            rows.extend(judged.into_iter().map(|(trial, figure)| (round + 1, trial, figure)));
+        }
+        self.log(&rows)?;
+        let best = self.settings[kept[0] as usize].clone();
+        let note = format!(
+            "# Trial {} of a search over {}, seed {}: mean validation figure {:.4} over {n} splits, initialisations for each: {initialisations}.\n",
+            kept[0],
+            self.trials,
+            self.base.seed,
+            self.figure(kept[0], n, initialisations),
+        );
+        let text = note + &to_plain_toml(&best)?;
+        self.folder.write("best.toml", text.as_bytes())?;
+        Ok((best, self.data))
+    }
+
+    /// Trains the trials so far on their first `splits` splits and adds trials up to number `end` near the best.
+    fn refine(&mut self, end: u64, splits: usize, quiet: bool, interrupt: &Interrupt) -> Result<(), Failure> {
+        let known: Vec<u64> = (0..self.settings.len() as u64).collect();
+        let new = self.settings.len() as u64..end;
+        if new.is_empty() {
+            return Ok(());
+        }
+        self.train(1, &places(&known, splits, 1), quiet, interrupt)?;
+        let parents = self.judged(&known, splits, 1);
+        let parents = &parents[..PARENTS.min(parents.len())];
+        for (trial, k) in new.zip(0..) {
+            let (parent, _) = parents[k % parents.len()];
+            let fresh = space::draw(&self.base, &self.graphs.space, trial);
+            self.settings.push(refine::cross(&self.settings[parent as usize], &fresh, trial)?);
+        }
+        Ok(())
+    }
+
+    /// Trials with their figures, best first.
+    fn judged(&self, trials: &[u64], splits: usize, inits: usize) -> Vec<(u64, f64)> {
+        let mut judged: Vec<(u64, f64)> =
+            trials.iter().map(|t| (*t, self.figure(*t, splits, inits))).collect();
+        // Stable: of equal figures the earlier trial stays ahead.
+        judged.sort_by(|a, b| b.1.total_cmp(&a.1));
+        judged
+    }
+
+    /// The mean validation figure of a trial over its first `splits` splits and `inits` initialisations;
+    /// a resumed search knows of later trainings already.
+    fn figure(&self, trial: u64, splits: usize, inits: usize) -> f64 {
+        let counts = |(t, s, i): Place| t == trial && s < splits && i < inits;
+        let of: Vec<f64> = self.done.iter().filter(|(place, _)| counts(*place)).map(|(_, v)| *v).collect();
+        models::metrics::mean(&of)
+    }
+
+    /// Trains what is wanted and not done, several trainings at a time.
+    fn train(
+        &mut self,
+        round: usize,
+        wanted: &[Place],
+        quiet: bool,
+        interrupt: &Interrupt,
+    ) -> Result<(), Failure> {
+        let had: std::collections::HashSet<Place> = self.done.iter().map(|(place, _)| *place).collect();
+        let left: Vec<Place> = wanted.iter().filter(|place| !had.contains(place)).copied().collect();
+        let already = (wanted.len() - left.len()) as u64;
+        let progress = Progress::new(already, wanted.len() as u64, quiet);
+        let shared = Mutex::new((std::mem::take(&mut self.done), progress, Instant::now(), already));
+        let this = &*self;
+        let outcome = left.par_iter().try_for_each(|place| {
+            let validation = this.one(*place, interrupt)?;
+            let Ok(mut shared) = shared.lock() else {
+                return Err(Failure::Failed("another training failed".into()));
+            };
+            let (done, progress, saved, count) = &mut *shared;
+            done.push((*place, validation));
+            *count += 1;
+            progress.set(*count, || {
+                let (model, data) = (&this.base.model.name, &this.base.data.name);
+                format!("search, round {round}: {model} on {data}")
+            });
+            if saved.elapsed() > PAUSE {
+                *saved = Instant::now();
+                trainings::write(&this.folder, done)?;
+            }
+            Ok(())
+        });
+        let (done, progress, ..) =
+            shared.into_inner().map_err(|_| Failure::Failed("a training failed".into()))?;
+        progress.finish();
+        self.done = done;
+        // Sums over trainings must not depend on which of them ended first.
+        self.done.sort_by_key(|(place, _)| *place);
+        trainings::write(&self.folder, &self.done)?;
+        outcome
+    }
+
+    fn one(&self, (trial, split, initialisation): Place, interrupt: &Interrupt) -> Result<f64, Failure> {
+        let config = &self.settings[trial as usize];
+        let seed = self.base.training_seed(split, initialisation);
+        let settings = (&config.model, &config.train);
+        let stop = || interrupt.requested();
+        let data = self.graphs.used(config.data.edges);
+        match fit(data, &self.graphs.splits[split], settings, self.base.data.metric, seed, &stop) {
+            Ok(outcome) => Ok(outcome.figures().validation),
+            // Settings under which the equation blows up are the worst there are.
+            Err(TrainError::Diverged(_)) => Ok(0.0),
+            Err(e @ TrainError::Stopped) => Err(Failure::Interrupted(e.to_string())),
+            Err(e) => Err(Failure::usage(e)),
+        }
+    }
+
+    /// search.csv: every round's trials with their figures, best first, and what each changes.
+    fn log(&self, rows: &[(usize, u64, f64)]) -> Result<(), Failure> {
+        let mut log = String::from("round,trial,validation,settings\n");
+        for (round, trial, figure) in rows {
+            let text = to_toml(&self.settings[*trial as usize], &self.base)?;
+            let changed: Vec<&str> = (text.lines())
+                .filter(|l| l.contains('=') && !l.ends_with("# default"))
+                .map(str::trim)
+                .collect();
+            log += &format!("{round},{trial},{figure},{}\n", changed.join("; "));
+        }
+        self.folder.write("search.csv", log.as_bytes())
+    }
+}
+
+/// The trainings of some trials on the first `splits` splits, with `inits` initialisations each.
+fn places(trials: &[u64], splits: usize, inits: usize) -> Vec<Place> {
+    let of = |trial: u64| (0..splits).flat_map(move |s| (0..inits).map(move |i| (trial, s, i)));
+    trials.iter().flat_map(|trial| of(*trial)).collect()
+}

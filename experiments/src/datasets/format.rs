@@ -1,0 +1,172 @@
+//! The formats that are imported, and how an npz of ours is made of them.
+
+use std::path::{Path, PathBuf};
+
+use clap::Subcommand;
+use engine::checkpoint::write_atomic;
+use models::gnn::Dataset;
+use models::gnn::check::check;
+
+use super::{decode_bytes, encode, import, planetoid};
+use crate::failure::Failure;
+
+/// A format with the files that are read and the one that is written.
+#[derive(Subcommand)]
+pub enum Format {
+    /// A folder with out1_node_feature_label.txt and out1_graph_edges.txt.
+    GeomGcn {
+        /// The folder.
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+        /// Files with train_mask, val_mask, test_mask, one for each split.
+        #[arg(long, num_args = 1.., value_name = "FILES")]
+        splits: Vec<PathBuf>,
+        /// The number of features, where lines list the indices of features that are set (film: 932).
+        #[arg(long, value_name = "N")]
+        listed: Option<usize>,
+        /// The npz to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// NAME.content and NAME.cites.
+    Linqs {
+        /// The content file.
+        #[arg(long, value_name = "FILE")]
+        content: PathBuf,
+        /// The cites file.
+        #[arg(long, value_name = "FILE")]
+        cites: PathBuf,
+        /// The npz to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Planetoid's pickles, ind.NAME.allx and so on.
+    Planetoid {
+        /// Their folder.
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+        /// The NAME in their names.
+        #[arg(long)]
+        name: String,
+        /// Files with train_mask, val_mask, test_mask, one for each split.
+        #[arg(long, num_args = 1.., value_name = "FILES")]
+        splits: Vec<PathBuf>,
+        /// The npz to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// The archives of Platonov et al.: node_features, node_labels, edges, train_masks.
+    Heterophilous {
+        /// The npz to read.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// The same set's npz with directed edges, where there is one.
+        #[arg(long, value_name = "FILE")]
+        directed: Option<PathBuf>,
+        /// The npz to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// An npz as `graph` reads it, but with edges in any order, in one direction or both.
+    Npz {
+        /// The npz to read.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// The npz to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// The CSR archives of Shchur et al.
+    Shchur {
+        /// The npz to read.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// The npz to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// An edge list, features and labels of your own.
+    Csv {
+        /// Two node numbers in each line.
+        #[arg(long, value_name = "FILE")]
+        edges: PathBuf,
+        /// One line of numbers for each node.
+        #[arg(long, value_name = "FILE")]
+        features: PathBuf,
+        /// One class for each node, a number or a name.
+        #[arg(long, value_name = "FILE")]
+        labels: PathBuf,
+        /// The npz to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+impl Format {
+    /// Reads, checks, and writes the npz; returns its path and what it holds.
+    pub fn import(&self) -> Result<(PathBuf, Dataset), Failure> {
+        let (inputs, out) = (self.inputs(), self.out());
+        let real = |path: &Path| path.canonicalize().ok();
+        if real(out).is_some_and(|out| inputs.iter().any(|input| real(input).as_ref() == Some(&out))) {
+            return Err(Failure::usage(format!("--out {}: is one of the files to import", out.display())));
+        }
+        let name = out.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
+        let (source, data) = (&inputs[0], self.read(&name)?);
+        if let Some(finding) = check(&data).into_iter().find(|f| f.fatal) {
+            return Err(Failure::usage(format!("{}: {}", source.display(), finding.what)));
+        }
+        let bytes = encode(&data)?;
+        // What is written can be read: better to learn it before there is a file.
+        decode_bytes(source, bytes.clone())?;
+        write_atomic(out, &bytes).map_err(|e| Failure::io(out, &e))?;
+        Ok((out.clone(), data))
+    }
+
+    fn read(&self, name: &str) -> Result<Dataset, Failure> {
+        match self {
+            Self::GeomGcn { from, splits, listed, .. } => {
+                import::with_splits(import::geom_gcn(from, name, *listed)?, splits)
+            }
+            Self::Linqs { content, cites, .. } => import::linqs(content, cites, name),
+            Self::Planetoid { from, name: set, splits, .. } => {
+                import::with_splits(planetoid::planetoid(from, set, name)?, splits)
+            }
+            Self::Heterophilous { from, directed, .. } => {
+                import::heterophilous(from, directed.as_deref(), name)
+            }
+            Self::Npz { from, .. } => import::npz(from, name),
+            Self::Shchur { from, .. } => import::shchur(from, name),
+            Self::Csv { edges, features, labels, .. } => import::csv(edges, features, labels, name),
+        }
+    }
+
+    /// The files that are read; the first stands for all in messages.
+    fn inputs(&self) -> Vec<PathBuf> {
+        match self {
+            Self::GeomGcn { from, splits, .. } => [&import::geom_gcn_files(from)[..], splits].concat(),
+            Self::Linqs { content, cites, .. } => vec![content.clone(), cites.clone()],
+            Self::Planetoid { from, name, splits, .. } => {
+                [planetoid::files(from, name), splits.clone()].concat()
+            }
+            Self::Heterophilous { from, directed, .. } => {
+                [from].into_iter().chain(directed).cloned().collect()
+            }
+            Self::Npz { from, .. } | Self::Shchur { from, .. } => vec![from.clone()],
+            Self::Csv { edges, features, labels, .. } => {
+                vec![features.clone(), edges.clone(), labels.clone()]
+            }
+        }
+    }
+
+    fn out(&self) -> &PathBuf {
+        match self {
+            Self::GeomGcn { out, .. }
+            | Self::Linqs { out, .. }
+            | Self::Planetoid { out, .. }
+            | Self::Heterophilous { out, .. }
+            | Self::Npz { out, .. }
+            | Self::Shchur { out, .. }
+            | Self::Csv { out, .. } => out,
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! Data of other programs: geom-gcn's text files, LINQS `.content` and `.cites`, the archives of Shchur et
+//! al. and of Platonov et al., and a user's own CSV files.
+
+use std::path::{Path, PathBuf};
+
+use models::gnn::Dataset;
+use models::gnn::check::split_problem;
+use models::gnn::synthetic::both_ways;
+use sprs::{CsMat, TriMat};
+
+use super::csr;
+use super::npz::Npz;
+use super::text::{Lines, Names};
+use super::uniform::{LAST_CLASS, MOST_FEATURES, decode, rows, splits};
+use crate::failure::Failure;
+
+/// A data set of nodes that are listed in the file `source`.
+pub(super) fn dataset(
+    name: &str,
+    source: &Path,
+    raw: Edges,
+    features: CsMat<f32>,
+    labels: Vec<u32>,
+) -> Result<Dataset, Failure> {
+    if labels.is_empty() {
+        return Err(Failure::usage(format!("{}: holds no nodes", source.display())));
+    }
+    let (edges, raw_edges) = undirected(raw);
+    Ok(Dataset {
+        name: name.into(),
+        raw_edges,
+        edges,
+        features,
+        classes: labels.iter().max().map_or(0, |m| *m as usize + 1),
+        labels,
+        unlabelled: Vec::new(),
+        splits: Vec::new(),
+        public: None,
+    })
+}
+
+type Edges = Vec<(u32, u32)>;
+
+/// The undirected graph of a list of edges, and the list, unless it holds that graph and nothing else.
+fn undirected(list: Edges) -> (Edges, Option<Edges>) {
+    let edges = both_ways(&list);
+    let other = list.len() != edges.len() || list.iter().any(|e| edges.binary_search(e).is_err());
+    (edges, other.then_some(list))
+}
+
+/// A line's node, features that are not 0, and label.
+struct NodeLine {
+    line: usize,
+    node: usize,
+    features: Vec<(usize, f32)>,
+    label: u32,
+}
+
+/// The files of geom-gcn in a folder: nodes, edges.
+pub fn geom_gcn_files(folder: &Path) -> [PathBuf; 2] {
+    ["out1_node_feature_label.txt", "out1_graph_edges.txt"].map(|file| folder.join(file))
+}
+
+/// geom-gcn: a folder with out1_node_feature_label.txt (node, features separated by commas, label; tabs
+/// between) and out1_graph_edges.txt (from, to). Film lists the indices of its features instead of all.
+pub fn geom_gcn(folder: &Path, name: &str, listed: Option<usize>) -> Result<Dataset, Failure> {
+    if let Some(width) = listed.filter(|w| *w > MOST_FEATURES) {
+        return Err(Failure::usage(format!(
+            "--listed {width}: at most {MOST_FEATURES} features are possible"
+        )));
+    }
+    let [nodes, edges] = geom_gcn_files(folder);
+    let nodes = Lines::read(&nodes)?;
+    let mut rows: Vec<NodeLine> = Vec::new();
+    let mut width = listed;
+    for (k, line) in nodes.filled().skip(1) {
+        let [node, features, label] = line.split('\t').map(str::trim).collect::<Vec<_>>()[..] else {
+            return Err(nodes.wrong(k, "wants three fields between tabs: node, features, label"));
+        };
+        let own = match listed {
+            // No feature is set.
+            Some(_) if features.is_empty() => Vec::new(),
+            Some(width) => {
+                let index = |field: &str| match nodes.number(k, field)? {
+                    j if j < width => Ok((j, 1.0)),
+                    j => Err(nodes.wrong(k, format!("feature {j} is beyond {width}"))),
+                };
+                let fields = nodes.split(k, features, ',')?;
+                let mut set = fields.into_iter().map(index).collect::<Result<Vec<_>, _>>()?;
+                // Film lists some twice, which sets them no more.
+                set.sort_by_key(|(j, _)| *j);
+                set.dedup();
+                set
+            }
+            None => {
+                let fields = nodes.split(k, features, ',')?;
+                same_width(&nodes, k, fields.len(), &mut width)?;
+                set_features(&nodes, k, &fields)?
+            }
+        };
+        rows.push(NodeLine {
+            line: k,
+            node: nodes.number(k, node)?,
+            features: own,
+            label: nodes.class(k, label)?,
+        });
+    }
+    rows.sort_by_key(|r| r.node);
+    if let Some(w) = rows.windows(2).find(|w| w[0].node == w[1].node) {
+        return Err(nodes.wrong(w[1].line, format!("node {} is given twice", w[1].node)));
+    }
+    if let Some((k, row)) = rows.iter().enumerate().find(|(k, r)| *k != r.node) {
+        return Err(nodes.wrong(row.line, format!("node {} is given, but no node {k}", row.node)));
+    }
+    let entries = rows.iter().enumerate().flat_map(|(i, r)| r.features.iter().map(move |(j, v)| (i, *j, *v)));
+    let features = sparse(rows.len(), width, entries);
+    let raw = edge_list(&Lines::read(&edges)?, rows.len(), 1)?;
+    dataset(name, &nodes.path, raw, features, rows.iter().map(|r| r.label).collect())
+}
+
+/// Every line has as many features as the first.
+fn same_width(lines: &Lines, line: usize, got: usize, width: &mut Option<usize>) -> Result<(), Failure> {
+    let width = *width.get_or_insert(got);
+    if got != width {
+        return Err(lines.wrong(line, format!("has {got} features, others have {width}")));
+    }
+    if width > MOST_FEATURES {
+        return Err(lines.wrong(line, format!("has {width} features; at most {MOST_FEATURES} are possible")));
+    }
+    Ok(())
+}
+
+/// The features that are not 0.
+fn set_features(lines: &Lines, line: usize, fields: &[&str]) -> Result<Vec<(usize, f32)>, Failure> {
+    let values = fields.iter().enumerate().map(|(j, field)| Ok((j, lines.real(line, field)?)));
+    values.filter(|v| !matches!(v, Ok((_, 0.0)))).collect()
+}
+
+/// The matrix of (node, feature, value), of no columns where no line had any.
+pub(super) fn sparse(
+    nodes: usize,
+    width: Option<usize>,
+    entries: impl IntoIterator<Item = (usize, usize, f32)>,
+) -> CsMat<f32> {
+    let mut features = TriMat::new((nodes, width.unwrap_or(0)));
+    entries.into_iter().for_each(|(i, j, v)| features.add_triplet(i, j, v));
+    features.to_csr()
+}
+
+/// Pairs of node numbers below `nodes`, after `skip` lines that are not blank.
+fn edge_list(lines: &Lines, nodes: usize, skip: usize) -> Result<Edges, Failure> {
+    let mut out = Vec::new();
+    for row in lines.rows().skip(skip) {
+        let (k, fields) = row?;
+        let [u, v, ..] = fields[..] else {
+            return Err(lines.wrong(k, "wants two nodes"));
+        };
+        let (u, v): (u32, u32) = (lines.number(k, u)?, lines.number(k, v)?);
+        if u as usize >= nodes || v as usize >= nodes {
+            return Err(lines.wrong(
+                k,
+                format!("edge ({u}, {v}) leads to a node that does not exist; there are {nodes}"),
+            ));
+        }
+        out.push((u, v));
+    }
+    Ok(out)
+}
+
+/// LINQS: NAME.content (node, features, label) and NAME.cites (cited, citing) by names of nodes. Links to
+/// nodes without content are left out.
+pub fn linqs(content: &Path, cites: &Path, name: &str) -> Result<Dataset, Failure> {
+    let lines = Lines::read(content)?;
+    let (mut nodes, mut classes) = (Names::default(), Names::default());
+    let (mut labels, mut entries, mut width) = (Vec::new(), Vec::new(), None);
+    for row in lines.rows() {
+        let (k, fields) = row?;
+        let [node, features @ .., label] = &fields[..] else {
+            return Err(lines.wrong(k, "wants node, features, label"));
+        };
+        if nodes.number(node) as usize != labels.len() {
+            return Err(lines.wrong(k, format!("node {node} is given twice")));
+        }
+        same_width(&lines, k, features.len(), &mut width)?;
+        let own = set_features(&lines, k, features)?;
+        entries.extend(own.into_iter().map(|(j, v)| (labels.len(), j, v)));
+        labels.push(classes.number(label));
+    }
+    let links = Lines::read(cites)?;
+    let mut raw = Vec::new();
+    for row in links.rows() {
+        let (k, fields) = row?;
+        let [a, b] = fields[..] else {
+            return Err(links.wrong(k, "wants two nodes"));
+        };
+        if let (Some(a), Some(b)) = (nodes.find(a), nodes.find(b)) {
+            raw.push((b, a));
+        }
+    }
+    dataset(name, content, raw, sparse(labels.len(), width, entries), labels)
+}
+
+/// Our own layout with edges in any order, in one direction or both: they become the source's list, unless it
+/// gives one.
+pub fn npz(path: &Path, name: &str) -> Result<Dataset, Failure> {
+    let data = decode(path)?;
+    let (edges, raw_edges) = undirected(data.edges);
+    Ok(Dataset { name: name.into(), edges, raw_edges: data.raw_edges.or(raw_edges), ..data })
+}
+
+/// Shchur et al.: adj_data, adj_indices, adj_indptr, adj_shape, attr_*, labels in one npz.
+pub fn shchur(path: &Path, name: &str) -> Result<Dataset, Failure> {
+    let npz = Npz::read(path)?;
+    let adjacency = csr::read(&npz, "adj", u32::MAX as usize)?;
+    if adjacency.rows() != adjacency.cols() {
+        return Err(
+            npz.wrong("adj_shape", format!("is {:?}; an adjacency matrix is square", adjacency.shape()))
+        );
+    }
+    let raw: Edges = adjacency.iter().map(|(_, (i, j))| (i as u32, j as u32)).collect();
+    let (_, labels) = npz.indices("labels", LAST_CLASS as usize + 1)?;
+    if labels.len() != adjacency.rows() {
+        return Err(
+            npz.wrong("labels", format!("has {} entries for {} nodes", labels.len(), adjacency.rows()))
+        );
+    }
+    dataset(name, path, raw, csr::read(&npz, "attr", MOST_FEATURES)?, labels)
+}
+
+/// Platonov et al. (2023): node_features, node_labels, edges [E, 2] and {train,val,test}_masks in one npz,
+/// each edge once. The directed list, where there is one, is an archive of the same make.
+pub fn heterophilous(path: &Path, directed: Option<&Path>, name: &str) -> Result<Dataset, Failure> {
+    let npz = Npz::read(path)?;
+    let (_, labels) = npz.indices("node_labels", LAST_CLASS as usize + 1)?;
+    let nodes = labels.len();
+    let list = |npz: &Npz| -> Result<Edges, Failure> {
+        let (shape, ends) = npz.indices("edges", nodes)?;
+        match shape[..] {
+            [_, 2] => Ok(ends.chunks_exact(2).map(|e| (e[0], e[1])).collect()),
+            _ => Err(npz.wrong("edges", format!("has the shape {shape:?}; [edges, 2] is wanted"))),
+        }
+    };
+    let raw_edges = directed.map(|path| list(&Npz::read(path)?)).transpose()?;
+    let splits = splits(&npz, |part| format!("{part}_masks"), nodes)?;
+    let features = rows(&npz, "node_features", nodes)?;
+    Ok(Dataset { raw_edges, splits, ..dataset(name, path, list(&npz)?, features, labels)? })
+}
+
+/// A user's own: edges (two node numbers in a line), features (one line for each node), labels (one line for
+/// each node, numbers or names). A first line that does not begin with a number is a header.
+pub fn csv(edges: &Path, features: &Path, labels: &Path, name: &str) -> Result<Dataset, Failure> {
+    let (lines, label_lines) = (Lines::read(features)?, Lines::read(labels)?);
+    let labels = label_lines.classes()?;
+    let (mut entries, mut width, mut n) = (Vec::new(), None, 0);
+    for row in lines.rows().skip(lines.header()?) {
+        let (k, fields) = row?;
+        same_width(&lines, k, fields.len(), &mut width)?;
+        entries.extend(set_features(&lines, k, &fields)?.into_iter().map(|(j, v)| (n, j, v)));
+        n += 1;
+    }
+    if n != labels.len() {
+        return Err(Failure::usage(format!(
+            "{} has features of {n} nodes, {} labels of {}",
+            lines.path.display(),
+            label_lines.path.display(),
+            labels.len()
+        )));
+    }
+    let pairs = Lines::read(edges)?;
+    let raw = edge_list(&pairs, n, pairs.header()?)?;
+    dataset(name, features, raw, sparse(n, width, entries), labels)
+}
+
+/// With splits of geom-gcn: files with train_mask, val_mask and test_mask, one for each split.
+pub fn with_splits(mut data: Dataset, files: &[PathBuf]) -> Result<Dataset, Failure> {
+    let n = data.nodes();
+    for path in files {
+        let mut own = splits(&Npz::read(path)?, |part| format!("{part}_mask"), n)?;
+        let what = match &own[..] {
+            [split] => split_problem(split, n),
+            _ => Some(format!("holds {} splits; one is wanted", own.len())),
+        };
+        if let Some(what) = what {
+            return Err(Failure::usage(format!("{}: {what}", path.display())));
+        }
+        data.splits.append(&mut own);
+    }
+    Ok(data)
+}

@@ -1,0 +1,156 @@
+//! Data sets from files, or made on the spot.
+
+mod array;
+mod csr;
+mod fetch;
+mod format;
+mod import;
+pub mod known;
+pub mod npz;
+mod pickle;
+mod planetoid;
+mod text;
+mod uniform;
+
+use std::path::{Path, PathBuf};
+
+use models::gnn::Dataset;
+use models::gnn::check::check;
+use models::gnn::synthetic::{BlockModel, karate};
+
+pub use fetch::fetch;
+pub use format::Format;
+pub use known::KNOWN;
+pub use uniform::{decode, decode_bytes, encode};
+
+use crate::config::nearest;
+use crate::failure::Failure;
+
+/// Names of the data sets that need no file.
+pub const BUILT_IN: [&str; 2] = ["karate", "csbm"];
+
+/// The block model called `csbm`: neither features nor edges alone are enough.
+pub const CSBM: BlockModel =
+    BlockModel { nodes: 400, classes: 4, degree: 8.0, homophily: 0.75, features: 16, signal: 1.5 };
+
+/// The folder with data: the argument, or what METASTABLE_DATA names.
+pub fn folder(data_dir: Option<&Path>) -> Option<PathBuf> {
+    data_dir.map(Path::to_path_buf).or_else(|| std::env::var_os("METASTABLE_DATA").map(PathBuf::from))
+}
+
+/// The file of a data set in a folder: NAME.npz, or graphs/NAME.npz.
+pub fn file(folder: &Path, name: &str) -> Option<PathBuf> {
+    let places = [folder.join(format!("{name}.npz")), folder.join("graphs").join(format!("{name}.npz"))];
+    places.into_iter().find(|p| p.is_file())
+}
+
+/// Names of the data sets in a folder.
+pub fn available(folder: &Path) -> Result<Vec<String>, Failure> {
+    if !folder.is_dir() {
+        return Err(Failure::usage(format!("{}: no such data folder", folder.display())));
+    }
+    let files = [folder.to_path_buf(), folder.join("graphs")].into_iter().filter_map(|d| d.read_dir().ok());
+    let mut names: Vec<String> = files
+        .flat_map(|entries| entries.flatten())
+        .filter(|e| e.path().is_file())
+        .filter_map(|e| Some(e.file_name().to_str()?.strip_suffix(".npz")?.to_string()))
+        .collect();
+    names.sort();
+    names.dedup();
+    Ok(names)
+}
+
+/// A data set by name (or by the path of its npz), checked; every error is one line.
+pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Dataset, Failure> {
+    let data = match name {
+        "karate" => karate(),
+        "csbm" => CSBM.draw(0),
+        _ if name.ends_with(".npz") => decode(Path::new(name))?,
+        _ if name.starts_with("csbm-") => sized(name)?.draw(0),
+        _ => decode(&find(name, data_dir)?)?,
+    };
+    match check(&data).into_iter().find(|f| f.fatal) {
+        Some(finding) => Err(Failure::usage(format!("data set {name}: {}", finding.what))),
+        None => Ok(data),
+    }
+}
+
+/// `csbm-NODES-DEGREE`: the block model at another size, up to what 32-bit numbers can count.
+fn sized(name: &str) -> Result<BlockModel, Failure> {
+    let numbers: Option<Vec<usize>> = name.split('-').skip(1).map(|v| v.parse().ok()).collect();
+    let Some(&[nodes @ (8..), degree @ (1..)]) = numbers.as_deref() else {
+        return Err(Failure::usage(format!(
+            "data set {name}: write csbm-NODES-DEGREE with at least 8 nodes, for example csbm-1000000-20"
+        )));
+    };
+    if nodes > 100_000_000 || nodes.checked_mul(degree).is_none_or(|ends| ends >= 1 << 31) {
+        return Err(Failure::usage(format!(
+            "data set {name}: is too large; at most 100000000 nodes are possible, and NODES * DEGREE below {}",
+            1_u32 << 31
+        )));
+    }
+    Ok(BlockModel { nodes, degree: degree as f64, ..CSBM })
+}
+
+/// The path of a data set's file, or how to get it.
+pub fn find(name: &str, data_dir: Option<&Path>) -> Result<PathBuf, Failure> {
+    let known: Vec<&str> = KNOWN.iter().map(|k| k.name).chain(BUILT_IN).collect();
+    let Some(folder) = folder(data_dir) else {
+        let hint = match nearest(name, &known) {
+            Some(k) if k != name => format!("did you mean {k}? "),
+            _ => String::new(),
+        };
+        return Err(Failure::usage(format!(
+            "data set {name}: {hint}no data folder is set; give --data-dir DIR or set METASTABLE_DATA (without data there are {})",
+            BUILT_IN.join(" and ")
+        )));
+    };
+    let mut there = available(&folder)?;
+    file(&folder, name).ok_or_else(|| {
+        there.extend(BUILT_IN.map(String::from));
+        let hint = nearest(name, &there).map_or(String::new(), |n| format!("; did you mean {n}?"));
+        Failure::usage(format!(
+            "data set {name}: no {name}.npz in {}{hint} (there are {}; see `data fetch {name}`)",
+            folder.display(),
+            there.join(", ")
+        ))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn block_models_have_sizes_that_can_be_counted() {
+        let model = sized("csbm-1000-20").unwrap();
+        assert_eq!((model.nodes, model.degree), (1000, 20.0));
+        let refused = |name: &str, what: &str| {
+            assert!(load(name, None).err().unwrap().to_string().contains(what), "{name}");
+        };
+        // 2^61 and twice that: the product wraps to 0.
+        for name in ["csbm-8-2305843009213693952", "csbm-16-4611686018427387904", "csbm-100000000-22"] {
+            refused(name, "is too large");
+        }
+        for name in ["csbm-7-2", "csbm-8-0", "csbm-8", "csbm-8-2-3", "csbm-mine"] {
+            refused(name, "write csbm-NODES-DEGREE");
+        }
+    }
+
+    #[test]
+    fn a_path_is_a_file_whatever_it_begins_with() {
+        let error = load("csbm-nowhere.npz", None).err().unwrap().to_string();
+        assert!(error.contains("csbm-nowhere.npz: no such file"), "{error}");
+    }
+
+    #[test]
+    fn a_folder_is_no_data_set() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("sub.npz")).unwrap();
+        std::fs::write(dir.path().join("own.npz"), encode(&karate()).unwrap()).unwrap();
+        assert_eq!(available(dir.path()).unwrap(), ["own"]);
+        let error = decode(&dir.path().join("sub.npz")).err().unwrap().to_string();
+        assert!(error.contains("sub.npz: is a folder"), "{error}");
+        assert!(available(&dir.path().join("own.npz")).is_err());
+    }
+}

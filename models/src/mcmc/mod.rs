@@ -1,0 +1,13 @@
+//! Markov chain Monte Carlo: Hamiltonian Monte Carlo, parallel tempering, and the exact correction of a sampler's
+//! states.
+
+mod convergence;
+mod correction;
+mod hmc;
+mod normal;
+pub mod parallel_tempering;
+
+pub use convergence::Convergence;
+pub use correction::Correction;
+pub(crate) use hmc::adapted;
+pub use hmc::hmc;

@@ -1,0 +1,95 @@
+//! Settings of the sampler, and their ranges.
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Settings of the sampler.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// Independent walkers, an even number.
+    pub walkers: usize,
+    /// Rungs of the ladder, the target and the Gaussian included.
+    pub rungs: usize,
+    /// Where the first ladder turns from geometric to even spacing: the size of the least lambda > 0.
+    pub least_lambda: f64,
+    /// Standard deviation of the Gaussian at the ladder's end.
+    pub scale: f64,
+    /// Leapfrog steps of a trajectory.
+    pub leapfrog_steps: usize,
+    /// The acceptance that step sizes are adapted to.
+    pub acceptance: f64,
+    /// Sweeps before recording begins.
+    pub warm_up: usize,
+    /// Sweeps from one recorded state to the next.
+    pub thin: usize,
+}
+
+/// A setting outside its range.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+impl Config {
+    /// An error if some value is outside its range.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let counts = [
+            ("walkers", self.walkers, 2, 100_000),
+            ("rungs", self.rungs, 2, 10_000),
+            ("leapfrog_steps", self.leapfrog_steps, 1, 100_000),
+            ("warm_up", self.warm_up, 1, 1_000_000_000),
+            ("thin", self.thin, 1, 1_000_000),
+        ];
+        if let Some((key, v, low, high)) = counts.iter().find(|(_, v, low, high)| v < low || v > high) {
+            return Err(ConfigError(format!("{key} = {v} must lie between {low} and {high}")));
+        }
+        if !self.walkers.is_multiple_of(2) {
+            return Err(ConfigError(format!("walkers = {} must be even", self.walkers)));
+        }
+        let reals = [
+            ("least_lambda", self.least_lambda, 1e-12, 1.0),
+            ("scale", self.scale, 1e-6, 1e6),
+            ("acceptance", self.acceptance, 0.1, 0.99),
+        ];
+        match reals.iter().find(|(_, v, low, high)| !(low..=high).contains(&v)) {
+            Some((key, v, low, high)) => {
+                Err(ConfigError(format!("{key} = {v} must lie between {low} and {high}")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::mcmc::parallel_tempering::Sampler;
+    use crate::target::DoubleWell;
+
+    /// A small ladder.
+    pub(in crate::mcmc::parallel_tempering) fn config() -> Config {
+        Config {
+            walkers: 40,
+            rungs: 5,
+            least_lambda: 0.05,
+            scale: 1.0,
+            leapfrog_steps: 6,
+            acceptance: 0.8,
+            warm_up: 400,
+            thin: 5,
+        }
+    }
+
+    #[test]
+    fn settings_outside_their_range_are_errors() {
+        let wrong = |c: Config, needle: &str| {
+            let e = Sampler::new(c, &DoubleWell::dw4(), None, 0).err().unwrap().to_string();
+            assert!(e.contains(needle), "{e}");
+        };
+        assert_eq!(config().check(), Ok(()));
+        wrong(Config { rungs: 1, ..config() }, "rungs = 1");
+        wrong(Config { walkers: 3, ..config() }, "walkers = 3 must be even");
+        wrong(Config { scale: f64::NAN, ..config() }, "scale = NaN");
+        wrong(Config { acceptance: 1.0, ..config() }, "acceptance = 1");
+    }
+}

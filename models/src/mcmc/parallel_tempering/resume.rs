@@ -1,0 +1,135 @@
+//! Checkpoints of a sampling run: all that changes, so that a resumed run repeats an unbroken one.
+
+use engine::checkpoint::{Checkpoint, CheckpointError};
+
+use super::block::Block;
+use super::sampler::{Record, Sampler};
+
+impl Sampler<'_> {
+    /// The state between two sweeps.
+    pub fn checkpoint(&self) -> Checkpoint {
+        let (r, mut c) = (&self.record, Checkpoint::new());
+        c.put_vec("ladder", self.ladder.rungs());
+        c.put_vec("steps", &self.steps);
+        let of_blocks = |part: fn(&Block) -> &[f64]| self.blocks.iter().flat_map(part).copied().collect();
+        let (x, log_p, score): (Vec<f64>, Vec<f64>, Vec<f64>) =
+            (of_blocks(|b| &b.x), of_blocks(|b| &b.log_p), of_blocks(|b| &b.score));
+        c.put_vec("x", &x);
+        c.put_vec("log_p", &log_p);
+        c.put_vec("score", &score);
+        let from_hot: Vec<f64> = self.from_hot.iter().map(|hot| f64::from(u8::from(*hot))).collect();
+        c.put_vec("from_hot", &from_hot);
+        c.put_vec("record.energy", &r.energy.concat());
+        c.put_vec("record.spread", &r.spread.concat());
+        c.put_vec("record.swaps", &r.swaps);
+        c.put_vec("record.offers", &r.offers);
+        c.put_vec("record.moves", &r.moves);
+        c.put_vec("record.excess", &r.excess.concat().concat());
+        c.put_vec("record.states", &r.states);
+        c.note("sweep", self.sweep);
+        c.note("settled", self.settled);
+        c.note("record.sweeps", r.sweeps);
+        c.note("record.round_trips", r.round_trips);
+        c
+    }
+
+    /// Goes back to a saved state of a sampler with the same settings. On an error the state is undefined: drop
+    /// the sampler.
+    pub fn restore(&mut self, c: &Checkpoint) -> Result<(), CheckpointError> {
+        let (walkers, rungs) = (self.config.walkers, self.config.rungs);
+        let read = |name: &str, len: usize| {
+            let mut values = vec![0.0; len];
+            c.get(name, &mut values).map(|()| values)
+        };
+        self.sweep = c.read_note("sweep")?;
+        self.settled = c.read_note("settled")?;
+        let sweeps: usize = c.read_note("record.sweeps")?;
+        if sweeps > self.sweep {
+            return Err(CheckpointError::Format("it records more sweeps than were made".into()));
+        }
+        self.ladder.restore(&read("ladder", rungs)?);
+        self.steps = read("steps", rungs)?;
+        let dim = self.dim();
+        self.deal(&read("x", rungs * walkers * dim)?, |b| &mut b.x);
+        self.deal(&read("log_p", rungs * walkers)?, |b| &mut b.log_p);
+        self.deal(&read("score", rungs * walkers * dim)?, |b| &mut b.score);
+        self.from_hot = read("from_hot", rungs * walkers)?.iter().map(|hot| *hot != 0.0).collect();
+        let kept = sweeps / self.config.thin;
+        let rows = |values: Vec<f64>, len: usize, count: usize| -> Vec<Vec<f64>> {
+            (0..count).map(|w| values[w * len..(w + 1) * len].to_vec()).collect()
+        };
+        let excess = rows(read("record.excess", rungs * walkers * kept)?, kept, rungs * walkers);
+        self.record = Record {
+            sweeps,
+            energy: rows(read("record.energy", walkers * sweeps)?, sweeps, walkers),
+            spread: rows(read("record.spread", walkers * sweeps)?, sweeps, walkers),
+            swaps: read("record.swaps", rungs - 1)?,
+            offers: read("record.offers", rungs - 1)?,
+            moves: read("record.moves", rungs)?,
+            round_trips: c.read_note("record.round_trips")?,
+            excess: excess.chunks_exact(walkers).map(<[_]>::to_vec).collect(),
+            states: read("record.states", kept * walkers * dim)?,
+        };
+        Ok(())
+    }
+
+    /// Hands each block its part of `values`, in order.
+    fn deal(&mut self, mut values: &[f64], part: fn(&mut Block) -> &mut Vec<f64>) {
+        for block in &mut self.blocks {
+            let target = part(block);
+            let (own, others) = values.split_at(target.len());
+            target.copy_from_slice(own);
+            values = others;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Sampler};
+    use super::*;
+    use crate::target::{LennardJones, ParticleSystem};
+
+    /// Two groups of walkers, the second not full.
+    fn sampler<'a>(cluster: &'a LennardJones) -> Sampler<'a> {
+        let config = Config {
+            walkers: 34,
+            rungs: 5,
+            least_lambda: 1e-3,
+            scale: 1.0,
+            leapfrog_steps: 4,
+            acceptance: 0.8,
+            warm_up: 40,
+            thin: 3,
+        };
+        Sampler::new(config, cluster, Some(ParticleSystem { particles: 4, space: 3 }), 5).unwrap()
+    }
+
+    #[test]
+    fn a_resumed_run_repeats_an_unbroken_one() {
+        let cluster = LennardJones::new(4);
+        let mut unbroken = sampler(&cluster);
+        (0..70).for_each(|_| unbroken.sweep());
+        // In the warm-up, between two recorded states, and at one.
+        for stop in [0, 17, 40, 54, 55] {
+            let mut first = sampler(&cluster);
+            (0..stop).for_each(|_| first.sweep());
+            let bytes = first.checkpoint().encode().unwrap();
+            let mut second = sampler(&cluster);
+            second.sweep();
+            second.restore(&Checkpoint::decode(&bytes).unwrap()).unwrap();
+            (stop..70).for_each(|_| second.sweep());
+            assert_eq!(unbroken.checkpoint(), second.checkpoint(), "{stop}");
+            assert_eq!(format!("{:?}", unbroken.report()), format!("{:?}", second.report()), "{stop}");
+        }
+    }
+
+    #[test]
+    fn the_state_of_another_sampler_is_refused() {
+        let (four, five) = (LennardJones::new(4), LennardJones::new(5));
+        let checkpoint = sampler(&four).checkpoint();
+        let system = ParticleSystem { particles: 5, space: 3 };
+        let mut other = Sampler::new(sampler(&four).config.clone(), &five, Some(system), 5).unwrap();
+        assert!(other.restore(&checkpoint).unwrap_err().to_string().contains("`x` holds"));
+    }
+}

@@ -1,0 +1,82 @@
+//! The score network that a configuration names.
+
+use engine::{Params, Real};
+
+use super::{Kind, Network};
+use crate::score::{
+    Centred, EgnnConfig, MlpConfig, PairConfig, Pairs, Scales, ScoreEgnn, ScoreMlp, ScoreNetwork, ScorePair,
+};
+use crate::target::ParticleSystem;
+
+/// Adds the network's parameters to `params`. A network for particles needs the `system`; any other is
+/// projected onto its mean-free states.
+///
+/// # Panics
+/// If a network for particles is asked for without a system.
+pub fn build<T: Real>(
+    net: &Network,
+    dim: usize,
+    system: Option<ParticleSystem>,
+    params: &mut Params<T>,
+    seed: u64,
+) -> Box<dyn ScoreNetwork<T>> {
+    let sigma_range = (net.sigma_min, net.sigma_max);
+    match net.kind {
+        Kind::Mlp => {
+            let mlp = MlpConfig {
+                dim,
+                hidden: net.hidden,
+                layers: net.layers,
+                time_features: net.time_features,
+                space_features: net.space_features,
+                sigma_data: net.sigma_data,
+                mode_scale: net.mode_scale,
+                sigma_range,
+            };
+            let mlp = Box::new(ScoreMlp::new(mlp, params, seed));
+            match system {
+                Some(system) => Box::new(Centred::new(mlp, system)),
+                None => mlp,
+            }
+        }
+        Kind::Pair => {
+            let pair = PairConfig {
+                system: system.expect("network.kind = pair needs a system of particles"),
+                hidden: net.hidden,
+                rounds: net.layers,
+                passes: net.passes,
+                core: net.core,
+                time_features: net.time_features,
+                radial_features: net.radial_features,
+                sigma_data: net.sigma_data,
+                mode_scale: net.mode_scale,
+                sigma_range,
+            };
+            Box::new(ScorePair::new(pair, params, seed))
+        }
+        Kind::Egnn => {
+            let system = system.expect("network.kind = egnn needs a system of particles");
+            let pairs = Pairs { particles: system.particles, space: system.space, cutoff: f64::INFINITY };
+            let scales = Scales {
+                sigma_data: net.sigma_data,
+                mode_scale: net.mode_scale,
+                sigma_range,
+                time_features: net.time_features,
+            };
+            let config = EgnnConfig { pairs, hidden: net.hidden, layers: net.layers };
+            Box::new(ScoreEgnn::new(config, scales, params, seed))
+        }
+    }
+}
+
+/// States of a shard, so that its activations stay in cache: a constant of the network, since it fixes the
+/// order of sums.
+pub(super) fn shard(kind: Kind, system: Option<ParticleSystem>) -> usize {
+    const STATES: usize = 64;
+    /// Edges whose values an equivariant graph network keeps in a last-level cache.
+    const EDGES: usize = 1280;
+    match (kind, system) {
+        (Kind::Egnn, Some(s)) => (EDGES / (s.particles * (s.particles - 1)).max(1)).clamp(1, STATES),
+        _ => STATES,
+    }
+}

@@ -1,0 +1,384 @@
+//! The proposal: a replay buffer noised, with an optional defensive component.
+//!
+//! x_t = x_0 + sigma eps with x_0 from the buffer B, or with probability rho from a wide Gaussian, has
+//! the density (1 - rho) (1/|B|) sum_l N(x; b_l, sigma^2 I) + rho N(x; 0, (flat^2 + sigma^2) I),
+//! exactly, given the buffer. L of its states estimate the sum without bias; all of them give it.
+//! For particles noise and states are mean-free, and N is the density on that subspace.
+
+use std::ops::Range;
+
+use engine::rng::Stream;
+use engine::{Real, simd_fn};
+use rayon::prelude::*;
+
+use super::Weights;
+use super::symmetric::Symmetric;
+use crate::importance::log_mean_exp;
+use crate::target::ParticleSystem;
+
+/// A ring of states, stored coordinate by coordinate, and the density of its noised states.
+pub struct Proposal<T> {
+    dim: usize,
+    capacity: usize,
+    len: usize,
+    next: usize,
+    flat_scale: f64,
+    defensive: f64,
+    system: Option<ParticleSystem>,
+    coordinates: Vec<T>,
+    /// log of each state's weight (0 unless states carry weights).
+    log_w: Vec<f64>,
+}
+
+impl<T: Real> Proposal<T> {
+    /// A buffer filled with samples of N(0, `flat_scale`^2 I), and the share `defensive` of that
+    /// Gaussian in the proposal.
+    pub fn new(dim: usize, capacity: usize, flat_scale: f64, defensive: f64, seed: u64) -> Self {
+        Self::begin(dim, None, capacity, flat_scale, defensive, seed)
+    }
+
+    /// The same on the mean-free states of `system`.
+    pub fn mean_free(system: ParticleSystem, capacity: usize, flat: f64, defensive: f64, seed: u64) -> Self {
+        Self::begin(system.dim(), Some(system), capacity, flat, defensive, seed)
+    }
+
+    fn begin(
+        dim: usize,
+        system: Option<ParticleSystem>,
+        capacity: usize,
+        flat_scale: f64,
+        defensive: f64,
+        seed: u64,
+    ) -> Self {
+        let (coordinates, log_w) = (vec![T::ZERO; dim * capacity], vec![0.0; capacity]);
+        let mut proposal =
+            Self { dim, capacity, len: 0, next: 0, flat_scale, defensive, system, coordinates, log_w };
+        let mut x = vec![T::ZERO; dim * capacity];
+        Stream::new(seed, "buffer", 0, 0).fill_normal(&mut x);
+        proposal.project(&mut x);
+        x.iter_mut().for_each(|x| *x *= T::of(flat_scale));
+        proposal.push(&x);
+        proposal
+    }
+    /// Number of states held.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+    /// Whether it holds none.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+    fn project(&self, x: &mut [T]) {
+        if let Some(system) = self.system {
+            system.center(x);
+        }
+    }
+    /// Dimension of the space that densities live on.
+    fn free_dim(&self) -> f64 {
+        self.system.map_or(self.dim, |s| s.mean_free_dim()) as f64
+    }
+    /// Adds columns, replacing the oldest states when full. Columns that are not finite are left out.
+    pub fn push(&mut self, columns: &[T]) {
+        self.push_weighted(columns, &[]);
+    }
+    /// Adds columns with the logarithms of their weights; none stand for weights of one.
+    pub fn push_weighted(&mut self, columns: &[T], log_w: &[f64]) {
+        for (k, x) in columns.chunks_exact(self.dim).enumerate() {
+            let log_w = log_w.get(k).copied().unwrap_or(0.0);
+            if log_w.is_nan() || !x.iter().all(|v| v.is_finite()) {
+                continue;
+            }
+            for (a, v) in x.iter().enumerate() {
+                self.coordinates[a * self.capacity + self.next] = *v;
+            }
+            self.log_w[self.next] = log_w;
+            self.next = (self.next + 1) % self.capacity;
+            self.len = (self.len + 1).min(self.capacity);
+        }
+    }
+    /// What a checkpoint keeps: coordinates, number of states, next place.
+    pub fn contents(&self) -> (&[T], [u64; 2]) {
+        (&self.coordinates, [self.len as u64, self.next as u64])
+    }
+    /// log density of the wide Gaussian that the buffer begins with, at one state.
+    pub(super) fn log_flat(&self, x: &[T]) -> f64 {
+        let (s2, square) = (self.flat_scale.powi(2), x.iter().map(|x| x.f64().powi(2)).sum::<f64>());
+        -0.5 * square / s2 - 0.5 * self.free_dim() * (std::f64::consts::TAU * s2).ln()
+    }
+    /// log of each stored state's weight.
+    pub fn log_weights(&self) -> &[f64] {
+        &self.log_w
+    }
+    /// Replaces the weights by saved ones; false if they do not fit.
+    pub fn restore_weights(&mut self, log_w: &[f64]) -> bool {
+        let fits = log_w.len() == self.capacity;
+        if fits {
+            self.log_w.copy_from_slice(log_w);
+        }
+        fits
+    }
+    /// Writes state l to `x`.
+    pub fn state(&self, l: usize, x: &mut [T]) {
+        (0..self.dim).for_each(|a| x[a] = self.coordinates[a * self.capacity + l]);
+    }
+    /// All stored states as columns.
+    pub fn states(&self) -> Vec<T> {
+        let mut x = vec![T::ZERO; self.len * self.dim];
+        x.chunks_exact_mut(self.dim).enumerate().for_each(|(l, x)| self.state(l, x));
+        x
+    }
+    /// Replaces all stored states, each in its place and with its weight.
+    pub fn replace(&mut self, columns: &[T]) {
+        assert_eq!(columns.len(), self.len * self.dim, "one column for each stored state");
+        for (l, x) in columns.chunks_exact(self.dim).enumerate() {
+            x.iter().enumerate().for_each(|(a, v)| self.coordinates[a * self.capacity + l] = *v);
+        }
+    }
+    /// Takes back what [`contents`](Self::contents) gave; false if it does not fit.
+    pub fn restore(&mut self, coordinates: &[T], [len, next]: [u64; 2]) -> bool {
+        let fits = coordinates.len() == self.coordinates.len()
+            && len as usize <= self.capacity
+            && (next as usize) < self.capacity;
+        if fits {
+            self.coordinates.copy_from_slice(coordinates);
+            (self.len, self.next) = (len as usize, next as usize);
+        }
+        fits
+    }
+
+    /// Fills `x` with proposal states, one for each noise level, and `from` with the stored states behind
+    /// them (the number of states where it was the broad component).
+    pub fn draw(&self, sigma: &[T], stream: &mut Stream, x: &mut [T], from: &mut Vec<usize>) {
+        stream.fill_normal(x);
+        self.project(x);
+        from.clear();
+        for (x, sigma) in x.chunks_exact_mut(self.dim).zip(sigma) {
+            if self.defensive > 0.0 && stream.uniform() < self.defensive {
+                let scale = T::of(sigma.f64().hypot(self.flat_scale));
+                x.iter_mut().for_each(|x| *x *= scale);
+                from.push(self.len);
+            } else {
+                let l = stream.index(self.len);
+                from.push(l);
+                for (a, x) in x.iter_mut().enumerate() {
+                    *x = sigma.mul_add(*x, self.coordinates[a * self.capacity + l]);
+                }
+            }
+        }
+    }
+
+    /// log of the proposal's density at each column of `x` with its own noise level, from the whole
+    /// buffer or from `denominator_samples` of its states, with the bandwidth of `weights`.
+    pub fn log_density(&self, x: &[T], sigma: &[T], weights: &Weights, stream: &mut Stream, out: &mut [T]) {
+        const POINTS: usize = 16;
+        let d = self.dim;
+        let window = self.window(weights.denominator_samples, stream);
+        let floor = T::of(weights.bandwidth);
+        if let Some(group) = self.system.filter(|_| weights.symmetric).and_then(Symmetric::of) {
+            return self.symmetric_log_density(&group, x, sigma, floor, window, out);
+        }
+        (out.par_chunks_mut(POINTS), x.par_chunks(POINTS * d), sigma.par_chunks(POINTS))
+            .into_par_iter()
+            .for_each(|(out, x, sigma)| {
+                for ((out, x), sigma) in out.iter_mut().zip(x.chunks_exact(d)).zip(sigma) {
+                    *out = self.log_density_at(x, (*sigma).max(floor), &window);
+                }
+            });
+    }
+
+    /// The places of `samples` states (0: of all) that follow each other on the ring, from any place on: every
+    /// state is as likely to be among them, whatever the order in which states entered. The second part is what
+    /// lies behind the end of the storage.
+    fn window(&self, samples: usize, stream: &mut Stream) -> [Range<usize>; 2] {
+        if samples == 0 || samples >= self.len {
+            return [0..self.len, 0..0];
+        }
+        let start = stream.index(self.len);
+        let end = start + samples;
+        [start..end.min(self.len), 0..end.saturating_sub(self.len)]
+    }
+
+    /// The same, averaged over the symmetries of `group`.
+    fn symmetric_log_density(
+        &self,
+        group: &Symmetric,
+        x: &[T],
+        sigma: &[T],
+        floor: T,
+        window: [Range<usize>; 2],
+        out: &mut [T],
+    ) {
+        let wide = |x: &[T]| -> Vec<f64> { x.iter().map(|v| v.f64()).collect() };
+        let d = self.dim;
+        let states = self.states();
+        let stored: Vec<f64> = window.iter().flat_map(|w| wide(&states[w.start * d..w.end * d])).collect();
+        (out, x.par_chunks(d), sigma).into_par_iter().for_each(|(out, x, sigma)| {
+            let (x, sigma) = (wide(x), sigma.max(floor).f64());
+            let logs: Vec<f64> = stored.chunks_exact(d).map(|b| group.log_kernel(&x, b, sigma)).collect();
+            let normal = 0.5 * self.free_dim() * (std::f64::consts::TAU * sigma * sigma).ln();
+            *out = T::of(log_mean_exp(&logs) - normal);
+        });
+    }
+
+    fn log_density_at(&self, x: &[T], sigma: T, window: &[Range<usize>; 2]) -> T {
+        const BLOCK: usize = 512;
+        let mut squares = [T::ZERO; BLOCK];
+        let half_precision = T::of(-0.5) / (sigma * sigma);
+        let (mut max, mut total) = (T::NEG_INFINITY, T::ZERO);
+        for (at, end) in window.iter().flat_map(|w| w.clone().step_by(BLOCK).map(|at| (at, w.end))) {
+            let n = BLOCK.min(end - at);
+            let squares = &mut squares[..n];
+            squares.fill(T::ZERO);
+            for (a, x) in x.iter().enumerate() {
+                let b = &self.coordinates[a * self.capacity + at..a * self.capacity + at + n];
+                add_square(*x, b, squares);
+            }
+            let block_max = scale_max(half_precision, squares);
+            if block_max > max {
+                total *= (max - block_max).exp();
+                max = block_max;
+            }
+            total += exp_sum(max, squares);
+        }
+        let normal = |s2: f64| 0.5 * self.free_dim() * (std::f64::consts::TAU * s2).ln();
+        let s2 = sigma.f64().powi(2);
+        let buffer =
+            max.f64() + total.f64().ln() - normal(s2) - ((window[0].len() + window[1].len()) as f64).ln();
+        if self.defensive == 0.0 {
+            return T::of(buffer);
+        }
+        let wide = self.flat_scale.powi(2) + s2;
+        let square: f64 = x.iter().map(|x| x.f64().powi(2)).sum();
+        let flat = -0.5 * square / wide - normal(wide) + self.defensive.ln();
+        let buffer = buffer + (1.0 - self.defensive).ln();
+        let top = flat.max(buffer);
+        T::of(top + ((flat - top).exp() + (buffer - top).exp()).ln())
+    }
+}
+
+/// Strands of a sum.
+const WIDTH: usize = 32;
+
+simd_fn! {
+    fn add_square<T: Real>(x: T, b: &[T], q: &mut [T]) {
+        for (b, q) in b.iter().zip(q) {
+            let d = x - *b;
+            *q = d.mul_add(d, *q);
+        }
+    }
+
+    fn scale_max<T: Real>(factor: T, q: &mut [T]) -> T {
+        let mut max = [T::NEG_INFINITY; WIDTH];
+        for q in q.chunks_mut(WIDTH) {
+            for (q, max) in q.iter_mut().zip(&mut max) {
+                *q *= factor;
+                *max = (*q).max(*max);
+            }
+        }
+        max.iter().fold(T::NEG_INFINITY, |m, v| v.max(m))
+    }
+
+    fn exp_sum<T: Real>(max: T, q: &mut [T]) -> T {
+        let mut sum = [T::ZERO; WIDTH];
+        for q in q.chunks(WIDTH) {
+            for (q, sum) in q.iter().zip(&mut sum) {
+                *sum += (*q - max).exp();
+            }
+        }
+        let mut total = T::ZERO;
+        for s in sum {
+            total += s;
+        }
+        total
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weights() -> Weights {
+        Weights { power: 1.0, clip: 1e9, ..crate::sampler::iwsm::Config::default().weights }
+    }
+
+    fn density(p: &Proposal<f64>, x: &[f64], sigma: f64, weights: &Weights, step: u64) -> f64 {
+        let mut out = vec![0.0; x.len() / 2];
+        let sigma = vec![sigma; out.len()];
+        p.log_density(x, &sigma, weights, &mut Stream::new(0, "test", step, 0), &mut out);
+        out[0]
+    }
+
+    #[test]
+    fn density_of_one_state_is_a_gaussian() {
+        let mut p = Proposal::<f64>::new(2, 1, 1.0, 0.0, 0);
+        p.push(&[1.0, 2.0]);
+        let got = density(&p, &[4.0, -2.0], 5.0, &weights(), 0);
+        assert!((got - (-0.5 - (50.0 * std::f64::consts::PI).ln())).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_sampled_denominator_is_unbiased() {
+        // States in an order: a window that reached the ends of the ring less often would be far off.
+        let mut p = Proposal::<f64>::new(2, 600, 3.0, 0.1, 0);
+        let states: Vec<f64> = (0..600).flat_map(|l| [f64::from(l - 300).abs() / 100.0, 0.5]).collect();
+        p.replace(&states);
+        let exact = density(&p, &[1.0, 0.5], 2.0, &weights(), 0).exp();
+        let sampled = Weights { denominator_samples: 50, ..weights() };
+        let draws: Vec<f64> = (0..4000).map(|s| density(&p, &[1.0, 0.5], 2.0, &sampled, s).exp()).collect();
+        let mean = draws.iter().sum::<f64>() / 4000.0;
+        let error = (draws.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 4000.0).sqrt() / 4000f64.sqrt();
+        assert!((mean - exact).abs() < 5.0 * error, "{mean} +- {error} against {exact}");
+        // Windows of any length are whole, also around the end of the storage.
+        let mut stream = Stream::new(1, "test", 0, 0);
+        for samples in [1, 599, 600, 601] {
+            let [a, b] = p.window(samples, &mut stream);
+            assert_eq!(a.len() + b.len(), samples.min(600));
+        }
+    }
+
+    #[test]
+    fn drawn_states_have_the_stated_density() {
+        // E_q[p / q] = 1 for the normalised p = N(0, 2^2 I), whatever the proposal q.
+        let p = Proposal::<f64>::new(2, 300, 3.0, 0.2, 1);
+        const N: usize = 40_000;
+        let (sigma, mut x, mut log_q) = (vec![1.5; N], vec![0.0; 2 * N], vec![0.0; N]);
+        p.draw(&sigma, &mut Stream::new(5, "test", 0, 0), &mut x, &mut Vec::new());
+        p.log_density(&x, &sigma, &weights(), &mut Stream::new(5, "test", 1, 0), &mut log_q);
+        let w: Vec<f64> = (x.chunks_exact(2).zip(&log_q))
+            .map(|(x, q)| (-(x[0] * x[0] + x[1] * x[1]) / 8.0 - (8.0 * std::f64::consts::PI).ln() - q).exp())
+            .collect();
+        let mean = w.iter().sum::<f64>() / N as f64;
+        let sd = (w.iter().map(|w| (w - mean).powi(2)).sum::<f64>() / N as f64).sqrt();
+        assert!((mean - 1.0).abs() < 5.0 * sd / (N as f64).sqrt(), "{mean} +- {sd}");
+    }
+
+    #[test]
+    fn mean_free_states_have_the_stated_density_on_their_subspace() {
+        // E_q[p / q] = 1 for p the Gaussian of scale 2 on the mean-free states of 3 particles in the plane.
+        let system = ParticleSystem { particles: 3, space: 2 };
+        let p = Proposal::<f64>::mean_free(system, 300, 3.0, 0.2, 1);
+        const N: usize = 40_000;
+        let (sigma, mut x, mut log_q) = (vec![1.5; N], vec![0.0; 6 * N], vec![0.0; N]);
+        p.draw(&sigma, &mut Stream::new(5, "test", 0, 0), &mut x, &mut Vec::new());
+        p.log_density(&x, &sigma, &weights(), &mut Stream::new(5, "test", 1, 0), &mut log_q);
+        assert!(x.chunks_exact(6).all(|x| (x[0] + x[2] + x[4]).abs() < 1e-12));
+        let w: Vec<f64> = (x.chunks_exact(6).zip(&log_q))
+            .map(|(x, q)| {
+                let square = x.iter().map(|v| v * v).sum::<f64>();
+                (-square / 8.0 - 2.0 * (8.0 * std::f64::consts::PI).ln() - q).exp()
+            })
+            .collect();
+        let mean = w.iter().sum::<f64>() / N as f64;
+        let sd = (w.iter().map(|w| (w - mean).powi(2)).sum::<f64>() / N as f64).sqrt();
+        let error = sd / (N as f64).sqrt();
+        assert!((mean - 1.0).abs() < 5.0 * error && error < 0.02, "{mean} +- {error}");
+    }
+
+    #[test]
+    fn states_that_are_not_finite_stay_out() {
+        let mut p = Proposal::<f64>::new(1, 2, 1.0, 0.0, 0);
+        let before = p.contents().0.to_vec();
+        p.push(&[f64::NAN, f64::INFINITY]);
+        assert_eq!(p.contents().0, before);
+    }
+}

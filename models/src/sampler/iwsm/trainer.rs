@@ -1,0 +1,266 @@
+//! The training loop.
+//!
+//! Each step draws noised states from the proposal, estimates density and score of the noised target
+//! at them, weights them, and regresses the network on the scores:
+//! L = sum_i w_i |F(x_i, sigma_i) - F*_i|^2 / n, F* the score in the network's own units, which makes
+//! lambda(t) the inverse square of the score's scale. Every `refresh_every` steps the sampler's own
+//! samples enter the buffer. A step is a function of (state, seed, step number) alone, so a resumed
+//! run is bit-identical to an unbroken one.
+
+use engine::optim::{Adam, Ema};
+use engine::rng::Stream;
+use engine::shard::Shards;
+use engine::{Params, Real};
+
+use super::levels::Levels;
+use super::stored::Stored;
+use super::weighting::WeightLevel;
+use super::{Config, Form, Identity, Objective, Proposal, network};
+use crate::diffusion::{Schedule, ScoreModel, reverse_sde};
+use crate::sampler::iwsm::noised_score::Estimates;
+use crate::score::ScoreNetwork;
+use crate::target::{Energy, ParticleSystem};
+
+/// Shares of the noise levels' law for which the identities' covariances are tracked.
+pub(super) const LEVELS: usize = 32;
+
+/// What a step did.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct StepReport {
+    /// The weighted loss.
+    pub loss: f64,
+    /// Effective share of the weights that the loss was taken with.
+    pub ess: f64,
+    /// Norm of the gradient before clipping.
+    pub gradient_norm: f64,
+}
+
+/// Why training stopped.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum TrainError {
+    /// A loss or gradient that is not a number.
+    #[error(
+        "the loss is not finite at step {step} (noise level {sigma:.4}, sample {sample} of the batch): lower train.learning_rate or check the energy there"
+    )]
+    Diverged {
+        /// Step number.
+        step: u64,
+        /// Noise level of the worst state.
+        sigma: f64,
+        /// Its place in the batch.
+        sample: usize,
+    },
+}
+
+/// Everything that changes during training; a checkpoint holds just this.
+pub struct State<T: Real> {
+    /// Optimiser steps done.
+    pub step: u64,
+    /// Parameters.
+    pub params: Params<T>,
+    /// Their moving average.
+    pub ema: Ema<T>,
+    /// The optimiser's moments.
+    pub adam: Adam<T>,
+    /// The proposal's buffer.
+    pub proposal: Proposal<T>,
+    /// Running V_aa, V_ab, V_bb for each of the noise levels.
+    pub covariances: Vec<f64>,
+    /// Step size of the stored states' moves.
+    pub move_step: f64,
+    /// Mean probability of acceptance of the last moves; 0 before there were any.
+    pub acceptance: f64,
+    /// Energies evaluated so far; each came with its gradient.
+    pub energy_evaluations: u64,
+}
+
+pub(super) struct Batch<T> {
+    pub sigma: Vec<T>,
+    pub x: Vec<T>,
+    /// The stored states behind x.
+    pub from: Vec<usize>,
+    pub log_w: Vec<T>,
+    pub w: Vec<f64>,
+    pub target: Vec<T>,
+    pub picked: Vec<usize>,
+}
+
+/// Trains a score network on one target.
+pub struct Trainer<'e, T: Real> {
+    pub(super) config: Config,
+    pub(super) seed: u64,
+    pub(super) energy: &'e dyn Energy<T>,
+    pub(super) system: Option<ParticleSystem>,
+    pub(super) network: Box<dyn ScoreNetwork<T>>,
+    /// The state that a checkpoint holds.
+    pub state: State<T>,
+    pub(super) estimates: Estimates<T>,
+    pub(super) shards: Shards<T>,
+    pub(super) batch: Batch<T>,
+    pub(super) stored: Stored<T>,
+}
+
+impl<'e, T: Real> Trainer<'e, T> {
+    /// A trainer before its first step. The buffer begins with samples of a wide Gaussian: nothing is
+    /// known of the target but its scale.
+    pub fn new(config: Config, energy: &'e dyn Energy<T>, seed: u64) -> Self {
+        Self::begin(config, energy, None, seed)
+    }
+
+    /// A trainer on the mean-free states of particles.
+    ///
+    /// # Panics
+    /// If `system` does not have the energy's dimension.
+    pub fn for_particles(
+        config: Config,
+        energy: &'e dyn Energy<T>,
+        system: ParticleSystem,
+        seed: u64,
+    ) -> Self {
+        assert_eq!(system.dim(), energy.dim(), "the system has the energy's dimension");
+        Self::begin(config, energy, Some(system), seed)
+    }
+
+    fn begin(config: Config, energy: &'e dyn Energy<T>, system: Option<ParticleSystem>, seed: u64) -> Self {
+        let (d, n, net, replay) = (energy.dim(), config.train.batch, &config.network, &config.replay);
+        let mut params = Params::new();
+        let network = network::build(net, d, system, &mut params, seed);
+        let flat = 1.2 * net.sigma_data;
+        let proposal = match system {
+            Some(s) => Proposal::mean_free(s, replay.capacity, flat, replay.defensive, seed),
+            None => Proposal::new(d, replay.capacity, flat, replay.defensive, seed),
+        };
+        let state = State {
+            step: 0,
+            ema: Ema::new(params.values(), config.train.ema),
+            adam: Adam::new(params.len()),
+            params,
+            proposal,
+            covariances: vec![0.0; 3 * LEVELS],
+            move_step: 0.05 * net.mode_scale,
+            acceptance: 0.0,
+            energy_evaluations: 0,
+        };
+        let batch = Batch {
+            sigma: vec![T::ZERO; n],
+            x: vec![T::ZERO; n * d],
+            from: Vec::with_capacity(n),
+            log_w: vec![T::ZERO; n],
+            w: vec![1.0; n],
+            target: vec![T::ZERO; n * d],
+            picked: Vec::with_capacity(n),
+        };
+        let shards = Shards::new(network::shard(net.kind, system));
+        Self {
+            config,
+            seed,
+            energy,
+            system,
+            network,
+            state,
+            estimates: system.map_or(Estimates::new(d), Estimates::mean_free),
+            shards,
+            batch,
+            stored: Stored::new(d, n),
+        }
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The noise schedule.
+    pub fn schedule(&self) -> Schedule {
+        Schedule { sigma_min: self.config.network.sigma_min, sigma_max: self.config.network.sigma_max }
+    }
+
+    /// The trained score: the network with its averaged parameters.
+    pub fn model(&self) -> ScoreModel<'_, T> {
+        ScoreModel { network: &*self.network, params: self.state.ema.values() }
+    }
+
+    /// Standard deviation of the Gaussian from which reverse paths start.
+    pub fn prior_scale(&self) -> f64 {
+        self.config.network.sigma_max.hypot(self.config.network.sigma_data)
+    }
+
+    /// `n` samples of the current model by the reverse SDE, from the stream `(purpose seed, step)`.
+    pub fn sample(&self, n: usize, steps: usize, key: (u64, u64)) -> Vec<T> {
+        let mut x = vec![T::ZERO; n * self.energy.dim()];
+        reverse_sde(self.model(), self.schedule(), self.prior_scale(), steps, key, &mut x);
+        x
+    }
+
+    /// One step: refresh if due, batch, estimates, weights, gradient, update.
+    pub fn step(&mut self) -> Result<StepReport, TrainError> {
+        let step = self.state.step;
+        let replay = self.config.replay.clone();
+        if step == 0 {
+            self.prepare_buffer();
+        } else if step.is_multiple_of(replay.refresh_every) {
+            if replay.refresh_samples > 0 {
+                self.refresh_buffer();
+            }
+            self.move_buffer(replay.moves);
+        }
+        let mut stream = Stream::new(self.seed, "batch", step, 0);
+        self.draw_batch(&mut stream);
+        if self.draws_needed() {
+            let draws = self.config.train.draws;
+            self.estimates.run(self.energy, &self.batch.x, &self.batch.sigma, draws, self.seed, step);
+            self.state.energy_evaluations += (draws * self.batch.sigma.len()) as u64;
+        }
+        if self.config.train.identity == Identity::Stored {
+            self.stored_scores();
+        }
+        let ess = self.weigh(&mut stream);
+        self.score_targets();
+        let (loss, gradient_norm) = self.update();
+        if !loss.is_finite() || !gradient_norm.is_finite() {
+            return Err(self.diverged());
+        }
+        self.state.step += 1;
+        Ok(StepReport { loss, ess, gradient_norm })
+    }
+
+    /// Whether a step needs Monte Carlo draws: for its scores or for its weights.
+    fn draws_needed(&self) -> bool {
+        let c = &self.config;
+        let marginal = c.train.objective == Objective::Iwsm && c.weights.form == Form::Marginal;
+        c.train.identity != Identity::Stored || marginal || c.replay.recycle > 0
+    }
+
+    /// How good the marginal weights are at each of `levels` noise levels, from `n` fresh proposal states at
+    /// each.
+    pub fn weight_report(&mut self, levels: usize, n: usize) -> Vec<WeightLevel> {
+        let (schedule, d) = (self.schedule(), self.energy.dim());
+        let (mut x, mut log_q) = (vec![T::ZERO; n * d], vec![T::ZERO; n]);
+        let mut rows = Vec::with_capacity(levels);
+        for level in 0..levels {
+            let sigma = schedule.sigma((level as f64 + 0.5) / levels as f64);
+            let mut stream = Stream::new(self.seed, "weight report", self.state.step, level as u64);
+            let sigmas = vec![T::of(sigma); n];
+            self.state.proposal.draw(&sigmas, &mut stream, &mut x, &mut Vec::new());
+            self.state.proposal.log_density(&x, &sigmas, &self.config.weights, &mut stream, &mut log_q);
+            let (draws, key) = (self.config.train.draws, self.state.step + ((level as u64 + 1) << 40));
+            self.estimates.run(self.energy, &x, &sigmas, draws, self.seed, key);
+            let log_w: Vec<f64> =
+                (0..n).map(|i| self.estimates.get(i).log_density.f64() - log_q[i].f64()).collect();
+            rows.push(WeightLevel::new(sigma, &log_w));
+        }
+        rows
+    }
+
+    /// States x_t at noise levels stratified over their law.
+    fn draw_batch(&mut self, stream: &mut Stream) {
+        let t = &self.config.train;
+        let (n, levels) = (t.batch, Levels::new(self.schedule(), t.focus_share, t.focus_sigma));
+        let offset = stream.uniform();
+        for (i, sigma) in self.batch.sigma.iter_mut().enumerate() {
+            *sigma = T::of(levels.quantile((i as f64 + offset) / n as f64));
+        }
+        let Batch { sigma, x, from, .. } = &mut self.batch;
+        self.state.proposal.draw(sigma, stream, x, from);
+    }
+}

@@ -1,0 +1,121 @@
+//! Importance weights of a batch.
+//!
+//! At every noise level E[p_t(x) Z / proposal(x)] = Z under the proposal, so one normaliser serves
+//! the batch: w_i = exp(power (log Z p_t(x_i) - log proposal(x_i))), divided by their mean, clipped.
+//! With power 1/2 the loss is taken over sqrt(p_t proposal), the geometric mean: it moves the weight
+//! to the target's modes and still trains between them, where reverse paths travel. With `smooth` the
+//! largest weights are first replaced by quantiles of a fitted Pareto law (Vehtari et al. 2024).
+
+use engine::Real;
+
+use super::Weights;
+use crate::importance::effective_share;
+use crate::importance::{normalised_ess, pareto_smooth};
+
+/// Writes normalised weights of mean one (before clipping) from log(Z p_t / proposal); returns their
+/// effective share (sum w)^2 / (n sum w^2).
+pub fn normalise<T: Real>(log_w: &[T], config: &Weights, w: &mut [f64]) -> f64 {
+    if config.smooth {
+        let logs: Vec<f64> =
+            log_w.iter().map(|l| if l.is_finite() { l.f64() } else { f64::NEG_INFINITY }).collect();
+        let whole = pareto_smooth(&logs).0;
+        return normalise(&whole, &Weights { smooth: false, ..config.clone() }, w);
+    }
+    let max = log_w.iter().map(|l| l.f64()).filter(|l| l.is_finite()).fold(f64::NEG_INFINITY, f64::max);
+    for (w, l) in w.iter_mut().zip(log_w) {
+        // No draw had any density: the estimate knows nothing about this state.
+        *w = if l.is_finite() { (config.power * (l.f64() - max)).exp() } else { 0.0 };
+    }
+    let mean = w.iter().sum::<f64>() / w.len() as f64;
+    if mean > 0.0 {
+        w.iter_mut().for_each(|w| *w = (*w / mean).min(config.clip));
+    }
+    effective_share(w)
+}
+
+/// How good the weights p_t / proposal are at one noise level.
+#[derive(Clone, Copy, Debug)]
+pub struct WeightLevel {
+    /// The noise level.
+    pub sigma: f64,
+    /// Effective share of the plain weights.
+    pub plain: f64,
+    /// That of their square roots.
+    pub root: f64,
+    /// That of the Pareto-smoothed weights.
+    pub smoothed: f64,
+    /// Pareto k-hat: above 0.7, averages with plain weights cannot be trusted.
+    pub k_hat: f64,
+}
+
+impl WeightLevel {
+    pub(super) fn new(sigma: f64, log_w: &[f64]) -> Self {
+        let (smoothed, k_hat) = pareto_smooth(log_w);
+        let halves: Vec<f64> = log_w.iter().map(|l| 0.5 * l).collect();
+        Self {
+            sigma,
+            plain: normalised_ess(log_w),
+            root: normalised_ess(&halves),
+            smoothed: normalised_ess(&smoothed),
+            k_hat,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn weights(power: f64) -> Weights {
+        Weights { power, clip: 1e9, ..crate::sampler::iwsm::Config::default().weights }
+    }
+
+    #[test]
+    fn weights_have_mean_one_and_the_stated_power() {
+        let log_w = [0.0, 2.0_f64.ln(), 4.0_f64.ln(), f64::NEG_INFINITY];
+        let mut w = [0.0; 4];
+        normalise(&log_w, &weights(1.0), &mut w);
+        let close = |w: [f64; 4], want: [f64; 4]| w.iter().zip(want).all(|(a, b)| (a - b).abs() < 1e-12);
+        assert!(close(w, [4.0 / 7.0, 8.0 / 7.0, 16.0 / 7.0, 0.0]), "{w:?}");
+        normalise(&log_w, &weights(0.5), &mut w);
+        let unit = 4.0 / (1.0 + 2f64.sqrt() + 2.0);
+        assert!(close(w, [unit, 2f64.sqrt() * unit, 2.0 * unit, 0.0]), "{w:?}");
+        let ess = normalise(&log_w, &Weights { clip: 1.2, ..weights(1.0) }, &mut w);
+        let clipped: [f64; 4] = [4.0 / 7.0, 8.0 / 7.0, 1.2, 0.0];
+        assert!(close(w, clipped), "{w:?}");
+        let share = clipped.iter().sum::<f64>().powi(2) / (4.0 * clipped.iter().map(|v| v * v).sum::<f64>());
+        assert!((ess - share).abs() < 1e-12);
+    }
+
+    #[test]
+    fn smoothing_tames_the_largest_weight_and_leaves_missing_ones_out() {
+        let mut log_w: Vec<f64> = (0..400).map(|i| (i as f64 * 0.37).sin()).collect();
+        log_w[7] = 12.0;
+        log_w[8] = f64::NEG_INFINITY;
+        let (mut plain, mut smooth) = (vec![0.0; 400], vec![0.0; 400]);
+        let before = normalise(&log_w, &weights(1.0), &mut plain);
+        let after = normalise(&log_w, &Weights { smooth: true, ..weights(1.0) }, &mut smooth);
+        assert!(after > 2.0 * before, "{before} {after}");
+        assert_eq!(smooth[8], 0.0);
+        assert!(smooth.iter().all(|w| w.is_finite()) && smooth[7] > smooth[9]);
+    }
+
+    #[test]
+    fn a_level_reports_the_shares_of_log_normal_weights() {
+        // w = exp(s z): the share is exp(-s^2), of the roots exp(-s^2 / 4); all moments exist.
+        let (s, mut z) = (0.5, vec![0.0; 20_000]);
+        engine::rng::Stream::new(1, "log-normal", 0, 0).fill_normal(&mut z);
+        let log_w: Vec<f64> = z.iter().map(|z| s * z).collect();
+        let level = WeightLevel::new(2.0, &log_w);
+        assert!((level.plain - (-s * s).exp()).abs() < 0.02, "{}", level.plain);
+        assert!((level.root - (-0.25 * s * s).exp()).abs() < 0.01, "{}", level.root);
+        assert!(level.smoothed >= level.plain - 0.01 && level.k_hat < 0.5, "{level:?}");
+    }
+
+    #[test]
+    fn a_batch_without_any_density_gets_no_weight() {
+        let mut w = [1.0; 2];
+        assert_eq!(normalise(&[f64::NEG_INFINITY; 2], &weights(1.0), &mut w), 0.0);
+        assert_eq!(w, [0.0, 0.0]);
+    }
+}

@@ -1,0 +1,3 @@
+//! Samplers: what turns a target into samples.
+
+pub mod iwsm;

@@ -1,0 +1,169 @@
+//! The kernel of pair energies: energy and gradient in one pass over the pairs.
+//!
+//! Points of a block are worked off [`WIDTH`] at a time, so that a chunk's states and gradients stay in
+//! the first-level cache; the innermost loop runs over points. Cost for each pair and point: one
+//! division and about 30 (wells: 30 and a square root) flops; measured with AVX-512, 0.4 to 0.6 ns in f32
+//! and twice that in f64.
+
+use engine::{Real, simd_fn};
+
+use super::ParticleSystem;
+
+/// Points that are worked off together.
+const WIDTH: usize = 32;
+
+/// One number of each point of a chunk.
+type Lanes<T> = [T; WIDTH];
+
+/// A pair's energy and its derivative, as a function of the squared distance r^2.
+#[derive(Clone, Copy, Debug)]
+pub struct Pair<T> {
+    /// u(r).
+    pub energy: T,
+    /// The gradient by x_i is `strength * (scale * (x_i - x_j))`; in this order neither factor
+    /// overflows before the product does.
+    pub strength: T,
+    /// See `strength`.
+    pub scale: T,
+}
+
+/// An energy that is a sum over pairs of particles, and a harmonic trap about their mean.
+pub trait PairEnergy: Send + Sync {
+    /// Dimension of the space: 1, 2 or 3.
+    const SPACE: usize;
+    /// Whether there is the trap, 1/2 sum_i |x_i - mean|^2.
+    const TRAP: bool;
+
+    /// Number of particles.
+    fn particles(&self) -> usize;
+
+    /// The pair at squared distance `r2`, which is at least [`least_square`]. Must be
+    /// `#[inline(always)]` to be vectorised. No NaN for any `r2`, and energies bounded from below.
+    fn pair<T: Real>(&self, r2: T) -> Pair<T>;
+
+    /// The shape of its states.
+    fn system(&self) -> ParticleSystem {
+        ParticleSystem { particles: self.particles(), space: Self::SPACE }
+    }
+}
+
+/// The largest finite number.
+#[inline(always)]
+pub(super) fn largest<T: Real>() -> T {
+    let wide = T::of(f64::MAX);
+    if wide.is_finite() { wide } else { T::of(f64::from(f32::MAX)) }
+}
+
+/// Squared distances are at least this, the smallest number with a full mantissa and a finite inverse.
+#[inline(always)]
+pub(super) fn least_square<T: Real>() -> T {
+    T::of(4.0) / largest::<T>()
+}
+
+/// `x` held within +-`limit`.
+#[inline(always)]
+pub(super) fn clamp<T: Real>(x: T, limit: T) -> T {
+    x.max(-limit).min(limit)
+}
+
+/// -E and -grad E of a block; see [`Energy::log_density_block`](crate::target::Energy).
+pub(super) fn log_density_block<T: Real, P: PairEnergy>(
+    potential: &P,
+    n: usize,
+    x: &[T],
+    log_p: &mut [T],
+    score: &mut [T],
+    scratch: &mut Vec<T>,
+) {
+    let d = potential.particles() * P::SPACE;
+    scratch.resize(2 * d * WIDTH, T::ZERO);
+    let (states, gradient) = scratch.split_at_mut(d * WIDTH);
+    let (states, gradient) = (states.as_chunks_mut().0, gradient.as_chunks_mut().0);
+    for first in (0..n).step_by(WIDTH) {
+        let count = WIDTH.min(n - first);
+        for (a, lanes) in states.iter_mut().enumerate() {
+            let row = &x[a * n + first..a * n + first + count];
+            lanes[..count].copy_from_slice(row);
+            // Lanes without a point repeat one, so that they compute nothing unheard of.
+            lanes[count..].fill(row[0]);
+        }
+        let mut energy = [T::ZERO; WIDTH];
+        chunk(potential, states, gradient, &mut energy);
+        log_p[first..first + count].copy_from_slice(&energy[..count]);
+        for (a, lanes) in gradient.iter().enumerate() {
+            score[a * n + first..a * n + first + count].copy_from_slice(&lanes[..count]);
+        }
+    }
+}
+
+simd_fn! {
+    /// Writes -E to `log_p` and -grad E to `score`.
+    fn chunk<T: Real, P: PairEnergy>(
+        potential: &P, x: &[Lanes<T>], score: &mut [Lanes<T>], log_p: &mut Lanes<T>,
+    ) {
+        let (space, particles) = (P::SPACE, potential.particles());
+        let (limit, largest) = (largest::<T>() / T::of(4.0 * particles as f64), largest::<T>());
+        let least = least_square::<T>();
+        let mut energy = [T::ZERO; WIDTH];
+        if P::TRAP {
+            trap(space, x, score, &mut energy);
+        } else {
+            score.iter_mut().for_each(|s| *s = [T::ZERO; WIDTH]);
+        }
+        for i in 0..particles {
+            let mut own = [[T::ZERO; WIDTH]; 3];
+            let mut sum = [[T::ZERO; WIDTH]; 3];
+            own[..space].copy_from_slice(&x[i * space..(i + 1) * space]);
+            for j in i + 1..particles {
+                let other = &x[j * space..(j + 1) * space];
+                let pushed = &mut score[j * space..(j + 1) * space];
+                // One loop, whose body is too large to be unrolled before it is vectorised.
+                for l in 0..WIDTH {
+                    let mut delta = [T::ZERO; 3];
+                    let mut r2 = T::ZERO;
+                    for k in 0..space {
+                        delta[k] = own[k][l] - other[k][l];
+                        r2 = delta[k].mul_add(delta[k], r2);
+                    }
+                    let pair = potential.pair(r2.max(least).min(largest));
+                    energy[l] += pair.energy;
+                    let strength = clamp(pair.strength, largest);
+                    for k in 0..space {
+                        let push = clamp(strength * (pair.scale * delta[k]), limit);
+                        sum[k][l] += push;
+                        pushed[k][l] += push;
+                    }
+                }
+            }
+            for k in 0..space {
+                for l in 0..WIDTH {
+                    score[i * space + k][l] -= sum[k][l];
+                }
+            }
+        }
+        for l in 0..WIDTH {
+            log_p[l] = -energy[l].min(largest);
+        }
+    }
+}
+
+/// 1/2 sum_i |x_i - mean|^2 and minus its gradient, which is mean - x_i.
+#[inline(always)]
+fn trap<T: Real>(space: usize, x: &[Lanes<T>], score: &mut [Lanes<T>], energy: &mut Lanes<T>) {
+    let share = T::of(space as f64 / x.len() as f64);
+    for k in 0..space {
+        let mut mean = [T::ZERO; WIDTH];
+        for x in x.iter().skip(k).step_by(space) {
+            for l in 0..WIDTH {
+                mean[l] = share.mul_add(x[l], mean[l]);
+            }
+        }
+        for (x, score) in x.iter().zip(score.iter_mut()).skip(k).step_by(space) {
+            for l in 0..WIDTH {
+                let pull = mean[l] - x[l];
+                score[l] = pull;
+                energy[l] = (T::HALF * pull).mul_add(pull, energy[l]);
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! A softened core, for training only.
+
+use engine::Real;
+
+use super::Energy;
+use super::pair_energy::{Pair, PairEnergy, log_density_block};
+
+/// An energy whose pairs are softened within a core radius c, by going on as a straight line:
+///
+/// u_c(r) = u(r) for r >= c,  u(c) + u'(c) (r - c) for r < c.
+///
+/// Continuous with its first derivative; the slope nowhere in the core exceeds |u'(c)|. This changes
+/// the target where particles overlap, so it is for *training* only: every measurement takes the
+/// energy itself. On Lennard-Jones pairs c = 0.8 gives u = 13.8 and u' = -322 at the core's edge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Smoothed<P> {
+    inner: P,
+    core: f64,
+    energy: f64,
+    slope: f64,
+}
+
+impl<P: PairEnergy> Smoothed<P> {
+    /// `inner`, softened within the radius `core`.
+    ///
+    /// # Panics
+    /// If `core` is not a positive finite number.
+    pub fn new(inner: P, core: f64) -> Self {
+        assert!(core > 0.0 && core.is_finite(), "the core radius is a positive number");
+        let edge = inner.pair::<f64>(core * core);
+        Self { inner, core, energy: edge.energy, slope: edge.strength * (edge.scale * core) }
+    }
+}
+
+impl<P: PairEnergy> PairEnergy for Smoothed<P> {
+    const SPACE: usize = P::SPACE;
+    const TRAP: bool = P::TRAP;
+
+    fn particles(&self) -> usize {
+        self.inner.particles()
+    }
+
+    #[inline(always)]
+    fn pair<T: Real>(&self, r2: T) -> Pair<T> {
+        let outside = self.inner.pair(r2);
+        let (r, slope, core) = (r2.sqrt(), T::of(self.slope), T::of(self.core));
+        let inside = r < core;
+        let pick = |a: T, b: T| if inside { a } else { b };
+        Pair {
+            energy: pick(slope.mul_add(r - core, T::of(self.energy)), outside.energy),
+            strength: pick(slope, outside.strength),
+            scale: pick(T::ONE / r, outside.scale),
+        }
+    }
+}
+
+impl<T: Real, P: PairEnergy> Energy<T> for Smoothed<P> {
+    fn dim(&self) -> usize {
+        self.system().dim()
+    }
+
+    fn log_density_block(&self, n: usize, x: &[T], log_p: &mut [T], score: &mut [T], scratch: &mut Vec<T>) {
+        log_density_block(self, n, x, log_p, score, scratch);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::LennardJones;
+    use super::*;
+    use crate::target::evaluate;
+
+    fn at(energy: &dyn Energy<f64>, r: f64) -> (f64, f64) {
+        let (mut log_p, mut score) = ([0.0], [0.0; 6]);
+        evaluate(energy, &[r, 0.0, 0.0, 0.0, 0.0, 0.0], &mut log_p, &mut score);
+        (-log_p[0], -score[0])
+    }
+
+    #[test]
+    fn the_core_is_a_straight_line_and_the_rest_untouched() {
+        let exact = LennardJones::new(2);
+        let soft = Smoothed::new(exact, 0.8);
+        for r in [0.8, 0.9, 1.0, 3.0] {
+            assert_eq!(at(&soft, r), at(&exact, r));
+        }
+        let trap = |r: f64| (0.25 * r * r, 0.5 * r);
+        let edge = at(&exact, 0.8);
+        let (u, slope) = (edge.0 - trap(0.8).0, edge.1 - trap(0.8).1);
+        assert!((u - 13.845).abs() < 0.001 && (slope + 322.1).abs() < 0.1, "{u} {slope}");
+        for r in [0.0, 0.1, 0.5, 0.799] {
+            let (energy, gradient) = at(&soft, r);
+            assert!((energy - trap(r).0 - u - slope * (r - 0.8)).abs() < 1e-10);
+            let want = if r > 0.0 { slope + trap(r).1 } else { 0.0 };
+            assert!((gradient - want).abs() < 1e-10, "r = {r}: {gradient}");
+        }
+    }
+}
