@@ -1,8 +1,4 @@
-//! Hamiltonian Monte Carlo on an energy, for many states at once (Duane, Kennedy, Pendleton and Roweth
-//! 1987). With one leapfrog step a trajectory is a step of the Metropolis-adjusted Langevin algorithm.
-//!
-//! exp(-E) is left invariant, whatever the step size: a state that carries an importance weight keeps it
-//! (Neal 2001). Step sizes vary by +-20 % from block to block, so that no orbit closes on itself.
+//! Hamiltonian Monte Carlo on an energy, for many states at once.
 
 use engine::Real;
 use engine::rng::Stream;
@@ -10,16 +6,20 @@ use rayon::prelude::*;
 
 use crate::target::{BLOCK, Energy, ParticleSystem};
 
-/// The acceptance that step sizes are adapted to.
+/// Target acceptance of the adaptation.
 const ACCEPTANCE: f64 = 0.75;
 
-/// A step size nearer to that with an acceptance of 3/4, after trajectories with this `acceptance`.
+/// The step size adapted towards an acceptance of 3/4, after trajectories with this `acceptance`.
 pub(crate) fn adapted(step: f64, acceptance: f64, rate: f64) -> f64 {
     (step * (rate * (acceptance - ACCEPTANCE)).exp()).clamp(1e-6, 1e3)
 }
 
-/// One trajectory of `leapfrog` steps of about `step` for each column of `x`; returns the mean probability
-/// of acceptance. Evaluates the energy `leapfrog + 1` times for each state.
+/// One trajectory of Hamiltonian Monte Carlo (Duane, Kennedy, Pendleton and Roweth 1987), of `leapfrog` steps of
+/// size `step`, for each column of `x`; returns the mean probability of acceptance. With one leapfrog step this
+/// is the Metropolis-adjusted Langevin algorithm. Evaluates the energy `leapfrog + 1` times for each state.
+///
+/// exp(-E) is invariant for any step size, so that importance weights of states stay valid (Neal 2001). Step
+/// sizes vary by +-20 % between blocks of states, against periodic orbits.
 pub fn hmc<T: Real>(
     energy: &dyn Energy<T>,
     system: Option<ParticleSystem>,
@@ -72,7 +72,7 @@ fn trajectory<T: Real>(
         if k == leapfrog
             && let Some(system) = system
         {
-            // Rounding lets the mean drift.
+            // Rounding errors move the mean.
             system.center_block(n, &mut x);
         }
         energy.log_density_block(n, &x, &mut log_p, &mut score, &mut scratch);
@@ -81,7 +81,7 @@ fn trajectory<T: Real>(
     let mut accepted = 0.0;
     for (l, column) in columns.chunks_exact_mut(d).enumerate() {
         let change = log_p[l].f64() - kinetic(&momentum, l) - before[l];
-        // A trajectory that flew apart has no probability, whatever its numbers are.
+        // A divergent trajectory is rejected.
         let fine = !change.is_nan() && (0..d).all(|a| x[at(l, a)].is_finite());
         let change = if fine { change } else { f64::NEG_INFINITY };
         accepted += change.min(0.0).exp();

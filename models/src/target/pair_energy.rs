@@ -37,7 +37,7 @@ pub trait PairEnergy: Send + Sync {
     /// Number of particles.
     fn particles(&self) -> usize;
 
-    /// The pair at squared distance `r2`, which is at least [`least_square`]. Must be
+    /// The pair at squared distance `r2`, at least the smallest number with a finite inverse. Must be
     /// `#[inline(always)]` to be vectorised. No NaN for any `r2`, and energies bounded from below.
     fn pair<T: Real>(&self, r2: T) -> Pair<T>;
 

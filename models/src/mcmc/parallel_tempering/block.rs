@@ -1,6 +1,6 @@
 //! States of several walkers on one rung, moved together by Hamiltonian Monte Carlo.
 //!
-//! Everything is laid out coordinate by coordinate, as energies want it: the loops run over walkers.
+//! The layout is coordinate by coordinate, as energies need it; inner loops run over walkers.
 
 use engine::rng::Stream;
 
@@ -17,7 +17,7 @@ pub(super) struct Rung<'a> {
 }
 
 impl Rung<'_> {
-    /// Projects onto the mean-free states, if that is where they live.
+    /// Projects onto the mean-free states, for particles.
     fn project(&self, n: usize, x: &mut [f64]) {
         if let Some(system) = self.system {
             system.center_block(n, x);
@@ -37,7 +37,7 @@ pub(super) struct Block {
     pub score: Vec<f64>,
     /// The mean probability of acceptance in the last move.
     pub acceptance: f64,
-    /// Where the trajectory has come to.
+    /// The current point of the trajectory.
     moving: Moving,
 }
 
@@ -72,7 +72,7 @@ impl Block {
         block
     }
 
-    /// Replaces every state by a fresh one from a Gaussian.
+    /// Replaces every state by an independent one from a Gaussian.
     pub fn draw(&mut self, rung: Rung<'_>, scales: &[f64], stream: &mut Stream) {
         stream.fill_normal(&mut self.x);
         for row in self.x.chunks_exact_mut(self.n) {
@@ -101,14 +101,14 @@ impl Block {
             let part = if k == steps { 0.5 * step } else { step };
             kick(part, rung.lambda, confine, &m.score, &m.x, &mut m.momentum);
         }
-        // Rounding lets the mean drift, over very many moves.
+        // Rounding errors move the mean, over many moves.
         rung.project(n, &mut m.x);
         let after = total(rung.lambda, confine, &m.log_p, &m.x, &m.momentum);
         let mut uniforms = vec![0.0_f64; n];
         stream.fill_uniform(&mut uniforms);
         self.acceptance = 0.0;
         for l in 0..n {
-            // A trajectory that flew apart has no probability, whatever its numbers are.
+            // A divergent trajectory is rejected.
             let change = after[l] - before[l];
             let change = if after[l].is_finite() && !change.is_nan() { change } else { f64::NEG_INFINITY };
             self.acceptance += change.min(0.0).exp() / n as f64;

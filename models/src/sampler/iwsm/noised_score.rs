@@ -13,7 +13,7 @@
 //!   whatever K, because E[(1/K) sum_k exp(-E(x^k)) f(x^k)] = E[exp(-E(x_0)) f(x_0)].
 //!
 //! Everything is accumulated block by block in one pass with a running maximum; nothing of size K d
-//! is stored. Draws come in antithetic pairs +-eps. Sums run in [`WIDTH`] fixed strands, so results do
+//! is stored. Draws come in antithetic pairs +-eps. Sums run in 64 fixed strands, so results do
 //! not depend on the number of threads or on the SIMD width.
 //!
 //! For particles eps_k is the standard Gaussian of the mean-free states, so that the density is one on

@@ -24,7 +24,7 @@ const RESAMPLED: f64 = 0.5;
 
 impl<T: Real> Trainer<'_, T> {
     /// `n` samples that end at sigma_min, with the logarithms of their trajectory weights towards exp(-energy)
-    /// log w = -E(x_0) + log of (forward path measure / backward path measure): E[w] = Z. The energy may be
+    /// log w = -E(x_0) + log of (forward path measure / backward path measure), E w = Z. The energy may be
     /// another one than that of the training.
     pub fn sample_weighted(
         &self,
