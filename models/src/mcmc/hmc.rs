@@ -7,10 +7,10 @@ use rayon::prelude::*;
 
 use crate::target::{BLOCK, Target, TargetError};
 
-/// The acceptance that step sizes are adapted to.
+/// Target acceptance of the adaptation.
 const ACCEPTANCE: f64 = 0.75;
 
-/// A step size nearer to that with an acceptance of 3/4, after trajectories with this `acceptance`.
+/// The step size adapted towards an acceptance of 3/4, after trajectories with this `acceptance`.
 pub(crate) fn adapted(step: f64, acceptance: f64, rate: f64) -> f64 {
     (step * (rate * (acceptance - ACCEPTANCE)).exp()).clamp(1e-6, 1e3)
 }
@@ -155,7 +155,7 @@ impl<T: Real> States<T> {
         let after = density.log_joint(&m.log_p, &m.x, &m.momentum);
         for l in 0..n {
             let change = after[l] - before[l];
-            // A trajectory that flew apart has no probability, whatever its numbers are.
+            // A divergent trajectory is rejected.
             let sound = after[l].is_finite()
                 && !change.is_nan()
                 && m.x.iter().skip(l).step_by(n).all(|x| x.is_finite());
