@@ -19,7 +19,7 @@ use crate::target::Geometry;
 
 /// A network for the score of the noised target, grad log p_t(x).
 pub trait ScoreNetwork<T: Real>: Send + Sync {
-    /// The space of the states. Of mean-free particles F is mean-free too, and does not see where the mean is.
+    /// The space of the states. For mean-free particles F is mean-free too, and invariant under translations.
     fn geometry(&self) -> Geometry;
 
     /// The length of a state.
