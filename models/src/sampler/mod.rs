@@ -1,6 +1,6 @@
 //! Samplers: methods that draw samples of a target.
 //!
-//! A method is a file with its settings (a [`MethodConfig`]) and its [`Sampler`], and one line in [`methods!`], by
+//! A method is a file with its settings (a [`MethodConfig`]) and its [`Sampler`], and one line in `methods!`, by
 //! which every program knows it.
 
 pub mod iwsm;
