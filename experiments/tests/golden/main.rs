@@ -78,11 +78,9 @@ fn program(binary: &str) -> PathBuf {
     }
     PathBuf::from(match binary {
         "data" => env!("CARGO_BIN_EXE_data"),
-        "gmm" => env!("CARGO_BIN_EXE_gmm"),
         "graph" => env!("CARGO_BIN_EXE_graph"),
         "oversmoothing" => env!("CARGO_BIN_EXE_oversmoothing"),
-        "particles" => env!("CARGO_BIN_EXE_particles"),
-        "reference" => env!("CARGO_BIN_EXE_reference"),
+        "sample" => env!("CARGO_BIN_EXE_sample"),
         other => panic!("runs.toml: there is no binary {other}"),
     })
 }

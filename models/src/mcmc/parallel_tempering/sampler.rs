@@ -129,11 +129,6 @@ impl<'a> ParallelTempering<'a> {
         self.ladder.rungs()
     }
 
-    /// Sweeps until `states` of them are recorded after the warm-up, from the beginning.
-    pub fn sweeps_for(&self, states: usize) -> usize {
-        self.config.warm_up + states.div_ceil(self.config.walkers) * self.config.thin
-    }
-
     /// Energies evaluated so far, each with its gradient.
     pub fn evaluations(&self) -> u64 {
         self.evaluations

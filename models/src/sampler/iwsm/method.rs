@@ -49,6 +49,10 @@ macro_rules! method_config {
                 self.config().problem_on(target.single())
             }
 
+            fn steps(&self, _: usize) -> u64 {
+                self.0.train.steps
+            }
+
             fn build<'t>(
                 &self,
                 target: &'t dyn AnyTarget,
@@ -92,10 +96,10 @@ impl Sampler for Trainer<'_, f32> {
     }
 
     fn state_figures(&self) -> Vec<Named> {
-        match self.config.replay.moves {
-            0 => Vec::new(),
-            _ => vec![("move_step", self.state.move_step), ("acceptance", self.state.acceptance)],
+        if self.config.replay.moves == 0 && self.target.geometry().particles().is_none() {
+            return Vec::new();
         }
+        vec![("move_step", self.state.move_step), ("acceptance", self.state.acceptance)]
     }
 
     fn draw(&self, n: usize, steps: usize, key: (u64, u64)) -> Result<Vec<f64>, SamplerError> {
