@@ -1,4 +1,4 @@
-//! The trainer as a [`Sampler`], under its two names: with importance weights, and with weights of one.
+//! The trainer as a [`Sampler`], with and without importance weights.
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
 use serde::{Deserialize, Serialize};
@@ -9,12 +9,12 @@ use crate::diffusion::Flow;
 use crate::sampler::{Diagnostics, Learned, MethodConfig, Named, Sampler, SamplerError};
 use crate::target::{AnyTarget, Target, TargetError};
 
-/// Importance weighted score matching.
+/// Importance weighted score matching (Wang et al. 2025, arXiv 2505.19431); see [`Trainer`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Iwsm(pub Config);
 
-/// The same loop with weights of one.
+/// iDEM (Akhound-Sadegh et al. 2024, arXiv 2402.06121): the same training without weights; see [`Trainer`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Idem(pub Config);

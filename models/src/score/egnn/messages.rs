@@ -1,21 +1,8 @@
-//! The edge half of an EGNN layer (Satorras, Hoogeboom and Welling 2021, eqs. 3 and 4, with the attention
-//! gate of their section 3.3) as one op. For every edge (i, j), with d = x_i - x_j, r2 = |d|^2 and e0 the
-//! squared distance in the network's input:
+//! The edge half of an EGNN layer as one op.
 //!
-//! m_ij = g u,  u = silu(E2 silu(E1 [h_i; h_j; r2; e0] + b1) + b2),  g = sigmoid(a . u + a0),
-//! c_ij = tanh(w . silu(C m_ij + c1) + w0),
-//! output: sum_j m_ij above x_i + sum_j c_ij d / (sqrt(r2 + 1e-8) + 1).
-//!
-//! E1 [h_i; h_j; r2; e0] = E1_a h_i + E1_b h_j + r2 E1_c + e0 E1_d, so the first product costs nodes, not
-//! edges. Edges are worked off in blocks whose operands stay in cache, in panels ([`engine::panels`]), which
-//! all six products of a step read as they are. What forward keeps for an edge is z2 and z3, the arguments of
-//! the second and third SiLU (2 H numbers; recomputing them would cost two of the six products), g and c.
-//! Everything else is computed again.
-//!
-//! Cost for an edge: 4 H^2 flops forward, 8 H^2 backward.
-//!
-//! In a first layer all particles of a state have the same h, which is the noise level's embedding. Then
-//! m_ij = m_ji and c_ij = c_ji, and half of the edges is enough ([`EVEN`]); P and Q have one column for a state.
+//! Edges are processed in blocks whose operands stay in cache, packed in panels ([`engine::panels`]) that all six
+//! products of a step read directly. Forward stores z2 and z3 of an edge, the arguments of the second and third
+//! SiLU (2 H numbers; recomputing them would cost two of the six products), g and c. The rest is recomputed.
 
 use engine::panels::{self, LANES, Lanes, Operand, Packed, Target};
 use engine::slab::padded;
@@ -26,15 +13,30 @@ use engine::{Op, Real, Shape, View};
 use super::edges::{Columns, Edge, Pairs};
 use super::{kernels, places};
 
-/// The op; inputs h (H x nodes), x and the network's input positions (space x nodes), E1 (H x 2H + 2), b1,
-/// E2 (H x H), b2, a (1 x H), a0, C (H x H), c1, w (1 x H), w0. The output is (H + space) x nodes.
+/// The edge half of an EGNN layer (Satorras, Hoogeboom and Welling 2021, eqs. 3 and 4, with the attention gate
+/// of their section 3.3). For every edge (i, j), with d = x_i - x_j, r2 = |d|^2 and e0 the squared distance in
+/// the network's input:
+///
+/// m_ij = g u,  u = silu(E2 silu(E1 \[h_i; h_j; r2; e0\] + b1) + b2),  g = sigmoid(a . u + a0),
+///
+/// c_ij = tanh(w . silu(C m_ij + c1) + w0).
+///
+/// The output has the rows sum_j m_ij (H) and x_i + sum_j c_ij d / (sqrt(r2 + 1e-8) + 1) (space) for each node.
+/// Inputs: h (H x nodes), x and the network's input positions (space x nodes), E1 (H x 2H + 2), b1, E2 (H x H),
+/// b2, a (1 x H), a0, C (H x H), c1, w (1 x H), w0.
+///
+/// E1 \[h_i; h_j; r2; e0\] = E1_a h_i + E1_b h_j + r2 E1_c + e0 E1_d, so that the first product is over nodes,
+/// not edges: P = E1_a h + b1 and Q = E1_b h. Cost of an edge: 4 H^2 flops forward, 8 H^2 backward.
+///
+/// In a first layer all particles of a state have the same h, the embedding of the noise level. Then m_ij = m_ji
+/// and c_ij = c_ji, half of the edges suffice ([`EVEN`]), and P and Q have one column for each state.
 pub struct Messages<T> {
     pairs: Pairs,
     scratch: Spares<Scratch<T>>,
 }
 
-/// The first of an op's scalars where all nodes of a state have the same h: the first one's is read, and the sum
-/// of their cotangents goes to it.
+/// Parameter of [`Messages`] and [`Update`](super::Update) if all nodes of a state have the same h: the first
+/// node's h is read, and the sum of the cotangents is added to it.
 pub const EVEN: Attr = [1.0, 0.0];
 
 const H: usize = 0;
@@ -51,22 +53,22 @@ const C1: usize = 10;
 const W: usize = 11;
 const W0: usize = 12;
 
-/// Memory of a call, handed on from one to the next.
+/// Scratch of a call, reused by later calls.
 #[derive(Default)]
 struct Scratch<T> {
     weights: Weights<T>,
     edges: Vec<Edge<T>>,
-    /// Hidden numbers of a block of edges.
+    /// Hidden features of a block of edges.
     blocks: [Packed<T>; 4],
     t_bars: Vec<T>,
     distance_bars: Vec<[T; 2]>,
-    /// Sums over edges: those of vectors, of E2 and C, of E1's halves, of P and of Q.
+    /// Sums over edges: cotangents of vectors, of E2 and C, of E1's halves, of P and of Q.
     sums: [Packed<T>; 6],
-    /// h, a column for each column of P.
+    /// h with one column for each column of P.
     seen: Vec<T>,
 }
 
-/// Weights in panels: E1's two halves, E2 and C, as they are (forward) or transposed (backward), and vectors.
+/// Packed weights: E1's two halves, E2 and C, plain (forward) or transposed (backward), and vectors.
 #[derive(Default)]
 struct Weights<T> {
     matrices: [Packed<T>; 4],
@@ -113,7 +115,7 @@ impl<T: Real> Messages<T> {
     fn borrow(&self, hidden: usize, even: bool) -> Scratch<T> {
         let most = self.pairs.most_edges(even);
         let mut scratch = self.scratch.take();
-        // What is spare may come from a layer of another width, or with other edges.
+        // A reused buffer may come from a layer of another width, or with other edges.
         scratch.t_bars.resize(most, T::ZERO);
         scratch.distance_bars.resize(most, [T::ZERO; 2]);
         for block in &mut scratch.blocks {
@@ -122,17 +124,17 @@ impl<T: Real> Messages<T> {
         scratch
     }
 
-    /// Room for P and Q of the nodes.
+    /// Size of P and Q of the nodes.
     fn node_room(hidden: usize, nodes: usize) -> usize {
         2 * panels::count(hidden) * LANES * nodes
     }
 
-    /// Room for what is kept of a block's edges.
+    /// Size of the values stored for a block's edges.
     fn edge_room(hidden: usize, edges: usize) -> usize {
         2 * panels::count(hidden) * LANES * edges + padded(2 * edges)
     }
 
-    /// h with a column for each column of P: all of them, or each state's first.
+    /// h with one column for each column of P: all of them, or each state's first.
     fn seen<'a>(&self, h: View<'a, T>, even: bool, space: &'a mut Vec<T>) -> View<'a, T> {
         if even { self.pairs.first_of_each(h, space) } else { h }
     }
@@ -316,7 +318,7 @@ impl<T: Real> Op<T> for Messages<T> {
                 }
             };
             if even {
-                // What was spread is in the sums of P and Q; `seen` has served and is as large as the result.
+                // `seen` is free again, and as large as the result.
                 seen.fill(T::ZERO);
                 add(seen);
                 let states = h_bar.chunks_exact_mut(hidden * self.pairs.particles);
@@ -331,7 +333,7 @@ impl<T: Real> Op<T> for Messages<T> {
     }
 }
 
-/// What is kept of a block's edges: z2, z3, gates and weights.
+/// The values stored for a block's edges: z2, z3, gates and weights.
 fn kept<T>(block: &[T], edges: usize) -> ([&[Lanes<T>]; 2], [&[T]; 2]) {
     let (hidden, scalars) = block.split_at(block.len() - padded(2 * edges));
     let (z2, z3) = hidden.as_chunks().0.split_at(hidden.len() / (2 * LANES));
@@ -339,7 +341,7 @@ fn kept<T>(block: &[T], edges: usize) -> ([&[Lanes<T>]; 2], [&[T]; 2]) {
     ([z2, z3], [gates, weights])
 }
 
-/// The same, to write.
+/// [`kept`], mutable.
 fn kept_mut<T>(block: &mut [T], edges: usize) -> ([&mut [Lanes<T>]; 2], [&mut [T]; 2]) {
     let (hidden, scalars) = block.split_at_mut(block.len() - padded(2 * edges));
     let half = hidden.len() / (2 * LANES);
