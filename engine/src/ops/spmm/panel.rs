@@ -4,7 +4,7 @@ use std::marker::PhantomData;
 use std::slice;
 
 use crate::Real;
-use crate::panels::put_part;
+use crate::packed_gemm::put_part;
 use crate::simd::{prefetch, prefetch_line};
 
 /// Rows of a panel: two cache lines of f32 for each node.

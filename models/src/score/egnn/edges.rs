@@ -4,7 +4,7 @@
 //! edges are listed by i, then by j. Every ordered pair of a state is an edge, or those whose distance in the
 //! network's input is below a cut-off.
 
-use engine::panels::LANES;
+use engine::packed_gemm::LANES;
 use engine::{Real, Shape, View, simd_fn};
 
 /// What an edge op is made for: the shape of its states, and which pairs are edges.

@@ -1,11 +1,11 @@
 //! The passes over a block of edges between its matrix products. Hidden numbers lie in panels
-//! ([`engine::panels`]): panel k of edge e is `x[k * n + e]` among n edges, and P and Q have a column for each
+//! ([`engine::packed_gemm`]): panel k of edge e is `x[k * n + e]` among n edges, and P and Q have a column for each
 //! node, or for each state whose nodes are alike. A pass goes panel by panel where it sums over edges, so that
 //! the sums stay in registers, and edge by edge where it sums over hidden numbers. What fills up the last panel
 //! is zero in weights and cotangents.
 
 use engine::ops::activation::{Activation, Silu};
-use engine::panels::{LANES, Lanes, lanes};
+use engine::packed_gemm::{LANES, Lanes, lanes};
 use engine::{Real, simd_fn};
 
 use super::edges::{Columns, Edge};
