@@ -157,16 +157,6 @@ pub fn pack<T: Real>(x: View<T>, out: &mut Packed<T>) {
     }
 }
 
-/// The first numbers of a column, filled up with zeros.
-#[inline(always)]
-pub fn lanes<T: Real>(column: &[T]) -> Lanes<T> {
-    column.first_chunk().copied().unwrap_or_else(|| {
-        let mut lanes = [T::ZERO; LANES];
-        lanes[..column.len()].copy_from_slice(column);
-        lanes
-    })
-}
-
 /// The transpose of `x` in panels.
 pub fn pack_transposed<T: Real>(x: View<T>, out: &mut Packed<T>) {
     let (rows, cols) = (x.shape.rows, x.shape.cols);
@@ -202,7 +192,14 @@ simd_fn! {
     fn pack_into<T: Real>(x: &[T], rows: usize, out: &mut [Lanes<T>]) {
         for (p, panel) in out.chunks_exact_mut(x.len() / rows).enumerate() {
             for (column, out) in x.chunks_exact(rows).zip(panel) {
-                *out = lanes(&column[p * LANES..]);
+                let rows = &column[p * LANES..];
+                match rows.first_chunk() {
+                    Some(rows) => *out = *rows,
+                    None => {
+                        out[..rows.len()].copy_from_slice(rows);
+                        out[rows.len()..].fill(T::ZERO);
+                    }
+                }
             }
         }
     }
