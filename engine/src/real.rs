@@ -5,6 +5,7 @@ use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use crate::math;
+use crate::packed_gemm::HasRegisters;
 
 /// A real number type on which every kernel, op and model is generic: `f32` or `f64`.
 ///
@@ -13,6 +14,7 @@ use crate::math;
 /// on every machine.
 pub trait Real:
     faer::traits::RealField
+    + HasRegisters
     + Copy
     + Default
     + Debug

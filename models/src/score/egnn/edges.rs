@@ -4,7 +4,7 @@
 //! and j the sender; edges are sorted by i, then by j. Every ordered pair of particles of a state is an edge, or
 //! those whose distance in the network's input is below a cut-off.
 
-use engine::panels::LANES;
+use engine::packed_gemm::LANES;
 use engine::{Real, Shape, View, simd_fn};
 
 /// The shape of a state, and which pairs of its particles are edges.

@@ -1,11 +1,12 @@
 //! The passes over a block of edges between its matrix products. Hidden features are packed in panels
-//! ([`engine::panels`]): panel k of edge e is `x[k * n + e]` among n edges. P and Q have a column for each node,
+//! ([`engine::packed_gemm`]): panel k of edge e is `x[k * n + e]` among n edges. P and Q have a column for each node,
 //! or for each state (`even`). A pass runs panel by panel if it sums over edges, so that the sums stay in
 //! registers, and edge by edge if it sums over features. The padding of the last panel is zero in weights and
 //! cotangents.
 
 use engine::ops::activation::{Activation, Silu};
-use engine::panels::{LANES, Lanes, lanes};
+use engine::packed_gemm::{LANES, Lanes};
+use engine::simd::round_by_round;
 use engine::{Real, simd_fn};
 
 use super::edges::{Columns, Edge};
@@ -15,8 +16,10 @@ simd_fn! {
     pub(super) fn add_bias<T: Real>(b: &[Lanes<T>], x: &mut [Lanes<T>]) {
         let n = x.len() / b.len().max(1);
         for (b, x) in b.iter().zip(x.chunks_exact_mut(n.max(1))) {
+            let b = *b;
             for x in x {
-                add(b, x);
+                add(&b, x);
+                round_by_round();
             }
         }
     }
@@ -202,9 +205,9 @@ simd_fn! {
     ) {
         for (k, bar) in bar.chunks_exact_mut(edges.len().max(1)).enumerate() {
             for (e, bar) in edges.iter().zip(bar) {
-                add(&lanes(&out_bar[columns.panel(e.i, k)]), bar);
+                add_from(&out_bar[columns.panel(e.i, k)], bar);
                 if even {
-                    add(&lanes(&out_bar[columns.panel(e.j, k)]), bar);
+                    add_from(&out_bar[columns.panel(e.j, k)], bar);
                 }
             }
         }
@@ -233,16 +236,25 @@ simd_fn! {
             }
             (*c_bar, *d_bar) = (c_sum, d_sum);
         }
-        for (e, bars) in bars.iter_mut().enumerate() {
-            let (mut by_r2, mut by_e0) = ([T::ZERO; LANES], [T::ZERO; LANES]);
-            for ((k, c), d) in c.iter().enumerate().zip(d) {
-                let z = &bar[k * n + e];
-                for l in 0..LANES {
-                    by_r2[l] = c[l].mul_add(z[l], by_r2[l]);
-                    by_e0[l] = d[l].mul_add(z[l], by_e0[l]);
+        // Lanes are added up in a second loop over many edges: next to the first, the compiler would keep both
+        // sums in one register, number by number.
+        const GROUP: usize = 32;
+        let mut sums = [[[T::ZERO; LANES]; 2]; GROUP];
+        for (first, bars) in (0..).step_by(GROUP).zip(bars.chunks_mut(GROUP)) {
+            for (e, sums) in (first..).zip(&mut sums[..bars.len()]) {
+                let (mut by_r2, mut by_e0) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+                for ((k, c), d) in c.iter().enumerate().zip(d) {
+                    let z = &bar[k * n + e];
+                    for l in 0..LANES {
+                        by_r2[l] = c[l].mul_add(z[l], by_r2[l]);
+                        by_e0[l] = d[l].mul_add(z[l], by_e0[l]);
+                    }
                 }
+                *sums = [by_r2, by_e0];
             }
-            *bars = [total(by_r2), total(by_e0)];
+            for (bars, sums) in bars.iter_mut().zip(&sums) {
+                *bars = sums.map(total);
+            }
         }
     }
 }
@@ -266,7 +278,16 @@ fn add<T: Real>(x: &Lanes<T>, sum: &mut Lanes<T>) {
     }
 }
 
-/// sum += x, where sum may be shorter than x.
+/// sum += x, where x may be shorter.
+#[inline(always)]
+fn add_from<T: Real>(x: &[T], sum: &mut Lanes<T>) {
+    match x.first_chunk() {
+        Some(x) => add(x, sum),
+        None => sum.iter_mut().zip(x).for_each(|(s, x)| *s += *x),
+    }
+}
+
+/// sum += x, where sum may be shorter.
 #[inline(always)]
 fn add_to<T: Real>(x: &Lanes<T>, sum: &mut [T]) {
     match sum.first_chunk_mut() {

@@ -1,10 +1,10 @@
 //! The edge half of an EGNN layer as one op.
 //!
-//! Edges are processed in blocks whose operands stay in cache, packed in panels ([`engine::panels`]) that all six
+//! Edges are processed in blocks whose operands stay in cache, packed in panels ([`engine::packed_gemm`]) that all six
 //! products of a step read directly. Forward stores z2 and z3 of an edge, the arguments of the second and third
 //! SiLU (2 H numbers; recomputing them would cost two of the six products), g and c. The rest is recomputed.
 
-use engine::panels::{self, LANES, Lanes, Operand, Packed, Target};
+use engine::packed_gemm::{self, LANES, Lanes, Operand, Packed, Target};
 use engine::slab::padded;
 use engine::spares::Spares;
 use engine::tape::{Attr, Cotangents, Inputs, Saved};
@@ -85,16 +85,16 @@ impl<T: Real> Weights<T> {
         let matrices = [halves[0], halves[1], v.get(E2), v.get(C)];
         for (packed, matrix) in self.matrices.iter_mut().zip(matrices) {
             if transposed {
-                panels::pack_transposed(matrix, packed);
+                packed_gemm::pack_transposed(matrix, packed);
             } else {
-                panels::pack(matrix, packed);
+                packed_gemm::pack(matrix, packed);
             }
         }
         let of_r2 = part(e1, 2 * h..2 * h + 1);
         let of_e0 = part(e1, 2 * h + 1..2 * h + 2);
         let [b1, b2, a, c1, w] = [B1, B2, A, C1, W].map(|k| v.get(k).data);
         for (packed, data) in self.vectors.iter_mut().zip([b1, b2, a, c1, w, of_r2, of_e0]) {
-            panels::pack(View { data, shape: Shape::new(h, 1) }, packed);
+            packed_gemm::pack(View { data, shape: Shape::new(h, 1) }, packed);
         }
     }
 }
@@ -119,19 +119,19 @@ impl<T: Real> Messages<T> {
         scratch.t_bars.resize(most, T::ZERO);
         scratch.distance_bars.resize(most, [T::ZERO; 2]);
         for block in &mut scratch.blocks {
-            block.resize(most * panels::count(hidden));
+            block.resize(most * packed_gemm::count(hidden));
         }
         scratch
     }
 
     /// Size of P and Q of the nodes.
     fn node_room(hidden: usize, nodes: usize) -> usize {
-        2 * panels::count(hidden) * LANES * nodes
+        2 * packed_gemm::count(hidden) * LANES * nodes
     }
 
     /// Size of the values stored for a block's edges.
     fn edge_room(hidden: usize, edges: usize) -> usize {
-        2 * panels::count(hidden) * LANES * edges + padded(2 * edges)
+        2 * packed_gemm::count(hidden) * LANES * edges + padded(2 * edges)
     }
 
     /// h with one column for each column of P: all of them, or each state's first.
@@ -200,8 +200,8 @@ impl<T: Real> Op<T> for Messages<T> {
         let h = self.seen(v.get(H), even, seen);
         let (cols, h) = (h.shape.cols, Operand::columns(h));
         let (p, q) = (&mut p[..b1.len() * cols], &mut q[..b1.len() * cols]);
-        panels::product(e1_i, h, Target::panels(p, cols, false));
-        panels::product(e1_j, h, Target::panels(q, cols, false));
+        packed_gemm::product(e1_i, h, Target::panels(p, cols, false));
+        packed_gemm::product(e1_j, h, Target::panels(q, cols, false));
         kernels::add_bias(b1, p);
         let block = self.pairs.block(even);
         for first in (0..nodes).step_by(block) {
@@ -212,9 +212,9 @@ impl<T: Real> Op<T> for Messages<T> {
             free = rest;
             let ([z2, z3], [gates, steps]) = kept_mut(room, n);
             kernels::first(edges, p, q, of_r2, of_e0, u);
-            panels::product(e2, Operand::panels(u, hidden, n), Target::panels(z2, n, false));
+            packed_gemm::product(e2, Operand::panels(u, hidden, n), Target::panels(z2, n, false));
             kernels::gate(b2, a, v.get(A0).data[0], z2, m, gates);
-            panels::product(c, Operand::panels(m, hidden, n), Target::panels(z3, n, false));
+            packed_gemm::product(c, Operand::panels(m, hidden, n), Target::panels(z3, n, false));
             kernels::weigh(c1, w, v.get(W0).data[0], z3, steps);
             kernels::hear(edges, m, even, columns, out);
             places::push(edges, steps, even, columns, out);
@@ -268,16 +268,16 @@ impl<T: Real> Op<T> for Messages<T> {
             kernels::weigh_back(w, z3, t_bars, u, w_bar, c1_bar);
             kernels::gated(z2, gates, m, slope);
             if bars.wants(C) {
-                panels::outer(u, Operand::panels(m, hidden, n), c_bar);
+                packed_gemm::outer(u, Operand::panels(m, hidden, n), c_bar);
             }
-            panels::product(c, Operand::panels(u, hidden, n), Target::panels(bar, n, false));
+            packed_gemm::product(c, Operand::panels(u, hidden, n), Target::panels(bar, n, false));
             kernels::hear_back(edges, out_bar, even, columns, bar);
             kernels::gate_back(a, m, slope, gates, bar, a_bar, b2_bar, &mut a0_bar, distance_bars);
             kernels::first_again(edges, p, q, of_r2, of_e0, u, m);
             if bars.wants(E2) {
-                panels::outer(bar, Operand::panels(u, hidden, n), e2_bar);
+                packed_gemm::outer(bar, Operand::panels(u, hidden, n), e2_bar);
             }
-            panels::product(e2, Operand::panels(bar, hidden, n), Target::panels(u, n, false));
+            packed_gemm::product(e2, Operand::panels(bar, hidden, n), Target::panels(u, n, false));
             kernels::spread(edges, m, u, of_r2, of_e0, p_bar, q_bar, r2_sum, e0_sum, distance_bars);
             if let Some(x_bar) = bars.get(X) {
                 places::push_back(edges, steps, distance_bars, even, columns, out_bar, x_bar);
@@ -291,7 +291,7 @@ impl<T: Real> Op<T> for Messages<T> {
         let vectors = [(W, &*w_bar), (C1, c1_bar), (A, a_bar), (B2, b2_bar), (B1, b1_bar)];
         for (k, sum) in matrices.into_iter().chain(vectors) {
             if let Some(bar) = bars.get(k) {
-                panels::add_unpacked(sum, hidden, bar);
+                packed_gemm::add_unpacked(sum, hidden, bar);
             }
         }
         for (k, sum) in [(W0, w0_bar), (A0, a0_bar)] {
@@ -304,17 +304,17 @@ impl<T: Real> Op<T> for Messages<T> {
             let (of_j, rest) = rest.split_at_mut(hidden * hidden);
             for (sum, of) in [(&*p_bar, of_i), (q_bar, of_j)] {
                 e1_bar.fill([T::ZERO; LANES]);
-                panels::outer(sum, Operand::columns(h), e1_bar);
-                panels::add_unpacked(e1_bar, hidden, of);
+                packed_gemm::outer(sum, Operand::columns(h), e1_bar);
+                packed_gemm::add_unpacked(e1_bar, hidden, of);
             }
-            panels::add_unpacked(r2_sum, hidden, &mut rest[..hidden]);
-            panels::add_unpacked(e0_sum, hidden, &mut rest[hidden..]);
+            packed_gemm::add_unpacked(r2_sum, hidden, &mut rest[..hidden]);
+            packed_gemm::add_unpacked(e0_sum, hidden, &mut rest[hidden..]);
         }
         if let Some(h_bar) = bars.get(H) {
             let add = |h_bar: &mut [T]| {
                 for (e1, sum) in [(e1_i, p_bar), (e1_j, q_bar)] {
                     let sum = Operand::panels(sum, hidden, cols);
-                    panels::product(e1, sum, Target::columns(h_bar, hidden, true));
+                    packed_gemm::product(e1, sum, Target::columns(h_bar, hidden, true));
                 }
             };
             if even {

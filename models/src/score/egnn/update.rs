@@ -4,7 +4,7 @@
 //! is stored, silu(z) recomputed.
 
 use engine::ops::activation::{Activation, Silu};
-use engine::panels::{self, LANES, Lanes, Operand, Packed, Target};
+use engine::packed_gemm::{self, LANES, Lanes, Operand, Packed, Target};
 use engine::simd::add;
 use engine::spares::Spares;
 use engine::tape::{Attr, Bar, Cotangents, Inputs, Saved};
@@ -59,10 +59,14 @@ impl<T: Real> Scratch<T> {
         let (of_h, of_m) = v.get(N1).data.split_at(h * h);
         for (packed, data) in self.weights.iter_mut().zip([of_h, of_m, v.get(N2).data]) {
             let square = View { data, shape: Shape::new(h, h) };
-            if transposed { panels::pack_transposed(square, packed) } else { panels::pack(square, packed) }
+            if transposed {
+                packed_gemm::pack_transposed(square, packed)
+            } else {
+                packed_gemm::pack(square, packed)
+            }
         }
         for (packed, k) in self.biases.iter_mut().zip([B1, B2]) {
-            panels::pack(v.get(k), packed);
+            packed_gemm::pack(v.get(k), packed);
         }
     }
 }
@@ -97,7 +101,7 @@ impl<T: Real> Op<T> for Update<T> {
 
     /// z.
     fn aux_len(&self, inputs: &[Shape], _: Shape) -> usize {
-        panels::count(inputs[H].rows) * LANES * inputs[H].cols
+        packed_gemm::count(inputs[H].rows) * LANES * inputs[H].cols
     }
 
     fn forward(&self, v: &Inputs<T>, out: &mut [T], aux: &mut [T]) {
@@ -111,19 +115,19 @@ impl<T: Real> Op<T> for Update<T> {
         scratch.load(v, false);
         let Scratch { weights: [of_h, of_m, n2], biases: [b1, b2], s, of_states, seen, .. } = &mut scratch;
         s.resize(z.len());
-        panels::product(of_m, Operand::top(heard, hidden), Target::panels(z, nodes, false));
+        packed_gemm::product(of_m, Operand::top(heard, hidden), Target::panels(z, nodes, false));
         if v.attr == EVEN {
             let h = self.pairs.first_of_each(h, seen);
             of_states.resize(b1.len() * h.shape.cols);
-            panels::product(of_h, Operand::columns(h), Target::panels(of_states, h.shape.cols, false));
+            packed_gemm::product(of_h, Operand::columns(h), Target::panels(of_states, h.shape.cols, false));
             activate(b1, of_states, self.pairs.particles, z, s);
         } else {
-            panels::product(of_h, Operand::columns(h), Target::panels(z, nodes, true));
+            packed_gemm::product(of_h, Operand::columns(h), Target::panels(z, nodes, true));
             activate(b1, &[], 1, z, s);
         }
         out.copy_from_slice(h.data);
         kernels::add_bias_to_columns(b2, hidden, out);
-        panels::product(n2, Operand::panels(s, hidden, nodes), Target::columns(out, hidden, true));
+        packed_gemm::product(n2, Operand::panels(s, hidden, nodes), Target::columns(out, hidden, true));
         self.scratch.give_back(scratch);
     }
 
@@ -141,22 +145,22 @@ impl<T: Real> Op<T> for Update<T> {
             &mut scratch;
         let high = biases[0].len();
         let out_bar = View { data: out_bar, shape: h.shape };
-        panels::pack(out_bar, g);
+        packed_gemm::pack(out_bar, g);
         z_bar.resize(z.len());
         s.resize(z.len());
-        panels::product(n2, Operand::columns(out_bar), Target::panels(z_bar, nodes, false));
+        packed_gemm::product(n2, Operand::columns(out_bar), Target::panels(z_bar, nodes, false));
         activate_back(z, s, z_bar);
         for (k, bar) in [(B2, &*g), (B1, z_bar)] {
             if let Some(b_bar) = bars.get(k) {
                 sum.clear(high);
                 kernels::add_columns(bar, sum);
-                panels::add_unpacked(sum, hidden, b_bar);
+                packed_gemm::add_unpacked(sum, hidden, b_bar);
             }
         }
         let mut outer = |a: &[Lanes<T>], b: Operand<T>, bar: &mut [T]| {
             sum.clear(high * hidden);
-            panels::outer(a, b, sum);
-            panels::add_unpacked(sum, hidden, bar);
+            packed_gemm::outer(a, b, sum);
+            packed_gemm::add_unpacked(sum, hidden, bar);
         };
         if let Some(bar) = bars.get(N2) {
             outer(g, Operand::panels(s, hidden, nodes), bar);
@@ -180,7 +184,7 @@ impl<T: Real> Op<T> for Update<T> {
                 data.chunks_exact_mut(rows).for_each(|column| column[hidden..].fill(T::ZERO));
             }
             let z_bar = Operand::panels(z_bar, hidden, nodes);
-            panels::product(of_m, z_bar, Target::top(data, rows, hidden, !fresh));
+            packed_gemm::product(of_m, z_bar, Target::top(data, rows, hidden, !fresh));
         }
         let cols = h.shape.cols;
         let of_seen = Operand::panels(of_seen, hidden, cols);
@@ -192,7 +196,7 @@ impl<T: Real> Op<T> for Update<T> {
             }
             // With `even` the whole sum is added to a state's first particle.
             let rows = hidden * nodes / cols;
-            panels::product(of_h, of_seen, Target::top(data, rows, hidden, true));
+            packed_gemm::product(of_h, of_seen, Target::top(data, rows, hidden, true));
         }
         self.scratch.give_back(scratch);
     }
