@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use engine::packed_gemm::{LANES, Operand, Target, outer, product};
+use engine::packed_gemm::{LANES, Operand, Output, outer, product};
 use engine::{Shape, View};
 
 /// What is asked of a kernel's main loop.
@@ -79,7 +79,7 @@ const IN_SPEED: &[Kernel] = &[
 ];
 
 /// In `gmm`: the proposal's density.
-const IN_GMM: &[Kernel] = &[
+const IN_SAMPLE: &[Kernel] = &[
     loops("models::iwsm::proposal::add_square", 0),
     loops("models::iwsm::proposal::scale_max", 0),
     // Its 32 sums lie in memory, where the exponentials leave time to fetch them.
@@ -240,7 +240,7 @@ fn products_of_packed_matrices_are_fused_multiply_adds() {
     let (w, x) = ([[1.0_f64; LANES]; 2], [1.0, 2.0, 3.0, 4.0]);
     let x = Operand::columns(View { data: &x, shape: Shape::new(2, 2) });
     let mut out = [[0.0; LANES]; 2];
-    product(&w, x, Target::panels(&mut out, 2, false));
+    product(&w, x, Output::panels(&mut out, 2, false));
     outer(&w, x, &mut out);
     assert_eq!(out[0][0], 3.0 + (1.0 + 3.0));
     let this = std::env::current_exe().unwrap();
@@ -255,7 +255,7 @@ fn kernels_of_the_workloads_are_full_vectors() {
 
 #[test]
 fn the_density_of_proposals_is_full_vectors() {
-    assert_clean(env!("CARGO_BIN_EXE_gmm"), IN_GMM, 1);
+    assert_clean(env!("CARGO_BIN_EXE_sample"), IN_SAMPLE, 1);
 }
 
 /// The judge itself, on code that is and is not as it should be.

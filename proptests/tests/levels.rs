@@ -6,7 +6,7 @@ use std::sync::Arc;
 use engine::ops::flux::Mean;
 use engine::ops::spmm::Sparse;
 use engine::optim::{Adam, Ema, clip_by_norm};
-use engine::packed_gemm::{self, LANES, Operand, Packed, Target};
+use engine::packed_gemm::{self, LANES, Operand, Output, Packed};
 use engine::rng::Stream;
 use engine::simd::{Level, set_level};
 use engine::{Matrix, Real, Recording, Tape, Var};
@@ -89,7 +89,7 @@ fn in_panels<T: Real>() -> Vec<u8> {
         let (w, x, y) = (random::<T>(m, k, 1), random(k, n, 2), random(m, n, 3));
         let (mut packed, mut out) = (Packed::default(), Matrix::zeros(m, n));
         packed_gemm::pack(w.view(), &mut packed);
-        packed_gemm::product(&packed, Operand::columns(x.view()), Target::columns(out.data_mut(), m, false));
+        packed_gemm::product(&packed, Operand::columns(x.view()), Output::columns(out.data_mut(), m, false));
         let (mut sums, mut back) = (vec![[T::ZERO; LANES]; packed_gemm::count(m) * k], Matrix::zeros(m, k));
         packed_gemm::pack(y.view(), &mut packed);
         packed_gemm::outer(&packed, Operand::columns(x.view()), &mut sums);

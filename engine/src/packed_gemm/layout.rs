@@ -91,7 +91,7 @@ impl<'a, T: Real> Operand<'a, T> {
 }
 
 /// A matrix to write, in panels or in columns.
-pub struct Target<'a, T> {
+pub struct Output<'a, T> {
     pub(super) data: &'a mut [T],
     pub(super) rows: usize,
     pub(super) cols: usize,
@@ -100,7 +100,7 @@ pub struct Target<'a, T> {
     add: bool,
 }
 
-impl<'a, T: Real> Target<'a, T> {
+impl<'a, T: Real> Output<'a, T> {
     /// Columns of `rows` numbers.
     pub fn columns(data: &'a mut [T], rows: usize, add: bool) -> Self {
         let cols = data.len() / rows.max(1);

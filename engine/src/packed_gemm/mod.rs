@@ -17,7 +17,7 @@ mod product;
 mod register;
 
 pub(crate) use layout::put_part;
-pub use layout::{LANES, Lanes, Operand, Packed, Target, add_unpacked, count, pack, pack_transposed};
+pub use layout::{LANES, Lanes, Operand, Output, Packed, add_unpacked, count, pack, pack_transposed};
 pub use outer::outer;
 pub use product::product;
 pub use register::HasRegisters;

@@ -1,7 +1,7 @@
 //! W x with W in panels.
 
 use super::register::{Arrays, Registers};
-use super::{LANES, Lanes, Operand, Target, count};
+use super::{LANES, Lanes, Operand, Output, count};
 use crate::Real;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Level, level};
@@ -11,7 +11,7 @@ use crate::simd::{Level, level};
 /// # Panics
 /// Where the sizes do not go together.
 #[allow(unsafe_code)]
-pub fn product<T: Real>(w: &[Lanes<T>], x: Operand<T>, mut out: Target<T>) {
+pub fn product<T: Real>(w: &[Lanes<T>], x: Operand<T>, mut out: Output<T>) {
     if out.data.is_empty() {
         return;
     }
@@ -32,7 +32,7 @@ pub fn product<T: Real>(w: &[Lanes<T>], x: Operand<T>, mut out: Target<T>) {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
 #[allow(unsafe_code)]
-fn product_avx512<T: Real>(w: &[Lanes<T>], x: Operand<T>, out: &mut Target<T>) {
+fn product_avx512<T: Real>(w: &[Lanes<T>], x: Operand<T>, out: &mut Output<T>) {
     use super::register::Assume;
     // SAFETY: this function runs only where there is AVX-512.
     wide(unsafe { T::Avx512::assume() }, w, x, out);
@@ -42,19 +42,19 @@ fn product_avx512<T: Real>(w: &[Lanes<T>], x: Operand<T>, out: &mut Target<T>) {
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 #[allow(unsafe_code)]
-fn product_avx2<T: Real>(w: &[Lanes<T>], x: Operand<T>, out: &mut Target<T>) {
+fn product_avx2<T: Real>(w: &[Lanes<T>], x: Operand<T>, out: &mut Output<T>) {
     use super::register::Assume;
     // SAFETY: this function runs only where there are AVX2 and FMA.
     narrow(unsafe { T::Avx2::assume() }, w, x, out);
 }
 
-fn product_baseline<T: Real>(w: &[Lanes<T>], x: Operand<T>, out: &mut Target<T>) {
+fn product_baseline<T: Real>(w: &[Lanes<T>], x: Operand<T>, out: &mut Output<T>) {
     narrow(Arrays::<LANES>, w, x, out);
 }
 
 /// Tiles for 32 registers.
 #[inline(always)]
-pub(super) fn wide<T: Real, S: Registers<T>>(s: S, w: &[Lanes<T>], x: Operand<T>, out: &mut Target<T>) {
+pub(super) fn wide<T: Real, S: Registers<T>>(s: S, w: &[Lanes<T>], x: Operand<T>, out: &mut Output<T>) {
     let panels = count(out.rows);
     if S::PARTS > 1 {
         return (0..panels).for_each(|p| columns::<T, S, 1, 2, 12, 4>(s, w, x, out, p));
@@ -71,7 +71,7 @@ pub(super) fn wide<T: Real, S: Registers<T>>(s: S, w: &[Lanes<T>], x: Operand<T>
 
 /// Tiles for 16 registers.
 #[inline(always)]
-pub(super) fn narrow<T: Real, S: Registers<T>>(s: S, w: &[Lanes<T>], x: Operand<T>, out: &mut Target<T>) {
+pub(super) fn narrow<T: Real, S: Registers<T>>(s: S, w: &[Lanes<T>], x: Operand<T>, out: &mut Output<T>) {
     for p in 0..count(out.rows) {
         if S::PARTS > 1 {
             columns::<T, S, 1, 2, 6, 2>(s, w, x, out, p);
@@ -88,7 +88,7 @@ fn columns<T: Real, S: Registers<T>, const P: usize, const Q: usize, const N: us
     s: S,
     w: &[Lanes<T>],
     x: Operand<T>,
-    out: &mut Target<T>,
+    out: &mut Output<T>,
     p: usize,
 ) {
     let w: [&[Lanes<T>]; P] = std::array::from_fn(|i| &w[(p + i) * x.rows..][..x.rows]);
@@ -113,7 +113,7 @@ fn tile<T: Real, S: Registers<T>, const P: usize, const Q: usize, const N: usize
     s: S,
     w: [&[Lanes<T>]; P],
     x: Operand<T>,
-    out: &mut Target<T>,
+    out: &mut Output<T>,
     (p, c): (usize, usize),
 ) {
     // Sums that are written in a loop would not stay in registers while they grow: they go by way of `done`.

@@ -10,7 +10,7 @@ fn a_product_and_an_outer_product_worked_out_by_hand() {
     let x = View { data: &[1.0, -1.0], shape: Shape::new(2, 1) };
     let (mut packed, mut out) = (Packed::default(), [9.0; 3]);
     pack(w, &mut packed);
-    product(&packed, Operand::columns(x), Target::columns(&mut out, 3, false));
+    product(&packed, Operand::columns(x), Output::columns(&mut out, 3, false));
     assert_eq!(out, [-1.0; 3]);
     let y = View { data: &[1.0, 2.0, 3.0], shape: Shape::new(3, 1) };
     pack(x, &mut packed);
@@ -73,7 +73,7 @@ impl<T: Real, const N: usize> Registers<T> for Called<N> {
     }
 }
 
-type ProductTiles<T, S> = fn(S, &[Lanes<T>], Operand<T>, &mut Target<T>);
+type ProductTiles<T, S> = fn(S, &[Lanes<T>], Operand<T>, &mut Output<T>);
 type OuterTiles<T, S> = fn(S, &[Lanes<T>], Operand<T>, &mut [Lanes<T>]);
 
 /// Tiles against plain sums, m x k times k x n.
@@ -98,7 +98,7 @@ fn check_size<T: Real, S: Registers<T>>(
     for x in [Operand::columns(x.view()), Operand::panels(&xp, k, n)] {
         let mut out = old.clone();
         if m > 0 && n > 0 {
-            product(s, &w, x, &mut Target::columns(out.data_mut(), m, true));
+            product(s, &w, x, &mut Output::columns(out.data_mut(), m, true));
         }
         assert_eq!(out, want, "product of {m} x {k} x {n}, {} registers a column", S::PARTS);
     }

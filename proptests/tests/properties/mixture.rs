@@ -1,7 +1,7 @@
 //! The mixture's kernels against a plain reference, finite differences and each other.
 
 use engine::rng::Stream;
-use models::target::Mixture;
+use models::target::{Mixture, Target};
 use proptest::prelude::*;
 
 use crate::cases::cases;

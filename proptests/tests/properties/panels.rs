@@ -1,7 +1,7 @@
 //! Products of matrices in panels against plain loops, bit for bit: whatever the tiles, an entry is one fused
 //! sum in the order of its terms.
 
-use engine::packed_gemm::{self, LANES, Operand, Packed, Target};
+use engine::packed_gemm::{self, LANES, Operand, Output, Packed};
 use engine::rng::Stream;
 use engine::{Matrix, Real, Shape, View};
 use proptest::prelude::*;
@@ -39,18 +39,18 @@ fn products<T: Real>(m: usize, k: usize, n: usize, seed: u64) {
     let below = Matrix::from_fn(k + 2, n, |i, j| if i < k { x[(i, j)] } else { T::ONE });
     for x in [Operand::columns(x.view()), Operand::top(below.view(), k), Operand::panels(&xp, k, n)] {
         let mut out = matrix::<T>(m, n, 99);
-        packed_gemm::product(&wp, x, Target::columns(out.data_mut(), m, false));
+        packed_gemm::product(&wp, x, Output::columns(out.data_mut(), m, false));
         assert_eq!(out, want, "columns");
         let mut out = old.clone();
-        packed_gemm::product(&wp, x, Target::columns(out.data_mut(), m, true));
+        packed_gemm::product(&wp, x, Output::columns(out.data_mut(), m, true));
         assert_eq!(out, Matrix::from_fn(m, n, |i, j| old[(i, j)] + want[(i, j)]), "added");
         let tall = matrix::<T>(m + 3, n, seed + 3);
         let mut out = tall.clone();
-        packed_gemm::product(&wp, x, Target::top(out.data_mut(), m + 3, m, false));
+        packed_gemm::product(&wp, x, Output::top(out.data_mut(), m + 3, m, false));
         let upper = Matrix::from_fn(m + 3, n, |i, j| if i < m { want[(i, j)] } else { tall[(i, j)] });
         assert_eq!(out, upper, "the upper rows");
         let mut out = vec![[T::ONE; LANES]; packed_gemm::count(m) * n];
-        packed_gemm::product(&wp, x, Target::panels(&mut out, n, false));
+        packed_gemm::product(&wp, x, Output::panels(&mut out, n, false));
         assert_eq!(out[..], packed(&want)[..], "panels, filled up with zeros");
     }
 }
@@ -92,7 +92,7 @@ proptest! {
 fn sizes_that_do_not_go_together_are_refused() {
     let x = [1.0_f32; 6];
     let x = Operand::columns(View { data: &x, shape: Shape::new(3, 2) });
-    packed_gemm::product(&[[0.0; LANES]; 2], x, Target::columns(&mut [0.0; 4], 2, false));
+    packed_gemm::product(&[[0.0; LANES]; 2], x, Output::columns(&mut [0.0; 4], 2, false));
 }
 
 #[test]

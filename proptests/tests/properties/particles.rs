@@ -1,8 +1,7 @@
 //! What must hold of the particle energies for any state.
 
 use engine::rng::Stream;
-use models::target::Target;
-use models::target::{DoubleWell, LennardJones, PairEnergy, SoftenedCore};
+use models::target::{DoubleWell, LennardJones, PairEnergy, SoftenedCore, Target};
 use proptest::prelude::*;
 use proptest::sample::select;
 

@@ -4,7 +4,7 @@
 //! products of a step read directly. Forward stores z2 and z3 of an edge, the arguments of the second and third
 //! SiLU (2 H numbers; recomputing them would cost two of the six products), g and c. The rest is recomputed.
 
-use engine::packed_gemm::{self, LANES, Lanes, Operand, Packed, Target};
+use engine::packed_gemm::{self, LANES, Lanes, Operand, Output, Packed};
 use engine::slab::padded;
 use engine::spares::Spares;
 use engine::tape::{Attr, Cotangents, Inputs, Saved};
@@ -200,8 +200,8 @@ impl<T: Real> Op<T> for Messages<T> {
         let h = self.seen(v.get(H), even, seen);
         let (cols, h) = (h.shape.cols, Operand::columns(h));
         let (p, q) = (&mut p[..b1.len() * cols], &mut q[..b1.len() * cols]);
-        packed_gemm::product(e1_i, h, Target::panels(p, cols, false));
-        packed_gemm::product(e1_j, h, Target::panels(q, cols, false));
+        packed_gemm::product(e1_i, h, Output::panels(p, cols, false));
+        packed_gemm::product(e1_j, h, Output::panels(q, cols, false));
         kernels::add_bias(b1, p);
         let block = self.pairs.block(even);
         for first in (0..nodes).step_by(block) {
@@ -212,9 +212,9 @@ impl<T: Real> Op<T> for Messages<T> {
             free = rest;
             let ([z2, z3], [gates, steps]) = kept_mut(room, n);
             kernels::first(edges, p, q, of_r2, of_e0, u);
-            packed_gemm::product(e2, Operand::panels(u, hidden, n), Target::panels(z2, n, false));
+            packed_gemm::product(e2, Operand::panels(u, hidden, n), Output::panels(z2, n, false));
             kernels::gate(b2, a, v.get(A0).data[0], z2, m, gates);
-            packed_gemm::product(c, Operand::panels(m, hidden, n), Target::panels(z3, n, false));
+            packed_gemm::product(c, Operand::panels(m, hidden, n), Output::panels(z3, n, false));
             kernels::weigh(c1, w, v.get(W0).data[0], z3, steps);
             kernels::hear(edges, m, even, columns, out);
             places::push(edges, steps, even, columns, out);
@@ -270,14 +270,14 @@ impl<T: Real> Op<T> for Messages<T> {
             if bars.wants(C) {
                 packed_gemm::outer(u, Operand::panels(m, hidden, n), c_bar);
             }
-            packed_gemm::product(c, Operand::panels(u, hidden, n), Target::panels(bar, n, false));
+            packed_gemm::product(c, Operand::panels(u, hidden, n), Output::panels(bar, n, false));
             kernels::hear_back(edges, out_bar, even, columns, bar);
             kernels::gate_back(a, m, slope, gates, bar, a_bar, b2_bar, &mut a0_bar, distance_bars);
             kernels::first_again(edges, p, q, of_r2, of_e0, u, m);
             if bars.wants(E2) {
                 packed_gemm::outer(bar, Operand::panels(u, hidden, n), e2_bar);
             }
-            packed_gemm::product(e2, Operand::panels(bar, hidden, n), Target::panels(u, n, false));
+            packed_gemm::product(e2, Operand::panels(bar, hidden, n), Output::panels(u, n, false));
             kernels::spread(edges, m, u, of_r2, of_e0, p_bar, q_bar, r2_sum, e0_sum, distance_bars);
             if let Some(x_bar) = bars.get(X) {
                 places::push_back(edges, steps, distance_bars, even, columns, out_bar, x_bar);
@@ -314,7 +314,7 @@ impl<T: Real> Op<T> for Messages<T> {
             let add = |h_bar: &mut [T]| {
                 for (e1, sum) in [(e1_i, p_bar), (e1_j, q_bar)] {
                     let sum = Operand::panels(sum, hidden, cols);
-                    packed_gemm::product(e1, sum, Target::columns(h_bar, hidden, true));
+                    packed_gemm::product(e1, sum, Output::columns(h_bar, hidden, true));
                 }
             };
             if even {

@@ -4,7 +4,7 @@
 //! is stored, silu(z) recomputed.
 
 use engine::ops::activation::{Activation, Silu};
-use engine::packed_gemm::{self, LANES, Lanes, Operand, Packed, Target};
+use engine::packed_gemm::{self, LANES, Lanes, Operand, Output, Packed};
 use engine::simd::add;
 use engine::spares::Spares;
 use engine::tape::{Attr, Bar, Cotangents, Inputs, Saved};
@@ -115,19 +115,19 @@ impl<T: Real> Op<T> for Update<T> {
         scratch.load(v, false);
         let Scratch { weights: [of_h, of_m, n2], biases: [b1, b2], s, of_states, seen, .. } = &mut scratch;
         s.resize(z.len());
-        packed_gemm::product(of_m, Operand::top(heard, hidden), Target::panels(z, nodes, false));
+        packed_gemm::product(of_m, Operand::top(heard, hidden), Output::panels(z, nodes, false));
         if v.attr == EVEN {
             let h = self.pairs.first_of_each(h, seen);
             of_states.resize(b1.len() * h.shape.cols);
-            packed_gemm::product(of_h, Operand::columns(h), Target::panels(of_states, h.shape.cols, false));
+            packed_gemm::product(of_h, Operand::columns(h), Output::panels(of_states, h.shape.cols, false));
             activate(b1, of_states, self.pairs.particles, z, s);
         } else {
-            packed_gemm::product(of_h, Operand::columns(h), Target::panels(z, nodes, true));
+            packed_gemm::product(of_h, Operand::columns(h), Output::panels(z, nodes, true));
             activate(b1, &[], 1, z, s);
         }
         out.copy_from_slice(h.data);
         kernels::add_bias_to_columns(b2, hidden, out);
-        packed_gemm::product(n2, Operand::panels(s, hidden, nodes), Target::columns(out, hidden, true));
+        packed_gemm::product(n2, Operand::panels(s, hidden, nodes), Output::columns(out, hidden, true));
         self.scratch.give_back(scratch);
     }
 
@@ -148,7 +148,7 @@ impl<T: Real> Op<T> for Update<T> {
         packed_gemm::pack(out_bar, g);
         z_bar.resize(z.len());
         s.resize(z.len());
-        packed_gemm::product(n2, Operand::columns(out_bar), Target::panels(z_bar, nodes, false));
+        packed_gemm::product(n2, Operand::columns(out_bar), Output::panels(z_bar, nodes, false));
         activate_back(z, s, z_bar);
         for (k, bar) in [(B2, &*g), (B1, z_bar)] {
             if let Some(b_bar) = bars.get(k) {
@@ -184,7 +184,7 @@ impl<T: Real> Op<T> for Update<T> {
                 data.chunks_exact_mut(rows).for_each(|column| column[hidden..].fill(T::ZERO));
             }
             let z_bar = Operand::panels(z_bar, hidden, nodes);
-            packed_gemm::product(of_m, z_bar, Target::top(data, rows, hidden, !fresh));
+            packed_gemm::product(of_m, z_bar, Output::top(data, rows, hidden, !fresh));
         }
         let cols = h.shape.cols;
         let of_seen = Operand::panels(of_seen, hidden, cols);
@@ -196,7 +196,7 @@ impl<T: Real> Op<T> for Update<T> {
             }
             // With `even` the whole sum is added to a state's first particle.
             let rows = hidden * nodes / cols;
-            packed_gemm::product(of_h, of_seen, Target::top(data, rows, hidden, true));
+            packed_gemm::product(of_h, of_seen, Output::top(data, rows, hidden, true));
         }
         self.scratch.give_back(scratch);
     }
