@@ -6,13 +6,13 @@
 //! One op keeps the products and partial sums in registers that ops of their own would write to memory, and
 //! needs no cotangents for them.
 
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, par, simd_fn};
 
 impl<T: Real> Recording<'_, T> {
     /// alpha o a + beta o c o d, with alpha and beta one column or one number.
     pub fn combine(&mut self, (alpha, a): (Var, Var), (beta, c, d): (Var, Var, Var)) -> Var {
-        self.apply(&Combine, &[alpha, a, beta, c, d])
+        self.apply(Combine, &[alpha, a, beta, c, d])
     }
 }
 
@@ -23,7 +23,7 @@ impl<T: Real> Op<T> for Combine {
         "combine"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let [alpha, a, beta, c, d] = inputs else { return Err("wants five inputs".into()) };
         let factor = |s: &Shape| s.cols == 1 && (s.rows == 1 || s.rows == a.rows);
         if a == c && a == d && factor(alpha) && factor(beta) {

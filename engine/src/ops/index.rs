@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, par};
 
 /// Column indices into `n` columns, with the plan of the reverse direction.
@@ -98,7 +98,7 @@ impl<T: Real> Op<T> for Gather {
     fn name(&self) -> &'static str {
         "gather"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let (n, x) = (self.0.targets(), inputs[0]);
         if x.cols == n {
             Ok(Shape::new(x.rows, self.0.indices.len()))
@@ -121,7 +121,7 @@ impl<T: Real> Op<T> for Scatter {
     fn name(&self) -> &'static str {
         "scatter_add"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let (n, x) = (self.0.indices.len(), inputs[0]);
         if x.cols == n {
             Ok(Shape::new(x.rows, self.0.targets()))
@@ -142,27 +142,23 @@ impl<T: Real> Op<T> for Scatter {
 
 /// Gather and scatter-add over one list of indices; make it once, outside the training loop.
 #[derive(Clone)]
-pub struct Moves {
-    gather: Arc<Gather>,
-    scatter: Arc<Scatter>,
-}
+pub struct Moves(Arc<Columns>);
 
 impl Moves {
     /// Moves along `indices` into `n` columns.
     pub fn new(indices: Vec<usize>, n: usize) -> Result<Self, IndexError> {
-        let columns = Columns::new(indices, n)?;
-        Ok(Self { gather: Arc::new(Gather(columns.clone())), scatter: Arc::new(Scatter(columns)) })
+        Columns::new(indices, n).map(Self)
     }
 }
 
 impl<T: Real> Recording<'_, T> {
     /// y_k = x_{i_k}: one column for each index.
     pub fn gather(&mut self, x: Var, moves: &Moves) -> Var {
-        self.apply(moves.gather.clone(), &[x])
+        self.apply(Gather(moves.0.clone()), &[x])
     }
     /// y_j = the sum of the x_k with i_k = j.
     pub fn scatter_add(&mut self, x: Var, moves: &Moves) -> Var {
-        self.apply(moves.scatter.clone(), &[x])
+        self.apply(Scatter(moves.0.clone()), &[x])
     }
 }
 

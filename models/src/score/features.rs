@@ -8,7 +8,7 @@
 //!   (Tancik et al. 2020); the damping takes away what noise of scale sigma has blurred in the score.
 
 use engine::rng::Stream;
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, simd_fn};
 
 /// The feature op; inputs x (d x n) and sigma (1 x n).
@@ -60,7 +60,7 @@ impl<T: Real> Op<T> for Features<T> {
         "score features"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         match inputs {
             [x, s] if x.rows == self.dim && s.rows == 1 && s.cols == x.cols => {
                 Ok(Shape::new(self.rows(), x.cols))

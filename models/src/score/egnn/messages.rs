@@ -15,12 +15,14 @@
 //! Cost for an edge: 4 H^2 flops forward, 8 H^2 backward.
 //!
 //! In a first layer all particles of a state have the same h, which is the noise level's embedding. Then
-//! m_ij = m_ji and c_ij = c_ji, and half of the edges is enough ([`EVEN`]); P and Q have one column for a state.
+//! m_ij = m_ji and c_ij = c_ji, and half of the edges is enough ([`Messages::for_uniform_nodes`]); P and Q have one column for a state.
+
+use std::sync::Arc;
 
 use engine::panels::{self, LANES, Lanes, Operand, Packed, Target};
 use engine::slab::padded;
 use engine::spares::Spares;
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, View};
 
 use super::edges::{Columns, Edge, Pairs};
@@ -30,12 +32,10 @@ use super::{kernels, places};
 /// E2 (H x H), b2, a (1 x H), a0, C (H x H), c1, w (1 x H), w0. The output is (H + space) x nodes.
 pub struct Messages<T> {
     pairs: Pairs,
-    scratch: Spares<Scratch<T>>,
+    /// All nodes of a state have the same h: that of the first is read, and the sum of their cotangents goes to it.
+    uniform: bool,
+    scratch: Arc<Spares<Scratch<T>>>,
 }
-
-/// The first of an op's scalars where all nodes of a state have the same h: the first one's is read, and the sum
-/// of their cotangents goes to it.
-pub const EVEN: Attr = [1.0, 0.0];
 
 const H: usize = 0;
 const X: usize = 1;
@@ -107,7 +107,13 @@ impl<T: Real> Messages<T> {
             pairs.particles >= 2 && (1..=3).contains(&pairs.space),
             "a pair needs two particles in space"
         );
-        Self { pairs, scratch: Spares::default() }
+        Self { pairs, uniform: false, scratch: Arc::default() }
+    }
+
+    /// The op for nodes of which all of a state have the same h, with the scratch memory of this one: the h of each
+    /// state's first node is read, and the sum of their cotangents goes to it.
+    pub fn for_uniform_nodes(&self) -> Self {
+        Self { pairs: self.pairs, uniform: true, scratch: self.scratch.clone() }
     }
 
     fn borrow(&self, hidden: usize, even: bool) -> Scratch<T> {
@@ -148,7 +154,7 @@ impl<T: Real> Op<T> for Messages<T> {
         "messages of an equivariant layer"
     }
 
-    fn shape(&self, s: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, s: &[Shape]) -> Result<Shape, String> {
         let [h, x, origin, e1, b1, e2, b2, a, a0, c, c1, w, w0] = s else {
             return Err("wants h, x, the input's x, E1, b1, E2, b2, a, a0, C, c1, w and w0".into());
         };
@@ -185,7 +191,7 @@ impl<T: Real> Op<T> for Messages<T> {
         let node_room = Self::node_room(hidden, nodes);
         let (node, mut free) = aux.split_at_mut(node_room);
         let (p, q) = node.as_chunks_mut().0.split_at_mut(node_room / (2 * LANES));
-        let (columns, even) = (Columns { hidden, space: self.pairs.space }, v.attr == EVEN);
+        let (columns, even) = (Columns { hidden, space: self.pairs.space }, self.uniform);
         let mut scratch = self.borrow(hidden, even);
         let Scratch { weights, edges, blocks: [u, m, ..], seen, .. } = &mut scratch;
         weights.load(v, false);
@@ -224,7 +230,7 @@ impl<T: Real> Op<T> for Messages<T> {
         let v = &saved.x;
         let (hidden, nodes) = (v.get(H).shape.rows, v.get(H).shape.cols);
         let (x, origin) = (v.get(X).data, v.get(ORIGIN).data);
-        let (columns, even) = (Columns { hidden, space: self.pairs.space }, v.attr == EVEN);
+        let (columns, even) = (Columns { hidden, space: self.pairs.space }, self.uniform);
         if let Some(x_bar) = bars.get(X) {
             for (bar, out) in x_bar.chunks_exact_mut(columns.space).zip(out_bar.chunks_exact(columns.len())) {
                 bar.iter_mut().zip(&out[hidden..]).for_each(|(b, o)| *b += *o);

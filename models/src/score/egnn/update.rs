@@ -8,22 +8,26 @@
 //!
 //! Hidden numbers lie in panels, as in [`Messages`](super::Messages), so that neither [h; m] nor m alone is
 //! ever copied together. z is kept, silu(z) is computed again. Cost for a node: 6 H^2 flops forward, 12 H^2
-//! backward. In a first layer all particles of a state have the same h ([`EVEN`]), and N1_a h costs states, not
+//! backward. In a first layer all particles of a state have the same h ([`Update::for_uniform_nodes`]), and N1_a h costs states, not
 //! nodes.
+
+use std::sync::Arc;
 
 use engine::ops::activation::{Activation, Silu};
 use engine::panels::{self, LANES, Lanes, Operand, Packed, Target};
 use engine::simd::add;
 use engine::spares::Spares;
-use engine::tape::{Attr, Bar, Cotangents, Inputs, Saved};
+use engine::tape::{Bar, Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, View, simd_fn};
 
-use super::{EVEN, Pairs, kernels};
+use super::{Pairs, kernels};
 
 /// The op; inputs h (H x nodes), the messages' output ((H + space) x nodes), N1 (H x 2H), n1, N2 (H x H), n2.
 pub struct Update<T> {
     pairs: Pairs,
-    scratch: Spares<Scratch<T>>,
+    /// All nodes of a state have the same h.
+    uniform: bool,
+    scratch: Arc<Spares<Scratch<T>>>,
 }
 
 const H: usize = 0;
@@ -68,7 +72,12 @@ impl<T: Real> Scratch<T> {
 impl<T: Real> Update<T> {
     /// For states of this shape.
     pub fn new(pairs: Pairs) -> Self {
-        Self { pairs, scratch: Spares::default() }
+        Self { pairs, uniform: false, scratch: Arc::default() }
+    }
+
+    /// The op for nodes of which all of a state have the same h, with the scratch memory of this one.
+    pub fn for_uniform_nodes(&self) -> Self {
+        Self { pairs: self.pairs, uniform: true, scratch: self.scratch.clone() }
     }
 }
 
@@ -77,7 +86,7 @@ impl<T: Real> Op<T> for Update<T> {
         "node update of an equivariant layer"
     }
 
-    fn shape(&self, s: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, s: &[Shape]) -> Result<Shape, String> {
         let [h, heard, n1, b1, n2, b2] = s else {
             return Err("wants h, what is heard, N1, n1, N2 and n2".into());
         };
@@ -110,7 +119,7 @@ impl<T: Real> Op<T> for Update<T> {
         let Scratch { weights: [of_h, of_m, n2], biases: [b1, b2], s, of_states, seen, .. } = &mut scratch;
         s.resize(z.len());
         panels::product(of_m, Operand::top(heard, hidden), Target::panels(z, nodes, false));
-        if v.attr == EVEN {
+        if self.uniform {
             let h = self.pairs.first_of_each(h, seen);
             of_states.resize(b1.len() * h.shape.cols);
             panels::product(of_h, Operand::columns(h), Target::panels(of_states, h.shape.cols, false));
@@ -127,7 +136,7 @@ impl<T: Real> Op<T> for Update<T> {
 
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], bars: &mut Cotangents<T>) {
         let v = &saved.x;
-        let (h, heard, even) = (v.get(H), v.get(HEARD), v.attr == EVEN);
+        let (h, heard, even) = (v.get(H), v.get(HEARD), self.uniform);
         let (hidden, nodes) = (h.shape.rows, h.shape.cols);
         if nodes == 0 {
             return;
