@@ -8,7 +8,7 @@ use engine::optim::{Adam, Ema, clip_by_norm};
 use engine::shard::Shards;
 use engine::{Params, Recording, Var, par};
 use models::sampler::iwsm::{Config, Kind, Trainer};
-use models::target::{DoubleWell, Energy, Mixture, ParticleSystem};
+use models::target::{DoubleWell, Geometry, Mixture, Target};
 
 struct Counting;
 
@@ -47,20 +47,17 @@ fn allocations(mut step: impl FnMut() + Send) -> usize {
 }
 
 /// Steps of a trainer of a small network of this kind.
-fn trained(kind: Kind, energy: &dyn Energy<f32>, system: Option<ParticleSystem>) -> usize {
+fn trained(kind: Kind, target: &dyn Target<f32>) -> usize {
     let mut config = Config::default();
     // More than one shard, and of different sizes.
     (config.train.batch, config.train.draws) = (150, 40);
     (config.replay.capacity, config.replay.refresh_every) = (200, 1000);
     (config.network.kind, config.network.hidden, config.network.layers) = (kind, 24, 2);
-    if system.is_some() {
+    if let Geometry::Particles(_) = target.geometry() {
         (config.network.sigma_data, config.network.mode_scale, config.network.sigma_max) = (2.0, 0.3, 6.0);
         (config.network.passes, config.network.core) = (2, 0.5);
     }
-    let mut trainer = match system {
-        Some(system) => Trainer::for_particles(config, energy, system, 0),
-        None => Trainer::new(config, energy, 0),
-    };
+    let mut trainer = Trainer::new(config, target, 0);
     allocations(move || {
         trainer.step().unwrap();
     })
@@ -68,10 +65,9 @@ fn trained(kind: Kind, energy: &dyn Energy<f32>, system: Option<ParticleSystem>)
 
 #[test]
 fn the_samplers_trainer_allocates_nothing_between_refreshes() {
-    assert_eq!(trained(Kind::Mlp, &Mixture::gmm40(), None), 0, "mlp");
-    let system = ParticleSystem { particles: 4, space: 2 };
+    assert_eq!(trained(Kind::Mlp, &Mixture::gmm40()), 0, "mlp");
     for kind in [Kind::Mlp, Kind::Pair, Kind::Egnn] {
-        assert_eq!(trained(kind, &DoubleWell::dw4(), Some(system)), 0, "{kind:?}");
+        assert_eq!(trained(kind, &DoubleWell::dw4()), 0, "{kind:?}");
     }
 }
 
