@@ -6,11 +6,8 @@
 
 #![deny(unsafe_code)]
 
-pub mod adjoint;
 pub mod checkpoint;
 pub mod gradcheck;
-pub mod integral;
-pub mod integrate;
 pub mod math;
 pub mod matrix;
 pub mod ode;
@@ -25,6 +22,7 @@ pub mod shard;
 pub mod simd;
 pub mod slab;
 pub mod spares;
+pub mod sparse;
 pub mod tape;
 
 pub use matrix::{Matrix, Shape, View};

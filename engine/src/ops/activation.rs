@@ -6,7 +6,7 @@
 
 use std::marker::PhantomData;
 
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, par, simd_fn};
 
 /// A scalar function with its derivative.
@@ -36,7 +36,7 @@ macro_rules! activations {
         impl<T: Real> Recording<'_, T> {
             $(#[$meta])*
             pub fn $method(&mut self, x: Var) -> Var {
-                self.apply(const { &Elementwise::<$name>::OP }, &[x])
+                self.apply(Elementwise::<$name>::OP, &[x])
             }
         }
     )+};
@@ -124,7 +124,7 @@ impl<A: Activation, T: Real> Op<T> for Elementwise<A> {
     fn name(&self) -> &'static str {
         A::NAME
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(inputs[0])
     }
     fn aux_len(&self, _: &[Shape], out: Shape) -> usize {

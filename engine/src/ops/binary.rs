@@ -3,7 +3,7 @@
 //!
 //! The cotangent of a broadcast b is summed over the repetitions, in the order of the columns.
 
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, View, par, simd_fn};
 
 /// A function of two numbers with its partial derivatives.
@@ -37,7 +37,7 @@ macro_rules! binary {
             #[doc = $doc]
             #[doc = " with b of the shape of a, or one column, one row or one number, broadcast."]
             pub fn $method(&mut self, a: Var, b: Var) -> Var {
-                self.apply(&Broadcast($op), &[a, b])
+                self.apply(Broadcast($op), &[a, b])
             }
         }
     )+};
@@ -57,7 +57,7 @@ impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
         B::NAME
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let [a, b] = inputs else { return Err("wants two inputs".into()) };
         let fits = |a: usize, b: usize| a == b || b == 1;
         if fits(a.rows, b.rows) && fits(a.cols, b.cols) {

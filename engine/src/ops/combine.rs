@@ -1,7 +1,7 @@
 //! y = alpha o a + beta o c o d as one op, which keeps products and partial sums in registers and needs no
 //! cotangents for them.
 
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, par, simd_fn};
 
 impl<T: Real> Recording<'_, T> {
@@ -11,7 +11,7 @@ impl<T: Real> Recording<'_, T> {
     /// a_bar += alpha o y_bar,  c_bar += beta o d o y_bar,  d_bar += beta o c o y_bar,
     /// alpha_bar += S(a o y_bar),  beta_bar += S(c o d o y_bar).
     pub fn combine(&mut self, (alpha, a): (Var, Var), (beta, c, d): (Var, Var, Var)) -> Var {
-        self.apply(&Combine, &[alpha, a, beta, c, d])
+        self.apply(Combine, &[alpha, a, beta, c, d])
     }
 }
 
@@ -22,7 +22,7 @@ impl<T: Real> Op<T> for Combine {
         "combine"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let [alpha, a, beta, c, d] = inputs else { return Err("wants five inputs".into()) };
         let factor = |s: &Shape| s.cols == 1 && (s.rows == 1 || s.rows == a.rows);
         if a == c && a == d && factor(alpha) && factor(beta) {

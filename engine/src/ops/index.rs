@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, par};
 
 /// Column indices into `n` columns, and the sources of each target.
@@ -98,7 +98,7 @@ impl<T: Real> Op<T> for Gather {
     fn name(&self) -> &'static str {
         "gather"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let (n, x) = (self.0.targets(), inputs[0]);
         if x.cols == n {
             Ok(Shape::new(x.rows, self.0.indices.len()))
@@ -121,7 +121,7 @@ impl<T: Real> Op<T> for Scatter {
     fn name(&self) -> &'static str {
         "scatter_add"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let (n, x) = (self.0.indices.len(), inputs[0]);
         if x.cols == n {
             Ok(Shape::new(x.rows, self.0.targets()))
@@ -142,10 +142,7 @@ impl<T: Real> Op<T> for Scatter {
 
 /// A list of column indices for gather and scatter-add; build it once, outside the training loop.
 #[derive(Clone)]
-pub struct Moves {
-    gather: Arc<Gather>,
-    scatter: Arc<Scatter>,
-}
+pub struct Moves(Arc<Columns>);
 
 impl Moves {
     /// `indices` into `n` columns.
@@ -153,19 +150,18 @@ impl Moves {
     /// # Errors
     /// If an index is `n` or larger.
     pub fn new(indices: Vec<usize>, n: usize) -> Result<Self, IndexError> {
-        let columns = Columns::new(indices, n)?;
-        Ok(Self { gather: Arc::new(Gather(columns.clone())), scatter: Arc::new(Scatter(columns)) })
+        Columns::new(indices, n).map(Self)
     }
 }
 
 impl<T: Real> Recording<'_, T> {
     /// Gather y_k = x_{i_k}, one column for each index; x_bar_j += sum of y_bar_k with i_k = j.
     pub fn gather(&mut self, x: Var, moves: &Moves) -> Var {
-        self.apply(moves.gather.clone(), &[x])
+        self.apply(Gather(moves.0.clone()), &[x])
     }
     /// Scatter-add y_j = sum of x_k with i_k = j; x_bar_k += y_bar_{i_k}.
     pub fn scatter_add(&mut self, x: Var, moves: &Moves) -> Var {
-        self.apply(moves.scatter.clone(), &[x])
+        self.apply(Scatter(moves.0.clone()), &[x])
     }
 }
 

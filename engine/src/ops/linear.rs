@@ -9,9 +9,9 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatRef, Par};
 use rayon::prelude::*;
 
-use super::activation::{Activation, Gelu, Identity, Relu, Silu, Tanh};
+use super::activation::{Activation, Identity, Relu, Silu, Tanh};
 use crate::matrix::faer_mut;
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, par, simd_fn};
 
 /// Columns per task: a constant, so that results do not depend on the number of threads.
@@ -33,7 +33,7 @@ impl<A: Activation, T: Real> Op<T> for Linear<A> {
         "linear"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let [w, x, b] = inputs else { return Err("wants W, x and b".into()) };
         if w.cols != x.rows {
             return Err("W has as many columns as x has rows".into());
@@ -152,27 +152,22 @@ simd_fn! {
 impl<T: Real> Recording<'_, T> {
     /// W x + b, b added to every column; see [`Linear`].
     pub fn linear(&mut self, w: Var, x: Var, b: Var) -> Var {
-        self.apply(const { &Linear::<Identity>::OP }, &[w, x, b])
+        self.apply(Linear::<Identity>::OP, &[w, x, b])
     }
 
     /// silu(W x + b).
     pub fn linear_silu(&mut self, w: Var, x: Var, b: Var) -> Var {
-        self.apply(const { &Linear::<Silu>::OP }, &[w, x, b])
+        self.apply(Linear::<Silu>::OP, &[w, x, b])
     }
 
     /// max(W x + b, 0).
     pub fn linear_relu(&mut self, w: Var, x: Var, b: Var) -> Var {
-        self.apply(const { &Linear::<Relu>::OP }, &[w, x, b])
+        self.apply(Linear::<Relu>::OP, &[w, x, b])
     }
 
     /// tanh(W x + b).
     pub fn linear_tanh(&mut self, w: Var, x: Var, b: Var) -> Var {
-        self.apply(const { &Linear::<Tanh>::OP }, &[w, x, b])
-    }
-
-    /// gelu(W x + b).
-    pub fn linear_gelu(&mut self, w: Var, x: Var, b: Var) -> Var {
-        self.apply(const { &Linear::<Gelu>::OP }, &[w, x, b])
+        self.apply(Linear::<Tanh>::OP, &[w, x, b])
     }
 }
 

@@ -120,11 +120,11 @@ macro_rules! registers {
             }
             #[inline(always)]
             fn load(self, column: &Lanes<$t>, part: usize) -> Self::Register {
-                unsafe { x86_64::$load(column.as_ptr().add(part % $parts * (LANES / $parts))) }
+                unsafe { x86_64::$load(column.as_ptr().add(part % Self::PARTS * (LANES / $parts))) }
             }
             #[inline(always)]
             fn store(self, x: Self::Register, column: &mut Lanes<$t>, part: usize) {
-                unsafe { x86_64::$store(column.as_mut_ptr().add(part % $parts * (LANES / $parts)), x) }
+                unsafe { x86_64::$store(column.as_mut_ptr().add(part % Self::PARTS * (LANES / $parts)), x) }
             }
             #[inline(always)]
             fn add(self, x: Self::Register, y: Self::Register) -> Self::Register {

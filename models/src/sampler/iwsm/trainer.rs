@@ -78,7 +78,9 @@ pub(super) struct Batch<T> {
     pub log_w: Vec<T>,
     pub w: Vec<f64>,
     pub target: Vec<T>,
+    /// The states that the loss is taken over, and their noise levels.
     pub picked: Vec<usize>,
+    pub picked_sigma: Vec<T>,
 }
 
 /// The target of a training.
@@ -162,6 +164,7 @@ impl<'e, T: Real> Trainer<'e, T> {
             w: vec![1.0; n],
             target: vec![T::ZERO; n * d],
             picked: Vec::with_capacity(n),
+            picked_sigma: Vec::with_capacity(n),
         };
         let shards = Shards::new(network::shard(net.kind, geometry));
         Self {
@@ -211,14 +214,13 @@ impl<'e, T: Real> Trainer<'e, T> {
     /// If the loss or the gradient is not finite, or the target cannot be evaluated.
     pub fn step(&mut self) -> Result<StepReport, TrainError> {
         let step = self.state.step;
-        let replay = self.config.replay.clone();
         if step == 0 {
             self.prepare_buffer()?;
-        } else if step.is_multiple_of(replay.refresh_every) {
-            if replay.refresh_samples > 0 {
+        } else if step.is_multiple_of(self.config.replay.refresh_every) {
+            if self.config.replay.refresh_samples > 0 {
                 self.refresh_buffer()?;
             }
-            self.move_buffer(replay.moves)?;
+            self.move_buffer(self.config.replay.moves)?;
         }
         let mut stream = Stream::new(self.seed, "batch", step, 0);
         self.draw_batch(&mut stream);

@@ -3,14 +3,16 @@
 //! Hidden features are packed in panels, as in [`Messages`](super::Messages), so that [h; m] is never formed. z
 //! is stored, silu(z) recomputed.
 
+use std::sync::Arc;
+
 use engine::ops::activation::{Activation, Silu};
 use engine::packed_gemm::{self, LANES, Lanes, Operand, Output, Packed};
 use engine::simd::add;
 use engine::spares::Spares;
-use engine::tape::{Attr, Bar, Cotangents, Inputs, Saved};
+use engine::tape::{Bar, Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, View, simd_fn};
 
-use super::{EVEN, Pairs, kernels};
+use super::{Pairs, kernels};
 
 /// The node half of an EGNN layer (Satorras, Hoogeboom and Welling 2021, eq. 6),
 ///
@@ -22,10 +24,12 @@ use super::{EVEN, Pairs, kernels};
 /// N1_b_bar += z_bar m^T,  n1_bar += z_bar 1,  h_bar += g + N1_a^T z_bar,  m_bar += N1_b^T z_bar.
 ///
 /// Inputs: h (H x nodes), the output of the messages ((H + space) x nodes), N1 (H x 2H), n1, N2 (H x H), n2.
-/// Cost of a node: 6 H^2 flops forward, 12 H^2 backward. With [`EVEN`] the product N1_a h is over states.
+/// Cost of a node: 6 H^2 flops forward, 12 H^2 backward. For uniform nodes the product N1_a h is over states.
 pub struct Update<T> {
     pairs: Pairs,
-    scratch: Spares<Scratch<T>>,
+    /// All nodes of a state have the same h.
+    uniform: bool,
+    scratch: Arc<Spares<Scratch<T>>>,
 }
 
 const H: usize = 0;
@@ -74,7 +78,12 @@ impl<T: Real> Scratch<T> {
 impl<T: Real> Update<T> {
     /// For states of this shape.
     pub fn new(pairs: Pairs) -> Self {
-        Self { pairs, scratch: Spares::default() }
+        Self { pairs, uniform: false, scratch: Arc::default() }
+    }
+
+    /// The op for nodes of which all of a state have the same h, with the scratch memory of this one.
+    pub fn for_uniform_nodes(&self) -> Self {
+        Self { pairs: self.pairs, uniform: true, scratch: self.scratch.clone() }
     }
 }
 
@@ -83,7 +92,7 @@ impl<T: Real> Op<T> for Update<T> {
         "node update of an equivariant layer"
     }
 
-    fn shape(&self, s: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, s: &[Shape]) -> Result<Shape, String> {
         let [h, heard, n1, b1, n2, b2] = s else {
             return Err("wants h, what is heard, N1, n1, N2 and n2".into());
         };
@@ -116,7 +125,7 @@ impl<T: Real> Op<T> for Update<T> {
         let Scratch { weights: [of_h, of_m, n2], biases: [b1, b2], s, of_states, seen, .. } = &mut scratch;
         s.resize(z.len());
         packed_gemm::product(of_m, Operand::top(heard, hidden), Output::panels(z, nodes, false));
-        if v.attr == EVEN {
+        if self.uniform {
             let h = self.pairs.first_of_each(h, seen);
             of_states.resize(b1.len() * h.shape.cols);
             packed_gemm::product(of_h, Operand::columns(h), Output::panels(of_states, h.shape.cols, false));
@@ -133,7 +142,7 @@ impl<T: Real> Op<T> for Update<T> {
 
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], bars: &mut Cotangents<T>) {
         let v = &saved.x;
-        let (h, heard, even) = (v.get(H), v.get(HEARD), v.attr == EVEN);
+        let (h, heard, even) = (v.get(H), v.get(HEARD), self.uniform);
         let (hidden, nodes) = (h.shape.rows, h.shape.cols);
         if nodes == 0 {
             return;

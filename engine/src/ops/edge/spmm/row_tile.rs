@@ -6,32 +6,22 @@ use std::slice;
 use crate::Real;
 use crate::packed_gemm::put_part;
 use crate::simd::{prefetch, prefetch_line};
+use crate::sparse::Permutation;
 
 /// Rows of a tile: two cache lines of f32 for each node.
 pub(super) const TILE_ROWS: usize = 32;
 /// Nodes by which columns of a matrix are asked for before they are packed or written.
 const AHEAD: usize = 40;
 
-/// The column at each place of a tile: the numbers from zero on in some order.
-pub(super) struct Nodes(Vec<u32>);
-
-impl Nodes {
-    /// The numbers up to `count` in the order of `key`.
-    pub(super) fn sorted_by<K: Ord>(count: usize, key: impl FnMut(&u32) -> K) -> Self {
-        let mut nodes: Vec<u32> = (0..count as u32).collect();
-        nodes.sort_by_key(key);
-        Self(nodes)
-    }
-
-    /// As they stand.
-    pub(super) fn list(&self) -> &[u32] {
-        &self.0
-    }
-}
-
 /// Rows from `first` on of the columns `nodes` of a matrix of `rows` rows, zeros below its last.
-pub(super) fn pack<T: Real>(nodes: &Nodes, x: &[T], rows: usize, first: usize, tile: &mut [[T; TILE_ROWS]]) {
-    let nodes = &nodes.0;
+pub(super) fn pack<T: Real>(
+    nodes: &Permutation,
+    x: &[T],
+    rows: usize,
+    first: usize,
+    tile: &mut [[T; TILE_ROWS]],
+) {
+    let nodes = nodes.columns();
     let len = TILE_ROWS.min(rows - first);
     for (k, (node, p)) in nodes.iter().zip(tile).enumerate() {
         if let Some(next) = nodes.get(k + AHEAD) {
@@ -77,9 +67,9 @@ unsafe impl<T: Send> Sync for Columns<'_, T> {}
 
 impl<'a, T: Real> Columns<'a, T> {
     /// Of a matrix of `rows` rows with a column for each of `nodes`.
-    pub(super) fn new(data: &'a mut [T], rows: usize, nodes: &'a Nodes, add: bool) -> Self {
-        assert_eq!(data.len(), rows * nodes.0.len(), "a column for each node");
-        let nodes = &nodes.0;
+    pub(super) fn new(data: &'a mut [T], rows: usize, nodes: &'a Permutation, add: bool) -> Self {
+        assert_eq!(data.len(), rows * nodes.columns().len(), "a column for each node");
+        let nodes = nodes.columns();
         Self { data: data.as_mut_ptr(), rows, nodes, add, matrix: PhantomData }
     }
 
@@ -112,7 +102,7 @@ impl<T: Real> Sink<T> for RowTile<'_, T> {
             prefetch_line(next.wrapping_add(TILE_ROWS / 2));
         }
         let at = nodes[place] as usize * rows + self.first;
-        // SAFETY: `Nodes` are the numbers of columns, and `first + len` is no more than the rows, so that these
+        // SAFETY: `Permutation` has numbers of columns, and `first + len` is no more than the rows, so that these
         // numbers lie in the matrix; no one else has these rows.
         let out = unsafe { slice::from_raw_parts_mut(data.add(at), self.len) };
         match out.first_chunk_mut::<TILE_ROWS>() {

@@ -1,4 +1,8 @@
 //! The stages of one Runge-Kutta step, and the fused loops over them.
+//!
+//! y + h sum_i w_i k_i is computed in one of two ways: on the tape and in its adjoint term by term
+//! ([`add_terms`]), each a fused multiply-add with the weight h w_i; where the error is controlled, the sum first
+//! (`combine`), so that a small increment keeps its digits and the error estimate is not lost in rounding.
 
 use rayon::prelude::*;
 
@@ -70,6 +74,23 @@ impl<T: Real> Stages<T> {
     pub fn scaled_norm(&mut self, x: &[T], y: &[T], tolerance: [f64; 2]) -> f64 {
         scaled_norm(x, y, y, tolerance, &mut self.partials)
     }
+}
+
+/// out = y + h sum_i w_i k_i, term by term; `k(i)` is k_i.
+pub(super) fn add_terms<'a, T: Real>(
+    y: &[T],
+    h: f64,
+    w: &[f64],
+    k: impl Fn(usize) -> &'a [T] + Sync,
+    out: &mut [T],
+) {
+    par::for_chunks(out, CHUNK, |c, out| {
+        let at = c * CHUNK..c * CHUNK + out.len();
+        out.copy_from_slice(&y[at.clone()]);
+        for (i, w) in w.iter().enumerate().filter(|(_, w)| **w != 0.0) {
+            axpy(T::of(h * w), &k(i)[at.clone()], out);
+        }
+    });
 }
 
 /// Whether no number is infinite or NaN.

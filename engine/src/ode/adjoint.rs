@@ -1,9 +1,11 @@
 //! Gradients by the continuous adjoint (Chen et al. 2018): x and its adjoint a are integrated back in
 //! time together, dx/dt = f, da/dt = -(df/dx)^T a, and (df/dtheta)^T a is gathered on the way. Memory does
 //! not grow with the number of steps. The result differs from the derivative of the discrete steps by
-//! the integrator's error; [`Gradient::Checkpointed`](crate::integral::Gradient) has none.
+//! the integrator's error; [`Gradient::Checkpointed`](super::Gradient) has none.
 
-use crate::integrate::Tableau;
+use super::Tableau;
+use super::stages::add_terms;
+use crate::simd::axpy;
 use crate::tape::MAX_INPUTS;
 use crate::{Real, Recording, Tape, Var, View};
 
@@ -12,7 +14,7 @@ use crate::{Real, Recording, Tape, Var, View};
 /// cotangent of x1 and leaves as that of the initial state; to the second those of what is given are added,
 /// where they are not empty, and to the third those of the parameters, which are frozen where it is empty.
 /// Returns the initial state as it was found again.
-pub fn adjoint_gradient<T: Real>(
+pub(super) fn adjoint_gradient<T: Real>(
     tape: &mut Tape<T>,
     params: &[T],
     tableau: &Tableau,
@@ -28,16 +30,9 @@ pub fn adjoint_gradient<T: Real>(
     let (mut at_x, mut at_a) = (x.clone(), x.clone());
     let mut slope = vec![T::ZERO; gradient.len()];
     for (t, h) in steps.iter().copied() {
-        let combine = |base: &[T], weights: &[f64], ks: &[Vec<T>], out: &mut [T]| {
-            out.copy_from_slice(base);
-            for (w, k) in weights.iter().zip(ks).filter(|(w, _)| **w != 0.0) {
-                let w = T::of(h * w);
-                out.iter_mut().zip(k).for_each(|(y, k)| *y = w.mul_add(*k, *y));
-            }
-        };
         for i in 0..stages {
-            combine(&x, tableau.a[i], &kx, &mut at_x);
-            combine(bar, tableau.a[i], &ka, &mut at_a);
+            add_terms(&x, h, tableau.a[i], |j| &kx[j], &mut at_x);
+            add_terms(bar, h, tableau.a[i], |j| &ka[j], &mut at_a);
             let mut rec = tape.record(params);
             if gradient.is_empty() {
                 rec.freeze_params();
@@ -54,14 +49,12 @@ pub fn adjoint_gradient<T: Real>(
             kx[i].copy_from_slice(rec.value(y).data);
             ka[i].iter_mut().zip(rec.grad(v).data).for_each(|(k, g)| *k = -*g);
             let w = T::of(-h * tableau.b[i]);
-            let add =
-                |sum: &mut [T], s: &[T]| sum.iter_mut().zip(s).for_each(|(g, s)| *g = w.mul_add(*s, *g));
-            add(gradient, &slope);
-            given_bars.iter_mut().zip(vars).for_each(|(bar, var)| add(bar, rec.grad(*var).data));
+            axpy(w, &slope, gradient);
+            given_bars.iter_mut().zip(vars).for_each(|(bar, var)| axpy(w, rec.grad(*var).data, bar));
         }
-        combine(&x, tableau.b, &kx, &mut at_x);
+        add_terms(&x, h, tableau.b, |j| &kx[j], &mut at_x);
         std::mem::swap(&mut x, &mut at_x);
-        combine(bar, tableau.b, &ka, &mut at_a);
+        add_terms(bar, h, tableau.b, |j| &ka[j], &mut at_a);
         bar.copy_from_slice(&at_a);
     }
     x
@@ -70,7 +63,7 @@ pub fn adjoint_gradient<T: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::integrate::tableau::RK4;
+    use crate::ode::tableau::RK4;
     use crate::{Params, Shape};
 
     #[test]

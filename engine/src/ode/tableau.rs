@@ -6,7 +6,7 @@
 //!
 //! Butcher's notation, as in Hairer, Norsett and Wanner, *Solving ordinary differential equations I*
 //! (1993), II.1. The error estimate is h sum_i e_i k_i with e = b - b^, b^ the weights of the embedded
-//! method (II.4), and the dense output y(t + s h) = y + h sum_i b_i(s) k_i (II.6).
+//! method (II.4).
 
 /// One explicit Runge-Kutta method.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -25,10 +25,6 @@ pub struct Tableau {
     pub error: &'static [f64],
     /// Order of the embedded method; 0 without one.
     pub embedded_order: usize,
-    /// Row i holds the coefficients of b_i(s) = sum_k dense\[i\]\[k\] s^(k+1).
-    pub dense: &'static [&'static [f64]],
-    /// Order of the dense output.
-    pub dense_order: usize,
     /// The last stage is f(t + h, y(t + h)), the first stage of the next step.
     pub fsal: bool,
 }
@@ -37,11 +33,6 @@ impl Tableau {
     /// The number of stages.
     pub fn stages(&self) -> usize {
         self.b.len()
-    }
-
-    /// b_i(s), the weight of stage `i` in the dense output at the fraction `s` of the step.
-    pub fn dense_weight(&self, i: usize, s: f64) -> f64 {
-        self.dense[i].iter().rev().fold(0.0, |sum, coefficient| (sum + coefficient) * s)
     }
 }
 
@@ -54,8 +45,6 @@ pub const EULER: Tableau = Tableau {
     b: &[1.0],
     error: &[],
     embedded_order: 0,
-    dense: &[&[1.0]],
-    dense_order: 1,
     fsal: false,
 };
 
@@ -68,26 +57,10 @@ pub const MIDPOINT: Tableau = Tableau {
     b: &[0.0, 1.0],
     error: &[],
     embedded_order: 0,
-    dense: &[&[1.0, -1.0], &[0.0, 1.0]],
-    dense_order: 2,
     fsal: false,
 };
 
-/// Heun's method of order 2, the explicit trapezoidal rule, with Euler's method embedded.
-pub const HEUN: Tableau = Tableau {
-    name: "Heun",
-    order: 2,
-    c: &[0.0, 1.0],
-    a: &[&[], &[1.0]],
-    b: &[0.5, 0.5],
-    error: &[-0.5, 0.5],
-    embedded_order: 1,
-    dense: &[&[1.0, -0.5], &[0.0, 0.5]],
-    dense_order: 2,
-    fsal: false,
-};
-
-/// The classical method of order 4 (Kutta 1901); dense output of order 3.
+/// The classical method of order 4 (Kutta 1901).
 pub const RK4: Tableau = Tableau {
     name: "RK4",
     order: 4,
@@ -96,21 +69,13 @@ pub const RK4: Tableau = Tableau {
     b: &[1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0],
     error: &[],
     embedded_order: 0,
-    dense: &[
-        &[1.0, -3.0 / 2.0, 2.0 / 3.0],
-        &[0.0, 1.0, -2.0 / 3.0],
-        &[0.0, 1.0, -2.0 / 3.0],
-        &[0.0, -1.0 / 2.0, 2.0 / 3.0],
-    ],
-    dense_order: 3,
     fsal: false,
 };
 
 const DORMAND_PRINCE_B: [f64; 7] =
     [35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0, 0.0];
 
-/// Dormand and Prince, J. Comput. Appl. Math. 6 (1980) 19, RK5(4)7M; dense output of order 4 by
-/// Shampine, Math. Comp. 46 (1986) 135.
+/// Dormand and Prince, J. Comput. Appl. Math. 6 (1980) 19, RK5(4)7M.
 pub const DORMAND_PRINCE: Tableau = Tableau {
     name: "Dormand-Prince 5(4)",
     order: 5,
@@ -135,26 +100,11 @@ pub const DORMAND_PRINCE: Tableau = Tableau {
         -1.0 / 40.0,
     ],
     embedded_order: 4,
-    dense: &[
-        &[1.0, -8048581381.0 / 2820520608.0, 8663915743.0 / 2820520608.0, -12715105075.0 / 11282082432.0],
-        &[],
-        &[0.0, 131558114200.0 / 32700410799.0, -68118460800.0 / 10900136933.0, 87487479700.0 / 32700410799.0],
-        &[0.0, -1754552775.0 / 470086768.0, 14199869525.0 / 1410260304.0, -10690763975.0 / 1880347072.0],
-        &[
-            0.0,
-            127303824393.0 / 49829197408.0,
-            -318862633887.0 / 49829197408.0,
-            701980252875.0 / 199316789632.0,
-        ],
-        &[0.0, -282668133.0 / 205662961.0, 2019193451.0 / 616988883.0, -1453857185.0 / 822651844.0],
-        &[0.0, 40617522.0 / 29380423.0, -110615467.0 / 29380423.0, 69997945.0 / 29380423.0],
-    ],
-    dense_order: 4,
     fsal: true,
 };
 
 /// All tables of this module.
-pub const ALL: [&Tableau; 5] = [&EULER, &MIDPOINT, &HEUN, &RK4, &DORMAND_PRINCE];
+pub const ALL: [&Tableau; 4] = [&EULER, &MIDPOINT, &RK4, &DORMAND_PRINCE];
 
 #[cfg(test)]
 mod tests {
@@ -167,7 +117,7 @@ mod tests {
     #[test]
     fn rows_of_a_add_up_to_the_nodes() {
         for t in ALL {
-            assert_eq!((t.a.len(), t.c.len(), t.dense.len()), (t.stages(), t.stages(), t.stages()));
+            assert_eq!((t.a.len(), t.c.len()), (t.stages(), t.stages()));
             for (i, row) in t.a.iter().enumerate() {
                 assert_eq!(row.len(), i, "{}", t.name);
                 close(row.iter().sum(), t.c[i], t.name);
@@ -175,52 +125,33 @@ mod tests {
         }
     }
 
-    /// Conditions sum_i w_i c_i^(q-1) = s^q / q for q <= order, and those on a_ij up to order 4
+    /// Conditions sum_i w_i c_i^(q-1) = 1 / q for q <= order, and those on a_ij up to order 4
     /// (Hairer, Norsett and Wanner, table II.2.2).
-    fn satisfies_order_conditions(t: &Tableau, w: &[f64], s: f64, order: usize) {
+    fn satisfies_order_conditions(t: &Tableau, w: &[f64], order: usize) {
         let stages = 0..t.stages();
         let dot = |f: &dyn Fn(usize) -> f64| stages.clone().map(|i| w[i] * f(i)).sum::<f64>();
         let ac = |i: usize, p: i32| t.a[i].iter().zip(t.c).map(|(a, c)| a * c.powi(p)).sum::<f64>();
         let aac = |i: usize| t.a[i].iter().enumerate().map(|(j, a)| a * ac(j, 1)).sum::<f64>();
         for q in 1..=order as i32 {
-            close(dot(&|i| t.c[i].powi(q - 1)), s.powi(q) / q as f64, t.name);
+            close(dot(&|i| t.c[i].powi(q - 1)), 1.0 / q as f64, t.name);
         }
         if order >= 3 {
-            close(dot(&|i| ac(i, 1)), s.powi(3) / 6.0, t.name);
+            close(dot(&|i| ac(i, 1)), 1.0 / 6.0, t.name);
         }
         if order >= 4 {
-            close(dot(&|i| t.c[i] * ac(i, 1)), s.powi(4) / 8.0, t.name);
-            close(dot(&|i| ac(i, 2)), s.powi(4) / 12.0, t.name);
-            close(dot(&aac), s.powi(4) / 24.0, t.name);
+            close(dot(&|i| t.c[i] * ac(i, 1)), 1.0 / 8.0, t.name);
+            close(dot(&|i| ac(i, 2)), 1.0 / 12.0, t.name);
+            close(dot(&aac), 1.0 / 24.0, t.name);
         }
     }
 
     #[test]
     fn weights_satisfy_the_order_conditions() {
         for t in ALL {
-            satisfies_order_conditions(t, t.b, 1.0, t.order);
+            satisfies_order_conditions(t, t.b, t.order);
             if !t.error.is_empty() {
                 let embedded: Vec<f64> = t.b.iter().zip(t.error).map(|(b, e)| b - e).collect();
-                satisfies_order_conditions(t, &embedded, 1.0, t.embedded_order);
-            }
-        }
-    }
-
-    #[test]
-    fn dense_weights_satisfy_the_order_conditions_inside_the_step() {
-        for t in ALL {
-            for s in [0.0, 0.1, 0.5, 0.77, 1.0] {
-                let w: Vec<f64> = (0..t.stages()).map(|i| t.dense_weight(i, s)).collect();
-                satisfies_order_conditions(t, &w, s, t.dense_order);
-            }
-        }
-    }
-
-    #[test]
-    fn dense_output_ends_at_the_step_where_the_next_one_begins() {
-        for t in ALL {
-            for (i, b) in t.b.iter().enumerate() {
-                close(t.dense_weight(i, 1.0), *b, t.name);
+                satisfies_order_conditions(t, &embedded, t.embedded_order);
             }
         }
     }

@@ -1,12 +1,12 @@
 //! Softmax over the edges of one listening node, with one or several heads: p_e = exp(s_e) / sum_e exp(s_e),
 //! s_bar_e += p_e (p_bar_e - sum_e p_e p_bar_e).
 
-use super::spmm::{LANES, lane_dot};
+use super::kernels::{LANES, lane_dot};
 use crate::simd::round_by_round;
 use crate::{Real, simd_fn};
 
 /// Softmax of the columns of `s` (heads x entries of one row), head by head, into `p`.
-pub(super) fn softmax<T: Real>(s: &[T], heads: usize, p: &mut [T]) {
+pub(crate) fn softmax<T: Real>(s: &[T], heads: usize, p: &mut [T]) {
     if heads == 1 {
         p.copy_from_slice(s);
         softmax_one(p)
@@ -34,7 +34,7 @@ fn fold_heads<T: Real>(lanes: &mut [T; LANES], heads: usize, f: impl Fn(T, T) ->
 
 simd_fn! {
     /// One head, in place.
-    pub(super) fn softmax_one<T: Real>(p: &mut [T]) {
+    pub(crate) fn softmax_one<T: Real>(p: &mut [T]) {
         let mut top = T::NEG_INFINITY;
         for s in p.iter() {
             top = s.max(top);
@@ -116,7 +116,7 @@ simd_fn! {
 }
 
 /// s_bar += p (p_bar - <p, p_bar>) for the entries of one row, head by head.
-pub(super) fn softmax_vjp<T: Real>(p: &[T], heads: usize, p_bar: &[T], s_bar: &mut [T]) {
+pub(crate) fn softmax_vjp<T: Real>(p: &[T], heads: usize, p_bar: &[T], s_bar: &mut [T]) {
     if heads == 1 {
         softmax_one_vjp(p, p_bar, s_bar);
     } else if LANES.is_multiple_of(heads) {
@@ -135,7 +135,7 @@ simd_fn! {
     }
 
     /// s_bar = p (p_bar - <p, p_bar>) of one head, in the place of p_bar.
-    pub(super) fn softmax_one_back<T: Real>(p: &[T], bar: &mut [T]) {
+    pub(crate) fn softmax_one_back<T: Real>(p: &[T], bar: &mut [T]) {
         let mean = lane_dot(p, bar);
         for (p, bar) in p.iter().zip(bar) {
             *bar = *p * (*bar - mean);

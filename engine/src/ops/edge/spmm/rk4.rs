@@ -11,60 +11,29 @@
 //! tile nodes stand in the order of their degrees, some tens at a time, so that the processor foresees the end of
 //! every sum and yet reads and writes matrices nearly in order.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use super::row_tile::{Columns, Nodes, RowTile, Sink, TILE_ROWS, pack};
-use super::things::check_weights;
-use crate::ops::pattern::{Order, Pattern};
+use super::check_weights;
+use super::row_tile::{Columns, RowTile, Sink, TILE_ROWS, pack};
 use crate::simd::add;
 use crate::slab::{padded, with_spare};
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::sparse::{CompressedAxis, DegreeOrder, Pattern, Permutation};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Shape, View, par, simd_fn};
 
-/// Nodes that are sorted by their degrees: few enough that their columns lie near each other.
-const NEAR: u32 = 64;
-/// Parts of an inner product over a tile.
+/// Parts of an inner product over a panel.
 const PARTS: usize = 8;
 
-/// Inputs w, x; attr: h.
-pub(in crate::ops) struct Rk4 {
-    pattern: Arc<Pattern>,
-    sorted: OnceLock<Sorted>,
-}
-
-/// The graph with its nodes in the order of their degrees.
-struct Sorted {
-    nodes: Nodes,
-    by_row: Order,
-    by_col: Order,
-}
-
-impl Sorted {
-    fn new(pattern: &Pattern) -> Self {
-        let count = pattern.shape().rows;
-        let nodes = Nodes::sorted_by(count, |i| (i / NEAR, pattern.row(*i as usize).len()));
-        // The place of each node.
-        let mut places = vec![0; count];
-        nodes.list().iter().zip(0..).for_each(|(i, place)| places[*i as usize] = place);
-        let by_row = pattern.by_row.renamed(nodes.list(), &places);
-        let by_col = pattern.by_col.renamed(nodes.list(), &places);
-        Self { nodes, by_row, by_col }
-    }
+/// Inputs w, x.
+pub(super) struct Rk4 {
+    pub(super) pattern: Arc<Pattern>,
+    pub(super) h: f64,
 }
 
 impl Rk4 {
-    /// On a square pattern.
-    pub(super) fn new(pattern: Arc<Pattern>) -> Self {
-        Self { pattern, sorted: OnceLock::new() }
-    }
-
-    fn sorted(&self) -> &Sorted {
-        self.sorted.get_or_init(|| Sorted::new(&self.pattern))
-    }
-
     /// c_1 to c_4.
-    fn factors<T: Real>(attr: Attr) -> [T; 4] {
-        [4.0, 3.0, 2.0, 1.0].map(|k| T::of(attr[0] / k))
+    fn factors<T: Real>(&self) -> [T; 4] {
+        [4.0, 3.0, 2.0, 1.0].map(|k| T::of(self.h / k))
     }
 }
 
@@ -117,7 +86,7 @@ impl<T: Real> Exchange<T> for Total<'_, T> {
 simd_fn! {
     /// y = x + c L z; `sink` takes y_i.
     fn stage<T: Real, S: Sink<T>>(
-        order: &Order, w: &[T], c: T, z: &[[T; TILE_ROWS]], x: &[[T; TILE_ROWS]], sink: S,
+        order: &CompressedAxis, w: &[T], c: T, z: &[[T; TILE_ROWS]], x: &[[T; TILE_ROWS]], sink: S,
     ) {
         let mut sink = sink;
         for (i, x) in x.iter().enumerate() {
@@ -140,7 +109,7 @@ simd_fn! {
     /// c L^T g, and on the way w_bar_ij += c <g_i, z_j>: what the sum reads serves the inner product too. w and
     /// w_bar are in the order of columns, each entry of w_bar in `PARTS` parts that are added up in the end.
     fn reverse_stage<T: Real, S: Exchange<T>>(
-        order: &Order, w: &[T], c: T, g: &[[T; TILE_ROWS]], w_bar: &mut [[T; PARTS]], exchange: S,
+        order: &CompressedAxis, w: &[T], c: T, g: &[[T; TILE_ROWS]], w_bar: &mut [[T; PARTS]], exchange: S,
     ) {
         let mut exchange = exchange;
         for (j, here) in g.iter().enumerate() {
@@ -171,7 +140,7 @@ simd_fn! {
     }
 
     /// The sum of each entry's parts, halves onto halves, at the entry's number in the graph.
-    fn sums<T: Real>(order: &Order, parts: &[[T; PARTS]], sums: &mut [T]) {
+    fn sums<T: Real>(order: &CompressedAxis, parts: &[[T; PARTS]], sums: &mut [T]) {
         for (p, number) in parts.iter().zip(order.numbers()) {
             sums[*number as usize] = ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]));
         }
@@ -180,7 +149,13 @@ simd_fn! {
 
 /// y = P(L) x, P the step's polynomial, with `order` for the entries of L.
 #[allow(unsafe_code)]
-fn step<T: Real>((nodes, order): (&Nodes, &Order), w: &[T], c: [T; 4], x: View<T>, y: &Columns<T>) {
+fn step<T: Real>(
+    (nodes, order): (&Permutation, &CompressedAxis),
+    w: &[T],
+    c: [T; 4],
+    x: View<T>,
+    y: &Columns<T>,
+) {
     let (rows, size, nnz) = (x.shape.rows, x.shape.cols * TILE_ROWS, w.len());
     let stride = 3 * size + padded(nnz);
     with_spare(rows.div_ceil(TILE_ROWS) * stride, |space| {
@@ -205,7 +180,7 @@ impl<T: Real> Op<T> for Rk4 {
     fn name(&self) -> &'static str {
         "Runge-Kutta step of diffusion"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let (s, x) = (self.pattern.shape(), inputs[1]);
         check_weights(&self.pattern, inputs[0], 1)?;
         if s != Shape::new(x.cols, x.cols) || inputs[0].rows != 1 {
@@ -214,21 +189,21 @@ impl<T: Real> Op<T> for Rk4 {
         Ok(x)
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
-        let (w, x, c) = (x.get(0).data, x.get(1), Self::factors::<T>(x.attr));
+        let (w, x, c) = (x.get(0).data, x.get(1), self.factors::<T>());
         if !out.is_empty() {
-            let Sorted { nodes, by_row, .. } = self.sorted();
+            let DegreeOrder { nodes, by_row, .. } = self.pattern.degree_order();
             step((nodes, by_row), w, c, x, &Columns::new(out, x.shape.rows, nodes, false));
         }
     }
     #[allow(unsafe_code)]
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
-        let (w, x, c) = (saved.x.get(0).data, saved.x.get(1), Self::factors::<T>(saved.x.attr));
+        let (w, x, c) = (saved.x.get(0).data, saved.x.get(1), self.factors::<T>());
         let (rows, size, nnz) = (x.shape.rows, x.shape.cols * TILE_ROWS, w.len());
         let tiles = rows.div_ceil(TILE_ROWS);
         if out_bar.is_empty() {
             return;
         }
-        let Sorted { nodes, by_row, by_col } = self.sorted();
+        let DegreeOrder { nodes, by_row, by_col } = self.pattern.degree_order();
         if !x_bar.wants(0) {
             // The transpose of a polynomial of L is the same polynomial of L^T.
             if let Some(x_bar) = x_bar.first(1) {

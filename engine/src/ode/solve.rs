@@ -1,22 +1,19 @@
 //! A whole integration as one op: x(t1) of dx/dt = f(x, t, given), x(t0) = x0, whose backward pass keeps
 //! only a few states instead of every intermediate value.
 //!
-//! Two gradients are offered. [`Gradient::Checkpointed`] is the derivative of the discrete steps: the states
-//! at every ceil(sqrt n)-th of n steps are kept, and each segment is recorded again on a tape of its own when
-//! its turn comes (Chen et al. 2016, "Training deep nets with sublinear memory cost"); memory grows as
-//! sqrt n, and work by one more forward pass. [`Gradient::Adjoint`] keeps the last state alone and
-//! integrates the continuous adjoint back in time (Chen et al. 2018; see [`adjoint`](crate::adjoint)); it
-//! differs from the derivative of the steps by the integrator's error. Adaptive steps are chosen from values
-//! and are constants to both.
+//! Two gradients are offered: [`Gradient::Checkpointed`], the derivative of the discrete steps, in memory
+//! O(sqrt n) for n steps, and [`Gradient::Adjoint`], that of the equation, in memory that does not grow with n.
+//! Adaptive steps are chosen from values and are constants to both.
 
 use std::sync::Arc;
 
-use crate::adjoint::adjoint_gradient;
-use crate::integrate::tableau::DORMAND_PRINCE;
-use crate::integrate::{Adaptive, Tableau};
-use crate::ode::Method;
+use super::adjoint::adjoint_gradient;
+use super::checkpointed::checkpointed_gradient;
+use super::stages::all_finite;
+use super::tableau::DORMAND_PRINCE;
+use super::{Adaptive, OdeError, RungeKutta, Tableau};
 use crate::spares::Spares;
-use crate::tape::{Attr, Cotangents, Inputs, MAX_INPUTS, Saved};
+use crate::tape::{Cotangents, Inputs, MAX_INPUTS, Saved};
 use crate::{Op, Real, Recording, Shape, Tape, Var, View};
 
 /// f(x, t, given): what is integrated. `given` are values that do not change in time (edge weights, the
@@ -32,26 +29,47 @@ pub enum Steps {
     /// So many equal steps of a method.
     Fixed(&'static Tableau, usize),
     /// Steps of Dormand and Prince's pair with local errors below the tolerance, relative and absolute, at
-    /// most so many of them; an integration that needs more, or blows up, gives a state of NaN.
+    /// most so many of them.
     Adaptive(f64, usize),
+}
+
+impl Steps {
+    fn tableau(self) -> &'static Tableau {
+        match self {
+            Self::Fixed(tableau, _) => tableau,
+            Self::Adaptive(..) => &DORMAND_PRINCE,
+        }
+    }
+
+    fn most(self) -> usize {
+        match self {
+            Self::Fixed(_, n) | Self::Adaptive(_, n) => n.max(1),
+        }
+    }
 }
 
 /// How the backward pass is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gradient {
-    /// Of the discrete steps, with O(sqrt n) states kept.
+    /// Of the discrete steps: the states at every ceil(sqrt n)-th of n steps are kept, and each segment is
+    /// recorded again on a tape of its own when its turn comes (Chen et al. 2016, "Training deep nets with
+    /// sublinear memory cost"); memory grows as sqrt n, and work by one more forward pass.
     Checkpointed,
-    /// Of the equation, with the last state kept.
+    /// Of the equation: the last state alone is kept, and the continuous adjoint is integrated back in time (Chen
+    /// et al. 2018). Differs from the derivative of the steps by the integrator's error.
     Adjoint,
 }
 
 /// The op; inputs x0, then what is given. Parameters that f uses get their gradients if x0 wants its own.
-pub struct Integral<T: Real> {
+///
+/// An integration that fails (too small steps, too many steps, a state that is not finite) reports it as the
+/// [`Recording::failure`], an [`OdeError`]; where there is no state to return, it is filled with NaN.
+pub struct OdeSolve<T: Real> {
     f: Arc<dyn RightHandSide<T>>,
     span: (f64, f64),
     steps: Steps,
     gradient: Gradient,
-    method: Method,
+    method: RungeKutta,
     scratch: Spares<Scratch<T>>,
 }
 
@@ -64,30 +82,30 @@ struct Scratch<T: Real> {
     steps: Vec<(f64, f64)>,
 }
 
-impl<T: Real> Integral<T> {
+impl<T: Real> OdeSolve<T> {
     /// Integrates f from `span.0` to `span.1`.
-    pub fn new(f: Arc<dyn RightHandSide<T>>, span: (f64, f64), steps: Steps, gradient: Gradient) -> Self {
-        let tableau = match steps {
-            Steps::Fixed(tableau, _) => tableau,
-            Steps::Adaptive(..) => &DORMAND_PRINCE,
-        };
-        Self { f, span, steps, gradient, method: Method::new(tableau), scratch: Spares::default() }
-    }
-
-    fn most_steps(&self) -> usize {
-        match self.steps {
-            Steps::Fixed(_, n) | Steps::Adaptive(_, n) => n.max(1),
-        }
+    ///
+    /// # Errors
+    /// [`OdeError::TooManyStages`] where the tableau has more than
+    /// [`MAX_STAGES`](super::MAX_STAGES).
+    pub fn new(
+        f: Arc<dyn RightHandSide<T>>,
+        span: (f64, f64),
+        steps: Steps,
+        gradient: Gradient,
+    ) -> Result<Self, OdeError> {
+        let method = RungeKutta::new(steps.tableau())?;
+        Ok(Self { f, span, steps, gradient, method, scratch: Spares::default() })
     }
 
     /// Steps of a segment.
     fn stride(&self) -> usize {
-        (self.most_steps() as f64).sqrt().ceil() as usize
+        (self.steps.most() as f64).sqrt().ceil() as usize
     }
 
     /// Numbers that the sizes of adaptive steps take at the head of `aux`, the count of steps first.
     fn head(&self) -> usize {
-        if matches!(self.steps, Steps::Adaptive(..)) { 1 + self.most_steps() } else { 0 }
+        if matches!(self.steps, Steps::Adaptive(..)) { 1 + self.steps.most() } else { 0 }
     }
 
     /// Beginning and size of every step, as `forward` noted them.
@@ -115,7 +133,7 @@ impl<T: Real> Integral<T> {
         (x0, given, params): (View<T>, &[View<T>], &[T]),
         scratch: &mut Scratch<T>,
         mut keep: impl FnMut(usize, &[T]),
-    ) {
+    ) -> Result<(), OdeError> {
         let Scratch { tape, x, steps, .. } = scratch;
         for (k, (t, h)) in steps.iter().enumerate() {
             keep(k, x);
@@ -127,16 +145,17 @@ impl<T: Real> Integral<T> {
             let end = self.method.step(&mut g, state, *t, *h, f);
             x.copy_from_slice(g.value(end).data);
         }
+        if all_finite(x) { Ok(()) } else { Err(OdeError::NonFinite { t: self.span.1 }) }
     }
 
-    /// Adaptive steps; returns whether the end was reached.
+    /// Adaptive steps; `see(k, h, x)` sees the state before step k and the step's size.
     fn forward_adaptive(
         &self,
         (x0, given, params): (View<T>, &[View<T>], &[T]),
         tolerance: f64,
         scratch: &mut Scratch<T>,
         mut see: impl FnMut(usize, f64, &[T]),
-    ) -> bool {
+    ) -> Result<(), OdeError> {
         let Scratch { tape, x, .. } = scratch;
         let velocity = |t: f64, y: &[T], dy: &mut [T]| {
             let mut g = tape.record(params);
@@ -146,53 +165,18 @@ impl<T: Real> Integral<T> {
             let f = self.f.record(&mut g, state, t, &vars[..given.len()]);
             dy.copy_from_slice(g.value(f).data);
         };
-        let mut solver = Adaptive::new(&DORMAND_PRINCE, tolerance, tolerance);
-        solver.max_steps = self.most_steps();
+        let mut solver = Adaptive::new(self.steps.tableau(), tolerance, tolerance)?;
+        solver.max_steps = self.steps.most();
         let mut k = 0;
         let done = solver.solve_with(velocity, self.span.0, self.span.1, x, |step| {
             see(k, step.t_next - step.t, step.y);
             k += 1;
         });
-        done.is_ok() && x.iter().all(|v| v.is_finite())
-    }
-
-    /// Segment after segment, from the last: records it again from its first state and goes back through it.
-    /// Parameters are frozen where there is no room for their gradient.
-    fn vjp_checkpointed(
-        &self,
-        (shape, states): (Shape, &[T]),
-        given: &[View<T>],
-        params: &[T],
-        scratch: &mut Scratch<T>,
-        gradient: &mut [T],
-    ) {
-        let Scratch { tape, x: bar, given_bars, steps } = scratch;
-        let stride = self.stride();
-        for (steps, state) in steps.chunks(stride).zip(states.chunks(shape.len().max(1))).rev() {
-            let mut g = tape.record(params);
-            if gradient.is_empty() {
-                g.freeze_params();
-            }
-            let start = g.variable(shape.rows, shape.cols, state);
-            let mut vars = [start; MAX_INPUTS];
-            for ((var, v), bar) in vars.iter_mut().zip(given).zip(given_bars.iter()) {
-                let (rows, cols) = (v.shape.rows, v.shape.cols);
-                *var = if bar.is_empty() {
-                    g.constant(rows, cols, v.data)
-                } else {
-                    g.variable(rows, cols, v.data)
-                };
-            }
-            let vars = &vars[..given.len()];
-            let f = &mut |g: &mut Recording<T>, x: Var, t: f64| self.f.record(g, x, t, vars);
-            let mut x = start;
-            for (t, h) in steps {
-                x = self.method.step(&mut g, x, *t, *h, f);
-            }
-            g.backward_from(x, bar, gradient);
-            bar.copy_from_slice(g.grad(start).data);
-            for (bar, var) in given_bars.iter_mut().zip(vars).filter(|(bar, _)| !bar.is_empty()) {
-                bar.iter_mut().zip(g.grad(*var).data).for_each(|(b, g)| *b += *g);
+        match done {
+            Ok(_) if all_finite(x) => Ok(()),
+            done => {
+                x.fill(T::of(f64::NAN));
+                done.and(Err(OdeError::NonFinite { t: self.span.1 }))
             }
         }
     }
@@ -207,18 +191,18 @@ fn constants<T: Real>(g: &mut Recording<T>, given: &[View<T>], other: Var) -> [V
     vars
 }
 
-impl<T: Real> Op<T> for Integral<T> {
+impl<T: Real> Op<T> for OdeSolve<T> {
     fn name(&self) -> &'static str {
-        "integral of a differential equation"
+        "solution of a differential equation"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         inputs.first().copied().ok_or_else(|| "wants an initial state".into())
     }
 
     fn aux_len(&self, _: &[Shape], out: Shape) -> usize {
         let states = match self.gradient {
-            Gradient::Checkpointed => self.most_steps().div_ceil(self.stride()) * out.len(),
+            Gradient::Checkpointed => self.steps.most().div_ceil(self.stride()) * out.len(),
             Gradient::Adjoint => 0,
         };
         self.head() + states
@@ -239,10 +223,10 @@ impl<T: Real> Op<T> for Integral<T> {
             }
         };
         let inputs = (x0, given.as_slice(), x.all_params());
-        match self.steps {
+        let done = match self.steps {
             Steps::Fixed(..) => {
                 self.list_steps(&[], &mut scratch.steps);
-                self.forward_fixed(inputs, &mut scratch, keep);
+                self.forward_fixed(inputs, &mut scratch, keep)
             }
             Steps::Adaptive(tolerance, _) => {
                 let mut count = 0;
@@ -253,14 +237,16 @@ impl<T: Real> Op<T> for Integral<T> {
                     count = k + 1;
                     keep(k, x);
                 };
-                if !self.forward_adaptive(inputs, tolerance, &mut scratch, note) {
-                    scratch.x.fill(T::of(f64::NAN));
-                }
+                let done = self.forward_adaptive(inputs, tolerance, &mut scratch, note);
                 head[0] = T::of(count as f64);
+                done
             }
-        }
+        };
         out.copy_from_slice(&scratch.x);
         self.scratch.give_back(scratch);
+        if let Err(error) = done {
+            x.fail(error);
+        }
     }
 
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
@@ -277,29 +263,18 @@ impl<T: Real> Op<T> for Integral<T> {
         self.list_steps(head, &mut scratch.steps);
         let params = saved.x.all_params();
         let gradient = x_bar.all_params().unwrap_or_default();
+        let f = |g: &mut Recording<T>, x: Var, t: f64, given: &[Var]| self.f.record(g, x, t, given);
+        let Scratch { tape, x: bar, given_bars, steps } = &mut scratch;
+        let bars = (bar.as_mut_slice(), given_bars.as_mut_slice(), gradient);
         match self.gradient {
             Gradient::Checkpointed => {
-                let start = (saved.out.shape, states);
-                self.vjp_checkpointed(start, &given, params, &mut scratch, gradient);
+                let segments = (self.stride(), steps.as_slice(), saved.out.shape, states);
+                checkpointed_gradient(tape, params, self.method, segments, &given, f, bars);
             }
             Gradient::Adjoint => {
-                let tableau = match self.steps {
-                    Steps::Fixed(tableau, _) => tableau,
-                    Steps::Adaptive(..) => &DORMAND_PRINCE,
-                };
-                let Scratch { tape, x, given_bars, steps } = &mut scratch;
                 steps.reverse();
                 steps.iter_mut().for_each(|(t, h)| (*t, *h) = (*t + *h, -*h));
-                adjoint_gradient(
-                    tape,
-                    params,
-                    tableau,
-                    saved.out,
-                    steps,
-                    &given,
-                    |g, x, t, given| self.f.record(g, x, t, given),
-                    (x, given_bars, gradient),
-                );
+                adjoint_gradient(tape, params, self.steps.tableau(), saved.out, steps, &given, f, bars);
             }
         }
         let add = |from: &[T], to: Option<&mut [T]>| {
@@ -318,7 +293,7 @@ impl<T: Real> Op<T> for Integral<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::integrate::tableau::RK4;
+    use crate::ode::tableau::{EULER, RK4};
     use crate::{ParamId, Params};
 
     /// dx/dt = w x.
@@ -331,13 +306,22 @@ mod tests {
         }
     }
 
+    /// dx/dt = x^2, whose solution from 1 is 1 / (1 - t).
+    struct BlowUp;
+
+    impl RightHandSide<f64> for BlowUp {
+        fn record(&self, g: &mut Recording<f64>, x: Var, _: f64, _: &[Var]) -> Var {
+            g.square(x)
+        }
+    }
+
     #[test]
     fn parameters_frozen_outside_are_frozen_inside() {
         let mut params = Params::<f64>::new();
         let decay = Arc::new(Decay(params.add("w", 1, 1, || -0.7)));
         let want = (-0.7_f64).exp();
         for gradient in [Gradient::Checkpointed, Gradient::Adjoint] {
-            let op = Integral::new(decay.clone(), (0.0, 1.0), Steps::Fixed(&RK4, 20), gradient);
+            let op = OdeSolve::new(decay.clone(), (0.0, 1.0), Steps::Fixed(&RK4, 20), gradient).unwrap();
             let (op, mut tape) = (Arc::new(op), Tape::new());
             let mut run = |frozen: bool, param_grads: &mut [f64]| {
                 let mut g = tape.record(params.values());
@@ -356,5 +340,25 @@ mod tests {
                 assert!((param_grads[0] - slope).abs() < 1e-6, "{gradient:?}: {param_grads:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_failed_integration_is_the_recordings_failure() {
+        let mut tape = Tape::<f64>::new();
+        let mut failure = |steps: Steps, end: f64| {
+            let op = OdeSolve::new(Arc::new(BlowUp), (0.0, end), steps, Gradient::Checkpointed).unwrap();
+            let mut g = tape.record(&[]);
+            let x = g.variable(1, 1, &[1.0]);
+            g.apply(Arc::new(op), &[x]);
+            g.failure().map(|e| *e.downcast_ref::<OdeError>().unwrap())
+        };
+        let singular = failure(Steps::Adaptive(1e-6, 1000), 2.0);
+        assert!(matches!(singular, Some(OdeError::StepTooSmall { t, .. } | OdeError::NonFinite { t })
+            if (t - 1.0).abs() < 1e-5));
+        let short = failure(Steps::Adaptive(1e-6, 3), 0.9);
+        assert!(matches!(short, Some(OdeError::MaxSteps { max_steps: 3, .. })));
+        assert_eq!(failure(Steps::Fixed(&EULER, 20), 20.0), Some(OdeError::NonFinite { t: 20.0 }));
+        // The next recording on the tape begins without it.
+        assert_eq!(failure(Steps::Adaptive(1e-6, 1000), 0.5), None);
     }
 }

@@ -10,9 +10,8 @@
 
 use std::sync::Arc;
 
-use super::pattern::Pattern;
-use super::spmm::Sparse;
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::sparse::{Pattern, Sparse};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, simd_fn};
 
 /// The mobility of an edge.
@@ -26,10 +25,11 @@ pub enum Mean {
     Upwind,
 }
 
-/// Inputs w, x, phi; attr: the mean.
-pub(super) struct Flux(pub(super) Arc<Pattern>);
-
-const MEANS: [Mean; 3] = [Mean::Arithmetic, Mean::Logarithmic, Mean::Upwind];
+/// Inputs w, x, phi.
+struct Flux {
+    pattern: Arc<Pattern>,
+    mean: Mean,
+}
 
 /// A mean of two densities given the drop of the potential d = phi_b - phi_a: (theta, d theta / d a).
 /// The derivative in b is that in a with the ends exchanged.
@@ -143,7 +143,7 @@ fn vjp<T: Real, M: Theta>(pattern: &Pattern, saved: &Saved<T>, out_bar: &[T], x_
             }
         });
     }
-    // As the listener i of edge (i, j), then as the heard one of edge (k, i), where the drop of the
+    // As the receiver i of edge (i, j), then as the sender of edge (k, i), where the drop of the
     // potential has the other sign.
     if let Some(x_bar) = x_bar.get(1) {
         pattern.by_row.for_groups(x_bar, rows, |i, x_bar| {
@@ -170,7 +170,7 @@ fn vjp<T: Real, M: Theta>(pattern: &Pattern, saved: &Saved<T>, out_bar: &[T], x_
         pattern.by_col.for_groups(phi_bar, rows, |i, phi_bar| {
             let (others, numbers) = pattern.by_col.group(i);
             for (k, j) in others.iter().enumerate() {
-                // The listener first, as in `forward`: where the drop is 0, upwind takes its density for both.
+                // The receiver first, as in `forward`: where the drop is 0, upwind takes its density for both.
                 let (w, j) = (w[numbers.get(k)], *j as usize);
                 add_mean::<T, M>(w, x.col(j), x.col(i), phi.col(j), phi.col(i), bar(j), phi_bar);
             }
@@ -182,10 +182,10 @@ impl<T: Real> Op<T> for Flux {
     fn name(&self) -> &'static str {
         "flux on edges"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
-        let (s, n) = (self.0.shape(), inputs[1].cols);
-        if inputs[0] != Shape::new(1, self.0.len()) {
-            return Err(format!("the graph has {} edges, with one weight for each", self.0.len()));
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        let (s, n) = (self.pattern.shape(), inputs[1].cols);
+        if inputs[0] != Shape::new(1, self.pattern.len()) {
+            return Err(format!("the graph has {} edges, with one weight for each", self.pattern.len()));
         }
         if inputs[1] != inputs[2] || s != Shape::new(n, n) {
             return Err(format!("the graph is {s}: x and phi have a column for each node"));
@@ -193,17 +193,17 @@ impl<T: Real> Op<T> for Flux {
         Ok(inputs[1])
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
-        match MEANS[x.attr[0] as usize] {
-            Mean::Arithmetic => forward::<T, Arithmetic>(&self.0, x, out),
-            Mean::Logarithmic => forward::<T, Logarithmic>(&self.0, x, out),
-            Mean::Upwind => forward::<T, Upwind>(&self.0, x, out),
+        match self.mean {
+            Mean::Arithmetic => forward::<T, Arithmetic>(&self.pattern, x, out),
+            Mean::Logarithmic => forward::<T, Logarithmic>(&self.pattern, x, out),
+            Mean::Upwind => forward::<T, Upwind>(&self.pattern, x, out),
         }
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
-        match MEANS[saved.x.attr[0] as usize] {
-            Mean::Arithmetic => vjp::<T, Arithmetic>(&self.0, saved, out_bar, x_bar),
-            Mean::Logarithmic => vjp::<T, Logarithmic>(&self.0, saved, out_bar, x_bar),
-            Mean::Upwind => vjp::<T, Upwind>(&self.0, saved, out_bar, x_bar),
+        match self.mean {
+            Mean::Arithmetic => vjp::<T, Arithmetic>(&self.pattern, saved, out_bar, x_bar),
+            Mean::Logarithmic => vjp::<T, Logarithmic>(&self.pattern, saved, out_bar, x_bar),
+            Mean::Upwind => vjp::<T, Upwind>(&self.pattern, saved, out_bar, x_bar),
         }
     }
 }
@@ -211,7 +211,6 @@ impl<T: Real> Op<T> for Flux {
 impl<T: Real> Recording<'_, T> {
     /// y_i = sum_j w_ij theta(x_i, x_j) (phi_j - phi_i) over the edges of node i; w is 1 x nnz.
     pub fn edge_flux(&mut self, graph: &Sparse, mean: Mean, w: Var, x: Var, phi: Var) -> Var {
-        let k = MEANS.iter().position(|m| *m == mean).unwrap_or(0);
-        self.apply_with(graph.flux.clone(), &[w, x, phi], [k as f64, 0.0])
+        self.apply(Flux { pattern: graph.pattern.clone(), mean }, &[w, x, phi])
     }
 }

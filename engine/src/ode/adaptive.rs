@@ -13,7 +13,7 @@
 //! grow.
 
 use super::stages::{Stages, all_finite};
-use super::{IntegrateError, Stats, Tableau};
+use super::{OdeError, Stats, Tableau};
 use crate::Real;
 
 /// Error-controlled steps with an embedded [`Tableau`]; keeps its workspace from call to call.
@@ -33,7 +33,7 @@ pub struct Adaptive<T> {
     next: Vec<T>,
 }
 
-/// One accepted step, with its dense output.
+/// One accepted step.
 #[derive(Debug)]
 pub struct Step<'a, T> {
     /// Time at its beginning.
@@ -44,25 +44,8 @@ pub struct Step<'a, T> {
     pub y: &'a [T],
     /// State at its end.
     pub y_next: &'a [T],
-    h: f64,
-    tableau: &'static Tableau,
-    stages: &'a Stages<T>,
 }
 
-impl<T: Real> Step<'_, T> {
-    /// The state at a time `t` inside the step.
-    pub fn interpolate(&self, t: f64, out: &mut [T]) {
-        let s = (t - self.t) / self.h;
-        let mut weights = [0.0; MOST_STAGES];
-        let weights = &mut weights[..self.tableau.stages()];
-        for (i, weight) in weights.iter_mut().enumerate() {
-            *weight = self.tableau.dense_weight(i, s);
-        }
-        self.stages.combine(self.y, self.h, weights, out);
-    }
-}
-
-const MOST_STAGES: usize = 16;
 const SAFETY: f64 = 0.9;
 const LEAST_FACTOR: f64 = 0.2;
 const LARGEST_FACTOR: f64 = 10.0;
@@ -70,12 +53,13 @@ const LARGEST_FACTOR: f64 = 10.0;
 impl<T: Real> Adaptive<T> {
     /// Integrates with `tableau` to the tolerances, in at most 100 000 steps.
     ///
-    /// # Panics
-    /// If the tableau has no embedded method, or more than 16 stages.
-    pub fn new(tableau: &'static Tableau, rtol: f64, atol: f64) -> Self {
-        assert!(!tableau.error.is_empty(), "{} has no error estimate", tableau.name);
-        assert!(tableau.stages() <= MOST_STAGES, "{} has more than {MOST_STAGES} stages", tableau.name);
-        Adaptive {
+    /// # Errors
+    /// [`OdeError::NoErrorEstimate`] if the tableau has no embedded method.
+    pub fn new(tableau: &'static Tableau, rtol: f64, atol: f64) -> Result<Self, OdeError> {
+        if tableau.error.is_empty() {
+            return Err(OdeError::NoErrorEstimate { name: tableau.name });
+        }
+        Ok(Adaptive {
             tableau,
             rtol,
             atol,
@@ -83,50 +67,28 @@ impl<T: Real> Adaptive<T> {
             max_steps: 100_000,
             stages: Stages::default(),
             next: Vec::new(),
-        }
+        })
     }
 
-    /// Integrates `y` from `t0` to `t1`.
+    /// Integrates `y` from `t0` to `t1`: `f(t, y, dy)` fills `dy`.
+    ///
+    /// # Errors
+    /// If the tolerance cannot be met, the steps are used up, or the state is not finite; `y` is then the last
+    /// state that was accepted.
     pub fn solve(
         &mut self,
         f: impl FnMut(f64, &[T], &mut [T]),
         t0: f64,
         t1: f64,
         y: &mut [T],
-    ) -> Result<Stats, IntegrateError> {
+    ) -> Result<Stats, OdeError> {
         self.solve_with(f, t0, t1, y, |_| ())
     }
 
-    /// Integrates `y` through `times`, which run in one direction from `times[0]`, and writes the
-    /// state at `times[j]` into column j of `out`.
-    ///
-    /// # Panics
-    /// If `out` does not have one column of `y.len()` numbers for each time.
-    pub fn solve_at(
-        &mut self,
-        f: impl FnMut(f64, &[T], &mut [T]),
-        times: &[f64],
-        y: &mut [T],
-        out: &mut [T],
-    ) -> Result<Stats, IntegrateError> {
-        let n = y.len();
-        assert_eq!(out.len(), n * times.len(), "one column of {n} for each of {} times", times.len());
-        let (Some(t0), Some(t1)) = (times.first(), times.last()) else {
-            return Ok(Stats::default());
-        };
-        let mut at = times.iter().take_while(|t| *t == t0).count();
-        for j in 0..at {
-            out[j * n..][..n].copy_from_slice(y);
-        }
-        self.solve_with(f, *t0, *t1, y, |step| {
-            while at < times.len() && (times[at] - step.t_next) * step.h <= 0.0 {
-                step.interpolate(times[at], &mut out[at * n..][..n]);
-                at += 1;
-            }
-        })
-    }
-
     /// Integrates `y` from `t0` to `t1` and shows every accepted step to `observe`.
+    ///
+    /// # Errors
+    /// As [`solve`](Self::solve).
     pub fn solve_with(
         &mut self,
         mut f: impl FnMut(f64, &[T], &mut [T]),
@@ -134,7 +96,7 @@ impl<T: Real> Adaptive<T> {
         t1: f64,
         y: &mut [T],
         mut observe: impl FnMut(Step<'_, T>),
-    ) -> Result<Stats, IntegrateError> {
+    ) -> Result<Stats, OdeError> {
         let mut stats = Stats::default();
         let span = t1 - t0;
         if span == 0.0 {
@@ -146,7 +108,7 @@ impl<T: Real> Adaptive<T> {
         f(t0, y, &mut self.stages.k[..y.len()]);
         stats.evaluations += 1;
         if !all_finite(y) || !all_finite(&self.stages.k[..y.len()]) {
-            return Err(IntegrateError::NonFinite { t: t0 });
+            return Err(OdeError::NonFinite { t: t0 });
         }
         let mut h = match self.first_step {
             Some(h) => h.abs().copysign(span),
@@ -166,7 +128,7 @@ impl<T: Real> Adaptive<T> {
                 h = t1 - t;
             }
             if stats.accepted + stats.rejected == self.max_steps {
-                return Err(IntegrateError::MaxSteps { t, max_steps: self.max_steps });
+                return Err(OdeError::MaxSteps { t, max_steps: self.max_steps });
             }
             self.stages.evaluate(tableau, 1, &mut f, t, h, y);
             stats.evaluations += tableau.stages() - 1;
@@ -177,7 +139,7 @@ impl<T: Real> Adaptive<T> {
 
             if finite && error <= 1.0 {
                 let t_next = if last { t1 } else { t + h };
-                observe(Step { t, t_next, y, y_next: &self.next, h, tableau, stages: &self.stages });
+                observe(Step { t, t_next, y, y_next: &self.next });
                 stats.accepted += 1;
                 t = t_next;
                 y.copy_from_slice(&self.next);
@@ -202,8 +164,8 @@ impl<T: Real> Adaptive<T> {
                 let least = (4.0 * f64::EPSILON * t.abs()).max(f64::EPSILON * f64::EPSILON * span.abs());
                 if h.abs() <= least {
                     return Err(match finite {
-                        true => IntegrateError::StepTooSmall { t, h },
-                        false => IntegrateError::NonFinite { t },
+                        true => OdeError::StepTooSmall { t, h },
+                        false => OdeError::NonFinite { t },
                     });
                 }
             }

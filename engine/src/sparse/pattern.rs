@@ -1,12 +1,14 @@
 //! The fixed structure of a sparse matrix, in both orders, cut into tasks of equal work.
 //!
-//! S is m x n; entry e stands in row i and column j: on a graph, the edge by which node i listens to
-//! node j. Entries are numbered in the order of CSR (by row, then by column).
+//! S is m x n; entry e stands in row i and column j: on a graph, the edge by which node i receives
+//! from node j. Entries are numbered in the order of CSR (by row, then by column).
 
 use std::ops::Range;
+use std::sync::OnceLock;
 
 use sprs::CsMat;
 
+use super::degree_order::DegreeOrder;
 use crate::{Real, Shape, par};
 
 /// Entries that a task works off: tens of microseconds at usual feature lengths. A constant, so that
@@ -18,14 +20,16 @@ const TASK: usize = 1024;
 pub struct Pattern {
     shape: Shape,
     /// Entries of each row.
-    pub(super) by_row: Order,
+    pub(crate) by_row: CompressedAxis,
     /// Entries of each column.
-    pub(super) by_col: Order,
+    pub(crate) by_col: CompressedAxis,
+    /// The nodes sorted by degree, for kernels that want them so; made when first asked for.
+    degree_order: OnceLock<DegreeOrder>,
 }
 
 /// Entries grouped by row (or by column): where each points, and its number.
 #[derive(Debug)]
-pub(super) struct Order {
+pub(crate) struct CompressedAxis {
     starts: Vec<usize>,
     others: Vec<u32>,
     /// The number of each entry; empty where the order is that of the numbers.
@@ -46,7 +50,7 @@ impl Pattern {
         );
         let number = |n: &usize| *n as u32;
         let starts = csr.indptr().raw_storage().to_vec();
-        let by_row = Order::new(starts, csr.indices().iter().map(number).collect(), Vec::new());
+        let by_row = CompressedAxis::new(starts, csr.indices().iter().map(number).collect(), Vec::new());
         let numbered = CsMat::new(
             csr.shape(),
             csr.indptr().raw_storage().to_vec(),
@@ -54,13 +58,13 @@ impl Pattern {
             (0..csr.nnz()).collect::<Vec<usize>>(),
         );
         let csc = numbered.to_csc();
-        let by_col = Order::new(
+        let by_col = CompressedAxis::new(
             csc.indptr().raw_storage().to_vec(),
             csc.indices().iter().map(number).collect(),
             csc.data().iter().map(number).collect(),
         );
         let shape = Shape::new(csr.rows(), csr.cols());
-        (Self { shape, by_row, by_col }, csr.data().to_vec())
+        (Self { shape, by_row, by_col, degree_order: OnceLock::new() }, csr.data().to_vec())
     }
 
     /// Rows and columns.
@@ -88,8 +92,13 @@ impl Pattern {
         (0..self.shape.rows).flat_map(|i| self.row(i).map(move |_| i as u32))
     }
 
+    /// The nodes of a square pattern sorted by degree.
+    pub(crate) fn degree_order(&self) -> &DegreeOrder {
+        self.degree_order.get_or_init(|| DegreeOrder::new(self))
+    }
+
     /// Runs `f(i, the slice of row i's entries)` for every row, with `stride` numbers for each entry.
-    pub(super) fn for_rows<T: Send>(
+    pub(crate) fn for_rows<T: Send>(
         &self,
         data: &mut [T],
         stride: usize,
@@ -109,7 +118,7 @@ impl Pattern {
     }
 }
 
-impl Order {
+impl CompressedAxis {
     fn new(starts: Vec<usize>, others: Vec<u32>, numbers: Vec<u32>) -> Self {
         let groups = starts.len() - 1;
         let mut tasks = vec![0];
@@ -126,7 +135,7 @@ impl Order {
 
     /// The same entries with other names for the nodes: node `nodes[p]` is called p, and `places` is the inverse.
     /// Entries keep their order within a group.
-    pub(super) fn renamed(&self, nodes: &[u32], places: &[u32]) -> Self {
+    pub(crate) fn renamed(&self, nodes: &[u32], places: &[u32]) -> Self {
         let (mut starts, mut others, mut numbers) = (vec![0], Vec::new(), Vec::new());
         for node in nodes {
             let (group, group_numbers) = self.group(*node as usize);
@@ -138,29 +147,29 @@ impl Order {
     }
 
     /// The number of each entry of an order whose numbers are listed.
-    pub(super) fn numbers(&self) -> &[u32] {
+    pub(crate) fn numbers(&self) -> &[u32] {
         &self.numbers
     }
 
     /// The other ends of group g's entries and their numbers.
     #[inline]
-    pub(super) fn group(&self, g: usize) -> (&[u32], Numbers<'_>) {
+    pub(crate) fn group(&self, g: usize) -> (&[u32], EdgeIds<'_>) {
         let entries = self.starts[g]..self.starts[g + 1];
         let numbers = match self.numbers.is_empty() {
-            true => Numbers::From(entries.start),
-            false => Numbers::List(&self.numbers[entries.clone()]),
+            true => EdgeIds::From(entries.start),
+            false => EdgeIds::List(&self.numbers[entries.clone()]),
         };
         (&self.others[entries], numbers)
     }
 
     /// Where group g's entries lie in this order.
     #[inline]
-    pub(super) fn entries(&self, g: usize) -> Range<usize> {
+    pub(crate) fn entries(&self, g: usize) -> Range<usize> {
         self.starts[g]..self.starts[g + 1]
     }
 
     /// The values `w` in this order, into `out`.
-    pub(super) fn sorted<T: Copy>(&self, w: &[T], out: &mut [T]) {
+    pub(crate) fn sorted<T: Copy>(&self, w: &[T], out: &mut [T]) {
         match self.numbers.is_empty() {
             true => out.copy_from_slice(w),
             false => out.iter_mut().zip(&self.numbers).for_each(|(out, k)| *out = w[*k as usize]),
@@ -169,12 +178,12 @@ impl Order {
 
     /// The other ends of the entries from the beginning of group g on, over the groups after it too.
     #[inline]
-    pub(super) fn from(&self, g: usize) -> &[u32] {
+    pub(crate) fn from(&self, g: usize) -> &[u32] {
         &self.others[self.starts[g]..]
     }
 
     /// Runs `f(g, column g of out)` for every group, in parallel tasks; columns have `rows` numbers.
-    pub(super) fn for_groups<T: Send>(&self, out: &mut [T], rows: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    pub(crate) fn for_groups<T: Send>(&self, out: &mut [T], rows: usize, f: impl Fn(usize, &mut [T]) + Sync) {
         if rows == 0 {
             return;
         }
@@ -188,13 +197,13 @@ impl Order {
     }
 
     /// Number of tasks.
-    pub(super) fn tasks(&self) -> usize {
+    pub(crate) fn tasks(&self) -> usize {
         self.tasks.len() - 1
     }
 
     /// Runs `f(task, its groups, its part of each array)` for every task, in parallel. `at` says where a task's
     /// parts begin, given the numbers of groups, of entries and of tasks before it.
-    pub(super) fn for_tasks<T: Send, const N: usize>(
+    pub(crate) fn for_tasks<T: Send, const N: usize>(
         &self,
         arrays: [&mut [T]; N],
         at: impl Fn([usize; 3]) -> [usize; N] + Sync,
@@ -207,19 +216,19 @@ impl Order {
     }
 }
 
-/// Numbers of a group's entries.
+/// EdgeIds of a group's entries.
 #[derive(Clone, Copy)]
-pub(super) enum Numbers<'a> {
+pub(crate) enum EdgeIds<'a> {
     /// Consecutive, from the first.
     From(usize),
     /// One by one.
     List(&'a [u32]),
 }
 
-impl Numbers<'_> {
+impl EdgeIds<'_> {
     /// The number of the group's k-th entry.
     #[inline]
-    pub(super) fn get(self, k: usize) -> usize {
+    pub(crate) fn get(self, k: usize) -> usize {
         match self {
             Self::From(first) => first + k,
             Self::List(list) => list[k] as usize,

@@ -6,8 +6,8 @@
 //! M_bar += sum_i q_bar_i x_i^T,  c_bar += sum_i q_bar_i,  x_bar_i += M^T q_bar_i,  x_bar_j += sum_e s_bar_e q_i.
 //!
 //! A task takes some nodes from their q to their weights, and back from the weights' cotangents to those of M,
-//! of c and of its own nodes, so that nothing in between leaves its core's cache; only the sum over the edges by
-//! which others listen to a node waits for all tasks. As separate ops the same took three rounds of tasks
+//! of c and of its own nodes, so that nothing in between leaves its core's cache; only the sum over the edges of
+//! which a node is the sender waits for all tasks. As separate ops the same took three rounds of tasks
 //! forward and five backward. Flops: 2 d^2 for a node and 2 d for an edge forward, twice that backward.
 
 use std::sync::Arc;
@@ -15,18 +15,18 @@ use std::sync::Arc;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Par};
 
-use super::linear::{add_bias, add_columns};
-use super::pattern::Pattern;
-use super::softmax::{softmax_one, softmax_one_back};
-use super::spmm::{Sparse, add_dots};
 use crate::matrix::faer_mut;
+use crate::ops::linear::{add_bias, add_columns};
 use crate::simd::add;
 use crate::slab::{padded, with_spare};
-use crate::tape::{Attr, Bar, Cotangents, Inputs, Saved};
+use crate::sparse::kernels::add_dots;
+use crate::sparse::segment_softmax::{softmax_one, softmax_one_back};
+use crate::sparse::{Pattern, Sparse};
+use crate::tape::{Bar, Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, View};
 
 /// Inputs M, c, x.
-pub(super) struct Attention {
+struct BilinearAttention {
     pattern: Arc<Pattern>,
 }
 
@@ -34,19 +34,12 @@ const M: usize = 0;
 const C: usize = 1;
 const X: usize = 2;
 
-impl Attention {
-    /// On a square pattern.
-    pub(super) fn new(pattern: Arc<Pattern>) -> Self {
-        Self { pattern }
-    }
-}
-
-impl<T: Real> Op<T> for Attention {
+impl<T: Real> Op<T> for BilinearAttention {
     fn name(&self) -> &'static str {
         "attention weights of a bilinear form"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let [m, c, x] = inputs else { return Err("wants M, c and x".into()) };
         let (s, d) = (self.pattern.shape(), x.rows);
         if s != Shape::new(x.cols, x.cols) {
@@ -148,8 +141,8 @@ fn part<'a, T: Real>(x: View<'a, T>, nodes: &std::ops::Range<usize>) -> View<'a,
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// softmax over the edges of each listening node i of <M x_i + c, x_j> (1 x nnz). The graph is square.
+    /// softmax over the edges of each receiver i of <M x_i + c, x_j> (1 x nnz). The graph is square.
     pub fn edge_attention(&mut self, graph: &Sparse, m: Var, c: Var, x: Var) -> Var {
-        self.apply(graph.attention.clone(), &[m, c, x])
+        self.apply(BilinearAttention { pattern: graph.pattern.clone() }, &[m, c, x])
     }
 }

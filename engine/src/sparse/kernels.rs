@@ -1,19 +1,19 @@
 //! The loops of sparse products: sums of weighted columns and inner products of columns.
 
-use crate::ops::pattern::{Numbers, Order, Pattern};
+use super::pattern::{CompressedAxis, EdgeIds, Pattern};
 use crate::simd::{axpy, prefetch};
 use crate::{Real, simd_fn};
 
 /// Entries by which columns are asked for before they are used.
-pub(in crate::ops) const AHEAD: usize = 12;
+pub(crate) const AHEAD: usize = 12;
 /// Rows that `weighted_sum` keeps in registers while it walks over the entries.
 const TILE: usize = 64;
 /// The same where a second operand stays in registers too.
 const HALF_TILE: usize = 32;
 
-impl Order {
+impl CompressedAxis {
     /// Columns of `out` += sums of scaled columns of `x`: out_g += sum_e w_e x_{other(e)}; = if `fresh`.
-    pub(in crate::ops) fn accumulate<T: Real>(
+    pub(crate) fn accumulate<T: Real>(
         &self,
         w: &[T],
         heads: usize,
@@ -25,9 +25,9 @@ impl Order {
         self.for_groups(out, rows, |g, y| self.accumulate_one(g, w, heads, x, fresh, y));
     }
 
-    /// One column of [`Order::accumulate`].
+    /// One column of [`CompressedAxis::accumulate`].
     #[inline]
-    pub(super) fn accumulate_one<T: Real>(
+    pub(crate) fn accumulate_one<T: Real>(
         &self,
         g: usize,
         w: &[T],
@@ -38,10 +38,10 @@ impl Order {
     ) {
         let (others, numbers) = self.group(g);
         match numbers {
-            Numbers::From(first) if heads == 1 => {
+            EdgeIds::From(first) if heads == 1 => {
                 weighted_sum(others, self.from(g), Consecutive(first), w, x, fresh, y);
             }
-            Numbers::List(list) if heads == 1 => {
+            EdgeIds::List(list) if heads == 1 => {
                 weighted_sum(others, self.from(g), Listed(list), w, x, fresh, y)
             }
             _ => {
@@ -55,12 +55,12 @@ impl Order {
 
     /// y = sum_e w_e x_{other(e)} over the entries of group g, with their weights from `w[0]` on.
     #[inline]
-    pub(in crate::ops) fn weigh_own<T: Real>(&self, g: usize, w: &[T], x: &[T], y: &mut [T]) {
+    pub(crate) fn weigh_own<T: Real>(&self, g: usize, w: &[T], x: &[T], y: &mut [T]) {
         weighted_sum(self.group(g).0, self.from(g), Consecutive(0), w, x, true, y);
     }
 
     /// y += sum_e w_e (own - x_{other(e)}) over the entries of group g, or = if `fresh`.
-    pub(in crate::ops) fn accumulate_differences<T: Real>(
+    pub(crate) fn accumulate_differences<T: Real>(
         &self,
         g: usize,
         w: &[T],
@@ -71,32 +71,22 @@ impl Order {
     ) {
         let (others, numbers) = self.group(g);
         match numbers {
-            Numbers::From(first) => {
+            EdgeIds::From(first) => {
                 weighted_differences(others, self.from(g), Consecutive(first), w, own, x, fresh, y);
             }
-            Numbers::List(list) => {
+            EdgeIds::List(list) => {
                 weighted_differences(others, self.from(g), Listed(list), w, own, x, fresh, y)
-            }
-        }
-    }
-
-    /// Each row of each column: out[i] += sum_e w_e x[other(e)], for matrices of features.
-    pub(super) fn accumulate_within<T: Real>(&self, w: &[T], x: &[T], out: &mut [T]) {
-        for (g, y) in out.iter_mut().enumerate() {
-            let (others, numbers) = self.group(g);
-            for (k, other) in others.iter().enumerate() {
-                *y = w[numbers.get(k)].mul_add(x[*other as usize], *y);
             }
         }
     }
 }
 
 /// The number of the k-th entry, known at compile time to be consecutive or listed.
-pub(super) trait Number {
+pub(crate) trait Number {
     fn at(&self, k: usize) -> usize;
 }
-pub(super) struct Consecutive(pub(super) usize);
-pub(super) struct Listed<'a>(pub(super) &'a [u32]);
+pub(crate) struct Consecutive(pub(super) usize);
+pub(crate) struct Listed<'a>(pub(super) &'a [u32]);
 
 impl Number for Consecutive {
     #[inline(always)]
@@ -113,7 +103,7 @@ impl Number for Listed<'_> {
 
 simd_fn! {
     /// y += sum_k w_{number k} x_{others k}, or = if `fresh`: a tile of y stays in registers over all entries.
-    pub(super) fn weighted_sum<T: Real, N: Number>(others: &[u32], ahead: &[u32], number: N, w: &[T], x: &[T], fresh: bool, y: &mut [T]) {
+    pub(crate) fn weighted_sum<T: Real, N: Number>(others: &[u32], ahead: &[u32], number: N, w: &[T], x: &[T], fresh: bool, y: &mut [T]) {
         let rows = y.len();
         let mut tiles = y.chunks_exact_mut(TILE);
         let mut at = 0;
@@ -188,7 +178,7 @@ simd_fn! {
 
     /// w_bar_k += <a, b_{others k}>. Lanes are added up in a second loop over many entries: next to the
     /// first, the compiler would split its vectors for the sake of the few additions at the end.
-    pub(in crate::ops) fn add_dots<T: Real>(a: &[T], others: &[u32], ahead: &[u32], b: &[T], w_bar: &mut [T]) {
+    pub(crate) fn add_dots<T: Real>(a: &[T], others: &[u32], ahead: &[u32], b: &[T], w_bar: &mut [T]) {
         const GROUP: usize = 32;
         let mut lanes = [[T::ZERO; LANES]; GROUP];
         let (blocks, rest) = a.as_chunks::<LANES>();
@@ -217,14 +207,14 @@ simd_fn! {
     }
 
     /// <x, y>, summed in a fixed order over lanes.
-    pub(in crate::ops) fn dot<T: Real>(x: &[T], y: &[T]) -> T {
+    pub(crate) fn dot<T: Real>(x: &[T], y: &[T]) -> T {
         lane_dot(x, y)
     }
 }
 
 /// The same, inlined.
 #[inline(always)]
-pub(in crate::ops) fn lane_dot<T: Real>(x: &[T], y: &[T]) -> T {
+pub(crate) fn lane_dot<T: Real>(x: &[T], y: &[T]) -> T {
     let ((xs, x_rest), (ys, y_rest)) = (x.as_chunks::<LANES>(), y.as_chunks::<LANES>());
     let mut sum = [T::ZERO; LANES];
     for (x, y) in xs.iter().zip(ys) {
@@ -236,19 +226,19 @@ pub(in crate::ops) fn lane_dot<T: Real>(x: &[T], y: &[T]) -> T {
     lane_sum(sum) + rest
 }
 
-/// Numbers that reductions add side by side.
-pub(in crate::ops) const LANES: usize = 16;
+/// EdgeIds that reductions add side by side.
+pub(crate) const LANES: usize = 16;
 
 /// The sum of the lanes, halves onto halves.
 #[inline(always)]
-pub(in crate::ops) fn lane_sum<T: Real>(lanes: [T; LANES]) -> T {
+pub(crate) fn lane_sum<T: Real>(lanes: [T; LANES]) -> T {
     let eight: [T; 8] = std::array::from_fn(|l| lanes[l] + lanes[l + 8]);
     let four: [T; 4] = std::array::from_fn(|l| eight[l] + eight[l + 4]);
     (four[0] + four[2]) + (four[1] + four[3])
 }
 
 /// The general case: entries in any order, and heads with weights of their own.
-fn gather_scaled<T: Real>(others: &[u32], numbers: Numbers<'_>, w: &[T], heads: usize, x: &[T], y: &mut [T]) {
+fn gather_scaled<T: Real>(others: &[u32], numbers: EdgeIds<'_>, w: &[T], heads: usize, x: &[T], y: &mut [T]) {
     let (rows, block) = (y.len(), y.len() / heads);
     if block == 0 {
         return;
@@ -263,7 +253,7 @@ fn gather_scaled<T: Real>(others: &[u32], numbers: Numbers<'_>, w: &[T], heads: 
 }
 
 /// w_bar_e += <a_i, b_j> for every entry (i, j), head by head.
-pub(in crate::ops) fn sampled_product<T: Real>(
+pub(crate) fn sampled_product<T: Real>(
     pattern: &Pattern,
     heads: usize,
     a: &[T],
