@@ -1,11 +1,9 @@
 //! The binary `gmm` as a user meets it: interruptions, threads, bad input.
 
-mod binary;
-
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use binary::{metrics, stderr};
+use crate::binary::{self, metrics, stderr};
 
 fn gmm(args: &[&str]) -> Command {
     binary::command(env!("CARGO_BIN_EXE_gmm"), args)

@@ -1,11 +1,9 @@
 //! The binary `particles` as a user meets it: interruptions, threads, bad input.
 
-mod binary;
-
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 
-use binary::metrics;
+use crate::binary::{self, metrics};
 
 fn particles(args: &[&str]) -> Command {
     binary::command(env!("CARGO_BIN_EXE_particles"), args)

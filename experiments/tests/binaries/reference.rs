@@ -1,11 +1,9 @@
 //! The binary `reference` as a user meets it.
 
-mod binary;
-
 use std::path::Path;
 use std::process::{Command, Output};
 
-use binary::stderr;
+use crate::binary::{self, stderr};
 
 fn reference(args: &[&str]) -> Command {
     binary::command(env!("CARGO_BIN_EXE_reference"), args)

@@ -1,0 +1,10 @@
+//! The binaries as a user runs them, in one test program: each is linked once, and all run side by side.
+
+mod binary;
+mod compare;
+mod data;
+mod gmm;
+mod graph;
+mod oversmoothing;
+mod particles;
+mod reference;
