@@ -16,7 +16,7 @@ pub mod matrix;
 pub mod ode;
 pub mod ops;
 pub mod optim;
-pub mod panels;
+pub mod packed_gemm;
 pub mod par;
 pub mod params;
 pub mod real;

@@ -117,7 +117,7 @@ impl RunFolder {
         Ok(Self { path: path.to_path_buf() })
     }
 
-    /// results/<experiment>/<UTC time>-s<seed>, and a number behind it if that exists.
+    /// `results/EXPERIMENT/UTC-TIME-sSEED`, with a number appended if that exists.
     pub fn default_path(experiment: &str, seed: u64) -> PathBuf {
         let name = format!("{}-s{seed}", stamp(Timestamp::now()));
         let base = PathBuf::from("results").join(experiment).join(&name);

@@ -25,7 +25,7 @@ pub struct Tableau {
     pub error: &'static [f64],
     /// Order of the embedded method; 0 without one.
     pub embedded_order: usize,
-    /// Row i holds the coefficients of b_i(s) = sum_k dense[i][k] s^(k+1).
+    /// Row i holds the coefficients of b_i(s) = sum_k dense\[i\]\[k\] s^(k+1).
     pub dense: &'static [&'static [f64]],
     /// Order of the dense output.
     pub dense_order: usize,

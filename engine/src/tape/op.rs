@@ -14,7 +14,7 @@ pub type Attr = [f64; 2];
 /// A differentiable function of matrices with a handwritten derivative.
 ///
 /// Built-in ops and a model's own fused ops use this same trait: put it in a `static` or an [`Arc`]
-/// and pass it to [`Recording::apply`].
+/// and pass it to [`Recording::apply`](crate::Recording::apply).
 pub trait Op<T: Real>: Send + Sync {
     /// The name that error messages give.
     fn name(&self) -> &'static str;

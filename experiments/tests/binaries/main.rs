@@ -3,8 +3,7 @@
 mod binary;
 mod compare;
 mod data;
-mod gmm;
 mod graph;
 mod oversmoothing;
-mod particles;
-mod reference;
+mod sample;
+mod sample_particles;

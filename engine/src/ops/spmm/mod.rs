@@ -8,8 +8,8 @@
 
 mod features;
 mod kernels;
-mod panel;
 mod rk4;
+mod row_tile;
 mod step;
 mod things;
 
@@ -23,15 +23,15 @@ use super::flux::Flux;
 use super::pattern::Pattern;
 use crate::{Real, Recording, Var};
 use features::Features;
-use panel::PANEL;
 use rk4::Rk4;
+use row_tile::TILE_ROWS;
 use step::Step;
 use things::{Minus, Things};
 
 pub(super) use kernels::{AHEAD, LANES, add_dots, dot, lane_dot, lane_sum, sampled_product};
 pub(super) use things::check_weights;
 
-/// Nodes beyond which a panel of rows no longer fits a core's cache.
+/// Nodes beyond which a tile of rows no longer fits a core's cache.
 const MOST_NODES: usize = 8192;
 
 /// A sparse structure ready for every op on it; make it once, outside the training loop.
@@ -113,11 +113,11 @@ impl<T: Real> Recording<'_, T> {
     /// One Runge-Kutta step of fourth order, of length h, of dx/dt = X (S - I)^T. S is square, `values` 1 x nnz.
     ///
     /// On a linear equation that step is the Taylor polynomial in Horner's form,
-    /// x + h L (x + h/2 L (x + h/3 L (x + h/4 L x))): one op where panels of rows fit a core's cache and
+    /// x + h L (x + h/2 L (x + h/3 L (x + h/4 L x))): one op where tiles of rows fit a core's cache and
     /// there are several, else four products.
     pub fn diffusion_rk4_step(&mut self, sparse: &Sparse, values: Var, x: Var, h: f64) -> Var {
         let shape = self.shape(x);
-        if shape.rows > PANEL && shape.cols <= MOST_NODES {
+        if shape.rows > TILE_ROWS && shape.cols <= MOST_NODES {
             return self.apply_with(sparse.rk4.clone(), &[values, x], [h, 0.0]);
         }
         [4.0, 3.0, 2.0, 1.0].iter().fold(x, |z, k| self.sparse_step(sparse, values, z, x, h / k))

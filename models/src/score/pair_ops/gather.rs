@@ -1,4 +1,4 @@
-//! Sums over the partners of a particle.
+//! Sums over the senders of a particle.
 
 use engine::tape::{Attr, Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, simd_fn};
@@ -25,7 +25,7 @@ impl<T: Real> Op<T> for Gather {
         }
     }
 
-    /// V of every particle, D x K of them.
+    /// V of every particle, D x K numbers each.
     fn aux_len(&self, inputs: &[Shape], _: Shape) -> usize {
         inputs[1].len() * self.0.system.space
     }
@@ -69,7 +69,7 @@ impl<T: Real> Op<T> for Gather {
     }
 }
 
-/// The two directions of a pair: who takes up, from whom, and the sign of u times 1 / sqrt N.
+/// The two directions of a pair: receiver, sender, and the sign of u times 1 / sqrt N.
 #[inline(always)]
 fn directions<T: Real>(i: usize, j: usize, share: T) -> [(usize, usize, T); 2] {
     [(i, j, share), (j, i, -share)]
