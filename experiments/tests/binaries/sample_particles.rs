@@ -1,11 +1,9 @@
 //! The binary `sample` on particles, as a user meets it: training, references, parallel tempering, bad input.
 
-mod binary;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use binary::{metrics, stderr};
+use crate::binary::{self, metrics, stderr};
 
 fn sample(args: &[&str]) -> Command {
     binary::command(env!("CARGO_BIN_EXE_sample"), args)
