@@ -1,8 +1,9 @@
-//! Numbers: everything that a differential equation with a learned right-hand side needs.
+//! Reverse-mode differentiation, ops, ODE solvers, optimisers and SIMD kernels for differential equations with
+//! learned right-hand sides, on the CPU.
 //!
-//! **A column is one thing** (a sample, a node, a particle, an edge). A batch of `n` feature vectors
-//! of length `d` is a `d x n` column-major matrix, so that each thing's features lie together. A
-//! linear layer is `W x + b`; gather and scatter move whole columns.
+//! **Columns are samples** (or nodes, particles, edges): a batch of `n` feature vectors of length `d` is a `d x n`
+//! column-major matrix, with the features of a sample contiguous. A linear layer is `W x + b`; gather and scatter
+//! move whole columns.
 
 #![deny(unsafe_code)]
 

@@ -4,11 +4,11 @@ use super::pattern::{CompressedAxis, EdgeIds, Pattern};
 use crate::simd::{axpy, prefetch};
 use crate::{Real, simd_fn};
 
-/// Entries by which columns are asked for before they are used.
+/// Prefetch distance of columns, in entries.
 pub(crate) const AHEAD: usize = 12;
-/// Rows that `weighted_sum` keeps in registers while it walks over the entries.
+/// Rows that `weighted_sum` keeps in registers while it runs over the entries.
 const TILE: usize = 64;
-/// The same where a second operand stays in registers too.
+/// The same with a second operand in registers.
 const HALF_TILE: usize = 32;
 
 impl CompressedAxis {
@@ -176,8 +176,8 @@ simd_fn! {
         }
     }
 
-    /// w_bar_k += <a, b_{others k}>. Lanes are added up in a second loop over many entries: next to the
-    /// first, the compiler would split its vectors for the sake of the few additions at the end.
+    /// w_bar_k += <a, b_{others k}>. Lanes are summed in a second loop over many entries: inside the first, the
+    /// compiler would split its vectors for the few additions at the end.
     pub(crate) fn add_dots<T: Real>(a: &[T], others: &[u32], ahead: &[u32], b: &[T], w_bar: &mut [T]) {
         const GROUP: usize = 32;
         let mut lanes = [[T::ZERO; LANES]; GROUP];
@@ -226,10 +226,10 @@ pub(crate) fn lane_dot<T: Real>(x: &[T], y: &[T]) -> T {
     lane_sum(sum) + rest
 }
 
-/// EdgeIds that reductions add side by side.
+/// Partial sums of reductions.
 pub(crate) const LANES: usize = 16;
 
-/// The sum of the lanes, halves onto halves.
+/// The sum of the lanes, by halving.
 #[inline(always)]
 pub(crate) fn lane_sum<T: Real>(lanes: [T; LANES]) -> T {
     let eight: [T; 8] = std::array::from_fn(|l| lanes[l] + lanes[l + 8]);

@@ -8,8 +8,8 @@
 //! after the first step of a loop recording allocates nothing. Where nothing wants a gradient,
 //! [`Recording::release`] gives room back before the recording ends.
 //!
-//! Parameters are not copied: a graph borrows the whole parameter slice, and `backward` adds into a
-//! gradient slice of the same layout.
+//! Parameters are not copied: a recording borrows the whole parameter slice, and `backward` adds into a gradient
+//! slice of the same layout.
 
 mod op;
 mod room;
@@ -27,7 +27,7 @@ use crate::{ParamId, Real, Shape, View};
 use op::StoredOp;
 use room::Room;
 
-/// A value on a graph: an index, valid until the tape records anew or the value is released.
+/// A value of a recording: an index, valid until the tape's next recording or until the value is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Var {
     slot: u32,
@@ -36,7 +36,7 @@ pub struct Var {
     stamp: u64,
 }
 
-/// A place in a recording to go back to with [`Recording::release`].
+/// A position in a recording to which [`Recording::release`] returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     used: (usize, usize),
@@ -54,7 +54,7 @@ struct Slot {
     place: Place,
     shape: Shape,
     wants_grad: bool,
-    /// Whether no op made it.
+    /// Whether it is a leaf: no op computed it.
     leaf: bool,
     stamp: u64,
 }
@@ -75,7 +75,7 @@ struct Node<T: Real> {
     trainable: bool,
 }
 
-/// Buffers of a graph, reused from step to step.
+/// The buffers of a recording, reused from step to step.
 pub struct Tape<T: Real> {
     values: Slab<T>,
     bars: Slab<T>,
@@ -133,7 +133,7 @@ impl<T: Real> Tape<T> {
         }
     }
 
-    /// Forgets the last graph and opens a new one over `params`.
+    /// Discards the last recording and opens a new one over `params`.
     pub fn record<'a>(&'a mut self, params: &'a [T]) -> Recording<'a, T> {
         self.used = (0, 0);
         self.slots.clear();
@@ -201,23 +201,32 @@ pub struct Recording<'a, T: Real> {
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// From here on parameters are constants: no gradient is computed for them.
+    /// From here on parameters are constants, without gradients.
     pub fn freeze_params(&mut self) {
         self.trainable = false;
     }
 
     /// A parameter.
+    ///
+    /// # Panics
+    /// If it lies beyond the parameter slice of this recording.
     pub fn param(&mut self, id: ParamId) -> Var {
         assert!(id.range().end <= self.params.len(), "parameter beyond the slice this graph was opened with");
         self.push_slot(Place::Param(id.offset), id.shape, self.trainable, true)
     }
 
     /// A matrix without gradient (column-major entries).
+    ///
+    /// # Panics
+    /// If there are not `rows * cols` entries.
     pub fn constant(&mut self, rows: usize, cols: usize, data: &[T]) -> Var {
         self.leaf(rows, cols, data, false)
     }
 
-    /// A matrix with gradient (column-major entries); read it with [`Recording::grad`].
+    /// A matrix with gradient (column-major entries); read the gradient with [`Recording::grad`].
+    ///
+    /// # Panics
+    /// If there are not `rows * cols` entries.
     pub fn variable(&mut self, rows: usize, cols: usize, data: &[T]) -> Var {
         self.leaf(rows, cols, data, true)
     }
@@ -262,14 +271,14 @@ impl<T: Real> Recording<'_, T> {
         *slot.expect("this Var belongs to another recording, or was released")
     }
 
-    /// Where the recording stands.
+    /// The current position.
     pub fn mark(&self) -> Mark {
         Mark { used: self.tape.used, slots: self.tape.slots.len() }
     }
 
-    /// Gives back the room of everything recorded since `mark` but `keep`, if none of it wants a gradient;
-    /// else leaves all as it is. Returns the Var by which the kept value goes from here on; other Vars made
-    /// since are gone. An evaluation then works in as much memory as one step needs, which stays in cache.
+    /// Frees the memory of everything recorded since `mark` except `keep`, unless a gradient of it is wanted; then
+    /// nothing changes. Returns the Var of the kept value; other Vars recorded since `mark` become invalid. An
+    /// evaluation then needs the memory of one step, which stays in cache.
     pub fn release(&mut self, mark: Mark, keep: Var) -> Var {
         let kept = self.slot(keep);
         let tape = &mut *self.tape;
@@ -309,7 +318,11 @@ impl<T: Real> Recording<'_, T> {
         View { data: read(&self.tape.values, self.params, slot), shape: slot.shape }
     }
 
-    /// Applies an op. Panics, naming the op and the shapes, if the shapes do not fit.
+    /// Applies an op.
+    ///
+    /// # Panics
+    /// If the shapes do not fit (the message names the op and the shapes), there are more than 16 inputs, or an input
+    /// is of another tape or no longer valid.
     pub fn apply(&mut self, op: impl Op<T> + 'static, inputs: &[Var]) -> Var {
         self.apply_stored(smallbox!(op), inputs)
     }
@@ -356,6 +369,9 @@ impl<T: Real> Recording<'_, T> {
 
     /// Back-propagates from a 1 x 1 value; adds d out / d params to `param_grads` (same layout as
     /// the parameter slice; may be empty if parameters are frozen).
+    ///
+    /// # Panics
+    /// If `out` is not 1 x 1, is a parameter, or is no longer valid.
     pub fn backward(&mut self, out: Var, param_grads: &mut [T]) {
         assert_eq!(self.shape(out).len(), 1, "backward starts at a 1 x 1 value; use backward_from");
         self.backward_from(out, &[T::ONE], param_grads);
@@ -363,6 +379,9 @@ impl<T: Real> Recording<'_, T> {
 
     /// Back-propagates the cotangent `seed` of `out`: adds J^T seed to `param_grads`, and leaves the
     /// gradients of variables for [`Recording::grad`]. May be called again with another seed.
+    ///
+    /// # Panics
+    /// If `seed` does not have the shape of `out`, or `out` is a parameter.
     pub fn backward_from(&mut self, out: Var, seed: &[T], param_grads: &mut [T]) {
         let shape = self.shape(out);
         assert_eq!(seed.len(), shape.len(), "the seed has the shape of the output, {shape}");
@@ -392,7 +411,7 @@ impl<T: Real> Recording<'_, T> {
         for k in (0..tape.nodes.len()).rev() {
             tape.pass_on(k, self.params, param_grads);
         }
-        // What the output does not depend on has the gradient 0.
+        // Leaves on which the output does not depend have the gradient 0.
         for k in 0..tape.slots.len() {
             let slot = tape.slots[k];
             if slot.leaf && slot.wants_place() && !tape.reached[k] {
@@ -403,7 +422,11 @@ impl<T: Real> Recording<'_, T> {
         result
     }
 
-    /// The gradient of a variable (a leaf) after `backward`.
+    /// The gradient of a variable after `backward`.
+    ///
+    /// # Panics
+    /// If `v` is not a variable (only leaves keep their gradient; those of parameters are in the gradient slice), or
+    /// there was no `backward`.
     pub fn grad(&self, v: Var) -> View<'_, T> {
         let slot = self.slot(v);
         assert!(slot.leaf, "only leaves keep their gradient");

@@ -1,4 +1,4 @@
-//! What an op is, and what it sees of the tape.
+//! The trait of ops, and their view of the tape.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,7 +8,7 @@ use smallbox::space::S4;
 use super::{Place, Slot, read};
 use crate::{Real, Shape, View, par};
 
-/// The most inputs that an op can have.
+/// Largest number of inputs of an op.
 pub const MAX_INPUTS: usize = 16;
 
 /// A differentiable function of matrices with a handwritten derivative.
@@ -17,22 +17,24 @@ pub const MAX_INPUTS: usize = 16;
 /// range, a graph) are its fields. The recording keeps it until the next one; one of up to four words lies in
 /// the node, a larger one costs an allocation for each use and is better shared: an [`Arc`] of an op is an op.
 pub trait Op<T: Real>: Send + Sync {
-    /// The name that error messages give.
+    /// The name, for error messages.
     fn name(&self) -> &'static str;
 
-    /// The output's shape, or what is wrong with the inputs' shapes.
+    /// The output's shape.
+    ///
+    /// # Errors
+    /// What is wrong with the inputs' shapes.
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, String>;
 
-    /// Numbers that `forward` leaves for `vjp`.
+    /// Length of the values that `forward` stores for `vjp`.
     fn aux_len(&self, _inputs: &[Shape], _out: Shape) -> usize {
         0
     }
 
-    /// Writes every entry of `out` (it holds old numbers) and of `aux`.
+    /// Writes every entry of `out` and of `aux` (both uninitialised: contents unspecified).
     fn forward(&self, x: &Inputs<T>, out: &mut [T], aux: &mut [T]);
 
-    /// Adds J^T `out_bar` to the cotangents of the inputs that want one. `out_bar` is spent: the op
-    /// may use it as scratch space.
+    /// Adds J^T `out_bar` to the cotangents of the inputs that want one. `out_bar` may be used as scratch.
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>);
 }
 
@@ -83,7 +85,7 @@ impl<'s, T: Real> Inputs<'s, T> {
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
-    /// Every parameter of the graph, for an op that records a graph of its own.
+    /// All parameters of the recording, for an op with a recording of its own.
     pub fn all_params(&self) -> &'s [T] {
         self.params
     }
@@ -94,13 +96,13 @@ impl<'s, T: Real> Inputs<'s, T> {
     }
 }
 
-/// What `forward` saw and made.
+/// The inputs and results of `forward`.
 pub struct Saved<'s, T> {
     /// The inputs.
     pub x: Inputs<'s, T>,
     /// The output.
     pub out: View<'s, T>,
-    /// What `forward` left.
+    /// The values that `forward` stored.
     pub aux: &'s [T],
 }
 
@@ -145,11 +147,11 @@ impl<T: Real> Cotangents<'_, T> {
     pub fn wants(&self, k: usize) -> bool {
         self.slots[self.ids[k] as usize].wants_grad
     }
-    /// The gradient of every parameter of the graph, to be added to; None where parameters are frozen.
+    /// The gradient of all parameters, to be added to; None if parameters are frozen.
     pub fn all_params(&mut self) -> Option<&mut [T]> {
         self.trainable.then_some(&mut *self.params)
     }
-    /// The cotangent of input k, unless nobody wants it.
+    /// The cotangent of input k, to be added to; None if it is not wanted.
     pub fn get(&mut self, k: usize) -> Option<&mut [T]> {
         let Bar { data, fresh } = self.first(k)?;
         if fresh {

@@ -82,11 +82,13 @@ impl<T: Real> Op<T> for Distance {
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// |a_i - b_j| for every edge (1 x nnz).
+    /// s_e = |a_i - b_j| for every edge e = (i, j) (1 x nnz); a_bar_i += sum_e s_bar_e (a_i - b_j) / s_e, and b_bar_j
+    /// the opposite. The gradient at 0 is taken as 0.
     pub fn edge_distance(&mut self, graph: &Sparse, a: Var, b: Var) -> Var {
         self.apply(Distance { pattern: graph.pattern.clone(), squared: false }, &[a, b])
     }
-    /// |a_i - b_j|^2 for every edge (1 x nnz).
+    /// s_e = |a_i - b_j|^2 for every edge e = (i, j) (1 x nnz); a_bar_i += sum_e 2 s_bar_e (a_i - b_j), and b_bar_j
+    /// the opposite.
     pub fn edge_squared_distance(&mut self, graph: &Sparse, a: Var, b: Var) -> Var {
         self.apply(Distance { pattern: graph.pattern.clone(), squared: true }, &[a, b])
     }

@@ -44,7 +44,8 @@ impl<T: Real> Op<T> for Dot {
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// s_e = <q_i, k_j> for every edge, in `heads` equal blocks of rows (heads x nnz).
+    /// s_e = q_i . k_j for every edge e = (i, j), in `heads` equal blocks of rows (heads x nnz);
+    /// q_bar_i += sum_e s_bar_e k_j, k_bar_j += sum_e s_bar_e q_i.
     pub fn edge_dot(&mut self, graph: &Sparse, q: Var, k: Var, heads: usize) -> Var {
         self.apply(Dot { pattern: graph.pattern.clone(), heads }, &[q, k])
     }
