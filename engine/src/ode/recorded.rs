@@ -10,7 +10,7 @@ use crate::simd::axpy;
 use crate::tape::{Cotangents, Inputs, MAX_INPUTS, Saved};
 use crate::{Op, Real, Recording, Shape, Var, par};
 
-/// The most stages of a recorded method: the state and its stages are inputs of one op.
+/// Largest number of stages of a recorded method: the state and its stages are inputs of one op.
 pub const MAX_STAGES: usize = MAX_INPUTS - 1;
 
 /// y = x_0 + h sum_i w_i x_i;  x_bar_0 += y_bar,  x_bar_i += h w_i y_bar.
@@ -43,7 +43,9 @@ impl<T: Real> Op<T> for Combination {
     }
 }
 
-/// An explicit Runge-Kutta method with equal steps on the tape.
+/// An explicit Runge-Kutta method with equal steps on the tape, with the coefficients of a [`Tableau`]:
+///
+/// k_i = f(x + h sum_(j < i) a_ij k_j, t + c_i h),  x' = x + h sum_i b_i k_i.
 ///
 /// ```
 /// use engine::Tape;

@@ -4,12 +4,11 @@
 //! z_k = x + c_k L z_{k-1}, c = h/4, h/3, h/2, h, y = z_4. With g_4 = y_bar and g_{k-1} = c_k L^T g_k:
 //! x_bar += g_4 + g_3 + g_2 + g_1 + g_0,  w_bar_ij += sum_k c_k <(g_k)_i, (z_{k-1})_j>.
 //!
-//! Rows do not mix, so a tile of a few rows runs through all stages by itself: its states stay in a core's
-//! own cache, where gathers are cheap, and cores never wait for each other. Only x is kept; the stages are
-//! made again for the gradient, which costs less than writing them to memory and reading them back. The last
-//! stage writes its rows of the result: in a pass of their own, cores would fetch each other's tiles. Inside a
-//! tile nodes stand in the order of their degrees, some tens at a time, so that the processor foresees the end of
-//! every sum and yet reads and writes matrices nearly in order.
+//! Rows do not mix, so that a tile of a few rows runs through all stages independently: its states stay in the
+//! cache of one core, where gathers are cheap, and cores do not wait for each other. Only x is stored; the stages
+//! are recomputed for the gradient, which costs less than writing and reading them. The last stage writes its rows
+//! of the result: in a separate pass, cores would fetch each other's tiles. Inside a tile nodes are sorted by
+//! degree in groups, so that loop lengths are predictable and matrices are read and written nearly in order.
 
 use std::sync::Arc;
 
