@@ -12,8 +12,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+use crate::aligned::AlignedBuffer;
 use crate::simd::{Level, level};
-use crate::slab::Slab;
 use crate::{Real, View, simd_fn};
 
 /// Rows of a panel.
@@ -24,13 +24,13 @@ pub type Lanes<T> = [T; LANES];
 
 /// Columns of panels in a buffer that begins at a cache line and is used again and again.
 pub struct Packed<T> {
-    slab: Slab<T>,
+    slab: AlignedBuffer<T>,
     len: usize,
 }
 
 impl<T> Default for Packed<T> {
     fn default() -> Self {
-        Self { slab: Slab::default(), len: 0 }
+        Self { slab: AlignedBuffer::default(), len: 0 }
     }
 }
 

@@ -7,7 +7,7 @@
 //! needs no cotangents for them.
 
 use crate::tape::{Cotangents, Inputs, Saved};
-use crate::{Op, Real, Recording, Shape, Var, par, simd_fn};
+use crate::{Op, Real, Recording, Shape, Var, parallel, simd_fn};
 
 impl<T: Real> Recording<'_, T> {
     /// alpha o a + beta o c o d, with alpha and beta one column or one number.
@@ -52,7 +52,7 @@ impl<T: Real> Op<T> for Combine {
         }
         let (alpha, beta) = aux.split_at(rows);
         let per_task = per_task(rows);
-        par::for_chunks(out, per_task, |k, out| {
+        parallel::for_chunks(out, per_task, |k, out| {
             let at = k * per_task..k * per_task + out.len();
             values(out, (alpha, &a.data[at.clone()]), (beta, &c.data[at.clone()], &d.data[at]));
         });
@@ -67,13 +67,13 @@ impl<T: Real> Op<T> for Combine {
         let (alpha, beta) = saved.aux.split_at(rows);
         let per_task = per_task(rows);
         let y_bar = &*out_bar;
-        if let Some(a_bar) = x_bar.first(1) {
+        if let Some(a_bar) = x_bar.get_uninit(1) {
             a_bar.for_chunks(per_task, |k, a_bar| {
                 scaled(a_bar, alpha, &y_bar[k * per_task..]);
             });
         }
         for (input, other) in [(3, d), (4, c)] {
-            let Some(bar) = x_bar.first(input) else { continue };
+            let Some(bar) = x_bar.get_uninit(input) else { continue };
             bar.for_chunks(per_task, |k, bar| {
                 let at = k * per_task;
                 scaled_product(bar, beta, &other.data[at..], &y_bar[at..]);
@@ -83,7 +83,7 @@ impl<T: Real> Op<T> for Combine {
             return;
         }
         // Sums over the columns of each task take the place of its first two columns of y_bar, which is spent.
-        par::for_chunks(out_bar, per_task, |k, y_bar| {
+        parallel::for_chunks(out_bar, per_task, |k, y_bar| {
             let at = k * per_task..k * per_task + y_bar.len();
             if y_bar.len() > rows {
                 sums(y_bar, rows, &a.data[at.clone()], (&c.data[at.clone()], &d.data[at]));
@@ -107,7 +107,7 @@ impl<T: Real> Op<T> for Combine {
 
 /// Numbers of a task: whole columns, at least two.
 fn per_task(rows: usize) -> usize {
-    (par::CHUNK / rows).max(2) * rows
+    (parallel::CHUNK / rows).max(2) * rows
 }
 
 simd_fn! {

@@ -10,7 +10,7 @@ mod binary;
 mod combine;
 pub mod edge;
 pub mod index;
-pub mod linear;
+mod linear;
 mod matmul;
 mod reduce;
 mod scalar;

@@ -6,7 +6,7 @@
 
 use rayon::prelude::*;
 
-use crate::{Real, par, simd_fn};
+use crate::{Real, parallel, simd_fn};
 
 /// The optimiser with its moments.
 #[derive(Clone, Debug)]
@@ -60,7 +60,7 @@ impl<T: Real> Adam<T> {
             correction: T::of(1.0 / (1.0 - self.beta2.powi(t)).sqrt()),
             decay: T::of(1.0 - rate * self.weight_decay),
         };
-        const N: usize = par::CHUNK;
+        const N: usize = parallel::CHUNK;
         if params.len() <= N {
             return update(&c, params, gradient, &mut self.m, &mut self.v);
         }

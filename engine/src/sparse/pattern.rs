@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use sprs::CsMat;
 
 use super::degree_order::DegreeOrder;
-use crate::{Real, Shape, par};
+use crate::{Real, Shape, parallel};
 
 /// Entries that a task works off: tens of microseconds at usual feature lengths. A constant, so that
 /// results do not depend on threads.
@@ -39,9 +39,9 @@ pub(crate) struct CompressedAxis {
 }
 
 impl Pattern {
-    /// The structure of `matrix`, and its values in the order of their numbers. Panics beyond 2^32 rows,
+    /// The structure of `matrix`, and its values in the order of their numbers. Panics beyond 2^32 - 2 rows,
     /// columns or entries.
-    pub fn new<T: Real>(matrix: &CsMat<T>) -> (Self, Vec<T>) {
+    pub(super) fn new<T: Real>(matrix: &CsMat<T>) -> (Self, Vec<T>) {
         let csr = matrix.to_csr();
         let limit = u32::MAX as usize;
         assert!(
@@ -258,7 +258,7 @@ fn split<T: Send, const N: usize>(
                 k += 1;
                 behind
             });
-            par::join(
+            parallel::join(
                 || split(left, tasks.start..middle, begin, f),
                 || split(right, middle..tasks.end, begin, f),
             );

@@ -1,4 +1,4 @@
-//! Softmax over the edges of one listening node, with one or several heads: p_e = exp(s_e) / sum_e exp(s_e),
+//! Softmax over the edges of one receiver, with one or several heads: p_e = exp(s_e) / sum_e exp(s_e),
 //! s_bar_e += p_e (p_bar_e - sum_e p_e p_bar_e).
 
 use super::kernels::{LANES, lane_dot};

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use engine::par;
+use engine::parallel;
 use experiments::workloads::ALL;
 
 /// The least time spent on untimed steps.
@@ -31,7 +31,7 @@ fn main() -> std::process::ExitCode {
     let args = experiments::cli::parse::<Args>();
     let measure = |threads| {
         for workload in ALL.iter().filter(|w| args.only.as_deref().is_none_or(|only| only == w.name)) {
-            let mut ms = par::awake(|| time((workload.build)(), args.reps));
+            let mut ms = parallel::spin_workers(|| time((workload.build)(), args.reps));
             ms.sort_by(f64::total_cmp);
             let line = serde_json::json!({
                 "work": workload.name, "framework": "metastable", "threads": threads,

@@ -2,7 +2,7 @@
 
 use engine::Real;
 use engine::optim::{Adam, Ema, clip_by_norm};
-use engine::par::CHUNK;
+use engine::parallel::CHUNK;
 use proptest::prelude::*;
 
 /// Lengths around the SIMD widths, and around the chunks of the parallel loops.

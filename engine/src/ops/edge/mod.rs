@@ -1,7 +1,7 @@
 //! Functions on the edges of a graph, with gradients to both ends: one op, one file.
 //!
-//! Edge e = (i, j) is an entry of a [`Sparse`](crate::sparse::Sparse) structure: node i, the receiver, hears of
-//! node j, the sender. Values on edges have one column for each entry, in the order of CSR; several heads are
+//! Edge e = (i, j) is an entry of a [`Sparse`](crate::sparse::Sparse) structure: node i is the
+//! receiver, node j the sender. Values on edges have one column for each entry, in the order of CSR; several heads are
 //! several rows.
 //!
 //! To add an op write its file, with a handle to the structure among its fields, and add its name here.

@@ -42,7 +42,7 @@ impl<T: Real> Op<T> for Softmax {
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// Softmax over the edges of each listening node.
+    /// Softmax over the edges of each receiver.
     pub fn edge_softmax(&mut self, graph: &Sparse, s: Var) -> Var {
         self.apply(Softmax { pattern: graph.pattern.clone() }, &[s])
     }

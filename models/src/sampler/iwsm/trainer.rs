@@ -7,9 +7,9 @@
 //! samples enter the buffer. A step is a function of (state, seed, step number) alone, so a resumed
 //! run is bit-identical to an unbroken one.
 
+use engine::data_parallel::DataParallel;
 use engine::optim::{Adam, Ema};
 use engine::rng::Stream;
-use engine::shard::Shards;
 use engine::{Params, Real};
 
 use super::buffer_refresh::Stored;
@@ -117,7 +117,7 @@ pub struct Trainer<'e, T: Real> {
     /// The state that a checkpoint holds.
     pub state: State<T>,
     pub(super) estimates: Estimates<T>,
-    pub(super) shards: Shards<T>,
+    pub(super) shards: DataParallel<T>,
     pub(super) batch: Batch<T>,
     pub(super) stored: Stored<T>,
     /// What the last step did.
@@ -162,7 +162,7 @@ impl<'e, T: Real> Trainer<'e, T> {
             picked: Vec::with_capacity(n),
             picked_sigma: Vec::with_capacity(n),
         };
-        let shards = Shards::new(network::shard(net.kind, geometry));
+        let shards = DataParallel::new(network::shard(net.kind, geometry));
         Self {
             config,
             seed,

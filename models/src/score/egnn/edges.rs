@@ -1,6 +1,6 @@
-//! The pairs of particles that hear each other, and the geometry of each.
+//! The pairs of particles that exchange messages, and the geometry of each.
 //!
-//! Nodes are the particles of all states of a batch, state after state. An edge (i, j) says that i hears j;
+//! Nodes are the particles of all states of a batch, state after state. On an edge (i, j) i is the receiver and j the sender;
 //! edges are listed by i, then by j. Every ordered pair of a state is an edge, or those whose distance in the
 //! network's input is below a cut-off.
 
@@ -21,9 +21,9 @@ pub struct Pairs {
 /// One edge.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Edge<T> {
-    /// The node that hears.
+    /// The receiver.
     pub i: u32,
-    /// The node that is heard.
+    /// The sender.
     pub j: u32,
     /// The columns of P and Q that stand for i and j.
     pub p: u32,

@@ -9,11 +9,11 @@
 //! Parameters have the names and shapes of the authors' public code, so that a checkpoint can be compared with
 //! another implementation: `gcl_0.edge_mlp.0.weight` is H x (2 H + 2), and so on.
 
+mod coordinates;
 mod edges;
 mod kernels;
 mod messages;
 mod network;
-mod places;
 mod update;
 
 use std::sync::Arc;
@@ -28,7 +28,7 @@ pub use update::Update;
 /// Sizes of an EGNN.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EgnnConfig {
-    /// The states, and which pairs hear each other.
+    /// The states, and which pairs exchange messages.
     pub pairs: Pairs,
     /// H, numbers for each particle.
     pub hidden: usize,

@@ -20,10 +20,10 @@ use crate::sparse::{Pattern, Sparse};
 use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var};
 use rk4::Rk4;
-use row_tile::PANEL;
+use row_tile::TILE;
 use step::Step;
 
-/// Nodes beyond which a panel of rows no longer fits a core's cache.
+/// Nodes beyond which a tile of rows no longer fits a core's cache.
 const MOST_NODES: usize = 8192;
 
 /// The diagonal that is subtracted.
@@ -92,10 +92,10 @@ impl<T: Real> Op<T> for SpmmNodes {
                 });
             }
         }
-        if let Some(x_bar) = x_bar.first(1) {
+        if let Some(x_bar) = x_bar.get_uninit(1) {
             let order = &self.pattern.by_col;
             order.for_groups(x_bar.data, rows, |j, bar_j| {
-                order.accumulate_one(j, w.data, heads, out_bar, x_bar.fresh, bar_j);
+                order.accumulate_one(j, w.data, heads, out_bar, x_bar.overwrite, bar_j);
                 if let Some(s) = self.own(j, w.data) {
                     axpy(-s, bar(j), bar_j);
                 }
@@ -125,11 +125,11 @@ impl<T: Real> Recording<'_, T> {
     /// One Runge-Kutta step of fourth order, of length h, of dx/dt = X (S - I)^T. S is square, `values` 1 x nnz.
     ///
     /// On a linear equation that step is the Taylor polynomial in Horner's form,
-    /// x + h L (x + h/2 L (x + h/3 L (x + h/4 L x))): one op where panels of rows fit a core's cache and
+    /// x + h L (x + h/2 L (x + h/3 L (x + h/4 L x))): one op where tiles of rows fit a core's cache and
     /// there are several, else four products.
     pub fn diffusion_rk4_step(&mut self, sparse: &Sparse, values: Var, x: Var, h: f64) -> Var {
         let shape = self.shape(x);
-        if shape.rows > PANEL && shape.cols <= MOST_NODES {
+        if shape.rows > TILE && shape.cols <= MOST_NODES {
             return self.apply(Rk4 { pattern: sparse.pattern.clone(), h }, &[values, x]);
         }
         [4.0, 3.0, 2.0, 1.0].iter().fold(x, |z, k| self.sparse_step(sparse, values, z, x, h / k))

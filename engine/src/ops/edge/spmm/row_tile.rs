@@ -1,4 +1,4 @@
-//! Panels: some rows of a matrix with its columns in an order of their own, in and out.
+//! Row tiles: some rows of a matrix with its columns in an order of their own, in and out.
 
 use std::marker::PhantomData;
 use std::slice;
@@ -8,28 +8,22 @@ use crate::panels::put_part;
 use crate::simd::{prefetch, prefetch_line};
 use crate::sparse::Permutation;
 
-/// Rows of a panel: two cache lines of f32 for each node.
-pub(super) const PANEL: usize = 32;
+/// Rows of a tile: two cache lines of f32 for each node.
+pub(super) const TILE: usize = 32;
 /// Nodes by which columns of a matrix are asked for before they are packed or written.
 const AHEAD: usize = 40;
 
 /// Rows from `first` on of the columns `nodes` of a matrix of `rows` rows, zeros below its last.
-pub(super) fn pack<T: Real>(
-    nodes: &Permutation,
-    x: &[T],
-    rows: usize,
-    first: usize,
-    panel: &mut [[T; PANEL]],
-) {
+pub(super) fn pack<T: Real>(nodes: &Permutation, x: &[T], rows: usize, first: usize, tile: &mut [[T; TILE]]) {
     let nodes = nodes.columns();
-    let len = PANEL.min(rows - first);
-    for (k, (node, p)) in nodes.iter().zip(panel).enumerate() {
+    let len = TILE.min(rows - first);
+    for (k, (node, p)) in nodes.iter().zip(tile).enumerate() {
         if let Some(next) = nodes.get(k + AHEAD) {
             prefetch(x, *next as usize * rows + first, len);
         }
         let at = *node as usize * rows + first;
-        if len == PANEL {
-            p.copy_from_slice(&x[at..at + PANEL]);
+        if len == TILE {
+            p.copy_from_slice(&x[at..at + TILE]);
         } else {
             p[..len].copy_from_slice(&x[at..at + len]);
             p[len..].fill(T::ZERO);
@@ -40,18 +34,18 @@ pub(super) fn pack<T: Real>(
 /// Where a stage's columns go.
 pub(super) trait Sink<T> {
     /// Takes the column of the node at a place.
-    fn put(&mut self, place: usize, x: &[T; PANEL]);
+    fn put(&mut self, place: usize, x: &[T; TILE]);
 }
 
-/// Into a panel.
-impl<T: Real> Sink<T> for &mut [[T; PANEL]] {
+/// Into a tile.
+impl<T: Real> Sink<T> for &mut [[T; TILE]] {
     #[inline(always)]
-    fn put(&mut self, place: usize, x: &[T; PANEL]) {
+    fn put(&mut self, place: usize, x: &[T; TILE]) {
         self[place] = *x;
     }
 }
 
-/// A matrix with a column for each node, whose panels are written at the same time.
+/// A matrix with a column for each node, whose tiles are written at the same time.
 pub(super) struct Columns<'a, T> {
     data: *mut T,
     rows: usize,
@@ -61,7 +55,7 @@ pub(super) struct Columns<'a, T> {
     matrix: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: threads share it only to write different rows, each its own `Panel`.
+// SAFETY: threads share it only to write different rows, each its own `RowTile`.
 #[allow(unsafe_code)]
 unsafe impl<T: Send> Sync for Columns<'_, T> {}
 
@@ -76,38 +70,38 @@ impl<'a, T: Real> Columns<'a, T> {
     /// Its rows from `first` on.
     ///
     /// # Safety
-    /// While it lives, no one else has a panel with the same `first`, which is a multiple of `PANEL`.
+    /// While it lives, no one else has a tile with the same `first`, which is a multiple of `TILE`.
     #[allow(unsafe_code)]
-    pub(super) unsafe fn panel(&self, first: usize) -> Panel<'_, T> {
+    pub(super) unsafe fn tile(&self, first: usize) -> RowTile<'_, T> {
         assert!(first < self.rows);
-        Panel { matrix: self, first, len: PANEL.min(self.rows - first) }
+        RowTile { matrix: self, first, len: TILE.min(self.rows - first) }
     }
 }
 
 /// Some rows of a matrix.
-pub(super) struct Panel<'a, T> {
+pub(super) struct RowTile<'a, T> {
     matrix: &'a Columns<'a, T>,
     first: usize,
     len: usize,
 }
 
-impl<T: Real> Sink<T> for Panel<'_, T> {
+impl<T: Real> Sink<T> for RowTile<'_, T> {
     #[allow(unsafe_code)]
     #[inline(always)]
-    fn put(&mut self, place: usize, x: &[T; PANEL]) {
+    fn put(&mut self, place: usize, x: &[T; TILE]) {
         let Columns { data, rows, nodes, add, .. } = *self.matrix;
         if let Some(next) = nodes.get(place + AHEAD) {
             let next = data.wrapping_add(*next as usize * rows + self.first);
             prefetch_line(next);
-            prefetch_line(next.wrapping_add(PANEL / 2));
+            prefetch_line(next.wrapping_add(TILE / 2));
         }
         let at = nodes[place] as usize * rows + self.first;
         // SAFETY: `Permutation` has numbers of columns, and `first + len` is no more than the rows, so that these
         // numbers lie in the matrix; no one else has these rows.
         let out = unsafe { slice::from_raw_parts_mut(data.add(at), self.len) };
-        match out.first_chunk_mut::<PANEL>() {
+        match out.first_chunk_mut::<TILE>() {
             Some(out) if add => {
-                for r in 0..PANEL {
+                for r in 0..TILE {
                     out[r] += x[r];
                 }
             }

@@ -21,7 +21,7 @@ pub fn for_chunks<T: Send>(data: &mut [T], size: usize, f: impl Fn(usize, &mut [
 }
 
 /// Runs both, possibly at the same time.
-pub fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
+pub(crate) fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
     rayon::join(a, b);
 }
 
@@ -30,7 +30,7 @@ pub fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
 /// A worker that finds nothing to do falls asleep within some ten microseconds, about as long as a kernel works
 /// on a small matrix, and waking it takes as long again. For a loop of short kernels that has the pool to itself;
 /// where several such loops share the pool, they would wait for each other.
-pub fn awake<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+pub fn spin_workers<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     /// Lets the workers rest, however `f` ends.
     struct Rest<'a>(&'a AtomicBool);
     impl Drop for Rest<'_> {
