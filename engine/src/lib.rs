@@ -18,7 +18,7 @@ mod matrix;
 pub mod ode;
 pub mod ops;
 pub mod optim;
-pub mod panels;
+pub mod packed_gemm;
 pub mod parallel;
 mod params;
 mod real;

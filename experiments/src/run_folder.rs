@@ -116,7 +116,7 @@ impl RunFolder {
         Ok(Self { path: path.to_path_buf() })
     }
 
-    /// results/<experiment>/<UTC time>-s<seed>, and a number behind it if that exists.
+    /// `results/EXPERIMENT/UTC-TIME-sSEED`, with a number appended if that exists.
     pub fn default_path(experiment: &str, seed: u64) -> PathBuf {
         let now =
             std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());

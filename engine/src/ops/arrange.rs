@@ -1,4 +1,4 @@
-//! Rearrangements: stacking, slicing, transposing, reshaping. The vjp moves each cotangent back.
+//! Rearrangements: concatenation, slices, transpose, reshape. The vjp is the inverse rearrangement.
 
 use std::ops::Range;
 
@@ -6,9 +6,9 @@ use crate::simd::add;
 use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var};
 
-/// Features of the same things, one block under the other.
+/// The rows of all inputs, for the same columns.
 struct ConcatRows;
-/// More things with the same features.
+/// The columns of all inputs, with the same rows.
 struct ConcatCols;
 /// Rows [start, end).
 struct SliceRows(Range<usize>);
@@ -176,27 +176,27 @@ impl<T: Real> Op<T> for Reshape {
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// The rows of each input, one block under the other.
+    /// Concatenation of rows: the rows of each input in order, for the same columns.
     pub fn concat_rows(&mut self, parts: &[Var]) -> Var {
         self.apply(ConcatRows, parts)
     }
-    /// The columns of each input, one block after the other.
+    /// Concatenation of columns: the columns of each input in order.
     pub fn concat_cols(&mut self, parts: &[Var]) -> Var {
         self.apply(ConcatCols, parts)
     }
-    /// Some of the rows.
+    /// The rows in a range.
     pub fn slice_rows(&mut self, x: Var, rows: Range<usize>) -> Var {
         self.apply(SliceRows(rows), &[x])
     }
-    /// Some of the columns.
+    /// The columns in a range.
     pub fn slice_cols(&mut self, x: Var, cols: Range<usize>) -> Var {
         self.apply(SliceCols(cols), &[x])
     }
-    /// The transpose.
+    /// The transpose, y_ij = x_ji.
     pub fn transpose(&mut self, x: Var) -> Var {
         self.apply(Transpose, &[x])
     }
-    /// The same entries, column after column, as a `rows x cols` matrix.
+    /// The same entries in column-major order as a `rows x cols` matrix.
     pub fn reshape(&mut self, x: Var, rows: usize, cols: usize) -> Var {
         self.apply(Reshape(Shape::new(rows, cols)), &[x])
     }

@@ -1,8 +1,7 @@
-//! The fused linear layer y = f(W x + b), b added to every column.
+//! The fused linear layer y = f(W x + b).
 //!
-//! With z = W x + b and g = f'(z) y_bar:  W_bar += g x^T,  b_bar += g 1,  x_bar += W^T g.
-//! Columns are worked off in fixed chunks, so that bias, activation and slope are applied to a block
-//! that is still in cache, and f'(z) is kept for the backward pass.
+//! Columns are processed in fixed chunks: bias, activation and slope are applied to a block that is still in
+//! cache. f'(z) is stored for the backward pass.
 
 use std::marker::PhantomData;
 
@@ -15,14 +14,14 @@ use crate::matrix::faer_mut;
 use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, parallel, simd_fn};
 
-/// Columns that one task works off: a constant, so that results do not depend on threads.
+/// Columns per task: a constant, so that results do not depend on the number of threads.
 const COLUMNS: usize = 128;
 
 /// The op of a linear layer with activation `A`; inputs W, x, b.
 struct Linear<A>(PhantomData<A>);
 
 impl<A> Linear<A> {
-    /// The one value of this type.
+    /// The value of this type, to pass to [`Recording::apply`](crate::Recording::apply).
     const OP: Self = Self(PhantomData);
 }
 
@@ -112,7 +111,7 @@ impl<A: Activation, T: Real> Op<T> for Linear<A> {
     }
 }
 
-/// Columns of W's cotangent that one task works off, of a long batch.
+/// Columns of W's cotangent per task, for a long batch.
 const BLOCK: usize = 32;
 
 simd_fn! {
@@ -148,7 +147,10 @@ simd_fn! {
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// W x + b.
+    /// y = W x + b, b added to every column. With an activation f (in the methods below), z = W x + b and
+    /// g = f'(z) y_bar:
+    ///
+    /// W_bar += g x^T,  b_bar += g 1,  x_bar += W^T g.
     pub fn linear(&mut self, w: Var, x: Var, b: Var) -> Var {
         self.apply(Linear::<Identity>::OP, &[w, x, b])
     }

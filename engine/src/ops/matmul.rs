@@ -1,8 +1,7 @@
 //! Matrix products C = A B and C = A^T B.
 //!
-//! With G the cotangent of C:  C = A B gives A_bar += G B^T, B_bar += A^T G, and C = A^T B gives A_bar += B G^T,
-//! B_bar += A G. Columns of the result are worked off in fixed chunks in parallel; so
-//! a long batch (a weight's gradient) sums sequentially inside each chunk of columns of the result.
+//! Columns of the result are processed in fixed chunks in parallel; sums over a long batch (the gradient of a
+//! weight) are sequential inside a chunk.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
@@ -12,7 +11,7 @@ use crate::matrix::faer_mut;
 use crate::tape::{Cotangent, Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, View};
 
-/// Columns of the result that one task computes.
+/// Columns of the result per task.
 const COLUMNS: usize = 128;
 
 /// Inputs A, B.
@@ -87,11 +86,11 @@ impl<T: Real> Op<T> for Product {
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// A B.
+    /// C = A B. With G the cotangent of C: A_bar += G B^T, B_bar += A^T G.
     pub fn matmul(&mut self, a: Var, b: Var) -> Var {
         self.apply(Product { a_transposed: false }, &[a, b])
     }
-    /// A^T B.
+    /// C = A^T B. With G the cotangent of C: A_bar += B G^T, B_bar += A G.
     pub fn matmul_tn(&mut self, a: Var, b: Var) -> Var {
         self.apply(Product { a_transposed: true }, &[a, b])
     }

@@ -1,8 +1,8 @@
-//! Differentiable ops: one file each, forward and vjp side by side under the equation; those on the edges of a
-//! graph in [`edge`].
+//! Differentiable ops: one file each, with forward and vjp; those on the edges of a graph in [`edge`]. Their functions are methods of
+//! [`Recording`](crate::Recording), which give the equations.
 //!
-//! To add one: write the file, add its line here, and its case to `proptests/tests/properties/ops.rs`
-//! (on graphs: `graph_ops.rs`).
+//! To add an op: write the file, add its line here, and a case to `proptests/tests/properties/ops.rs` (ops on
+//! graphs: `graph_ops.rs`).
 
 pub mod activation;
 mod arrange;

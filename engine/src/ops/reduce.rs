@@ -1,13 +1,13 @@
-//! Reductions: sum, mean and max, log-sum-exp, softmax and log-softmax, over each column or the whole;
-//! sum and mean over each row.
+//! Reductions: sum, mean, max, log-sum-exp, softmax and log-softmax over each column or all entries; sum and
+//! mean over each row.
 //!
-//! Sums run in column order; log-sum-exp subtracts the largest entry first. Of nothing, the sum is 0,
-//! the mean NaN, the maximum and the log-sum-exp -inf. NaN among the entries goes on to the result.
+//! Sums are in column order; log-sum-exp subtracts the largest entry first. Over no entries the sum is 0, the
+//! mean NaN, maximum and log-sum-exp -inf. NaN propagates.
 
 use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var};
 
-/// What is reduced to one number.
+/// The set of entries that is reduced to one number.
 #[derive(Clone, Copy, PartialEq)]
 enum Over {
     Column,
@@ -24,7 +24,7 @@ impl Over {
         }
     }
 
-    /// Length of the stretches of memory that are reduced (not for rows).
+    /// Length of the contiguous ranges that are reduced (not for rows).
     fn stretch(self, x: Shape) -> usize {
         if self == Self::Column { x.rows } else { x.len() }
     }
@@ -80,7 +80,7 @@ impl<T: Real> Op<T> for Sum {
     }
 }
 
-/// y = max(x); x_bar += y_bar at the first largest entry, or the first that is NaN.
+/// y = max(x); x_bar += y_bar at the first largest entry, or the first NaN.
 struct Max(Over);
 
 impl<T: Real> Op<T> for Max {
@@ -182,7 +182,7 @@ fn is_nan<T: Real>(x: T) -> bool {
     x.f64().is_nan()
 }
 
-/// NaN if any entry is.
+/// The largest entry; NaN if any entry is NaN.
 fn largest<T: Real>(x: &[T]) -> T {
     x.iter().fold(T::NEG_INFINITY, |m, v| if *v > m || is_nan(*v) { *v } else { m })
 }

@@ -1,4 +1,4 @@
-//! Elementwise functions with scalars of their own: a x + b, x^p, clamping.
+//! Elementwise functions with scalar parameters: a x + b, x^p, clamp.
 
 use crate::simd::axpy;
 use crate::tape::{Cotangents, Inputs, Saved};
@@ -157,7 +157,7 @@ simd_fn! {
     }
 
     fn signed_power_vjp<T: Real>(p: T, x: &[T], y_bar: &[T], x_bar: &mut [T]) {
-        // |x|^0 is 1 at 0 too, where 0 log 0 would be NaN.
+        // |x|^0 = 1 at 0 too; 0 log 0 would be NaN.
         let tiny = T::of(1e-30);
         for ((x, y_bar), x_bar) in x.iter().zip(y_bar).zip(x_bar) {
             *x_bar += p * ((p - T::ONE) * x.abs().max(tiny).ln()).exp() * *y_bar;
@@ -172,7 +172,7 @@ simd_fn! {
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// a x + b, entry by entry.
+    /// a x + b, entry by entry; x_bar += a y_bar.
     pub fn affine(&mut self, x: Var, a: f64, b: f64) -> Var {
         self.apply(Affine { a, b }, &[x])
     }
@@ -187,17 +187,17 @@ impl<T: Real> Recording<'_, T> {
         self.affine(x, -1.0, 0.0)
     }
 
-    /// x^p for x > 0.
+    /// x^p = exp(p log x) for x > 0; x_bar += p x^(p - 1) y_bar.
     pub fn power(&mut self, x: Var, p: f64) -> Var {
         self.apply(Power { p }, &[x])
     }
 
-    /// sign(x) |x|^p for p >= 1: the porous medium's nonlinearity, odd and increasing.
+    /// sign(x) |x|^p for p >= 1, the nonlinearity of the porous medium equation; x_bar += p |x|^(p - 1) y_bar.
     pub fn signed_power(&mut self, x: Var, p: f64) -> Var {
         self.apply(SignedPower { p }, &[x])
     }
 
-    /// min(max(x, low), high).
+    /// min(max(x, low), high); x_bar += y_bar where low < x < high.
     pub fn clamp(&mut self, x: Var, low: f64, high: f64) -> Var {
         self.apply(Clamp { low, high }, &[x])
     }

@@ -1,16 +1,16 @@
-//! Learning rates as functions of the step alone, so that nothing about them needs to be saved.
+//! Learning rates as functions of the step, without state to save.
 
 /// How a learning rate changes over `total` steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Schedule {
-    /// The peak throughout.
+    /// The peak rate at every step.
     Constant,
-    /// Half a cosine over all `total` steps from the peak down to `floor` times it (Loshchilov and Hutter 2017),
+    /// Cosine decay over all `total` steps from the peak to `floor` times the peak (Loshchilov and Hutter 2017),
     /// times a linear rise over the first `warm_up` steps.
     WarmUpCosine {
         /// Steps of the rise.
         warm_up: u64,
-        /// Last rate over the peak.
+        /// Ratio of the last rate to the peak.
         floor: f64,
     },
     /// A factor `rate` in every `every` steps.
@@ -23,7 +23,7 @@ pub enum Schedule {
 }
 
 impl Schedule {
-    /// The factor on the peak rate at `step` of `total`, both counted from 0.
+    /// The ratio of the rate at `step` (from 0) of `total` steps to the peak rate.
     pub fn factor(&self, step: u64, total: u64) -> f64 {
         match *self {
             Self::Constant => 1.0,

@@ -2,6 +2,7 @@
 //! s_bar_e += p_e (p_bar_e - sum_e p_e p_bar_e).
 
 use super::kernels::{LANES, lane_dot};
+use crate::simd::round_by_round;
 use crate::{Real, simd_fn};
 
 /// Softmax of the columns of `s` (heads x entries of one row), head by head, into `p`.
@@ -89,6 +90,7 @@ simd_fn! {
             for l in 0..LANES {
                 p[l] /= sum[l];
             }
+            round_by_round();
         }
         for (p, sum) in p_rest.iter_mut().zip(&sum) {
             *p /= *sum;
@@ -158,6 +160,7 @@ simd_fn! {
             for l in 0..LANES {
                 s[l] = p[l].mul_add(b[l] - mean[l], s[l]);
             }
+            round_by_round();
         }
         for ((s, mean), (p, b)) in s_rest.iter_mut().zip(&mean).zip(p_rest.iter().zip(b_rest)) {
             *s = p.mul_add(*b - *mean, *s);

@@ -1,4 +1,4 @@
-//! Any network made a score of mean-free particle states, by projecting what goes in and what comes out.
+//! A network on mean-free particle states, by projection of its input and output.
 
 use std::sync::Arc;
 
@@ -8,8 +8,8 @@ use engine::{Op, Real, Recording, Shape, Var};
 use super::ScoreNetwork;
 use crate::target::{Geometry, ParticleSystem};
 
-/// y = c P x for each column, P the projection onto the mean-free states and c a constant of the column;
-/// inputs x (N D x n) and c (1 x n). P is symmetric: x_bar += c P y_bar.
+/// y = c P x for each column, P the projection onto mean-free states, c a constant of the column; inputs x
+/// (N D x n) and c (1 x n). P is symmetric: x_bar += c P y_bar.
 pub(super) struct Center(pub ParticleSystem);
 
 impl<T: Real> Op<T> for Center {
@@ -43,14 +43,14 @@ impl<T: Real> Op<T> for Center {
     }
 }
 
-/// P o inner o P.
+/// P F(P x, sigma) for a network F, P the projection onto mean-free states: invariant under translations.
 pub struct Centred<T: Real> {
     inner: Box<dyn ScoreNetwork<T>>,
     center: Arc<Center>,
 }
 
 impl<T: Real> Centred<T> {
-    /// `inner` on the mean-free states of `system`.
+    /// The network `inner` on the mean-free states of `system`.
     pub fn new(inner: Box<dyn ScoreNetwork<T>>, system: ParticleSystem) -> Self {
         Self { inner, center: Arc::new(Center(system)) }
     }

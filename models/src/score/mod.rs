@@ -1,4 +1,4 @@
-//! Score networks: approximations of grad log p_t(x) for every noise level sigma.
+//! Score networks: approximations of grad log p_t(x) at every noise level sigma.
 
 mod centred;
 mod egnn;
@@ -17,9 +17,9 @@ use engine::{Real, Recording, Var};
 
 use crate::target::Geometry;
 
-/// A network that gives scores of the noised target.
+/// A network for the score of the noised target, grad log p_t(x).
 pub trait ScoreNetwork<T: Real>: Send + Sync {
-    /// The space of the states. Of mean-free particles F is mean-free too, and does not see where the mean is.
+    /// The space of the states. For mean-free particles F is mean-free too, and invariant under translations.
     fn geometry(&self) -> Geometry;
 
     /// The length of a state.
@@ -30,7 +30,7 @@ pub trait ScoreNetwork<T: Real>: Send + Sync {
     /// Records the network's raw output F (d x n) for states `x` (d x n) at noise levels `sigma`.
     fn record(&self, rec: &mut Recording<T>, x: Var, sigma: &[T]) -> Var;
 
-    /// The coefficients (a, b) of score = a x + b F at noise level sigma: chosen so that F has unit scale.
+    /// The coefficients (a, b) of score = a x + b F at noise level sigma, chosen so that F has unit scale.
     fn scaling(&self, sigma: T) -> (T, T);
 }
 
@@ -40,8 +40,8 @@ fn scaling<T: Real>(sigma: T, sigma_data: f64, mode_scale: f64) -> (T, T) {
     (T::of(-1.0 / (s2 + data2)), T::of((data2 / ((s2 + mode2) * (s2 + data2))).sqrt()))
 }
 
-/// sin, cos of 2^(k/2 - 1) pi tau, tau = log(sigma / low) / log(high / low): columns of 2 `count` rows,
-/// each repeated `copies` times.
+/// Features of the noise level: sin and cos of 2^(k/2 - 1) pi tau, tau = log(sigma / low) / log(high / low),
+/// k < `count`. Columns of 2 `count` rows, each repeated `copies` times.
 fn waves<T: Real>(
     rec: &mut Recording<T>,
     count: usize,

@@ -11,6 +11,8 @@ use engine::{Matrix, Params, Recording, Tape, Var};
 use models::score::{EgnnConfig, Messages, Pairs, Scales, ScoreEgnn, ScoreNetwork};
 use proptest::prelude::*;
 
+use crate::cases::cases;
+
 fn random(rows: usize, cols: usize, scale: f64, seed: u64) -> Matrix<f64> {
     let mut s = Stream::new(seed, "test", 0, 0);
     let mut x = vec![0.0; rows * cols];
@@ -93,7 +95,7 @@ fn shapes() -> impl Strategy<Value = (Pairs, usize, usize, u64)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(cases(40))]
 
     #[test]
     fn messages_are_those_of_the_plain_equations((pairs, states, hidden, seed) in shapes()) {
@@ -166,7 +168,7 @@ fn check_even(pairs: Pairs, states: usize, hidden: usize, seed: u64) -> Result<(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(cases(40))]
 
     #[test]
     fn one_edge_of_a_pair_is_enough_in_a_first_layer((pairs, states, hidden, seed) in shapes()) {

@@ -9,6 +9,8 @@ use engine::{Matrix, Recording, Tape, Var};
 use models::score::{Pairs, Update};
 use proptest::prelude::*;
 
+use crate::cases::cases;
+
 fn random(rows: usize, cols: usize, seed: u64) -> Matrix<f64> {
     let mut s = Stream::new(seed, "update", rows as u64, cols as u64);
     let mut m = Matrix::zeros(rows, cols);
@@ -61,7 +63,7 @@ fn check(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(cases(48))]
 
     #[test]
     fn an_update_is_that_of_the_plain_ops(

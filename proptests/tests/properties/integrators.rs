@@ -6,6 +6,8 @@ use engine::{Recording, Tape, Var};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::cases::cases;
+
 /// dy = A y with the skew-symmetric A_ij = s_ij (i < j), -s_ji (i > j).
 fn skew(s: &[f64], n: usize) -> impl Fn(f64, &[f64], &mut [f64]) + '_ {
     move |_, y, dy| {
@@ -57,6 +59,8 @@ fn on_threads<R: Send>(threads: usize, run: impl FnOnce() -> R + Send) -> R {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn rotations_keep_the_norm_to_the_tolerance((s, start) in system(), end in -5.0..5.0f64) {
         let mut y = start.clone();
@@ -99,7 +103,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(16))]
+    #![proptest_config(cases(16))]
 
     #[test]
     fn threads_change_no_bit(n in prop_oneof![0..40usize, 16_000..50_000usize], rate in 0.1..2.0f32) {

@@ -8,6 +8,8 @@ use engine::sparse::Sparse;
 use engine::{Matrix, Real, Recording, Tape, Var};
 use proptest::prelude::*;
 
+use crate::cases::cases;
+
 /// A matrix of numbers away from the kinks of the ops: 0.2 < |x| < 2.2.
 pub(crate) fn entries(rows: usize, cols: usize, seed: u64, positive: bool) -> Matrix<f64> {
     let mut s = Stream::new(seed, "entries", rows as u64, cols as u64);
@@ -105,7 +107,7 @@ fn check(name: &str, inputs: &[Matrix<f64>], f: impl Fn(&mut Recording<f64>, &[V
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(cases(40))]
 
     #[test]
     fn unary_ops_have_the_right_gradients(rows in size(), cols in size(), seed in 0_u64..1 << 40) {

@@ -1,4 +1,4 @@
-//! What a batch's loss is made of: weights, the scores to learn, and the update of the parameters.
+//! The loss of a batch: weights, regression targets, and the update of the parameters.
 
 use engine::Real;
 use engine::optim::{Schedule as LearningRate, clip_by_norm};
@@ -9,11 +9,11 @@ use super::weighting::normalise;
 use super::{Form, Identity, Objective, Trainer};
 use crate::importance::{effective_share, systematic};
 
-/// Share of one new state in the running covariances of its noise level.
+/// Weight of a new state in the running covariances of its noise level.
 const COVARIANCE_RATE: f64 = 0.002;
 
 impl<T: Real> Trainer<'_, T> {
-    /// Weights of the loss; recycles draws; returns the weights' effective share.
+    /// Computes the weights of the loss and recycles draws; returns the weights' effective share.
     pub(super) fn weigh(&mut self, stream: &mut Stream) -> f64 {
         let (batch, n) = (&mut self.batch, self.config.train.batch);
         let (weights, recycle) = (&self.config.weights, self.config.replay.recycle);
@@ -38,7 +38,7 @@ impl<T: Real> Trainer<'_, T> {
             systematic(&batch.w, recycle, stream, |i| proposal.push(estimates.get(i).draw));
         }
         if !iwsm {
-            // A state whose draws all miss the target has no score to learn.
+            // A state whose draws all have density 0 has no score.
             let stored = self.config.train.identity == Identity::Stored;
             for (i, w) in batch.w.iter_mut().enumerate() {
                 let known = stored || self.estimates.get(i).log_density.is_finite();
@@ -133,7 +133,7 @@ impl<T: Real> Trainer<'_, T> {
                     let w = batch.w[*i] * scale;
                     for ((f, s), target) in f.iter().zip(seed).zip(&batch.target[column(*i)]) {
                         let error = f.f64() - target.f64();
-                        // A state without weight may have no score at all.
+                        // A state of weight 0 may have no finite score.
                         loss += if w > 0.0 { w * error * error } else { 0.0 };
                         *s = if w > 0.0 { T::of(2.0 * w * error) } else { T::ZERO };
                     }

@@ -1,13 +1,4 @@
 //! An equivariant score network for particles: EGNN (Satorras, Hoogeboom and Welling 2021).
-//!
-//! The noised state x, divided by sqrt(sigma^2 + sigma_data^2), goes through L layers of messages
-//! ([`Messages`]) and node updates ([`Update`]) h_i += N2 silu(N1 [h_i; sum_j m_ij] + n1) + n2, where h_i starts as a
-//! linear map of sines and cosines of log sigma. The output F is what the positions have moved by, without
-//! the move of their mean: it turns, mirrors and renumbers with the state, and does not see where the state
-//! is. The last layer's node update has no effect and is not computed; its parameters exist all the same.
-//!
-//! Parameters have the names and shapes of the authors' public code, so that a checkpoint can be compared with
-//! another implementation: `gcl_0.edge_mlp.0.weight` is H x (2 H + 2), and so on.
 
 mod coordinates;
 mod edges;
@@ -28,9 +19,9 @@ pub use update::Update;
 /// Sizes of an EGNN.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EgnnConfig {
-    /// The states, and which pairs exchange messages.
+    /// The states and their edges.
     pub pairs: Pairs,
-    /// H, numbers for each particle.
+    /// H, features of a particle.
     pub hidden: usize,
     /// L, layers.
     pub layers: usize,
@@ -65,7 +56,13 @@ struct Layer {
     node: [Affine; 2],
 }
 
-/// The layers on given node features; the score network puts an embedding of the noise level in front.
+/// L layers of an EGNN (Satorras, Hoogeboom and Welling 2021): messages and moves of the coordinates
+/// ([`Messages`]), then the update of the nodes ([`Update`]). [`ScoreEgnn`] adds the embedding of the noise
+/// level and the scaling.
+///
+/// The last layer's node update does not affect the output and is not computed; its parameters exist all the
+/// same. Parameters have the names and shapes of the authors' code, so that checkpoints can be compared with
+/// other implementations: `gcl_0.edge_mlp.0.weight` is H x (2 H + 2), and so on.
 pub struct Egnn<T> {
     config: EgnnConfig,
     /// Of the first layer, in which the particles of a state have the same h, and of the others.
@@ -82,10 +79,10 @@ impl<T: Real> Egnn<T> {
             let mut affine =
                 |name: &str, sizes, gain| Affine::new(params, &format!("gcl_{l}.{name}"), sizes, gain, seed);
             Layer {
-                // SiLU halves the scale of its input, about.
+                // SiLU about halves the scale of its input.
                 edge: [affine("edge_mlp.0", (2 * h + 2, h), 1.0), affine("edge_mlp.2", (h, h), 1.5)],
                 attention: affine("att_mlp.0", (h, 1), 1.0),
-                // A small last weight lets positions start almost at rest.
+                // With a small last weight, positions hardly move at the start of training.
                 coordinate: [affine("coord_mlp.0", (h, h), 1.5), affine("coord_mlp.2", (h, 1), 0.01)],
                 node: [affine("node_mlp.0", (2 * h, h), 1.5), affine("node_mlp.2", (h, h), 1.0)],
             }
@@ -97,8 +94,8 @@ impl<T: Real> Egnn<T> {
         Self { config, messages, update, layers }
     }
 
-    /// The positions after all layers, from node features `h` (H x nodes), the same for all particles of a state,
-    /// and positions `x` (space x nodes). The gradient of a state's features goes to its first particle's.
+    /// The positions after all layers, from node features `h` (H x nodes), equal for all particles of a state,
+    /// and positions `x` (space x nodes). The gradient of a state's features is added to its first particle.
     pub fn record(&self, g: &mut Recording<T>, mut h: Var, x: Var) -> Var {
         let (hidden, mut at) = (self.config.hidden, x);
         for (l, layer) in self.layers.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The score network around the layers: scaling, embedding of the noise level, centring.
+//! The score network: embedding of the noise level, layers, scaling, projection.
 
 use std::sync::Arc;
 
@@ -9,12 +9,12 @@ use crate::score::centred::Center;
 use crate::score::{ScoreNetwork, per_state, scaling, waves};
 use crate::target::{Geometry, ParticleSystem};
 
-/// What a score network knows of its target.
+/// Scales of the target, and the embedding of the noise level.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Scales {
     /// Root mean square of a coordinate of the target.
     pub sigma_data: f64,
-    /// Width of one mode.
+    /// Width of one mode; see [`ScoreMlp`](crate::score::ScoreMlp).
     pub mode_scale: f64,
     /// Least and largest noise level.
     pub sigma_range: (f64, f64),
@@ -22,7 +22,12 @@ pub struct Scales {
     pub time_features: usize,
 }
 
-/// An EGNN as a score network; see the [module](super).
+/// An EGNN (Satorras, Hoogeboom and Welling 2021) as a score network, scaled as
+/// [`ScoreMlp`](crate::score::ScoreMlp).
+///
+/// The noised state x, divided by sqrt(sigma^2 + sigma_data^2), is the input of L layers ([`Egnn`]); h_i
+/// starts as a linear map of sines and cosines of log sigma. F is the displacement of the positions less its
+/// mean: equivariant under rotations, reflections and permutations, invariant under translations.
 pub struct ScoreEgnn<T> {
     scales: Scales,
     system: ParticleSystem,

@@ -1,4 +1,4 @@
-//! Sums over the partners of a particle.
+//! Sums over the senders of a particle.
 
 use engine::buffer_pool::BufferPool;
 use engine::tape::{Cotangents, Inputs, Saved};
@@ -36,7 +36,7 @@ impl<T: Real> Op<T> for Gather<T> {
         }
     }
 
-    /// V of every particle, D x K of them.
+    /// V of every particle, D x K numbers each.
     fn aux_len(&self, inputs: &[Shape], _: Shape) -> usize {
         inputs[1].len() * self.pairs.system.space
     }
@@ -83,7 +83,7 @@ impl<T: Real> Op<T> for Gather<T> {
     }
 }
 
-/// The two directions of a pair: who takes up, from whom, and the sign of u times 1 / sqrt N.
+/// The two directions of a pair: receiver, sender, and the sign of u times 1 / sqrt N.
 #[inline(always)]
 fn directions<T: Real>(i: usize, j: usize, share: T) -> [(usize, usize, T); 2] {
     [(i, j, share), (j, i, -share)]

@@ -20,7 +20,7 @@ use crate::sparse::{Pattern, Sparse};
 use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var};
 use rk4::Rk4;
-use row_tile::TILE;
+use row_tile::TILE_ROWS;
 use step::Step;
 
 /// Nodes beyond which a tile of rows no longer fits a core's cache.
@@ -129,7 +129,7 @@ impl<T: Real> Recording<'_, T> {
     /// there are several, else four products.
     pub fn diffusion_rk4_step(&mut self, sparse: &Sparse, values: Var, x: Var, h: f64) -> Var {
         let shape = self.shape(x);
-        if shape.rows > TILE && shape.cols <= MOST_NODES {
+        if shape.rows > TILE_ROWS && shape.cols <= MOST_NODES {
             return self.apply(Rk4 { pattern: sparse.pattern.clone(), h }, &[values, x]);
         }
         [4.0, 3.0, 2.0, 1.0].iter().fold(x, |z, k| self.sparse_step(sparse, values, z, x, h / k))

@@ -14,7 +14,7 @@
 use std::sync::Arc;
 
 use super::check_weights;
-use super::row_tile::{Columns, RowTile, Sink, TILE, pack};
+use super::row_tile::{Columns, RowTile, Sink, TILE_ROWS, pack};
 use crate::aligned::{padded, with_scratch};
 use crate::simd::add;
 use crate::sparse::{CompressedAxis, DegreeOrder, Pattern, Permutation};
@@ -38,20 +38,20 @@ impl Rk4 {
 }
 
 /// The tile as one array for each node.
-fn by_node<T>(tile: &mut [T]) -> &mut [[T; TILE]] {
+fn by_node<T>(tile: &mut [T]) -> &mut [[T; TILE_ROWS]] {
     tile.as_chunks_mut().0
 }
 
 /// What has z_{k-1} and takes g_{k-1}.
 trait Exchange<T>: Sink<T> {
     /// (z_{k-1})_j for the node at a place, before its g comes.
-    fn z(&self, place: usize) -> &[T; TILE];
+    fn z(&self, place: usize) -> &[T; TILE_ROWS];
 }
 
 /// g_{k-1} takes the place of z_{k-1}, of which a node has read its own state alone by then.
-impl<T: Real> Exchange<T> for &mut [[T; TILE]] {
+impl<T: Real> Exchange<T> for &mut [[T; TILE_ROWS]] {
     #[inline(always)]
-    fn z(&self, place: usize) -> &[T; TILE] {
+    fn z(&self, place: usize) -> &[T; TILE_ROWS] {
         &self[place]
     }
 }
@@ -59,17 +59,17 @@ impl<T: Real> Exchange<T> for &mut [[T; TILE]] {
 /// The end: x_bar = g_4 + g_3 + g_2 + g_1 + g_0, given z_0 and g_1 to g_4, as columns of g_0 come.
 struct Total<'a, T> {
     out: Option<RowTile<'a, T>>,
-    z: &'a [[T; TILE]],
-    g: [&'a [[T; TILE]]; 4],
+    z: &'a [[T; TILE_ROWS]],
+    g: [&'a [[T; TILE_ROWS]]; 4],
 }
 
 impl<T: Real> Sink<T> for Total<'_, T> {
     #[inline(always)]
-    fn put(&mut self, place: usize, g0: &[T; TILE]) {
+    fn put(&mut self, place: usize, g0: &[T; TILE_ROWS]) {
         let Some(out) = &mut self.out else { return };
-        let mut x_bar = [T::ZERO; TILE];
+        let mut x_bar = [T::ZERO; TILE_ROWS];
         let [g1, g2, g3, g4] = self.g.map(|g| &g[place]);
-        for r in 0..TILE {
+        for r in 0..TILE_ROWS {
             x_bar[r] = (g0[r] + g1[r]) + (g2[r] + g3[r]) + g4[r];
         }
         out.put(place, &x_bar);
@@ -78,7 +78,7 @@ impl<T: Real> Sink<T> for Total<'_, T> {
 
 impl<T: Real> Exchange<T> for Total<'_, T> {
     #[inline(always)]
-    fn z(&self, place: usize) -> &[T; TILE] {
+    fn z(&self, place: usize) -> &[T; TILE_ROWS] {
         &self.z[place]
     }
 }
@@ -86,20 +86,20 @@ impl<T: Real> Exchange<T> for Total<'_, T> {
 simd_fn! {
     /// y = x + c L z; `sink` takes y_i.
     fn stage<T: Real, S: Sink<T>>(
-        order: &CompressedAxis, w: &[T], c: T, z: &[[T; TILE]], x: &[[T; TILE]], sink: S,
+        order: &CompressedAxis, w: &[T], c: T, z: &[[T; TILE_ROWS]], x: &[[T; TILE_ROWS]], sink: S,
     ) {
         let mut sink = sink;
         for (i, x) in x.iter().enumerate() {
             let entries = order.entries(i);
-            let mut sum = [T::ZERO; TILE];
+            let mut sum = [T::ZERO; TILE_ROWS];
             for (w, j) in w[entries].iter().zip(order.group(i).0) {
                 let z = &z[*j as usize];
-                for r in 0..TILE {
+                for r in 0..TILE_ROWS {
                     sum[r] = w.mul_add(z[r], sum[r]);
                 }
             }
-            let mut y = [T::ZERO; TILE];
-            for r in 0..TILE {
+            let mut y = [T::ZERO; TILE_ROWS];
+            for r in 0..TILE_ROWS {
                 y[r] = c.mul_add(sum[r] - z[i][r], x[r]);
             }
             sink.put(i, &y);
@@ -109,30 +109,30 @@ simd_fn! {
     /// c L^T g, and on the way w_bar_ij += c <g_i, z_j>: what the sum reads serves the inner product too. w and
     /// w_bar are in the order of columns, each entry of w_bar in `PARTS` parts that are added up in the end.
     fn reverse_stage<T: Real, S: Exchange<T>>(
-        order: &CompressedAxis, w: &[T], c: T, g: &[[T; TILE]], w_bar: &mut [[T; PARTS]], exchange: S,
+        order: &CompressedAxis, w: &[T], c: T, g: &[[T; TILE_ROWS]], w_bar: &mut [[T; PARTS]], exchange: S,
     ) {
         let mut exchange = exchange;
         for (j, here) in g.iter().enumerate() {
             let entries = order.entries(j);
-            let mut sum = [T::ZERO; TILE];
-            let mut own = [T::ZERO; TILE];
+            let mut sum = [T::ZERO; TILE_ROWS];
+            let mut own = [T::ZERO; TILE_ROWS];
             let z = exchange.z(j);
-            for r in 0..TILE {
+            for r in 0..TILE_ROWS {
                 own[r] = c * z[r];
             }
             for ((w, w_bar), i) in w[entries.clone()].iter().zip(&mut w_bar[entries]).zip(order.group(j).0) {
                 let g = &g[*i as usize];
-                for r in 0..TILE {
+                for r in 0..TILE_ROWS {
                     sum[r] = w.mul_add(g[r], sum[r]);
                 }
-                for first in (0..TILE).step_by(PARTS) {
+                for first in (0..TILE_ROWS).step_by(PARTS) {
                     for l in 0..PARTS {
                         w_bar[l] = g[first + l].mul_add(own[first + l], w_bar[l]);
                     }
                 }
             }
-            let mut next = [T::ZERO; TILE];
-            for r in 0..TILE {
+            let mut next = [T::ZERO; TILE_ROWS];
+            for r in 0..TILE_ROWS {
                 next[r] = c * (sum[r] - here[r]);
             }
             exchange.put(j, &next);
@@ -156,9 +156,9 @@ fn step<T: Real>(
     x: View<T>,
     y: &Columns<T>,
 ) {
-    let (rows, size, nnz) = (x.shape.rows, x.shape.cols * TILE, w.len());
+    let (rows, size, nnz) = (x.shape.rows, x.shape.cols * TILE_ROWS, w.len());
     let stride = 3 * size + padded(nnz);
-    with_scratch(rows.div_ceil(TILE) * stride, |space| {
+    with_scratch(rows.div_ceil(TILE_ROWS) * stride, |space| {
         parallel::for_chunks(space, stride, |p, tile| {
             let (states, w_sorted) = tile.split_at_mut(3 * size);
             let mut parts = states.chunks_exact_mut(size).map(by_node);
@@ -166,12 +166,12 @@ fn step<T: Real>(
             // Every tile sorts the weights for itself: it is soon done, and a round of tasks for all is not.
             order.sorted(w, &mut w_sorted[..nnz]);
             let w = &w_sorted[..nnz];
-            pack(nodes, x.data, rows, p * TILE, start);
+            pack(nodes, x.data, rows, p * TILE_ROWS, start);
             stage(order, w, c[0], start, start, &mut *odd);
             stage(order, w, c[1], odd, start, &mut *even);
             stage(order, w, c[2], even, start, &mut *odd);
             // SAFETY: this task alone has tile p.
-            stage(order, w, c[3], odd, start, unsafe { y.tile(p * TILE) });
+            stage(order, w, c[3], odd, start, unsafe { y.tile(p * TILE_ROWS) });
         });
     });
 }
@@ -198,8 +198,8 @@ impl<T: Real> Op<T> for Rk4 {
     #[allow(unsafe_code)]
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (w, x, c) = (saved.x.get(0).data, saved.x.get(1), self.factors::<T>());
-        let (rows, size, nnz) = (x.shape.rows, x.shape.cols * TILE, w.len());
-        let tiles = rows.div_ceil(TILE);
+        let (rows, size, nnz) = (x.shape.rows, x.shape.cols * TILE_ROWS, w.len());
+        let tiles = rows.div_ceil(TILE_ROWS);
         if out_bar.is_empty() {
             return;
         }
@@ -227,12 +227,12 @@ impl<T: Real> Op<T> for Rk4 {
             let out_bar = &*out_bar;
             parallel::for_chunks(space, stride, |p, tile| {
                 // SAFETY: this task alone has tile p.
-                let out = out.as_ref().map(|out| unsafe { out.tile(p * TILE) });
+                let out = out.as_ref().map(|out| unsafe { out.tile(p * TILE_ROWS) });
                 let (states, rest) = tile.split_at_mut(5 * size);
                 let mut parts = states.chunks_exact_mut(size).map(by_node);
                 // The first three states give way to the cotangents g_1 to g_3.
                 let [z1, z2, z3, z0, g4] = std::array::from_fn(|_| parts.next().unwrap_or_default());
-                pack(nodes, out_bar, rows, p * TILE, g4);
+                pack(nodes, out_bar, rows, p * TILE_ROWS, g4);
                 let (w_by_col, rest) = rest.split_at_mut(room);
                 let w_by_col = &mut w_by_col[..nnz];
                 by_col.sorted(w, w_by_col);
@@ -240,7 +240,7 @@ impl<T: Real> Op<T> for Rk4 {
                 let (w_by_row, w_bar) = rest.split_at_mut(room);
                 let (w_by_row, w_bar) = (&mut w_by_row[..nnz], &mut w_bar[..PARTS * nnz]);
                 by_row.sorted(w, w_by_row);
-                pack(nodes, x.data, rows, p * TILE, z0);
+                pack(nodes, x.data, rows, p * TILE_ROWS, z0);
                 stage(by_row, w_by_row, c[0], z0, z0, &mut *z1);
                 stage(by_row, w_by_row, c[1], z1, z0, &mut *z2);
                 stage(by_row, w_by_row, c[2], z2, z0, &mut *z3);

@@ -4,26 +4,32 @@ use std::marker::PhantomData;
 use std::slice;
 
 use crate::Real;
-use crate::panels::put_part;
+use crate::packed_gemm::put_part;
 use crate::simd::{prefetch, prefetch_line};
 use crate::sparse::Permutation;
 
 /// Rows of a tile: two cache lines of f32 for each node.
-pub(super) const TILE: usize = 32;
+pub(super) const TILE_ROWS: usize = 32;
 /// Nodes by which columns of a matrix are asked for before they are packed or written.
 const AHEAD: usize = 40;
 
 /// Rows from `first` on of the columns `nodes` of a matrix of `rows` rows, zeros below its last.
-pub(super) fn pack<T: Real>(nodes: &Permutation, x: &[T], rows: usize, first: usize, tile: &mut [[T; TILE]]) {
+pub(super) fn pack<T: Real>(
+    nodes: &Permutation,
+    x: &[T],
+    rows: usize,
+    first: usize,
+    tile: &mut [[T; TILE_ROWS]],
+) {
     let nodes = nodes.columns();
-    let len = TILE.min(rows - first);
+    let len = TILE_ROWS.min(rows - first);
     for (k, (node, p)) in nodes.iter().zip(tile).enumerate() {
         if let Some(next) = nodes.get(k + AHEAD) {
             prefetch(x, *next as usize * rows + first, len);
         }
         let at = *node as usize * rows + first;
-        if len == TILE {
-            p.copy_from_slice(&x[at..at + TILE]);
+        if len == TILE_ROWS {
+            p.copy_from_slice(&x[at..at + TILE_ROWS]);
         } else {
             p[..len].copy_from_slice(&x[at..at + len]);
             p[len..].fill(T::ZERO);
@@ -34,13 +40,13 @@ pub(super) fn pack<T: Real>(nodes: &Permutation, x: &[T], rows: usize, first: us
 /// Where a stage's columns go.
 pub(super) trait Sink<T> {
     /// Takes the column of the node at a place.
-    fn put(&mut self, place: usize, x: &[T; TILE]);
+    fn put(&mut self, place: usize, x: &[T; TILE_ROWS]);
 }
 
 /// Into a tile.
-impl<T: Real> Sink<T> for &mut [[T; TILE]] {
+impl<T: Real> Sink<T> for &mut [[T; TILE_ROWS]] {
     #[inline(always)]
-    fn put(&mut self, place: usize, x: &[T; TILE]) {
+    fn put(&mut self, place: usize, x: &[T; TILE_ROWS]) {
         self[place] = *x;
     }
 }
@@ -70,11 +76,11 @@ impl<'a, T: Real> Columns<'a, T> {
     /// Its rows from `first` on.
     ///
     /// # Safety
-    /// While it lives, no one else has a tile with the same `first`, which is a multiple of `TILE`.
+    /// While it lives, no one else has a tile with the same `first`, which is a multiple of `TILE_ROWS`.
     #[allow(unsafe_code)]
     pub(super) unsafe fn tile(&self, first: usize) -> RowTile<'_, T> {
         assert!(first < self.rows);
-        RowTile { matrix: self, first, len: TILE.min(self.rows - first) }
+        RowTile { matrix: self, first, len: TILE_ROWS.min(self.rows - first) }
     }
 }
 
@@ -88,20 +94,20 @@ pub(super) struct RowTile<'a, T> {
 impl<T: Real> Sink<T> for RowTile<'_, T> {
     #[allow(unsafe_code)]
     #[inline(always)]
-    fn put(&mut self, place: usize, x: &[T; TILE]) {
+    fn put(&mut self, place: usize, x: &[T; TILE_ROWS]) {
         let Columns { data, rows, nodes, add, .. } = *self.matrix;
         if let Some(next) = nodes.get(place + AHEAD) {
             let next = data.wrapping_add(*next as usize * rows + self.first);
             prefetch_line(next);
-            prefetch_line(next.wrapping_add(TILE / 2));
+            prefetch_line(next.wrapping_add(TILE_ROWS / 2));
         }
         let at = nodes[place] as usize * rows + self.first;
         // SAFETY: `Permutation` has numbers of columns, and `first + len` is no more than the rows, so that these
         // numbers lie in the matrix; no one else has these rows.
         let out = unsafe { slice::from_raw_parts_mut(data.add(at), self.len) };
-        match out.first_chunk_mut::<TILE>() {
+        match out.first_chunk_mut::<TILE_ROWS>() {
             Some(out) if add => {
-                for r in 0..TILE {
+                for r in 0..TILE_ROWS {
                     out[r] += x[r];
                 }
             }

@@ -1,18 +1,18 @@
-//! The binary `gmm` as a user meets it: interruptions, threads, bad input.
+//! The binary `sample` on mixtures, as a user meets it: interruptions, threads, bad input.
 
 mod binary;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
+use std::process::Command;
 
-use binary::{metrics, stderr};
+use binary::{metrics, stderr, stdout};
 
-fn gmm(args: &[&str]) -> Command {
-    binary::command(env!("CARGO_BIN_EXE_gmm"), args)
+fn sample(args: &[&str]) -> Command {
+    binary::command(env!("CARGO_BIN_EXE_sample"), args)
 }
 
 fn run(args: &[&str]) {
-    binary::succeed(&mut gmm(args));
+    binary::succeed(&mut sample(args));
 }
 
 /// Runs to the end and gives the folder back.
@@ -21,8 +21,16 @@ fn succeed(args: &[&str], out: &Path) -> PathBuf {
     out.to_path_buf()
 }
 
+/// Runs `args` up to a step, as if Ctrl-C had been pressed there, with a checkpoint after each step.
+fn stop_after(steps: &str, args: &[&str], out: &Path) -> String {
+    let tail = ["--save-every", "0", "--stop-after", steps, "--out", out.to_str().unwrap()];
+    let output = sample(&[args, &tail].concat()).output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    stderr(&output)
+}
+
 fn refused(args: &[&str], needle: &str) {
-    binary::refused(&mut gmm(args), needle);
+    binary::refused(&mut sample(args), needle);
 }
 
 const SMALL: &[&str] = &[
@@ -39,28 +47,32 @@ const SMALL: &[&str] = &[
 ];
 
 fn assert_same_run(a: &Path, b: &Path) {
-    binary::assert_same_run(a, b, &["samples.npy", "checkpoint.safetensors", "history.csv", "weights.csv"]);
-}
-
-/// Starts a run that saves at every row, and waits for its first checkpoint.
-fn start_and_wait_for_checkpoint(out: &Path, steps: &str) -> Child {
-    let tail = ["--save-every", "0", "--out", out.to_str().unwrap(), "--steps", steps];
-    let args: Vec<&str> =
-        SMALL.iter().filter(|a| !["--steps", "160"].contains(a)).chain(&tail).copied().collect();
-    binary::start_and_wait_for(&out.join("checkpoint.safetensors"), 60, &mut gmm(&args))
+    binary::assert_same_run(a, b, &["samples.npy", "history.csv", "weights.csv", "model.safetensors"]);
 }
 
 #[test]
-fn a_run_killed_and_resumed_equals_an_unbroken_one() {
+fn a_run_that_stops_and_goes_on_equals_an_unbroken_one() {
     let dir = tempfile::tempdir().unwrap();
     let whole = succeed(SMALL, &dir.path().join("whole"));
     let broken = dir.path().join("broken");
-    let mut child = start_and_wait_for_checkpoint(&broken, "160");
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(!broken.join("DONE").exists(), "the run ended before it could be killed");
+    let said = stop_after("75", SMALL, &broken);
+    assert!(
+        said.contains("stopped at step 75 of 160") && said.contains("go on with: sample --resume"),
+        "{said}"
+    );
+    // A run that was killed may have written rows beyond its checkpoint: they are redone.
+    let history = broken.join("history.csv");
+    let text = std::fs::read_to_string(&history).unwrap();
+    let last = text.lines().last().unwrap();
+    let ahead = last.replacen("70,", "80,", 1);
+    assert_ne!(last, ahead);
+    std::fs::write(&history, format!("{text}{ahead}\n")).unwrap();
     run(&["--quiet", "--resume", broken.to_str().unwrap()]);
     assert_same_run(&whole, &broken);
+    // Measuring once more gives the same figures.
+    let before = metrics(&whole);
+    run(&["--quiet", "--eval-only", whole.to_str().unwrap()]);
+    assert_eq!(metrics(&whole), before);
 }
 
 #[test]
@@ -81,12 +93,8 @@ fn a_run_over_several_seeds_goes_on_as_a_whole() {
     let two: Vec<&str> = SMALL.iter().copied().chain(["--seeds", "2"]).chain(short).collect();
     let whole = succeed(&two, &dir.path().join("whole"));
     let broken = dir.path().join("broken");
-    let args = [&two[..], &["--save-every", "0", "--out", broken.to_str().unwrap()]].concat();
-    let first = broken.join("seed5/checkpoint.safetensors");
-    let mut child = binary::start_and_wait_for(&first, 60, &mut gmm(&args));
-    child.kill().unwrap();
-    child.wait().unwrap();
-    assert!(!broken.join("metrics.json").exists(), "the run ended before it could be killed");
+    assert!(stop_after("30", &two, &broken).contains("stopped at seed 5"));
+    assert!(!broken.join("metrics.json").exists());
     run(&["--quiet", "--resume", broken.to_str().unwrap()]);
     assert_eq!(metrics(&whole), metrics(&broken));
     for seed in ["seed5", "seed6"] {
@@ -117,24 +125,29 @@ fn a_target_named_in_a_file_brings_its_scales() {
 }
 
 #[test]
-fn measuring_again_gives_the_same_figures() {
-    let dir = tempfile::tempdir().unwrap();
-    let folder = succeed(SMALL, &dir.path().join("run"));
-    let before = metrics(&folder);
-    run(&["--quiet", "--eval-only", folder.to_str().unwrap()]);
-    assert_eq!(metrics(&folder), before);
+fn targets_are_listed() {
+    let text = stdout(&binary::succeed(&mut sample(&["--target", "list"])));
+    assert!(text.lines().any(|l| l.starts_with("gmm-d ") && l.contains("(dim, spread, seed)")), "{text}");
+    assert!(text.lines().any(|l| l.starts_with("lj13 ")), "{text}");
 }
 
-#[cfg(unix)]
 #[test]
-fn ctrl_c_saves_says_how_to_go_on_and_exits_with_130() {
+fn parallel_tempering_samples_a_mixture_and_is_measured_against_exact_samples() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
-    let child = start_and_wait_for_checkpoint(&out, "100000");
-    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
-    let output = child.wait_with_output().unwrap();
-    assert_eq!(output.status.code(), Some(130));
-    assert!(stderr(&output).contains("go on with: gmm --resume"));
+    let args = ["--method", "pt", "--quick", "--quiet", "--samples", "500", "--out", out.to_str().unwrap()];
+    // So short a run may fail its checks, which its exit code says.
+    let code = sample(&args).output().unwrap().status.code();
+    assert!([Some(0), Some(1)].contains(&code), "{code:?}");
+    let text = metrics(&out).join("\n");
+    for name in ["x_w2", "modes_found", "log_z", "energy_r_hat", "energy_evaluations"] {
+        assert!(text.contains(&format!("\"{name}\"")), "{name}: {text}");
+    }
+    assert!(
+        ["samples.png", "energies.png", "history.csv", "diagnostics.csv"]
+            .iter()
+            .all(|f| out.join(f).exists())
+    );
 }
 
 #[test]
@@ -144,12 +157,14 @@ fn bad_arguments_are_refused_in_one_line_and_nothing_is_written() {
     let out = out.to_str().unwrap();
     let with = |more: &[&'static str]| [more, &["--out", out]].concat();
     refused(&with(&["--target", "gmm41"]), "did you mean gmm40");
-    refused(&with(&["--target", "gmm40", "--dim", "3"]), "gmm-d");
+    refused(&with(&["--target", "gmm40", "--dim", "3"]), "target.dim");
     refused(&with(&["--target", "gmm-d", "--dim", "0"]), "target.dim = 0");
     refused(&with(&["--steps", "-1"]), "invalid value");
     refused(&with(&["--steps", "0"]), "train.steps must be at least 1");
     refused(&with(&["--threads", "0"]), "not in 1..");
-    refused(&with(&["--objective", "magic"]), "possible values");
+    refused(&with(&["--method", "magic"]), "methods: iwsm, idem, pt");
+    refused(&with(&["--network", "pair"]), "set it to mlp");
+    refused(&with(&["--method", "pt", "--steps", "3"]), "unknown key `train`");
     refused(&with(&["--set", "train.bach=3"]), "did you mean `train.batch`");
     refused(&with(&["--set", "network.sigma_min=nan"]), "finite number");
     refused(&with(&["--set", "train.batch=-5"]), "must not be negative");
@@ -180,9 +195,9 @@ fn damaged_and_foreign_checkpoints_are_refused() {
     refused(&resume, "not a checkpoint of this program");
     std::fs::write(&path, &bytes).unwrap();
     let config = folder.join("config.toml");
-    let text = std::fs::read_to_string(&config).unwrap().replace("hidden = 128", "hidden = 64");
-    std::fs::write(&config, text).unwrap();
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("hidden = 128", "hidden = 64")).unwrap();
     refused(&resume, "another configuration");
-    std::fs::write(&config, "seed = 0\nnonsense = 1\n").unwrap();
+    std::fs::write(&config, text + "\n[nonsense]\nkey = 1\n").unwrap();
     refused(&resume, "config.toml");
 }
