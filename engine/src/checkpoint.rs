@@ -4,7 +4,7 @@
 //! keys has no fixed order, and the same state must give the same bytes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
@@ -195,10 +195,13 @@ fn target(path: &Path) -> std::io::Result<PathBuf> {
     match std::fs::metadata(path) {
         Ok(there) if there.is_file() => std::fs::canonicalize(path),
         Ok(there) if there.is_dir() => {
-            Err(std::io::Error::other("a folder is in the way; choose another name"))
+            Err(std::io::Error::new(ErrorKind::IsADirectory, "a folder is in the way; choose another name"))
         }
-        Ok(_) => Err(std::io::Error::other("is no regular file and stays as it is; choose another name")),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => match std::fs::read_link(path) {
+        Ok(_) => Err(std::io::Error::new(
+            ErrorKind::InvalidInput,
+            "is no regular file and stays as it is; choose another name",
+        )),
+        Err(e) if e.kind() == ErrorKind::NotFound => match std::fs::read_link(path) {
             Ok(next) => target(&folder(path).join(next)),
             Err(_) => Ok(path.to_path_buf()),
         },

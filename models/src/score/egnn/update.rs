@@ -24,8 +24,7 @@ use super::{Pairs, kernels};
 /// N1_b_bar += z_bar m^T,  n1_bar += z_bar 1,  h_bar += g + N1_a^T z_bar,  m_bar += N1_b^T z_bar.
 ///
 /// Inputs: h (H x nodes), the output of the messages ((H + space) x nodes), N1 (H x 2H), n1, N2 (H x H), n2.
-/// Cost of a node: 6 H^2 flops forward, 12 H^2 backward. For uniform nodes the product N1_a h is
-/// over states.
+/// Cost of a node: 6 H^2 flops forward, 12 H^2 backward. For uniform nodes the product N1_a h is over states.
 pub struct Update<T> {
     pairs: Pairs,
     /// All nodes of a state have the same h.

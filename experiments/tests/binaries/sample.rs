@@ -1,11 +1,9 @@
 //! The binary `sample` on mixtures, as a user meets it: interruptions, threads, bad input.
 
-mod binary;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use binary::{metrics, stderr, stdout};
+use crate::binary::{self, metrics, stderr, stdout};
 
 fn sample(args: &[&str]) -> Command {
     binary::command(env!("CARGO_BIN_EXE_sample"), args)

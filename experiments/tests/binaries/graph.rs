@@ -1,11 +1,9 @@
 //! The binary `graph` as a user runs it.
 
-mod binary;
-
 use std::path::Path;
 use std::process::{Command, Output};
 
-use binary::{stderr, stdout};
+use crate::binary::{self, stderr, stdout};
 
 fn graph(args: &[&str]) -> Command {
     binary::command(env!("CARGO_BIN_EXE_graph"), args)

@@ -1,11 +1,9 @@
 //! The binary `data` as a user runs it: importers, round trip, every kind of bad file.
 
-mod binary;
-
 use std::path::Path;
 use std::process::{Command, Output};
 
-use binary::{stderr, stdout};
+use crate::binary::{self, stderr, stdout};
 use experiments::datasets::npz::Writer;
 use experiments::datasets::{decode, encode};
 use models::gnn::synthetic::karate;

@@ -1,9 +1,9 @@
 //! The binary `oversmoothing` as a user meets it.
 
-mod binary;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use crate::binary;
 
 fn oversmoothing(args: &[&str]) -> Command {
     let mut command = binary::command(env!("CARGO_BIN_EXE_oversmoothing"), args);

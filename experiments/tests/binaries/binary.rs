@@ -1,6 +1,4 @@
 //! What the tests of the binaries share.
-// Each test program has a copy of its own and takes what it needs.
-#![allow(dead_code)]
 
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};

@@ -1,9 +1,9 @@
 //! The binary `compare` as a user meets it.
 
-mod binary;
-
 use std::path::Path;
 use std::process::Command;
+
+use crate::binary;
 
 fn compare(args: &[&str], dir: &Path) -> Command {
     let mut command = binary::command(env!("CARGO_BIN_EXE_compare"), args);
@@ -58,6 +58,20 @@ fn seeds_are_averaged_over_the_steps_that_all_have() {
     write(dir.path(), "seeds", "step,loss\n2,1.5\n4,3\n6,4.5\n");
     assert_eq!(picture(&["seeds"], dir.path()), seeds);
     assert_ne!(picture(&["seeds", "--until", "4"], dir.path()), seeds);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_picture_that_cannot_be_written_is_no_wrong_use() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "a", "step,loss\n1,2\n2,1\n");
+    // Files stay below one block of 512 bytes: to the program a disk that fills up.
+    let limited = format!("trap '' XFSZ; ulimit -f 1; exec {} a", env!("CARGO_BIN_EXE_compare"));
+    let output = binary::command("sh", &["-c", &limited]).current_dir(dir.path()).output().unwrap();
+    let error = binary::stderr(&output);
+    assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
+    assert!(error.contains("curves.png: ") && error.contains("try again"), "{error}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
 #[test]
