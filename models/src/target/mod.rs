@@ -9,6 +9,7 @@
 
 mod double_well;
 mod function;
+mod funnel;
 mod geometry;
 mod lennard_jones;
 mod mixture;
@@ -20,6 +21,7 @@ mod softened_core;
 
 pub use double_well::DoubleWell;
 pub use function::Pointwise;
+pub use funnel::Funnel;
 pub use geometry::Geometry;
 pub use lennard_jones::LennardJones;
 pub use mixture::{GMM_SCALE, Mixture, MixtureError};
