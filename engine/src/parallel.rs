@@ -112,15 +112,15 @@ mod tests {
         for threads in [1, 2, 5] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             let work =
-                || awake(|| (0..50).map(|k| map(20, |i| i * k).into_iter().sum::<usize>()).sum::<usize>());
+                || spin_workers(|| (0..50).map(|k| map(20, |i| i * k).into_iter().sum::<usize>()).sum::<usize>());
             assert_eq!(pool.install(work), 190 * 1225);
             // Called from beside the pool's workers, and one in the other.
-            assert_eq!(pool.install(|| awake(work)), 190 * 1225);
-            let unlucky = AssertUnwindSafe(|| pool.install(|| awake(|| panic!("no luck"))));
+            assert_eq!(pool.install(|| spin_workers(work)), 190 * 1225);
+            let unlucky = AssertUnwindSafe(|| pool.install(|| spin_workers(|| panic!("no luck"))));
             assert!(std::panic::catch_unwind(unlucky).is_err());
             assert_eq!(pool.install(work), 190 * 1225);
         }
-        assert_eq!(awake(|| map(20, |i| i).len()), 20);
+        assert_eq!(spin_workers(|| map(20, |i| i).len()), 20);
     }
 
     #[test]
