@@ -111,8 +111,9 @@ mod tests {
     fn awake_workers_do_the_work_and_rest_afterwards() {
         for threads in [1, 2, 5] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let work =
-                || spin_workers(|| (0..50).map(|k| map(20, |i| i * k).into_iter().sum::<usize>()).sum::<usize>());
+            let work = || {
+                spin_workers(|| (0..50).map(|k| map(20, |i| i * k).into_iter().sum::<usize>()).sum::<usize>())
+            };
             assert_eq!(pool.install(work), 190 * 1225);
             // Called from beside the pool's workers, and one in the other.
             assert_eq!(pool.install(|| spin_workers(work)), 190 * 1225);

@@ -8,6 +8,15 @@ use crate::target::AnyTarget;
 
 /// The settings of a method.
 pub trait MethodConfig {
+    /// Settings to begin with; `scales` are the root mean square of a coordinate of the target and the width of one
+    /// mode, where they are known.
+    fn begin(scales: Option<[f64; 2]>) -> Self
+    where
+        Self: Sized;
+
+    /// Whether the method learns a model; presets of targets hold settings of such methods.
+    fn learns(&self) -> bool;
+
     /// The first setting that does not fit the target, if any: one line with its key and its range.
     fn problem(&self, target: &dyn AnyTarget) -> Option<String>;
 
@@ -38,6 +47,14 @@ macro_rules! methods {
         impl Method {
             /// Names, with descriptions.
             pub const NAMES: &[(&'static str, &'static str)] = &[$(($name, $about)),+];
+
+            /// The method of that name with the settings to begin with.
+            pub fn named(name: &str, scales: Option<[f64; 2]>) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant(MethodConfig::begin(scales))),)+
+                    _ => None,
+                }
+            }
 
             /// The name.
             pub fn name(&self) -> &'static str {

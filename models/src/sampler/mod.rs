@@ -44,6 +44,8 @@ pub struct Diagnostics {
     pub log_z: Option<(f64, f64)>,
     /// One line for each convergence check that failed.
     pub failures: Vec<String>,
+    /// What to do where one failed.
+    pub remedy: String,
 }
 
 /// A running sampler of a target: it learns or moves in steps, and draws samples.

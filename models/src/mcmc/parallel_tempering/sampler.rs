@@ -129,6 +129,11 @@ impl<'a> ParallelTempering<'a> {
         self.ladder.rungs()
     }
 
+    /// Sweeps from one recorded state to the next.
+    pub fn thin(&self) -> usize {
+        self.config.thin
+    }
+
     /// Energies evaluated so far, each with its gradient.
     pub fn evaluations(&self) -> u64 {
         self.evaluations
