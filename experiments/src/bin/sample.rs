@@ -29,7 +29,7 @@ struct Args {
     /// Half the width of the box of the means, for gmm60 to gmm120 and gmm-d.
     #[arg(long)]
     spread: Option<f64>,
-    /// iwsm, idem (weights of one) or pt (parallel tempering) [default: iwsm; idem for particles].
+    /// iwsm, idem (weights of one), pt (parallel tempering) or hmc [default: iwsm; idem for particles].
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
     /// Score network: mlp; pair (equivariant, cheap) or egnn (equivariant) for particles.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Sampler, SamplerError, iwsm};
+use super::{Sampler, SamplerError, hmc, iwsm};
 use crate::mcmc::parallel_tempering;
 use crate::target::AnyTarget;
 
@@ -76,5 +76,6 @@ macro_rules! methods {
 methods! {
     Iwsm(iwsm::Iwsm) = "iwsm", "importance weighted score matching";
     Idem(iwsm::Idem) = "idem", "iterated denoising energy matching: weights of one";
+    Hmc(hmc::Settings) = "hmc", "Hamiltonian Monte Carlo of many walkers, on the target itself";
     Pt(parallel_tempering::Settings) = "pt", "parallel tempering of Hamiltonian Monte Carlo";
 }

@@ -3,6 +3,7 @@
 //! A method is a file with its settings (a [`MethodConfig`]) and its [`Sampler`], and one line in `methods!`, by
 //! which every program knows it.
 
+pub mod hmc;
 pub mod iwsm;
 mod method;
 
