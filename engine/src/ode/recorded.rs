@@ -8,7 +8,7 @@ use super::stages::add_terms;
 use super::{OdeError, Tableau};
 use crate::simd::axpy;
 use crate::tape::{Cotangents, Inputs, MAX_INPUTS, Saved};
-use crate::{Op, Real, Recording, Shape, Var, par};
+use crate::{Op, Real, Recording, Shape, Var, parallel};
 
 /// Largest number of stages of a recorded method: the state and its stages are inputs of one op.
 pub const MAX_STAGES: usize = MAX_INPUTS - 1;
@@ -33,10 +33,10 @@ impl<T: Real> Op<T> for Combination {
     fn vjp(&self, _: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let weights = std::iter::once(1.0).chain(self.weights.iter().map(|w| self.h * w));
         for (k, w) in weights.enumerate().filter(|(_, w)| *w != 0.0) {
-            if let Some(bar) = x_bar.first(k) {
+            if let Some(bar) = x_bar.get_uninit(k) {
                 let out_bar = &*out_bar;
-                bar.for_chunks(par::CHUNK, |c, bar| {
-                    axpy(T::of(w), &out_bar[c * par::CHUNK..c * par::CHUNK + bar.len()], bar);
+                bar.for_chunks(parallel::CHUNK, |c, bar| {
+                    axpy(T::of(w), &out_bar[c * parallel::CHUNK..c * parallel::CHUNK + bar.len()], bar);
                 });
             }
         }

@@ -12,7 +12,7 @@ use super::checkpointed::checkpointed_gradient;
 use super::stages::all_finite;
 use super::tableau::DORMAND_PRINCE;
 use super::{Adaptive, OdeError, RungeKutta, Tableau};
-use crate::spares::Spares;
+use crate::buffer_pool::BufferPool;
 use crate::tape::{Cotangents, Inputs, MAX_INPUTS, Saved};
 use crate::{Op, Real, Recording, Shape, Tape, Var, View};
 
@@ -71,7 +71,7 @@ pub struct OdeSolve<T: Real> {
     steps: Steps,
     gradient: Gradient,
     method: RungeKutta,
-    scratch: Spares<Scratch<T>>,
+    scratch: BufferPool<Scratch<T>>,
 }
 
 /// Scratch of a pass, reused by the next.
@@ -96,7 +96,7 @@ impl<T: Real> OdeSolve<T> {
         gradient: Gradient,
     ) -> Result<Self, OdeError> {
         let method = RungeKutta::new(steps.tableau())?;
-        Ok(Self { f, span, steps, gradient, method, scratch: Spares::default() })
+        Ok(Self { f, span, steps, gradient, method, scratch: BufferPool::default() })
     }
 
     /// Steps of a segment.

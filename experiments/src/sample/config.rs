@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use models::evaluate::{Sizes, particles};
+use models::range::{self, Range::Between};
 use models::sampler::Method;
 use models::target::{AnyTarget, Geometry, TargetConfig};
 use serde::{Deserialize, Serialize};
@@ -97,25 +98,21 @@ impl Evaluation {
 
     fn check(&self) -> Result<(), Failure> {
         let least = if self.samples == 0 { 0 } else { self.sets.saturating_mul(self.set_size) };
-        let counts = [
-            ("evaluation.sets", self.sets, 1, 1000),
-            ("evaluation.set_size", self.set_size, 2, 20_000),
-            ("evaluation.eq_sets", self.eq_sets, 1, 1000),
-            ("evaluation.samples", self.samples, least, 10_000_000),
-            ("evaluation.reverse_steps", self.reverse_steps, 1, 1_000_000),
-            ("evaluation.flow_steps", self.flow_steps, 1, 1_000_000),
-            ("evaluation.flow_samples", self.flow_samples, 0, 10_000_000),
-            ("evaluation.nll_samples", self.nll_samples, 2, 10_000_000),
-            ("evaluation.correction_moves", self.correction_moves, 0, 1_000_000),
-            ("evaluation.weight_samples", self.weight_samples, 10, 1_000_000),
-            ("evaluation.snapshots", self.snapshots as usize, 1, 1_000_000),
+        let between = |v: usize, low: usize, high: f64| (v as f64, Between(low as f64, high));
+        let ranges = [
+            ("evaluation.sets", between(self.sets, 1, 1000.0)),
+            ("evaluation.set_size", between(self.set_size, 2, 20_000.0)),
+            ("evaluation.eq_sets", between(self.eq_sets, 1, 1000.0)),
+            ("evaluation.samples", between(self.samples, least, 1e7)),
+            ("evaluation.reverse_steps", between(self.reverse_steps, 1, 1e6)),
+            ("evaluation.flow_steps", between(self.flow_steps, 1, 1e6)),
+            ("evaluation.flow_samples", between(self.flow_samples, 0, 1e7)),
+            ("evaluation.nll_samples", between(self.nll_samples, 2, 1e7)),
+            ("evaluation.correction_moves", between(self.correction_moves, 0, 1e6)),
+            ("evaluation.weight_samples", between(self.weight_samples, 10, 1e6)),
+            ("evaluation.snapshots", between(self.snapshots as usize, 1, 1e6)),
         ];
-        match counts.iter().find(|(_, v, low, high)| v < low || v > high) {
-            Some((key, v, low, high)) => {
-                Err(Failure::usage(format!("{key} = {v} must lie between {low} and {high}")))
-            }
-            None => Ok(()),
-        }
+        range::check(&ranges.map(|(key, (v, range))| (key, v, range))).map_err(Failure::usage)
     }
 }
 

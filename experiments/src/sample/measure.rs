@@ -139,7 +139,11 @@ impl Measurement<'_> {
             self.folder.write("diagnostics.csv", pictures::lists_csv(&diagnostics.lists).as_bytes())?;
         }
         self.draw(&samples, &past.history, &diagnostics.chains)?;
-        Ok((figures, diagnostics.failures))
+        let mut failures = diagnostics.failures;
+        if !failures.is_empty() {
+            failures.push(diagnostics.remedy);
+        }
+        Ok((figures, failures))
     }
 
     fn against_reference(&self, samples: &[f64]) -> Result<Vec<Figure>, Failure> {

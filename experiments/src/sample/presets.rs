@@ -2,8 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use models::mcmc::parallel_tempering;
-use models::sampler::{Method, iwsm};
+use models::sampler::Method;
 use models::target::TargetConfig;
 
 use super::{Evaluation, SampleConfig};
@@ -22,7 +21,7 @@ files! {
     "dw4", "dw4-pt", "dw4-quick",
     "lj13", "lj13-pt", "lj13-quick",
     "lj55", "lj55-pt", "lj55-quick",
-    "pt", "pt-quick", "quick",
+    "chains", "pt-quick", "quick",
 }
 
 fn file(name: &str) -> Option<&'static str> {
@@ -36,28 +35,23 @@ pub(super) fn preset(
     quick: bool,
 ) -> Result<SampleConfig, Failure> {
     let name = target.name.as_str();
-    let own = if name == "gmm40" { None } else { file(name) };
     // Particles move on the energy, and their presets have weights of one.
-    let method = method.unwrap_or(if own.is_some() { "idem" } else { "iwsm" });
-    let mut config = SampleConfig {
-        seed: 0,
-        target: target.clone(),
-        evaluation: Evaluation::default(),
-        method: defaults(method, target)?,
+    let method = method.unwrap_or(if file(name).is_some() { "idem" } else { "iwsm" });
+    let scales = target.scales().map_err(Failure::usage)?;
+    let method = Method::named(method, scales).ok_or_else(|| {
+        let names: Vec<&str> = Method::NAMES.iter().map(|(name, _)| *name).collect();
+        Failure::usage(format!("unknown method `{method}` (methods: {})", names.join(", ")))
+    })?;
+    let (learns, own) = (method.config().learns(), method.name());
+    let mut config =
+        SampleConfig { seed: 0, target: target.clone(), evaluation: Evaluation::default(), method };
+    let mut layers = match learns {
+        true => vec![name.to_string()],
+        false => vec!["chains".into(), format!("{name}-{own}")],
     };
-    let learns = method != "pt";
-    let mut layers: Vec<String> = Vec::new();
-    match learns {
-        true => layers.push(name.into()),
-        false => layers.extend(["pt".into(), format!("{name}-pt")]),
-    }
     if quick {
-        let special = format!("{name}-quick");
-        layers.push(match learns {
-            true if file(&special).is_some() => special,
-            true => "quick".into(),
-            false => "pt-quick".into(),
-        });
+        let special = [format!("{name}-quick"), format!("{own}-quick"), "quick".into()];
+        layers.extend(special.into_iter().skip(usize::from(!learns)).find(|layer| file(layer).is_some()));
     }
     for layer in layers {
         if let Some(text) = file(&layer) {
@@ -65,25 +59,6 @@ pub(super) fn preset(
         }
     }
     Ok(config)
-}
-
-/// A method before any preset.
-fn defaults(method: &str, target: &TargetConfig) -> Result<Method, Failure> {
-    let (mut learning, mut tempering) = (iwsm::Config::default(), parallel_tempering::Config::default());
-    if let Some([data, mode]) = target.scales().map_err(Failure::usage)? {
-        tempering.scale = data;
-        let network = &mut learning.network;
-        (network.sigma_data, network.sigma_max, network.mode_scale) = (data, 3.0 * data, mode);
-    }
-    match method {
-        "iwsm" => Ok(Method::Iwsm(iwsm::Iwsm(learning))),
-        "idem" => Ok(Method::Idem(iwsm::Idem(learning))),
-        "pt" => Ok(Method::Pt(parallel_tempering::Settings { sampler: tempering })),
-        other => {
-            let names: Vec<&str> = Method::NAMES.iter().map(|(name, _)| *name).collect();
-            Err(Failure::usage(format!("unknown method `{other}` (methods: {})", names.join(", "))))
-        }
-    }
 }
 
 /// experiments/assets/pretrained/NAME.safetensors, in this folder or the program's, or in one above.

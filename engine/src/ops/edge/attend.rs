@@ -7,7 +7,7 @@ use super::check_weights;
 use crate::sparse::kernels::dot;
 use crate::sparse::segment_softmax::softmax;
 use crate::sparse::{Pattern, Sparse};
-use crate::tape::{Bar, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangent, Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var};
 
 /// Inputs s, x.
@@ -59,8 +59,8 @@ impl<T: Real> Op<T> for Attend {
                 }
             });
         }
-        if let Some(Bar { data, fresh }) = x_bar.first(1) {
-            self.pattern.by_col.accumulate(p, heads, out_bar, rows, fresh, data);
+        if let Some(Cotangent { data, overwrite }) = x_bar.get_uninit(1) {
+            self.pattern.by_col.accumulate(p, heads, out_bar, rows, overwrite, data);
         }
     }
 }

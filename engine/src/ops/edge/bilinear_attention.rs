@@ -9,14 +9,14 @@ use std::sync::Arc;
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Par};
 
+use crate::aligned::{padded, with_scratch};
 use crate::matrix::faer_mut;
 use crate::ops::linear::{add_bias, add_columns};
 use crate::simd::add;
-use crate::slab::{padded, with_spare};
 use crate::sparse::kernels::add_dots;
 use crate::sparse::segment_softmax::{softmax_one, softmax_one_back};
 use crate::sparse::{Pattern, Sparse};
-use crate::tape::{Bar, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangent, Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, View};
 
 /// Inputs M, c, x.
@@ -80,14 +80,14 @@ impl<T: Real> Op<T> for BilinearAttention {
         let wants_sums = bars.wants(M) || bars.wants(C);
         let sums_len = if wants_sums { padded(d * (d + 1)) } else { 0 };
         // Cotangents of the tasks' q, and their sums for M and c.
-        with_spare(padded(n * d) + order.tasks() * sums_len, |space| {
+        with_scratch(padded(n * d) + order.tasks() * sums_len, |space| {
             let (q_bar, sums) = space.split_at_mut(padded(n * d));
             let q_bar = &mut q_bar[..n * d];
-            let (x_bar, fresh, stride) = match bars.first(X) {
-                Some(Bar { data, fresh }) => (data, fresh, d),
+            let (x_bar, overwrite, stride) = match bars.get_uninit(X) {
+                Some(Cotangent { data, overwrite }) => (data, overwrite, d),
                 None => (&mut [][..], false, 0),
             };
-            let accumulate = if fresh { Accum::Replace } else { Accum::Add };
+            let accumulate = if overwrite { Accum::Replace } else { Accum::Add };
             let at =
                 |[nodes, entries, tasks]: [usize; 3]| [entries, nodes * d, nodes * stride, tasks * sums_len];
             let arrays = [&mut *out_bar, q_bar, &mut *x_bar, &mut *sums];

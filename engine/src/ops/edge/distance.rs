@@ -7,7 +7,7 @@ use super::check_ends;
 use crate::simd::prefetch;
 use crate::sparse::kernels::{AHEAD, LANES, lane_sum};
 use crate::sparse::{Pattern, Sparse};
-use crate::tape::{Bar, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangent, Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, simd_fn};
 
 /// Inputs a, b.
@@ -68,14 +68,14 @@ impl<T: Real> Op<T> for Distance {
             };
         }
         let factors = &*out_bar;
-        if let Some(Bar { data, fresh }) = x_bar.first(0) {
+        if let Some(Cotangent { data, overwrite }) = x_bar.get_uninit(0) {
             self.pattern.by_row.for_groups(data, rows, |i, a_bar| {
-                self.pattern.by_row.accumulate_differences(i, factors, a.col(i), b.data, fresh, a_bar);
+                self.pattern.by_row.accumulate_differences(i, factors, a.col(i), b.data, overwrite, a_bar);
             });
         }
-        if let Some(Bar { data, fresh }) = x_bar.first(1) {
+        if let Some(Cotangent { data, overwrite }) = x_bar.get_uninit(1) {
             self.pattern.by_col.for_groups(data, rows, |j, b_bar| {
-                self.pattern.by_col.accumulate_differences(j, factors, b.col(j), a.data, fresh, b_bar);
+                self.pattern.by_col.accumulate_differences(j, factors, b.col(j), a.data, overwrite, b_bar);
             });
         }
     }

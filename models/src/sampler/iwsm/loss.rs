@@ -133,7 +133,7 @@ impl<T: Real> Trainer<'_, T> {
                     let w = batch.w[*i] * scale;
                     for ((f, s), target) in f.iter().zip(seed).zip(&batch.target[column(*i)]) {
                         let error = f.f64() - target.f64();
-                        // A state without weight may have no score at all.
+                        // A state of weight 0 may have no finite score.
                         loss += if w > 0.0 { w * error * error } else { 0.0 };
                         *s = if w > 0.0 { T::of(2.0 * w * error) } else { T::ZERO };
                     }

@@ -1,8 +1,8 @@
 //! The training loop.
 
+use engine::data_parallel::DataParallel;
 use engine::optim::{Adam, Ema};
 use engine::rng::Stream;
-use engine::shard::Shards;
 use engine::{Params, Real};
 
 use super::buffer_refresh::Stored;
@@ -121,7 +121,7 @@ pub struct Trainer<'e, T: Real> {
     /// The state that a checkpoint stores.
     pub state: State<T>,
     pub(super) estimates: Estimates<T>,
-    pub(super) shards: Shards<T>,
+    pub(super) shards: DataParallel<T>,
     pub(super) batch: Batch<T>,
     pub(super) stored: Stored<T>,
     /// Figures of the last step.
@@ -166,7 +166,7 @@ impl<'e, T: Real> Trainer<'e, T> {
             picked: Vec::with_capacity(n),
             picked_sigma: Vec::with_capacity(n),
         };
-        let shards = Shards::new(network::shard(net.kind, geometry));
+        let shards = DataParallel::new(network::shard(net.kind, geometry));
         Self {
             config,
             seed,

@@ -25,24 +25,24 @@ pub const fn padded(len: usize) -> usize {
 }
 
 /// A buffer that only grows.
-pub struct Slab<T> {
+pub struct AlignedBuffer<T> {
     /// The numbers from `start` on; those before it are of no use.
     data: Vec<T>,
     start: usize,
 }
 
-impl<T> Default for Slab<T> {
+impl<T> Default for AlignedBuffer<T> {
     fn default() -> Self {
         Self { data: Vec::new(), start: 0 }
     }
 }
 
-impl<T: Real> Slab<T> {
+impl<T: Real> AlignedBuffer<T> {
     /// `len` zeros.
     pub fn zeros(len: usize) -> Self {
-        let mut slab = Self::default();
-        slab.grow(len);
-        slab
+        let mut buffer = Self::default();
+        buffer.grow(len);
+        buffer
     }
 
     /// Lengthens the buffer to at least `len` numbers; the new ones are zeros.
@@ -53,7 +53,7 @@ impl<T: Real> Slab<T> {
         }
         let most = LINE / size_of::<T>();
         if self.data.capacity() < len + most {
-            // Doubling keeps the copies of a slab that grows op by op few.
+            // Doubling keeps the copies of a buffer that grows op by op few.
             self.data.reserve(len + most - self.data.len());
             advise(self.data.as_ptr(), self.data.capacity());
             // No offset is promised to exist; without one the numbers lie as they come.
@@ -69,7 +69,7 @@ impl<T: Real> Slab<T> {
     }
 }
 
-impl<T> Deref for Slab<T> {
+impl<T> Deref for AlignedBuffer<T> {
     type Target = [T];
     #[inline]
     fn deref(&self) -> &[T] {
@@ -77,7 +77,7 @@ impl<T> Deref for Slab<T> {
     }
 }
 
-impl<T> DerefMut for Slab<T> {
+impl<T> DerefMut for AlignedBuffer<T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut [T] {
         &mut self.data[self.start..]
@@ -91,8 +91,8 @@ thread_local! {
 
 /// Runs `f` on `len` numbers of whatever value, in a buffer of this thread that outlives the call: fresh memory
 /// of some size would be mapped anew each time. A call within `f` gets a buffer of its own.
-pub(crate) fn with_spare<T: Real, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> R {
-    let kept = SPARE.take().and_then(|kept| kept.downcast::<Slab<T>>().ok());
+pub(crate) fn with_scratch<T: Real, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> R {
+    let kept = SPARE.take().and_then(|kept| kept.downcast::<AlignedBuffer<T>>().ok());
     let mut space = kept.unwrap_or_default();
     space.grow(len);
     let result = f(&mut space[..len]);
@@ -127,7 +127,7 @@ mod tests {
 
     #[test]
     fn numbers_stay_and_begin_at_a_line_as_a_buffer_grows() {
-        let mut data = Slab::<f32>::zeros(2);
+        let mut data = AlignedBuffer::<f32>::zeros(2);
         data.copy_from_slice(&[1.0, 2.0]);
         // Others' buffers in between, so that growing means moving.
         let mut others = Vec::new();
@@ -143,13 +143,13 @@ mod tests {
 
     #[test]
     fn a_spare_buffer_is_used_again_but_not_by_two_at_once() {
-        let place = |len| with_spare(len, |x: &mut [f64]| x.as_ptr());
+        let place = |len| with_scratch(len, |x: &mut [f64]| x.as_ptr());
         let first = place(100);
         assert_eq!(place(50), first);
-        with_spare(10, |outer: &mut [f64]| {
+        with_scratch(10, |outer: &mut [f64]| {
             outer.fill(1.0);
-            with_spare(10, |inner: &mut [f64]| inner.fill(2.0));
-            with_spare(10, |inner: &mut [f32]| inner.fill(3.0));
+            with_scratch(10, |inner: &mut [f64]| inner.fill(2.0));
+            with_scratch(10, |inner: &mut [f32]| inner.fill(3.0));
             assert_eq!(*outer, [1.0; 10]);
         });
     }

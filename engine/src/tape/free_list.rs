@@ -1,29 +1,30 @@
-//! Places of cotangents in their slab: taken when a value is first reached, given back when its op has passed
-//! it on, so that a backward pass works in a few places that stay in cache, however long the recording.
+//! A free list for the buffer of cotangents: a place is taken when a value is first reached, and freed when its op
+//! has passed the cotangent on, so that a backward pass works in a few places that stay in cache, however long the
+//! recording.
 
-/// Which parts of a slab are in use.
+/// Which parts of a buffer are in use.
 #[derive(Default)]
-pub(super) struct Room {
-    /// Numbers in use or given back; what lies beyond was never taken.
+pub(super) struct FreeList {
+    /// The length in use or freed; what lies beyond was never taken.
     end: usize,
-    /// Given back: (place, length), the latest last.
+    /// Freed places as (place, length), the latest last.
     free: Vec<(usize, usize)>,
 }
 
-impl Room {
+impl FreeList {
     /// Nothing is in use.
     pub(super) fn clear(&mut self) {
         self.end = 0;
         self.free.clear();
     }
 
-    /// Numbers that the slab must have.
+    /// The length that the buffer must have.
     pub(super) fn end(&self) -> usize {
         self.end
     }
 
-    /// A place for `len` numbers: the latest of exactly that length, for it is the likeliest to be in cache, or
-    /// the smallest that is long enough, or new room.
+    /// A place of length `len`: the latest of exactly that length, for it is the likeliest to be in cache, or the
+    /// smallest that is long enough, or one at the end.
     pub(super) fn take(&mut self, len: usize) -> usize {
         if let Some(k) = self.free.iter().rposition(|(_, l)| *l == len) {
             return self.free.remove(k).0;
@@ -42,7 +43,7 @@ impl Room {
         }
     }
 
-    /// Gives a place back.
+    /// Frees a place.
     pub(super) fn give(&mut self, at: usize, len: usize) {
         self.free.push((at, len));
     }
@@ -50,25 +51,25 @@ impl Room {
 
 #[cfg(test)]
 mod tests {
-    use super::Room;
+    use super::FreeList;
 
     #[test]
     fn places_in_use_never_overlap_and_are_used_again() {
-        let mut room = Room::default();
-        let mut stream = crate::rng::Stream::new(0, "room", 0, 0);
+        let mut list = FreeList::default();
+        let mut stream = crate::rng::Stream::new(0, "free list", 0, 0);
         let mut used: Vec<(usize, usize)> = Vec::new();
         for _ in 0..2000 {
             if used.len() > 10 || (!used.is_empty() && stream.uniform() < 0.5) {
                 let (at, len) = used.swap_remove(stream.index(used.len()));
-                room.give(at, len);
+                list.give(at, len);
             } else {
                 let len = [0, 1, 3, 64, 64, 100][stream.index(6)];
-                let at = room.take(len);
+                let at = list.take(len);
                 assert!(used.iter().all(|(a, l)| at + len <= *a || a + l <= at), "{at} {len} {used:?}");
-                assert!(at + len <= room.end());
+                assert!(at + len <= list.end());
                 used.push((at, len));
             }
         }
-        assert!(room.end() < 4000, "{}", room.end());
+        assert!(list.end() < 4000, "{}", list.end());
     }
 }

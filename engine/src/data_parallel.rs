@@ -1,17 +1,17 @@
 //! Data-parallel gradients: a batch is split into shards of a fixed number of columns, run in parallel and
-//! summed in shard order. A shard takes the tape that was put back last, so that there is one for each thread and
-//! its numbers are still in that core's cache.
+//! summed in shard order, so that the result does not depend on the number of threads. A shard takes the tape that
+//! was returned last: there is one for each thread, and its contents are still in that core's cache.
 
 use rayon::prelude::*;
 
+use crate::buffer_pool::BufferPool;
 use crate::simd::add;
-use crate::spares::Spares;
-use crate::{Real, Recording, Tape, par};
+use crate::{Real, Recording, Tape, parallel};
 
 /// Tapes and gradient buffers of the shards of a batch, reused from step to step.
-pub struct Shards<T: Real> {
+pub struct DataParallel<T: Real> {
     columns: usize,
-    tapes: Spares<Tape<T>>,
+    tapes: BufferPool<Tape<T>>,
     shards: Vec<Shard<T>>,
     gradient: Vec<T>,
 }
@@ -21,14 +21,17 @@ struct Shard<T> {
     loss: f64,
 }
 
-impl<T: Real> Shards<T> {
-    /// Shards of `columns` columns: a constant of the experiment, since it fixes the order of sums.
+impl<T: Real> DataParallel<T> {
+    /// DataParallel of `columns` columns: a constant of the experiment, since it fixes the order of sums.
+    ///
+    /// # Panics
+    /// If `columns` is 0.
     pub fn new(columns: usize) -> Self {
         assert!(columns > 0, "a shard has columns");
-        Self { columns, tapes: Spares::default(), shards: Vec::new(), gradient: Vec::new() }
+        Self { columns, tapes: BufferPool::default(), shards: Vec::new(), gradient: Vec::new() }
     }
 
-    /// The sum over shards of loss and parameter gradient. `f` records its columns' part on the graph,
+    /// The sum over the shards of `n` columns of loss and parameter gradient. `f` records the part of its columns,
     /// back-propagates into the gradient slice, and returns its part of the loss.
     pub fn gradient(
         &mut self,
@@ -57,8 +60,8 @@ impl<T: Real> Shards<T> {
         }
         self.gradient.resize(params.len(), T::ZERO);
         let shards = &self.shards[..count];
-        par::for_chunks(&mut self.gradient, par::CHUNK / 4, |i, sum| {
-            let at = i * (par::CHUNK / 4);
+        parallel::for_chunks(&mut self.gradient, parallel::CHUNK / 4, |i, sum| {
+            let at = i * (parallel::CHUNK / 4);
             sum.fill(T::ZERO);
             for shard in shards {
                 add(&shard.gradient[at..at + sum.len()], sum);

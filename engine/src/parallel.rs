@@ -21,7 +21,7 @@ pub fn for_chunks<T: Send>(data: &mut [T], size: usize, f: impl Fn(usize, &mut [
 }
 
 /// Runs both, possibly at the same time.
-pub fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
+pub(crate) fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
     rayon::join(a, b);
 }
 
@@ -30,7 +30,7 @@ pub fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
 /// A worker that finds nothing to do falls asleep within some ten microseconds, about as long as a kernel works
 /// on a small matrix, and waking it takes as long again. For a loop of short kernels that has the pool to itself;
 /// where several such loops share the pool, they would wait for each other.
-pub fn awake<R: Send>(f: impl FnOnce() -> R + Send) -> R {
+pub fn spin_workers<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     /// Lets the workers rest, however `f` ends.
     struct Rest<'a>(&'a AtomicBool);
     impl Drop for Rest<'_> {
@@ -111,16 +111,17 @@ mod tests {
     fn awake_workers_do_the_work_and_rest_afterwards() {
         for threads in [1, 2, 5] {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let work =
-                || awake(|| (0..50).map(|k| map(20, |i| i * k).into_iter().sum::<usize>()).sum::<usize>());
+            let work = || {
+                spin_workers(|| (0..50).map(|k| map(20, |i| i * k).into_iter().sum::<usize>()).sum::<usize>())
+            };
             assert_eq!(pool.install(work), 190 * 1225);
             // Called from beside the pool's workers, and one in the other.
-            assert_eq!(pool.install(|| awake(work)), 190 * 1225);
-            let unlucky = AssertUnwindSafe(|| pool.install(|| awake(|| panic!("no luck"))));
+            assert_eq!(pool.install(|| spin_workers(work)), 190 * 1225);
+            let unlucky = AssertUnwindSafe(|| pool.install(|| spin_workers(|| panic!("no luck"))));
             assert!(std::panic::catch_unwind(unlucky).is_err());
             assert_eq!(pool.install(work), 190 * 1225);
         }
-        assert_eq!(awake(|| map(20, |i| i).len()), 20);
+        assert_eq!(spin_workers(|| map(20, |i| i).len()), 20);
     }
 
     #[test]
