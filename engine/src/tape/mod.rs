@@ -27,7 +27,7 @@ use crate::{ParamId, Real, Shape, View};
 use free_list::FreeList;
 use op::StoredOp;
 
-/// A value of a recording: an index, valid until the tape records anew or the value is released.
+/// A value of a recording: an index, valid until the tape's next recording or until the value is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Var {
     slot: u32,
@@ -36,7 +36,7 @@ pub struct Var {
     stamp: u64,
 }
 
-/// A place in a recording to go back to with [`Recording::release`].
+/// A position in a recording to which [`Recording::release`] returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     used: (usize, usize),
@@ -54,7 +54,7 @@ struct Slot {
     place: Place,
     shape: Shape,
     wants_grad: bool,
-    /// Whether no op made it.
+    /// Whether it is a leaf: no op computed it.
     leaf: bool,
     stamp: u64,
 }
@@ -201,7 +201,7 @@ pub struct Recording<'a, T: Real> {
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// From here on parameters are constants: no gradient is computed for them.
+    /// From here on parameters are constants, without gradients.
     pub fn freeze_params(&mut self) {
         self.trainable = false;
     }
@@ -226,7 +226,7 @@ impl<T: Real> Recording<'_, T> {
         self.leaf(rows, cols, data, false)
     }
 
-    /// A matrix with gradient (column-major entries); read it with [`Recording::grad`].
+    /// A matrix with gradient (column-major entries); read the gradient with [`Recording::grad`].
     ///
     /// # Panics
     /// If `data` has another length than `rows * cols`.
@@ -275,14 +275,14 @@ impl<T: Real> Recording<'_, T> {
         *slot.expect("this Var belongs to another recording, or was released")
     }
 
-    /// Where the recording stands.
+    /// The current position.
     pub fn mark(&self) -> Mark {
         Mark { used: self.tape.used, slots: self.tape.slots.len() }
     }
 
-    /// Frees the memory of everything recorded since `mark` but `keep`, if none of it wants a gradient;
-    /// else leaves all as it is. Returns the new Var of the kept value; other Vars made since are invalid. An
-    /// evaluation then works in as much memory as one step needs, which stays in cache.
+    /// Frees the memory of everything recorded since `mark` except `keep`, unless a gradient of it is wanted; then
+    /// nothing changes. Returns the Var of the kept value; other Vars recorded since `mark` become invalid. An
+    /// evaluation then needs the memory of one step, which stays in cache.
     pub fn release(&mut self, mark: Mark, keep: Var) -> Var {
         let kept = self.slot(keep);
         let tape = &mut *self.tape;
@@ -421,7 +421,7 @@ impl<T: Real> Recording<'_, T> {
         for k in (0..tape.nodes.len()).rev() {
             tape.pass_on(k, self.params, param_grads);
         }
-        // What the output does not depend on has the gradient 0.
+        // Leaves on which the output does not depend have the gradient 0.
         for k in 0..tape.slots.len() {
             let slot = tape.slots[k];
             if slot.leaf && slot.wants_place() && !tape.reached[k] {

@@ -1,4 +1,4 @@
-//! What an op is, and what it sees of the tape.
+//! The trait of ops, and their view of the tape.
 
 use std::sync::{Arc, OnceLock};
 
@@ -8,7 +8,7 @@ use smallbox::space::S4;
 use super::{Place, Slot, read};
 use crate::{Real, Shape, View, parallel};
 
-/// The most inputs that an op can have.
+/// Largest number of inputs of an op.
 pub const MAX_INPUTS: usize = 16;
 
 /// A differentiable function of matrices with a handwritten derivative.
@@ -17,13 +17,16 @@ pub const MAX_INPUTS: usize = 16;
 /// range, a graph) are its fields. The recording keeps it until the next one; one of up to four words lies in
 /// the node, a larger one costs an allocation for each use and is better shared: an [`Arc`] of an op is an op.
 pub trait Op<T: Real>: Send + Sync {
-    /// The name that error messages give.
+    /// The name, for error messages.
     fn name(&self) -> &'static str;
 
-    /// The output's shape, or what is wrong with the inputs' shapes.
+    /// The output's shape.
+    ///
+    /// # Errors
+    /// What is wrong with the inputs' shapes.
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, String>;
 
-    /// The length of what `forward` leaves for `vjp`.
+    /// Length of the values that `forward` stores for `vjp`.
     fn aux_len(&self, _inputs: &[Shape], _out: Shape) -> usize {
         0
     }
@@ -31,8 +34,8 @@ pub trait Op<T: Real>: Send + Sync {
     /// Writes every entry of `out` and of `aux` (uninitialised: contents unspecified).
     fn forward(&self, x: &Inputs<T>, out: &mut [T], aux: &mut [T]);
 
-    /// Adds J^T `out_bar` to the cotangents of the inputs that want one. Nobody reads `out_bar` afterwards: the op
-    /// may use it as scratch memory.
+    /// Adds J^T `out_bar` to the cotangents of the inputs that want one. `out_bar` is not read afterwards and may be
+    /// used as scratch.
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>);
 }
 
@@ -100,7 +103,7 @@ pub struct Saved<'s, T> {
     pub x: Inputs<'s, T>,
     /// The output.
     pub out: View<'s, T>,
-    /// What `forward` wrote for `vjp`.
+    /// The values that `forward` stored.
     pub aux: &'s [T],
 }
 
