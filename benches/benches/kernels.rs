@@ -2,11 +2,11 @@
 #![allow(missing_docs)] // criterion's macros make undocumented functions
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use engine::ops::flux::Mean;
+use engine::ops::edge::Mean;
 use engine::ops::index::Moves;
-use engine::ops::spmm::Sparse;
 use engine::packed_gemm::{self, Operand, Output, Packed};
 use engine::rng::Stream;
+use engine::sparse::Sparse;
 use engine::{Recording, Shape, Tape, Var, View};
 use models::sampler::iwsm::noised_score::Estimates;
 use models::sampler::iwsm::{Config, Proposal};

@@ -142,7 +142,7 @@ pub fn gradcheck_along(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tape::{Attr, Cotangents, Inputs, Saved};
+    use crate::tape::{Cotangents, Inputs, Saved};
     use crate::{Op, Shape};
 
     /// a + b; its gradient in a is `factor` times the right one, and 0 where b is a constant.
@@ -154,7 +154,7 @@ mod tests {
         fn name(&self) -> &'static str {
             "careless"
         }
-        fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
             Ok(inputs[0])
         }
         fn forward(&self, x: &Inputs<f64>, out: &mut [f64], _: &mut [f64]) {
@@ -173,9 +173,9 @@ mod tests {
     fn a_wrong_gradient_is_found_whatever_else_is_constant() {
         let inputs = [Matrix::from_vec(2, 1, vec![1.0, 2.0]), Matrix::from_vec(2, 1, vec![3.0, 4.0])];
         assert!(gradcheck(&inputs, 1e-6, |g, x| g.add(x[0], x[1])).unwrap() < 1e-6);
-        let wrong = gradcheck(&inputs, 1e-6, |g, x| g.apply(&Careless { factor: 2.0 }, x)).unwrap_err();
+        let wrong = gradcheck(&inputs, 1e-6, |g, x| g.apply(Careless { factor: 2.0 }, x)).unwrap_err();
         assert_eq!((wrong.input, wrong.entry, wrong.constant), (0, Some(0), None));
-        let wrong = gradcheck(&inputs, 1e-6, |g, x| g.apply(&Careless { factor: 1.0 }, x)).unwrap_err();
+        let wrong = gradcheck(&inputs, 1e-6, |g, x| g.apply(Careless { factor: 1.0 }, x)).unwrap_err();
         assert_eq!((wrong.input, wrong.entry, wrong.constant), (0, Some(0), Some(1)));
         assert_eq!(wrong.numeric, 0.0);
         assert!(wrong.to_string().contains("with input 1 constant 0e0"), "{wrong}");

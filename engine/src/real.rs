@@ -78,7 +78,7 @@ pub trait Real:
     fn exp(self) -> Self;
     /// The natural logarithm; -inf at 0, NaN below.
     fn ln(self) -> Self;
-    /// (sin x, cos x), for |x| up to [`math::SIN_COS_LIMIT`].
+    /// (sin x, cos x), for |x| up to 8192, where the reduction by pi/2 runs out of bits.
     fn sin_cos(self) -> (Self, Self);
     /// tanh x.
     fn tanh(self) -> Self;

@@ -6,9 +6,6 @@
 //! seeded with the l-th word of the key. Gaussians are made by the transform of Box and Muller (1958) with the
 //! vectorised `ln` and `sin_cos`.
 
-use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::SeedableRng;
-
 use crate::{Real, simd_fn};
 
 /// Generators of a stream.
@@ -51,11 +48,6 @@ impl Stream {
             }
         }
         Self { state, block: [0; BLOCK], used: BLOCK }
-    }
-
-    /// A `rand_xoshiro` generator with coordinates of its own, for code that wants the standard trait.
-    pub fn generator(seed: u64, purpose: &str, step: u64, chunk: u64) -> Xoshiro256PlusPlus {
-        Xoshiro256PlusPlus::seed_from_u64(Self::new(seed, purpose, step, chunk).next_u64())
     }
 
     /// The next 64 random bits.
@@ -160,7 +152,8 @@ fn polar<T: Real>(u: T, v: T) -> (T, T) {
 
 #[cfg(test)]
 mod tests {
-    use rand_xoshiro::rand_core::Rng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+    use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
     use super::*;
 

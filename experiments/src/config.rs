@@ -241,11 +241,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.toml");
         std::fs::write(&path, "[train]\nbatch = 8\nsteps = 5\nlearning_rate = 1\n").unwrap();
-        let sets = ["train.steps=7", "train.objective=idem", "train.ema=.5"].map(String::from);
+        let sets = ["train.steps=7", "train.identity=stored", "train.ema=.5"].map(String::from);
         let c: Config = resolve(&Config::default(), Some(&path), &sets).unwrap();
         assert_eq!(c.train.ema, 0.5);
         assert_eq!((c.train.batch, c.train.steps, c.train.learning_rate), (8, 7, 1.0));
-        assert_eq!(c.train.objective, models::sampler::iwsm::Objective::Idem);
+        assert_eq!(c.train.identity, models::sampler::iwsm::Identity::Stored);
         assert_eq!(c.replay, Config::default().replay);
     }
 
@@ -283,16 +283,16 @@ mod tests {
 
     #[test]
     fn a_word_that_a_setting_does_not_know_is_named_with_its_key_and_source() {
-        let named = "train.objective = \"magic\": unknown variant `magic`";
+        let named = "train.identity = \"magic\": unknown variant `magic`";
         assert!(
-            error("", &["train.batch=8", "train.objective=magic"]).starts_with(&format!("--set: {named}"))
+            error("", &["train.batch=8", "train.identity=magic"]).starts_with(&format!("--set: {named}"))
         );
-        let in_file = error("[train]\nbatch = 8\nobjective = \"magic\"\n", &[]);
+        let in_file = error("[train]\nbatch = 8\nidentity = \"magic\"\n", &[]);
         assert!(in_file.contains(&format!("c.toml: {named}")), "{in_file}");
         let base = Config::default();
-        let preset = overlay(&base, "[train]\nobjective = \"magic\"\n", "dw4").unwrap_err().to_string();
+        let preset = overlay(&base, "[train]\nidentity = \"magic\"\n", "dw4").unwrap_err().to_string();
         assert!(preset.starts_with(&format!("dw4: {named}")), "{preset}");
-        let text = to_toml(&base, &base).unwrap().replace("\"iwsm\"", "\"magic\"");
+        let text = to_toml(&base, &base).unwrap().replace("\"mixed\"", "\"magic\"");
         let whole = exact::<Config>(&text, "run.toml").unwrap_err().to_string();
         let line = 1 + text.lines().position(|l| l.contains("magic")).unwrap();
         assert!(whole.starts_with(&format!("run.toml:{line}:")) && whole.contains("`magic`"), "{whole}");

@@ -1,5 +1,7 @@
 //! Science: energies, score networks, samplers, graph layers, metrics. Opens no file and prints nothing.
 
+#![deny(unsafe_code)]
+
 pub mod diffusion;
 pub mod evaluate;
 pub mod gnn;

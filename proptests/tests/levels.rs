@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use engine::ops::flux::Mean;
-use engine::ops::spmm::Sparse;
+use engine::ops::edge::Mean;
 use engine::optim::{Adam, Ema, clip_by_norm};
 use engine::packed_gemm::{self, LANES, Operand, Output, Packed};
 use engine::rng::Stream;
 use engine::simd::{Level, set_level};
+use engine::sparse::Sparse;
 use engine::{Matrix, Real, Recording, Tape, Var};
 use models::score::{Messages, Pairs};
 use sprs::CsMat;

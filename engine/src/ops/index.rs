@@ -5,8 +5,8 @@
 
 use std::sync::Arc;
 
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
-use crate::{Op, Real, Recording, Shape, Var, par};
+use crate::tape::{Cotangents, Inputs, Saved};
+use crate::{Op, Real, Recording, Shape, Var, parallel};
 
 /// Column indices into `n` columns, and the sources of each target.
 #[derive(Debug)]
@@ -53,8 +53,8 @@ impl Columns {
 
     fn gather_add<T: Real>(&self, x: &[T], rows: usize, out: &mut [T]) {
         if rows == 1 {
-            return par::for_chunks(out, par::CHUNK, |c, out| {
-                let indices = &self.indices[c * par::CHUNK..][..out.len()];
+            return parallel::for_chunks(out, parallel::CHUNK, |c, out| {
+                let indices = &self.indices[c * parallel::CHUNK..][..out.len()];
                 out.iter_mut().zip(indices).for_each(|(y, i)| *y += x[*i]);
             });
         }
@@ -66,8 +66,8 @@ impl Columns {
 
     fn scatter_add<T: Real>(&self, x: &[T], rows: usize, out: &mut [T]) {
         if rows == 1 {
-            return par::for_chunks(out, par::CHUNK, |c, out| {
-                for (y, ends) in out.iter_mut().zip(self.starts[c * par::CHUNK..].windows(2)) {
+            return parallel::for_chunks(out, parallel::CHUNK, |c, out| {
+                for (y, ends) in out.iter_mut().zip(self.starts[c * parallel::CHUNK..].windows(2)) {
                     *y = self.sources[ends[0]..ends[1]].iter().fold(*y, |y, k| y + x[*k]);
                 }
             });
@@ -85,8 +85,8 @@ fn for_columns<T: Real>(out: &mut [T], rows: usize, f: impl Fn(usize, &mut [T]) 
     if rows == 0 {
         return;
     }
-    let columns = (par::CHUNK / rows).max(1);
-    par::for_chunks(out, columns * rows, |chunk, out| {
+    let columns = (parallel::CHUNK / rows).max(1);
+    parallel::for_chunks(out, columns * rows, |chunk, out| {
         out.chunks_exact_mut(rows).enumerate().for_each(|(j, y)| f(chunk * columns + j, y));
     });
 }
@@ -98,7 +98,7 @@ impl<T: Real> Op<T> for Gather {
     fn name(&self) -> &'static str {
         "gather"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let (n, x) = (self.0.targets(), inputs[0]);
         if x.cols == n {
             Ok(Shape::new(x.rows, self.0.indices.len()))
@@ -121,7 +121,7 @@ impl<T: Real> Op<T> for Scatter {
     fn name(&self) -> &'static str {
         "scatter_add"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let (n, x) = (self.0.indices.len(), inputs[0]);
         if x.cols == n {
             Ok(Shape::new(x.rows, self.0.targets()))
@@ -142,10 +142,7 @@ impl<T: Real> Op<T> for Scatter {
 
 /// A list of column indices for gather and scatter-add; build it once, outside the training loop.
 #[derive(Clone)]
-pub struct Moves {
-    gather: Arc<Gather>,
-    scatter: Arc<Scatter>,
-}
+pub struct Moves(Arc<Columns>);
 
 impl Moves {
     /// `indices` into `n` columns.
@@ -153,19 +150,18 @@ impl Moves {
     /// # Errors
     /// If an index is `n` or larger.
     pub fn new(indices: Vec<usize>, n: usize) -> Result<Self, IndexError> {
-        let columns = Columns::new(indices, n)?;
-        Ok(Self { gather: Arc::new(Gather(columns.clone())), scatter: Arc::new(Scatter(columns)) })
+        Columns::new(indices, n).map(Self)
     }
 }
 
 impl<T: Real> Recording<'_, T> {
     /// Gather y_k = x_{i_k}, one column for each index; x_bar_j += sum of y_bar_k with i_k = j.
     pub fn gather(&mut self, x: Var, moves: &Moves) -> Var {
-        self.apply(moves.gather.clone(), &[x])
+        self.apply(Gather(moves.0.clone()), &[x])
     }
     /// Scatter-add y_j = sum of x_k with i_k = j; x_bar_k += y_bar_{i_k}.
     pub fn scatter_add(&mut self, x: Var, moves: &Moves) -> Var {
-        self.apply(moves.scatter.clone(), &[x])
+        self.apply(Scatter(moves.0.clone()), &[x])
     }
 }
 

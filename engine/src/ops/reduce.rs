@@ -4,7 +4,7 @@
 //! Sums are in column order; log-sum-exp subtracts the largest entry first. Over no entries the sum is 0, the
 //! mean NaN, maximum and log-sum-exp -inf. NaN propagates.
 
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var};
 
 /// The set of entries that is reduced to one number.
@@ -47,7 +47,7 @@ impl<T: Real> Op<T> for Sum {
     fn name(&self) -> &'static str {
         if self.mean { "mean" } else { "sum" }
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(self.over.reduced(inputs[0]))
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
@@ -87,7 +87,7 @@ impl<T: Real> Op<T> for Max {
     fn name(&self) -> &'static str {
         "max"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(self.0.reduced(inputs[0]))
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
@@ -117,7 +117,7 @@ impl<T: Real> Op<T> for LogSumExp {
     fn name(&self) -> &'static str {
         "logsumexp"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(self.0.reduced(inputs[0]))
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
@@ -150,7 +150,7 @@ impl<T: Real> Op<T> for Softmax {
     fn name(&self) -> &'static str {
         if self.log { "log softmax" } else { "softmax" }
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(inputs[0])
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
@@ -200,7 +200,7 @@ macro_rules! reductions {
         impl<T: Real> Recording<'_, T> {$(
             #[doc = $doc]
             pub fn $method(&mut self, x: Var) -> Var {
-                self.apply(const { &$op }, &[x])
+                self.apply($op, &[x])
             }
         )+}
     };

@@ -104,7 +104,7 @@ macro_rules! registers {
         }
 
         // SAFETY, of every block: `self` exists only where the CPU has the instructions. Loads and stores stay in
-        // the column, since a part's number is taken modulo their count, and need no alignment.
+        // the column, since the place of a part is taken modulo the column's length, and need no alignment.
         #[allow(unsafe_code)]
         impl Registers<$t> for $name {
             type Register = x86_64::$register;
@@ -120,11 +120,11 @@ macro_rules! registers {
             }
             #[inline(always)]
             fn load(self, column: &Lanes<$t>, part: usize) -> Self::Register {
-                unsafe { x86_64::$load(column.as_ptr().add(part % $parts * (LANES / $parts))) }
+                unsafe { x86_64::$load(column.as_ptr().add((part * (LANES / $parts)) & (LANES - 1))) }
             }
             #[inline(always)]
             fn store(self, x: Self::Register, column: &mut Lanes<$t>, part: usize) {
-                unsafe { x86_64::$store(column.as_mut_ptr().add(part % $parts * (LANES / $parts)), x) }
+                unsafe { x86_64::$store(column.as_mut_ptr().add((part * (LANES / $parts)) & (LANES - 1)), x) }
             }
             #[inline(always)]
             fn add(self, x: Self::Register, y: Self::Register) -> Self::Register {

@@ -1,31 +1,39 @@
 //! Reverse-mode differentiation on an arena.
 //!
 //! A [`Tape`] owns buffers; [`Tape::record`] opens a [`Recording`] on them, in which ops run at once and
-//! leave a node each. Values lie in one slab in the order of creation, so a node's inputs always lie
-//! before its output and a split of the slab borrows both; cotangents lie in a second slab, where their
+//! leave a node each. Values lie in one buffer in the order of creation, so a node's inputs always lie
+//! before its output and a split of the buffer borrows both; cotangents lie in a second buffer, where their
 //! places are used again as soon as an op has passed them on. Every matrix begins at a cache line.
-//! [`Recording::backward`] walks the nodes in reverse, once, without recursion. The slabs keep their capacity, so
+//! [`Recording::backward`] walks the nodes in reverse, once, without recursion. The buffers keep their capacity, so
 //! after the first step of a loop recording allocates nothing. Where nothing wants a gradient,
-//! [`Recording::release`] gives room back before the recording ends.
+//! [`Recording::release`] frees memory before the recording ends.
 //!
-//! Parameters are not copied: a graph borrows the whole parameter slice, and `backward` adds into a
+//! Parameters are not copied: a recording borrows the whole parameter slice, and `backward` adds into a
 //! gradient slice of the same layout.
 
+mod free_list;
 mod op;
-mod room;
 
-pub use op::{Attr, Bar, Cotangents, Inputs, MAX_INPUTS, Op, OpRef, Saved};
+pub use op::{Cotangent, Cotangents, Inputs, MAX_INPUTS, Op, OpError, Saved};
 
-use crate::slab::{Slab, padded};
+use std::ops::Range;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use smallbox::smallbox;
+
+use crate::aligned::{AlignedBuffer, padded};
 use crate::{ParamId, Real, Shape, View};
-use room::Room;
+use free_list::FreeList;
+use op::StoredOp;
 
-/// A value on a graph: a small index, valid until the tape records anew or the value is released.
+/// A value of a recording: an index, valid until the tape records anew or the value is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Var {
     slot: u32,
-    /// The slot's stamp, by which a value that is gone is told from another in its place.
-    stamp: u32,
+    /// The slot's stamp, which no other slot of any tape has: by it a value that is gone, or of another tape, is
+    /// told from the one in its place.
+    stamp: u64,
 }
 
 /// A place in a recording to go back to with [`Recording::release`].
@@ -37,7 +45,7 @@ pub struct Mark {
 
 #[derive(Clone, Copy)]
 enum Place {
-    Slab(usize),
+    Buffer(usize),
     Param(usize),
 }
 
@@ -48,19 +56,18 @@ struct Slot {
     wants_grad: bool,
     /// Whether no op made it.
     leaf: bool,
-    stamp: u32,
+    stamp: u64,
 }
 
 impl Slot {
-    /// Whether its cotangent is wanted and lies in the tape's slab.
+    /// Whether its cotangent is wanted and lies in the tape's buffer.
     fn wants_place(self) -> bool {
-        self.wants_grad && matches!(self.place, Place::Slab(_))
+        self.wants_grad && matches!(self.place, Place::Buffer(_))
     }
 }
 
 struct Node<T: Real> {
-    op: OpRef<T>,
-    attr: Attr,
+    op: StoredOp<T>,
     inputs: [u32; MAX_INPUTS],
     arity: usize,
     out: u32,
@@ -68,24 +75,32 @@ struct Node<T: Real> {
     trainable: bool,
 }
 
-/// Buffers of a graph, reused from step to step.
+/// The buffers of a recording, reused from step to step.
 pub struct Tape<T: Real> {
-    values: Slab<T>,
-    bars: Slab<T>,
-    room: Room,
+    values: AlignedBuffer<T>,
+    bars: AlignedBuffer<T>,
+    free: FreeList,
     /// The place of each slot's cotangent in `bars`, while it has one.
     places: Vec<Option<usize>>,
-    /// Which places hold a cotangent already, and no old numbers.
+    /// By slot: whether its cotangent has been written.
     reached: Vec<bool>,
-    aux: Slab<T>,
+    aux: AlignedBuffer<T>,
     slots: Vec<Slot>,
     nodes: Vec<Node<T>>,
-    /// Numbers in use at the beginning of `values` and of `aux`; what lies beyond is left from an
-    /// earlier, longer graph and is overwritten before it is read.
+    /// Lengths in use at the beginning of `values` and of `aux`; what lies beyond is uninitialised (left from an
+    /// earlier recording) and is written before it is read.
     used: (usize, usize),
-    /// Slots made so far, on all recordings.
-    stamp: u32,
+    /// Stamps for the next slots.
+    stamps: Range<u64>,
+    /// The first failure of an op in this recording.
+    failure: OnceLock<OpError>,
 }
+
+/// The first stamp that no tape has taken: 64 bits never run out.
+static NEXT_STAMPS: AtomicU64 = AtomicU64::new(0);
+
+/// Stamps that a tape takes at once, so that threads seldom meet at the counter.
+const STAMPS: u64 = 1 << 16;
 
 impl<T: Real> Default for Tape<T> {
     fn default() -> Self {
@@ -97,39 +112,41 @@ impl<T: Real> Tape<T> {
     /// An empty tape.
     pub fn new() -> Self {
         Self {
-            values: Slab::default(),
-            bars: Slab::default(),
-            room: Room::default(),
+            values: AlignedBuffer::default(),
+            bars: AlignedBuffer::default(),
+            free: FreeList::default(),
             places: Vec::new(),
             reached: Vec::new(),
-            aux: Slab::default(),
+            aux: AlignedBuffer::default(),
             slots: Vec::new(),
             nodes: Vec::new(),
             used: (0, 0),
-            stamp: 0,
+            stamps: 0..0,
+            failure: OnceLock::new(),
         }
     }
 
-    /// Fills the slabs with NaN, so that a test finds an op that reads what it has not written.
+    /// Fills the buffers with NaN, so that a test finds an op that reads what it has not written.
     pub(crate) fn poison(&mut self) {
-        for slab in [&mut self.values, &mut self.aux, &mut self.bars] {
-            slab.fill(T::of(f64::NAN));
+        for buffer in [&mut self.values, &mut self.aux, &mut self.bars] {
+            buffer.fill(T::of(f64::NAN));
         }
     }
 
-    /// Forgets the last graph and opens a new one over `params`.
+    /// Ends the last recording and begins a new one with the parameters `params`.
     pub fn record<'a>(&'a mut self, params: &'a [T]) -> Recording<'a, T> {
         self.used = (0, 0);
         self.slots.clear();
         self.nodes.clear();
         self.places.clear();
+        self.failure.take();
         Recording { tape: self, params, trainable: true }
     }
 
     /// Takes a place for a slot's cotangent.
     fn take_place(&mut self, slot: u32) -> usize {
-        let at = self.room.take(padded(self.slots[slot as usize].shape.len()));
-        self.bars.grow(self.room.end());
+        let at = self.free.take(padded(self.slots[slot as usize].shape.len()));
+        self.bars.grow(self.free.end());
         self.places[slot as usize] = Some(at);
         at
     }
@@ -137,13 +154,13 @@ impl<T: Real> Tape<T> {
     /// Gives a slot's place back.
     fn give_place(&mut self, slot: u32) {
         if let Some(at) = self.places[slot as usize].take() {
-            self.room.give(at, padded(self.slots[slot as usize].shape.len()));
+            self.free.give(at, padded(self.slots[slot as usize].shape.len()));
         }
     }
 
     /// Passes the cotangent of node k's output, if there is one, on to its inputs.
     fn pass_on(&mut self, k: usize, params: &[T], param_grads: &mut [T]) {
-        let Node { out, arity, inputs, attr, aux, trainable, .. } = self.nodes[k];
+        let Node { out, arity, inputs, aux, trainable, .. } = self.nodes[k];
         let Some(bar_at) = self.places[out as usize] else { return };
         let ids = &inputs[..arity];
         for id in ids {
@@ -152,21 +169,21 @@ impl<T: Real> Tape<T> {
             }
         }
         let slot = self.slots[out as usize];
-        let Place::Slab(at) = slot.place else { unreachable!("an op's output lies in the slab") };
+        let Place::Buffer(at) = slot.place else { unreachable!("an op's output lies in the buffer") };
         let len = slot.shape.len();
         let (left, rest) = self.bars.split_at_mut(bar_at);
         let (out_bar, right) = rest.split_at_mut(len);
         let slots = &self.slots[..];
         let saved = Saved {
-            x: Inputs { values: &self.values[..at], params, slots, ids, attr },
+            x: Inputs { values: &self.values[..at], params, slots, ids, failure: &self.failure },
             out: View { data: &self.values[at..at + len], shape: slot.shape },
             aux: &self.aux[aux.0..aux.1],
         };
         let bars = (left, right, bar_at + len);
         let (places, reached) = (&self.places[..], &mut self.reached[..]);
         let mut x_bar = Cotangents { bars, params: param_grads, trainable, slots, ids, places, reached };
-        self.nodes[k].op.get().vjp(&saved, out_bar, &mut x_bar);
-        // What the op left out holds old numbers.
+        self.nodes[k].op.vjp(&saved, out_bar, &mut x_bar);
+        // What the op did not write is uninitialised.
         for id in ids {
             if !self.reached[*id as usize] {
                 self.give_place(*id);
@@ -190,36 +207,67 @@ impl<T: Real> Recording<'_, T> {
     }
 
     /// A parameter.
+    ///
+    /// # Panics
+    /// If it lies beyond the parameters of this recording.
     pub fn param(&mut self, id: ParamId) -> Var {
-        assert!(id.range().end <= self.params.len(), "parameter beyond the slice this graph was opened with");
+        assert!(
+            id.range().end <= self.params.len(),
+            "parameter beyond the slice this recording was opened with"
+        );
         self.push_slot(Place::Param(id.offset), id.shape, self.trainable, true)
     }
 
     /// A matrix without gradient (column-major entries).
+    ///
+    /// # Panics
+    /// If `data` has another length than `rows * cols`.
     pub fn constant(&mut self, rows: usize, cols: usize, data: &[T]) -> Var {
         self.leaf(rows, cols, data, false)
     }
 
     /// A matrix with gradient (column-major entries); read it with [`Recording::grad`].
+    ///
+    /// # Panics
+    /// If `data` has another length than `rows * cols`.
     pub fn variable(&mut self, rows: usize, cols: usize, data: &[T]) -> Var {
         self.leaf(rows, cols, data, true)
     }
 
+    /// A matrix without gradient whose entries (column-major; uninitialised, contents unspecified) `fill` writes in
+    /// place.
+    pub fn constant_with(&mut self, rows: usize, cols: usize, fill: impl FnOnce(&mut [T])) -> Var {
+        let (at, len) = (self.take_values(rows * cols), rows * cols);
+        fill(&mut self.tape.values[at..at + len]);
+        self.push_slot(Place::Buffer(at), Shape { rows, cols }, false, true)
+    }
+
     fn leaf(&mut self, rows: usize, cols: usize, data: &[T], wants_grad: bool) -> Var {
         assert_eq!(data.len(), rows * cols, "a {rows} x {cols} leaf needs {} numbers", rows * cols);
+        let at = self.take_values(data.len());
+        self.tape.values[at..at + data.len()].copy_from_slice(data);
+        self.push_slot(Place::Buffer(at), Shape { rows, cols }, wants_grad, true)
+    }
+
+    /// The place of `len` more values.
+    fn take_values(&mut self, len: usize) -> usize {
         let (values, used) = (&mut self.tape.values, &mut self.tape.used.0);
         let at = *used;
-        *used += padded(data.len());
+        *used += padded(len);
         values.grow(*used);
-        values[at..at + data.len()].copy_from_slice(data);
-        self.push_slot(Place::Slab(at), Shape { rows, cols }, wants_grad, true)
+        at
     }
 
     fn push_slot(&mut self, place: Place, shape: Shape, wants_grad: bool, leaf: bool) -> Var {
         let tape = &mut *self.tape;
-        tape.stamp = tape.stamp.wrapping_add(1);
-        tape.slots.push(Slot { place, shape, wants_grad, leaf, stamp: tape.stamp });
-        Var { slot: (tape.slots.len() - 1) as u32, stamp: tape.stamp }
+        if tape.stamps.is_empty() {
+            let first = NEXT_STAMPS.fetch_add(STAMPS, Ordering::Relaxed);
+            tape.stamps = first..first + STAMPS;
+        }
+        let stamp = tape.stamps.start;
+        tape.stamps.start += 1;
+        tape.slots.push(Slot { place, shape, wants_grad, leaf, stamp });
+        Var { slot: (tape.slots.len() - 1) as u32, stamp }
     }
 
     fn slot(&self, v: Var) -> Slot {
@@ -232,9 +280,9 @@ impl<T: Real> Recording<'_, T> {
         Mark { used: self.tape.used, slots: self.tape.slots.len() }
     }
 
-    /// Gives back the room of everything recorded since `mark` but `keep`, if none of it wants a gradient;
-    /// else leaves all as it is. Returns the Var by which the kept value goes from here on; other Vars made
-    /// since are gone. An evaluation then works in as much memory as one step needs, which stays in cache.
+    /// Frees the memory of everything recorded since `mark` but `keep`, if none of it wants a gradient;
+    /// else leaves all as it is. Returns the new Var of the kept value; other Vars made since are invalid. An
+    /// evaluation then works in as much memory as one step needs, which stays in cache.
     pub fn release(&mut self, mark: Mark, keep: Var) -> Var {
         let kept = self.slot(keep);
         let tape = &mut *self.tape;
@@ -247,17 +295,26 @@ impl<T: Real> Recording<'_, T> {
             return keep;
         }
         let place = match kept.place {
-            Place::Slab(at) => {
+            Place::Buffer(at) => {
                 tape.values.copy_within(at..at + kept.shape.len(), mark.used.0);
                 tape.used.0 += padded(kept.shape.len());
-                Place::Slab(mark.used.0)
+                Place::Buffer(mark.used.0)
             }
             param => param,
         };
         self.push_slot(place, kept.shape, false, false)
     }
 
+    /// Why the first op that could not compute its output failed, if there is one. Values that depend on it are
+    /// unspecified.
+    pub fn failure(&self) -> Option<&OpError> {
+        self.tape.failure.get()
+    }
+
     /// A value's shape.
+    ///
+    /// # Panics
+    /// If the Var belongs to another recording or was released, as everywhere.
     pub fn shape(&self, v: Var) -> Shape {
         self.slot(v).shape
     }
@@ -268,15 +325,17 @@ impl<T: Real> Recording<'_, T> {
         View { data: read(&self.tape.values, self.params, slot), shape: slot.shape }
     }
 
-    /// Applies an op. Panics, naming the op and the shapes, if the shapes do not fit.
-    pub fn apply(&mut self, op: impl Into<OpRef<T>>, inputs: &[Var]) -> Var {
-        self.apply_with(op, inputs, [0.0; 2])
+    /// Applies an op.
+    ///
+    /// # Panics
+    /// If the shapes do not fit (the message names the op and the shapes), or a Var belongs to another recording or
+    /// was released.
+    pub fn apply(&mut self, op: impl Op<T> + 'static, inputs: &[Var]) -> Var {
+        self.apply_stored(smallbox!(op), inputs)
     }
 
-    /// Applies an op with scalars of its own.
-    pub fn apply_with(&mut self, op: impl Into<OpRef<T>>, inputs: &[Var], attr: Attr) -> Var {
-        let op = op.into();
-        assert!(inputs.len() <= MAX_INPUTS, "{}: more than {MAX_INPUTS} inputs", op.get().name());
+    fn apply_stored(&mut self, op: StoredOp<T>, inputs: &[Var]) -> Var {
+        assert!(inputs.len() <= MAX_INPUTS, "{}: more than {MAX_INPUTS} inputs", op.name());
         let mut ids = [0; MAX_INPUTS];
         let mut shapes = [Shape::new(0, 0); MAX_INPUTS];
         let mut wants_grad = false;
@@ -286,15 +345,15 @@ impl<T: Real> Recording<'_, T> {
             wants_grad |= slot.wants_grad;
         }
         let shapes = &shapes[..inputs.len()];
-        let shape = match op.get().shape(shapes, attr) {
+        let shape = match op.shape(shapes) {
             Ok(shape) => shape,
             Err(why) => {
                 let given: Vec<_> = shapes.iter().map(|s| s.to_string()).collect();
-                panic!("{}: {why}; the inputs are {}", op.get().name(), given.join(", "))
+                panic!("{}: {why}; the inputs are {}", op.name(), given.join(", "))
             }
         };
         let tape = &mut *self.tape;
-        let (at, aux) = (tape.used.0, (tape.used.1, tape.used.1 + op.get().aux_len(shapes, shape)));
+        let (at, aux) = (tape.used.0, (tape.used.1, tape.used.1 + op.aux_len(shapes, shape)));
         tape.used = (at + padded(shape.len()), padded(aux.1));
         tape.aux.grow(tape.used.1);
         tape.values.grow(tape.used.0);
@@ -304,19 +363,22 @@ impl<T: Real> Recording<'_, T> {
             params: self.params,
             slots: &tape.slots,
             ids: &ids[..inputs.len()],
-            attr,
+            failure: &tape.failure,
         };
-        op.get().forward(&x, &mut out[..shape.len()], &mut tape.aux[aux.0..aux.1]);
-        let out = self.push_slot(Place::Slab(at), shape, wants_grad, false);
+        op.forward(&x, &mut out[..shape.len()], &mut tape.aux[aux.0..aux.1]);
+        let out = self.push_slot(Place::Buffer(at), shape, wants_grad, false);
         if wants_grad {
             let (arity, trainable) = (inputs.len(), self.trainable);
-            self.tape.nodes.push(Node { op, attr, inputs: ids, arity, out: out.slot, aux, trainable });
+            self.tape.nodes.push(Node { op, inputs: ids, arity, out: out.slot, aux, trainable });
         }
         out
     }
 
     /// Back-propagates from a 1 x 1 value; adds d out / d params to `param_grads` (same layout as
     /// the parameter slice; may be empty if parameters are frozen).
+    ///
+    /// # Panics
+    /// If the value is not 1 x 1 or is a parameter.
     pub fn backward(&mut self, out: Var, param_grads: &mut [T]) {
         assert_eq!(self.shape(out).len(), 1, "backward starts at a 1 x 1 value; use backward_from");
         self.backward_from(out, &[T::ONE], param_grads);
@@ -324,18 +386,37 @@ impl<T: Real> Recording<'_, T> {
 
     /// Back-propagates the cotangent `seed` of `out`: adds J^T seed to `param_grads`, and leaves the
     /// gradients of variables for [`Recording::grad`]. May be called again with another seed.
+    ///
+    /// # Panics
+    /// If the seed has another length than the value, or the value is a parameter.
     pub fn backward_from(&mut self, out: Var, seed: &[T], param_grads: &mut [T]) {
+        let shape = self.shape(out);
+        assert_eq!(seed.len(), shape.len(), "the seed has the shape of the output, {shape}");
+        self.backward_with(out, param_grads, |_, bar| bar.copy_from_slice(seed));
+    }
+
+    /// Back-propagates as [`backward_from`](Self::backward_from) does, from the cotangent of `out` that `seed` writes
+    /// (uninitialised: contents unspecified), given the value of `out`; returns the result of `seed`.
+    ///
+    /// # Panics
+    /// If the value is a parameter.
+    pub fn backward_with<R>(
+        &mut self,
+        out: Var,
+        param_grads: &mut [T],
+        seed: impl FnOnce(View<T>, &mut [T]) -> R,
+    ) -> R {
         let slot = self.slot(out);
-        assert_eq!(seed.len(), slot.shape.len(), "the seed has the shape of the output, {}", slot.shape);
-        assert!(matches!(slot.place, Place::Slab(_)), "backward from a parameter");
-        let tape = &mut *self.tape;
-        tape.room.clear();
+        let Place::Buffer(value_at) = slot.place else { panic!("backward from a parameter") };
+        let (tape, len) = (&mut *self.tape, slot.shape.len());
+        tape.free.clear();
         tape.places.clear();
         tape.places.resize(tape.slots.len(), None);
         tape.reached.clear();
         tape.reached.resize(tape.slots.len(), false);
         let at = tape.take_place(out.slot);
-        tape.bars[at..at + seed.len()].copy_from_slice(seed);
+        let value = View { data: &tape.values[value_at..value_at + len], shape: slot.shape };
+        let result = seed(value, &mut tape.bars[at..at + len]);
         tape.reached[out.slot as usize] = true;
         for k in (0..tape.nodes.len()).rev() {
             tape.pass_on(k, self.params, param_grads);
@@ -348,9 +429,13 @@ impl<T: Real> Recording<'_, T> {
                 tape.bars[at..at + slot.shape.len()].fill(T::ZERO);
             }
         }
+        result
     }
 
     /// The gradient of a variable (a leaf) after `backward`.
+    ///
+    /// # Panics
+    /// Before `backward`, and for anything but a variable.
     pub fn grad(&self, v: Var) -> View<'_, T> {
         let slot = self.slot(v);
         assert!(slot.leaf, "only leaves keep their gradient");
@@ -363,7 +448,7 @@ impl<T: Real> Recording<'_, T> {
 
 fn read<'s, T>(values: &'s [T], params: &'s [T], slot: Slot) -> &'s [T] {
     match slot.place {
-        Place::Slab(at) => &values[at..at + slot.shape.len()],
+        Place::Buffer(at) => &values[at..at + slot.shape.len()],
         Place::Param(at) => &params[at..at + slot.shape.len()],
     }
 }

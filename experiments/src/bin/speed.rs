@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use engine::par;
+use engine::parallel;
 use experiments::failure::Failure;
 use experiments::workloads::levels::{self, inversion, least, median};
 use experiments::workloads::{ALL, Workload};
@@ -42,9 +42,9 @@ fn main() -> std::process::ExitCode {
         let mut slower = Vec::new();
         for workload in ALL.iter().filter(|w| args.only.as_deref().is_none_or(|only| only == w.name)) {
             if args.levels {
-                slower.extend(par::awake(|| at_every_level(workload, threads, args.reps)));
+                slower.extend(parallel::spin_workers(|| at_every_level(workload, threads, args.reps)));
             } else {
-                let ms = par::awake(|| time((workload.build)(), args.reps));
+                let ms = parallel::spin_workers(|| time((workload.build)(), args.reps));
                 print(workload, threads, None, &ms);
             }
         }

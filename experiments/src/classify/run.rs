@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use engine::checkpoint::Checkpoint;
-use engine::{Params, par};
+use engine::{Params, parallel};
 use models::gnn::networks::build;
 use models::gnn::score::predicted;
 use models::gnn::train::{Outcome, TrainError, fit, states};
@@ -115,7 +115,7 @@ impl Run {
             self.save(done, seconds())
         };
         let outcome = match &left[..] {
-            [last] => par::awake(|| one(last)),
+            [last] => parallel::spin_workers(|| one(last)),
             several => several.par_iter().try_for_each(one),
         };
         let (done, progress) =

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
-use engine::par;
+use engine::parallel;
 use models::sampler::{Named, Sampler, SamplerError};
 
 use crate::failure::Failure;
@@ -123,7 +123,7 @@ impl Steps<'_> {
         let (began, before) = (Instant::now(), past.seconds);
         let (mut saved, mut live) = (Instant::now(), String::new());
         while sampler.done() < total {
-            let outcome = par::awake(|| sampler.step());
+            let outcome = parallel::spin_workers(|| sampler.step());
             past.seconds = before + began.elapsed().as_secs_f64();
             if let Err(e) = outcome {
                 progress.finish();

@@ -67,7 +67,8 @@ pub(super) fn training(
 ) -> Result<Vec<u8>, Failure> {
     let modes = target.modes().map_or(0.0, |m| m.weights.len() as f64);
     // Column, label, logarithmic, and a level to compare with.
-    let known: [(&str, &str, bool, Option<(&str, f64)>); 11] = [
+    type Level = Option<(&'static str, f64)>;
+    let known: [(&str, &str, bool, Level); 11] = [
         ("loss", "loss", true, None),
         ("ess", "ESS of the weights", false, None),
         ("modes_found", "modes found", false, Some(("all modes", modes))),

@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use engine::data_parallel::DataParallel;
 use engine::optim::Adam;
 use engine::rng::Stream;
-use engine::shard::Shards;
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Params, Real, Shape, simd_fn};
 
 use super::Step;
@@ -20,7 +20,7 @@ impl Op<f32> for TimeFeatures {
     fn name(&self) -> &'static str {
         "time features"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(Shape::new(inputs[0].rows + 2 * self.frequencies.len(), inputs[0].cols))
     }
     fn forward(&self, x: &Inputs<f32>, out: &mut [f32], _: &mut [f32]) {
@@ -67,7 +67,7 @@ pub(super) fn build(batch: usize, hidden: usize) -> Step {
     let frequencies = (0..WAVES).map(|k| (6.0 * k as f32 / (WAVES - 1) as f32).exp()).collect();
     let features = Arc::new(TimeFeatures { frequencies });
     let mut adam = Adam::new(params.len());
-    let mut shards = Shards::new(SHARD);
+    let mut shards = DataParallel::new(SHARD);
     Box::new(move || {
         let (_, gradient) = shards.gradient(params.values(), batch, |rec, range, gradient| {
             let n = range.len();

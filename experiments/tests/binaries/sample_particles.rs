@@ -250,7 +250,8 @@ fn bad_arguments_are_refused_in_one_line_and_nothing_is_written() {
     assert!(!Path::new(out).exists());
     refused(&with(&["--quick", "--reference", "/nonexistent.npy"]), "no such file");
     let cache = dir.path().join("sample");
-    refused(&with(&["--quick", "--reference-cache", cache.to_str().unwrap()]), "not a folder");
+    let folder = ["--target", "dw4", "--quick", "--reference-cache", cache.to_str().unwrap(), "--out", out];
+    refused(&folder, "not a folder");
     assert!(!Path::new(out).exists());
     refused(&["--resume", "/nonexistent"], "no such run folder");
 }

@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use engine::integrate::tableau::EULER;
-use engine::ode::Method;
+use engine::ode::RungeKutta;
+use engine::ode::tableau::EULER;
 use engine::{Params, Real, Tape};
 
 use super::Dataset;
@@ -67,7 +67,7 @@ pub fn evolve<T: Real>(
         other => return Err(format!("{other} is not among {}", EVOLVING.join(", "))),
     };
     let again = Mixing::new(&mut Params::new(), graph(normalisation), channels, 0, seed);
-    let method = Method::new(&EULER);
+    let method = RungeKutta::new(&EULER).map_err(|e| e.to_string())?;
     let (mut tape, mut x) = (Tape::new(), x0.to_vec());
     Ok((0..=layers).try_for_each(|layer| {
         if layer > 0 {

@@ -1,7 +1,7 @@
 //! Layers that the networks share: linear maps, the encoder of sparse features, decoders.
 
-use engine::ops::spmm::Sparse;
 use engine::rng::Stream;
+use engine::sparse::Sparse;
 use engine::{ParamId, Params, Real, Recording, Var};
 
 use super::{Dataset, Dropout};

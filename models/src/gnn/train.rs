@@ -3,6 +3,7 @@
 
 use engine::optim::Adam;
 use engine::rng::Stream;
+use engine::tape::OpError;
 use engine::{Params, Tape};
 
 use super::networks::{Network, build};
@@ -88,7 +89,7 @@ pub fn fit(
         let scores = g.value(logits).data;
         let loss = cross_entropy(scores, data.classes, &data.labels, &split.train, &mut seed_bar);
         if !loss.is_finite() {
-            return Err(diverged(model, epoch));
+            return Err(diverged(model, epoch, g.failure()));
         }
         gradient.fill(0.0);
         g.backward_from(logits, &seed_bar, &mut gradient);
@@ -113,14 +114,14 @@ pub fn fit(
     Ok(Outcome { best, epochs, params: kept, seconds: began.elapsed().as_secs_f64() })
 }
 
-fn diverged(model: &Model, epoch: usize) -> TrainError {
+fn diverged(model: &Model, epoch: usize, failure: Option<&OpError>) -> TrainError {
+    let why = failure.map_or(String::new(), |e| format!(" ({e})"));
     let more = match model.solver {
-        // An integration that takes too many steps gives no number either.
         Solver::Adaptive => ", or raise model.tolerance",
         _ => "",
     };
     TrainError::Diverged(format!(
-        "the loss is not finite in epoch {epoch}; lower train.learning_rate or model.time{more}"
+        "the loss is not finite in epoch {epoch}{why}; lower train.learning_rate or model.time{more}"
     ))
 }
 

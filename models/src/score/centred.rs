@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Recording, Shape, Var};
 
 use super::ScoreNetwork;
@@ -17,7 +17,7 @@ impl<T: Real> Op<T> for Center {
         "mean-free projection"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         match inputs {
             [x, c] if x.rows == self.0.dim() && *c == Shape::new(1, x.cols) => Ok(*x),
             _ => Err(format!("wants states of {} numbers and a factor for each", self.0.dim())),
@@ -62,7 +62,7 @@ impl<T: Real> ScoreNetwork<T> for Centred<T> {
     }
 
     fn record(&self, rec: &mut Recording<T>, x: Var, sigma: &[T]) -> Var {
-        let one = rec.constant(1, sigma.len(), &vec![T::ONE; sigma.len()]);
+        let one = rec.constant_with(1, sigma.len(), |ones| ones.fill(T::ONE));
         let x = rec.apply(self.center.clone(), &[x, one]);
         let f = self.inner.record(rec, x, sigma);
         rec.apply(self.center.clone(), &[f, one])

@@ -1,7 +1,7 @@
 //! The input layer of [`ScoreMlp`](super::ScoreMlp): features of state, noise level and position.
 
 use engine::rng::Stream;
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, simd_fn};
 
 /// The feature op, with the rows listed at [`ScoreMlp`](super::ScoreMlp); inputs x (d x n) and sigma (1 x n).
@@ -53,7 +53,7 @@ impl<T: Real> Op<T> for Features<T> {
         "score features"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         match inputs {
             [x, s] if x.rows == self.dim && s.rows == 1 && s.cols == x.cols => {
                 Ok(Shape::new(self.rows(), x.cols))

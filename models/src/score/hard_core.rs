@@ -5,7 +5,7 @@
 //! training, and the network may not separate them. This op moves them to the distance r_g in the denoised
 //! state y = x + sigma^2 score: score_i += sum_j (r_g - r_ij)_+ u_ij / (2 sigma^2).
 
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape};
 
 use crate::target::ParticleSystem;
@@ -45,7 +45,7 @@ impl<T: Real> Op<T> for HardCore {
         "hard core"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         match inputs {
             [x, c] if x.rows == self.0.dim() && *c == Shape::new(2, x.cols) && self.0.space <= 3 => Ok(*x),
             _ => Err(format!("wants states of {} numbers, a factor and a reach for each", self.0.dim())),

@@ -7,7 +7,7 @@ use engine::{ParamId, Params, Real, Recording, Var};
 use super::centred::Center;
 use super::hard_core::{HardCore, reach};
 use super::pair_ops::{Basis, Force, Gather, Pairs};
-use super::{ScoreNetwork, scaling, waves};
+use super::{ScoreNetwork, per_state, scaling, waves};
 use crate::target::{Geometry, ParticleSystem};
 
 /// Size and scales of a pair network.
@@ -71,12 +71,11 @@ struct Pass {
 pub struct ScorePair<T> {
     config: PairConfig,
     basis: Arc<Basis>,
-    gather: Arc<Gather>,
+    gather: Arc<Gather<T>>,
     force: Arc<Force>,
     center: Arc<Center>,
     hard_core: Arc<HardCore>,
     passes: Vec<Pass>,
-    scalar: std::marker::PhantomData<T>,
 }
 
 impl<T: Real> ScorePair<T> {
@@ -112,10 +111,9 @@ impl<T: Real> ScorePair<T> {
             hard_core: Arc::new(HardCore(config.system)),
             config,
             basis: Arc::new(Basis(pairs)),
-            gather: Arc::new(Gather(pairs)),
+            gather: Arc::new(Gather::new(pairs)),
             force: Arc::new(Force(pairs)),
             passes,
-            scalar: std::marker::PhantomData,
         }
     }
 }
@@ -128,31 +126,26 @@ impl<T: Real> ScoreNetwork<T> for ScorePair<T> {
     fn record(&self, rec: &mut Recording<T>, x: Var, sigma: &[T]) -> Var {
         let (c, n) = (&self.config, sigma.len());
         let (particles, k) = (c.system.particles, c.radial_features);
-        let time = waves(c.time_features, c.sigma_range, sigma, particles);
-        let mut h = rec.constant(2 * c.time_features, n * particles, &time);
-        let per_state = |rec: &mut Recording<T>, f: &dyn Fn(f64) -> f64| {
-            let values: Vec<T> = sigma.iter().map(|s| T::of(f(s.f64()))).collect();
-            rec.constant(1, n, &values)
-        };
-        let shrink = per_state(rec, &|s| 1.0 / s.hypot(c.sigma_data));
+        let mut h = waves(rec, c.time_features, c.sigma_range, sigma, particles);
+        let shrink = per_state(rec, sigma, |s| 1.0 / s.hypot(c.sigma_data));
         let mut along = rec.apply(self.center.clone(), &[x, shrink]);
         let mut place = x;
         let mut total = (c.core > 0.0).then(|| {
             // The op's contribution to F: score / b, for score = a x + b F.
-            let column = |s: &T| {
-                let s = s.f64();
-                let b = scaling::<f64>(s, c.sigma_data, c.mode_scale).1;
-                [T::of(1.0 / (s * s * b)), T::of(reach(c.core, s))]
-            };
-            let columns: Vec<T> = sigma.iter().flat_map(column).collect();
-            let columns = rec.constant(2, n, &columns);
+            let columns = rec.constant_with(2, n, |columns| {
+                for (column, s) in columns.as_chunks_mut().0.iter_mut().zip(sigma) {
+                    let s = s.f64();
+                    let b = scaling::<f64>(s, c.sigma_data, c.mode_scale).1;
+                    *column = [T::of(1.0 / (s * s * b)), T::of(reach(c.core, s))];
+                }
+            });
             rec.apply(self.hard_core.clone(), &[x, columns])
         });
         for (p, pass) in self.passes.iter().enumerate() {
             if let Some(f) = total.filter(|_| p > 0) {
                 // y = x + sigma^2 (a x + b F).
-                let keep = per_state(rec, &|s| 1.0 - s * s / (s * s + c.sigma_data * c.sigma_data));
-                let push = per_state(rec, &|s| s * s * scaling::<f64>(s, c.sigma_data, c.mode_scale).1);
+                let keep = per_state(rec, sigma, |s| 1.0 - s * s / (s * s + c.sigma_data * c.sigma_data));
+                let push = per_state(rec, sigma, |s| s * s * scaling::<f64>(s, c.sigma_data, c.mode_scale).1);
                 let kept = rec.apply(self.center.clone(), &[x, keep]);
                 let pushed = rec.apply(self.center.clone(), &[f, push]);
                 place = rec.add(kept, pushed);
@@ -165,7 +158,7 @@ impl<T: Real> ScoreNetwork<T> for ScorePair<T> {
                         let (w, b) = (rec.param(w), rec.param(b));
                         rec.linear(w, h, b)
                     }
-                    None => rec.constant(k, n * particles, &vec![T::ONE; k * n * particles]),
+                    None => rec.constant_with(k, n * particles, |ones| ones.fill(T::ONE)),
                 };
                 let gathered = rec.apply(self.gather.clone(), &[basis, g]);
                 h = rec.concat_rows(&[h, gathered]);

@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
+use engine::data_parallel::DataParallel;
 use engine::gradcheck::gradcheck;
 use engine::ops::index::Moves;
 use engine::rng::Stream;
-use engine::shard::Shards;
 use engine::{Matrix, Params, Recording, Tape, Var};
-use models::score::{EVEN, EgnnConfig, Messages, Pairs, Scales, ScoreEgnn, ScoreNetwork};
+use models::score::{EgnnConfig, Messages, Pairs, Scales, ScoreEgnn, ScoreNetwork};
 use proptest::prelude::*;
 
 use crate::cases::cases;
@@ -142,6 +142,7 @@ fn check_even(pairs: Pairs, states: usize, hidden: usize, seed: u64) -> Result<(
     let want = reference(pairs, &v);
     v[0] = one;
     let op = Arc::new(Messages::new(pairs));
+    let uniform = Arc::new(op.for_uniform_nodes());
     let spread = Moves::new(state.clone(), states).map_err(|e| TestCaseError::fail(e.to_string()))?;
     let f = |g: &mut Recording<f64>, x: &[Var]| {
         let mut x = x.to_vec();
@@ -149,7 +150,7 @@ fn check_even(pairs: Pairs, states: usize, hidden: usize, seed: u64) -> Result<(
         if x.len() < 13 {
             x.insert(2, g.constant(v[2].rows(), v[2].cols(), v[2].data()));
         }
-        g.apply_with(op.clone(), &x, EVEN)
+        g.apply(uniform.clone(), &x)
     };
     let mut tape = Tape::<f64>::new();
     let mut g = tape.record(&[]);
@@ -294,7 +295,7 @@ fn a_wide_radius_is_no_radius_and_threads_change_nothing() {
     let gradient = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let mut shards = Shards::new(8);
+            let mut shards = DataParallel::new(8);
             let mut gradient = Vec::new();
             // The second pass meets tapes and memory that have been used before.
             for _ in 0..2 {

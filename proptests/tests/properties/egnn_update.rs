@@ -6,7 +6,7 @@ use engine::gradcheck::gradcheck;
 use engine::ops::index::Moves;
 use engine::rng::Stream;
 use engine::{Matrix, Recording, Tape, Var};
-use models::score::{EVEN, Pairs, Update};
+use models::score::{Pairs, Update};
 use proptest::prelude::*;
 
 use crate::cases::cases;
@@ -75,6 +75,7 @@ proptest! {
     ) {
         let pairs = Pairs { particles, space, cutoff: f64::INFINITY };
         let (op, nodes) = (Arc::new(Update::new(pairs)), states * particles);
+        let uniform = Arc::new(op.for_uniform_nodes());
         check(&inputs(pairs, nodes, nodes, hidden, seed), |g, x| g.apply(op.clone(), x), plain)?;
         // In a first layer all particles of a state have one h, and the gradient to that is the sum of theirs.
         let state: Vec<usize> = (0..nodes).map(|i| i / particles).collect();
@@ -86,7 +87,7 @@ proptest! {
         };
         let even = |g: &mut Recording<f64>, x: &[Var]| {
             let x = alike(g, x);
-            g.apply_with(op.clone(), &x, EVEN)
+            g.apply(uniform.clone(), &x)
         };
         let plain = |g: &mut Recording<f64>, x: &[Var]| {
             let x = alike(g, x);

@@ -2,11 +2,11 @@
 //! that include nothing, one node, rows without entries and a hub; the same bits for any threads.
 
 use engine::gradcheck::gradcheck;
-use engine::integrate::tableau::RK4;
-use engine::ode::Method;
-use engine::ops::flux::Mean;
-use engine::ops::spmm::Sparse;
+use engine::ode::RungeKutta;
+use engine::ode::tableau::RK4;
+use engine::ops::edge::Mean;
 use engine::rng::Stream;
+use engine::sparse::Sparse;
 use engine::{Matrix, Recording, Tape, Var};
 use proptest::prelude::*;
 use sprs::CsMat;
@@ -217,7 +217,7 @@ proptest! {
         let h = 0.6 / n.max(2) as f64;
         let plain = run(&inputs, |g, x| {
             let f = &mut |g: &mut Recording<f64>, y: Var, _: f64| g.sparse_laplacian(&sparse, x[0], y);
-            Method::new(&RK4).step(g, x[1], 0.0, h, f)
+            RungeKutta::new(&RK4).unwrap().step(g, x[1], 0.0, h, f)
         });
         check("step", &inputs, &plain, |g, x| g.diffusion_rk4_step(&sparse, x[0], x[1], h));
         // The gradient is added to what x has from elsewhere.

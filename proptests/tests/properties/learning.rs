@@ -40,7 +40,9 @@ fn learned(kind: Kind, objective: Objective) -> [f64; 2] {
     (t.steps, t.batch, t.draws, t.warm_up, t.ema) = (STEPS, 128, 50, 40, 0.98);
     (config.replay.capacity, config.replay.refresh_samples) = (2000, 256);
     let mut trainer = Trainer::<f32>::new(config, &target, 0);
-    (0..STEPS).for_each(|_| drop(trainer.step().unwrap()));
+    for _ in 0..STEPS {
+        trainer.step().unwrap();
+    }
     observed(trainer.sample(2000, 100, (1, 0)).into_iter().map(f64::from))
 }
 

@@ -144,7 +144,6 @@ fn recycled_draws_bring_the_buffer_to_the_target() {
 
 #[test]
 fn a_cold_start_on_overlapping_particles_trains_without_a_nan() {
-    let system = ParticleSystem { particles: 13, space: 3 };
     for core in [0.0, 0.7] {
         let (hard, soft) = (LennardJones::new(13), SoftenedCore::new(LennardJones::new(13), 0.7));
         let energy: &dyn models::target::Target<f32> = if core > 0.0 { &soft } else { &hard };

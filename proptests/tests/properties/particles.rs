@@ -131,10 +131,10 @@ proptest! {
         // Through the kernel itself, with a block of exactly n points.
         let block: Vec<f64> = (0..d * n).map(|at| states[at % n][at / n]).collect();
         let (mut log_p, mut score) = (vec![0.0; n], vec![0.0; d * n]);
-        energy.log_density_block(n, &block, &mut log_p, &mut score, &mut vec![9.0; 5]);
+        energy.log_density_block(n, &block, &mut log_p, &mut score, &mut vec![9.0; 5]).unwrap();
         let narrow: Vec<f32> = block.iter().map(|v| *v as f32).collect();
         let (mut log_p32, mut score32) = (vec![0.0; n], vec![0.0; d * n]);
-        single.log_density_block(n, &narrow, &mut log_p32, &mut score32, &mut Vec::new());
+        single.log_density_block(n, &narrow, &mut log_p32, &mut score32, &mut Vec::new()).unwrap();
         for (l, state) in states.iter().enumerate() {
             let (want, terms) = reference(case, state);
             prop_assert!((-log_p[l] - want).abs() <= 1e-13 * terms.max(1.0), "{} {want}", -log_p[l]);
@@ -214,6 +214,7 @@ proptest! {
 
 #[test]
 fn an_empty_block_is_nothing() {
-    Target::<f64>::log_density_block(&LennardJones::new(13), 0, &[], &mut [], &mut [], &mut Vec::new());
+    Target::<f64>::log_density_block(&LennardJones::new(13), 0, &[], &mut [], &mut [], &mut Vec::new())
+        .unwrap();
     assert_eq!(LennardJones::new(55).system().mean_free_dim(), 162);
 }

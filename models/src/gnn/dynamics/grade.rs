@@ -7,7 +7,7 @@
 //! the sine kernel R_u = w0 + w1 mean over the edges of u of sin(x_j - x_u) / degree of u.
 //! s is the logistic function, b free of sign. With r2 = 0 this is GRAND.
 
-use engine::ops::flux::Mean;
+use engine::ops::edge::Mean;
 use engine::{ParamId, Params, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 

@@ -81,7 +81,7 @@ pub fn build<T: Real>(
             };
             match name {
                 "frond" => Box::new(Fractional::new(m, ends, dynamics)),
-                _ => Box::new(Ode::new(m, ends, dynamics)),
+                _ => Box::new(Ode::new(m, ends, dynamics).map_err(|e| e.to_string())?),
             }
         }
     })

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::integral::{Gradient, Integral, RightHandSide, Steps};
-use engine::integrate::tableau;
-use engine::ode::Method;
+use engine::ode::{Gradient, OdeError, OdeSolve, RightHandSide, RungeKutta, Steps, tableau};
 use engine::{Params, Real, Recording, Var};
 
 use super::{Network, Outputs};
@@ -47,16 +45,16 @@ impl<T: Real> Ends<T> {
 pub struct Ode<T: Real> {
     ends: Ends<T>,
     dynamics: Arc<dyn Dynamics<T>>,
-    way: Way<T>,
+    solver: Solve<T>,
     time: f64,
 }
 
 /// How the equation is integrated.
-enum Way<T: Real> {
+enum Solve<T: Real> {
     /// Equal steps on the network's own tape.
-    Fixed(Method, usize),
+    Recorded(RungeKutta, usize),
     /// As one op with a tape of its own: long integrations, and steps chosen by their error.
-    Apart(Arc<Integral<T>>),
+    SolveOp(Arc<OdeSolve<T>>),
 }
 
 /// Steps after which an adaptive integration gives up.
@@ -64,43 +62,45 @@ const MAX_STEPS: usize = 1000;
 
 impl<T: Real> Ode<T> {
     /// Integrates `dynamics` as the settings say.
-    pub fn new(m: &Model, ends: Ends<T>, dynamics: Arc<dyn Dynamics<T>>) -> Self {
+    ///
+    /// # Errors
+    /// If the solver's tableau cannot be used.
+    pub fn new(m: &Model, ends: Ends<T>, dynamics: Arc<dyn Dynamics<T>>) -> Result<Self, OdeError> {
         let tableau = match m.solver {
             Solver::Euler => Some(&tableau::EULER),
             Solver::Midpoint => Some(&tableau::MIDPOINT),
             Solver::Rk4 => Some(&tableau::RK4),
             Solver::Adaptive => None,
         };
-        let apart = |gradient| {
+        let solve_op = |gradient| {
             let steps = match tableau {
                 Some(tableau) => Steps::Fixed(tableau, m.steps()),
                 None => Steps::Adaptive(m.tolerance, MAX_STEPS),
             };
             let f = Arc::new(Velocity(dynamics.clone()));
-            Way::Apart(Arc::new(Integral::new(f, (0.0, m.time), steps, gradient)))
+            OdeSolve::new(f, (0.0, m.time), steps, gradient).map(|op| Solve::SolveOp(Arc::new(op)))
         };
-        let way = match (m.backward, tableau) {
-            (Backward::Tape, Some(tableau)) => Way::Fixed(Method::new(tableau), m.steps()),
+        let solver = match (m.backward, tableau) {
+            (Backward::Tape, Some(tableau)) => Solve::Recorded(RungeKutta::new(tableau)?, m.steps()),
             // The gradient through the steps that were taken is the same with and without checkpoints.
-            (Backward::Tape, None) | (Backward::Checkpointed, _) => apart(Gradient::Checkpointed),
-            (Backward::Adjoint, _) => apart(Gradient::Adjoint),
+            (Backward::Tape, None) | (Backward::Checkpointed, _) => solve_op(Gradient::Checkpointed)?,
+            (Backward::Adjoint, _) => solve_op(Gradient::Adjoint)?,
         };
-        Self { ends, dynamics, way, time: m.time }
+        Ok(Self { ends, dynamics, solver, time: m.time })
     }
 
     /// The state at T from the state `x0`.
     pub fn integrate(&self, g: &mut Recording<T>, x0: Var) -> Var {
         let start = Start { weights: self.dynamics.weights(g, x0), x0 };
         let f = |g: &mut Recording<T>, x: Var, t: f64| self.dynamics.velocity(g, x, t, start);
-        match &self.way {
-            Way::Fixed(method, steps) => method.integrate(g, x0, (0.0, self.time), *steps, f),
-            // One that fails gives a state that is not a number, and the training stops there.
-            Way::Apart(integral) => g.apply(integral.clone(), &[x0, start.weights, x0]),
+        match &self.solver {
+            Solve::Recorded(method, steps) => method.integrate(g, x0, (0.0, self.time), *steps, f),
+            Solve::SolveOp(op) => g.apply(op.clone(), &[x0, start.weights, x0]),
         }
     }
 }
 
-/// Dynamics as an integral's right-hand side; given are the edge weights and the initial state.
+/// Dynamics as the right-hand side of a solve op; given are the edge weights and the initial state.
 struct Velocity<T>(Arc<dyn Dynamics<T>>);
 
 impl<T: Real> RightHandSide<T> for Velocity<T> {

@@ -1,8 +1,8 @@
 //! The training loop.
 
+use engine::data_parallel::DataParallel;
 use engine::optim::{Adam, Ema};
 use engine::rng::Stream;
-use engine::shard::Shards;
 use engine::{Params, Real};
 
 use super::buffer_refresh::Stored;
@@ -78,7 +78,9 @@ pub(super) struct Batch<T> {
     pub log_w: Vec<T>,
     pub w: Vec<f64>,
     pub target: Vec<T>,
+    /// The states that the loss is taken over, and their noise levels.
     pub picked: Vec<usize>,
+    pub picked_sigma: Vec<T>,
 }
 
 /// The target of a training.
@@ -119,7 +121,7 @@ pub struct Trainer<'e, T: Real> {
     /// The state that a checkpoint stores.
     pub state: State<T>,
     pub(super) estimates: Estimates<T>,
-    pub(super) shards: Shards<T>,
+    pub(super) shards: DataParallel<T>,
     pub(super) batch: Batch<T>,
     pub(super) stored: Stored<T>,
     /// Figures of the last step.
@@ -162,8 +164,9 @@ impl<'e, T: Real> Trainer<'e, T> {
             w: vec![1.0; n],
             target: vec![T::ZERO; n * d],
             picked: Vec::with_capacity(n),
+            picked_sigma: Vec::with_capacity(n),
         };
-        let shards = Shards::new(network::shard(net.kind, geometry));
+        let shards = DataParallel::new(network::shard(net.kind, geometry));
         Self {
             config,
             seed,
@@ -211,14 +214,13 @@ impl<'e, T: Real> Trainer<'e, T> {
     /// If the loss or the gradient is not finite, or the target cannot be evaluated.
     pub fn step(&mut self) -> Result<StepReport, TrainError> {
         let step = self.state.step;
-        let replay = self.config.replay.clone();
         if step == 0 {
             self.prepare_buffer()?;
-        } else if step.is_multiple_of(replay.refresh_every) {
-            if replay.refresh_samples > 0 {
+        } else if step.is_multiple_of(self.config.replay.refresh_every) {
+            if self.config.replay.refresh_samples > 0 {
                 self.refresh_buffer()?;
             }
-            self.move_buffer(replay.moves)?;
+            self.move_buffer(self.config.replay.moves)?;
         }
         let mut stream = Stream::new(self.seed, "batch", step, 0);
         self.draw_batch(&mut stream);

@@ -4,14 +4,16 @@
 //! products of a step read directly. Forward stores z2 and z3 of an edge, the arguments of the second and third
 //! SiLU (2 H numbers; recomputing them would cost two of the six products), g and c. The rest is recomputed.
 
+use std::sync::Arc;
+
+use engine::aligned::padded;
+use engine::buffer_pool::BufferPool;
 use engine::packed_gemm::{self, LANES, Lanes, Operand, Output, Packed};
-use engine::slab::padded;
-use engine::spares::Spares;
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, View};
 
 use super::edges::{Columns, Edge, Pairs};
-use super::{kernels, places};
+use super::{coordinates, kernels};
 
 /// The edge half of an EGNN layer (Satorras, Hoogeboom and Welling 2021, eqs. 3 and 4, with the attention gate
 /// of their section 3.3). For every edge (i, j), with d = x_i - x_j, r2 = |d|^2 and e0 the squared distance in
@@ -29,15 +31,13 @@ use super::{kernels, places};
 /// not edges: P = E1_a h + b1 and Q = E1_b h. Cost of an edge: 4 H^2 flops forward, 8 H^2 backward.
 ///
 /// In a first layer all particles of a state have the same h, the embedding of the noise level. Then m_ij = m_ji
-/// and c_ij = c_ji, half of the edges suffice ([`EVEN`]), and P and Q have one column for each state.
+/// and c_ij = c_ji, half of the edges suffice ([`Messages::for_uniform_nodes`]), and P and Q have one column for each state.
 pub struct Messages<T> {
     pairs: Pairs,
-    scratch: Spares<Scratch<T>>,
+    /// All nodes of a state have the same h: that of the first is read, and the sum of their cotangents goes to it.
+    uniform: bool,
+    scratch: Arc<BufferPool<Scratch<T>>>,
 }
-
-/// Parameter of [`Messages`] and [`Update`](super::Update) if all nodes of a state have the same h: the first
-/// node's h is read, and the sum of the cotangents is added to it.
-pub const EVEN: Attr = [1.0, 0.0];
 
 const H: usize = 0;
 const X: usize = 1;
@@ -109,7 +109,13 @@ impl<T: Real> Messages<T> {
             pairs.particles >= 2 && (1..=3).contains(&pairs.space),
             "a pair needs two particles in space"
         );
-        Self { pairs, scratch: Spares::default() }
+        Self { pairs, uniform: false, scratch: Arc::default() }
+    }
+
+    /// The op for nodes of which all of a state have the same h, with the scratch memory of this one: the h of each
+    /// state's first node is read, and the sum of their cotangents goes to it.
+    pub fn for_uniform_nodes(&self) -> Self {
+        Self { pairs: self.pairs, uniform: true, scratch: self.scratch.clone() }
     }
 
     fn borrow(&self, hidden: usize, even: bool) -> Scratch<T> {
@@ -150,7 +156,7 @@ impl<T: Real> Op<T> for Messages<T> {
         "messages of an equivariant layer"
     }
 
-    fn shape(&self, s: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, s: &[Shape]) -> Result<Shape, String> {
         let [h, x, origin, e1, b1, e2, b2, a, a0, c, c1, w, w0] = s else {
             return Err("wants h, x, the input's x, E1, b1, E2, b2, a, a0, C, c1, w and w0".into());
         };
@@ -187,7 +193,7 @@ impl<T: Real> Op<T> for Messages<T> {
         let node_room = Self::node_room(hidden, nodes);
         let (node, mut free) = aux.split_at_mut(node_room);
         let (p, q) = node.as_chunks_mut().0.split_at_mut(node_room / (2 * LANES));
-        let (columns, even) = (Columns { hidden, space: self.pairs.space }, v.attr == EVEN);
+        let (columns, even) = (Columns { hidden, space: self.pairs.space }, self.uniform);
         let mut scratch = self.borrow(hidden, even);
         let Scratch { weights, edges, blocks: [u, m, ..], seen, .. } = &mut scratch;
         weights.load(v, false);
@@ -217,7 +223,7 @@ impl<T: Real> Op<T> for Messages<T> {
             packed_gemm::product(c, Operand::panels(m, hidden, n), Output::panels(z3, n, false));
             kernels::weigh(c1, w, v.get(W0).data[0], z3, steps);
             kernels::hear(edges, m, even, columns, out);
-            places::push(edges, steps, even, columns, out);
+            coordinates::push(edges, steps, even, columns, out);
         }
         self.scratch.give_back(scratch);
     }
@@ -226,7 +232,7 @@ impl<T: Real> Op<T> for Messages<T> {
         let v = &saved.x;
         let (hidden, nodes) = (v.get(H).shape.rows, v.get(H).shape.cols);
         let (x, origin) = (v.get(X).data, v.get(ORIGIN).data);
-        let (columns, even) = (Columns { hidden, space: self.pairs.space }, v.attr == EVEN);
+        let (columns, even) = (Columns { hidden, space: self.pairs.space }, self.uniform);
         if let Some(x_bar) = bars.get(X) {
             for (bar, out) in x_bar.chunks_exact_mut(columns.space).zip(out_bar.chunks_exact(columns.len())) {
                 bar.iter_mut().zip(&out[hidden..]).for_each(|(b, o)| *b += *o);
@@ -262,7 +268,7 @@ impl<T: Real> Op<T> for Messages<T> {
             let ([z2, z3], [gates, steps]) = kept(room, n);
             let [u, m, bar, slope] = blocks.each_mut().map(|block| &mut block[..n * high]);
             let (t_bars, distance_bars) = (&mut t_bars[..n], &mut distance_bars[..n]);
-            places::weights_back(edges, steps, even, columns, out_bar, t_bars);
+            coordinates::weights_back(edges, steps, even, columns, out_bar, t_bars);
             w0_bar = t_bars.iter().fold(w0_bar, |sum, t| sum + *t);
             // u holds z3_bar, then u1 and its cotangent; m holds m, then slopes; bar holds m_bar, then z2_bar.
             kernels::weigh_back(w, z3, t_bars, u, w_bar, c1_bar);
@@ -280,10 +286,10 @@ impl<T: Real> Op<T> for Messages<T> {
             packed_gemm::product(e2, Operand::panels(bar, hidden, n), Output::panels(u, n, false));
             kernels::spread(edges, m, u, of_r2, of_e0, p_bar, q_bar, r2_sum, e0_sum, distance_bars);
             if let Some(x_bar) = bars.get(X) {
-                places::push_back(edges, steps, distance_bars, even, columns, out_bar, x_bar);
+                coordinates::push_back(edges, steps, distance_bars, even, columns, out_bar, x_bar);
             }
             if let Some(origin_bar) = bars.get(ORIGIN) {
-                places::origin_back(edges, distance_bars, columns.space, origin, origin_bar);
+                coordinates::origin_back(edges, distance_bars, columns.space, origin, origin_bar);
             }
         }
         kernels::add_columns(p_bar, b1_bar);

@@ -1,10 +1,10 @@
 //! An equivariant score network for particles: EGNN (Satorras, Hoogeboom and Welling 2021).
 
+mod coordinates;
 mod edges;
 mod kernels;
 mod messages;
 mod network;
-mod places;
 mod update;
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use engine::{ParamId, Params, Real, Recording, Var};
 
 pub use edges::Pairs;
-pub use messages::{EVEN, Messages};
+pub use messages::Messages;
 pub use network::{Scales, ScoreEgnn};
 pub use update::Update;
 
@@ -65,8 +65,9 @@ struct Layer {
 /// other implementations: `gcl_0.edge_mlp.0.weight` is H x (2 H + 2), and so on.
 pub struct Egnn<T> {
     config: EgnnConfig,
-    messages: Arc<Messages<T>>,
-    update: Arc<Update<T>>,
+    /// Of the first layer, in which the particles of a state have the same h, and of the others.
+    messages: [Arc<Messages<T>>; 2],
+    update: [Arc<Update<T>>; 2],
     layers: Vec<Layer>,
 }
 
@@ -88,7 +89,9 @@ impl<T: Real> Egnn<T> {
         };
         let layers = (0..config.layers).map(layer).collect();
         let (messages, update) = (Messages::new(config.pairs), Update::new(config.pairs));
-        Self { config, messages: Arc::new(messages), update: Arc::new(update), layers }
+        let messages = [messages.for_uniform_nodes(), messages].map(Arc::new);
+        let update = [update.for_uniform_nodes(), update].map(Arc::new);
+        Self { config, messages, update, layers }
     }
 
     /// The positions after all layers, from node features `h` (H x nodes), equal for all particles of a state,
@@ -102,12 +105,12 @@ impl<T: Real> Egnn<T> {
             let [c, c1] = layer.coordinate[0].vars(g);
             let [w, w0] = layer.coordinate[1].vars(g);
             let inputs = [h, at, x, e1, b1, e2, b2, a, a0, c, c1, w, w0];
-            let alike = if l == 0 { EVEN } else { [0.0; 2] };
-            let out = g.apply_with(self.messages.clone(), &inputs, alike);
+            let which = usize::from(l > 0);
+            let out = g.apply(self.messages[which].clone(), &inputs);
             at = g.slice_rows(out, hidden..hidden + self.config.pairs.space);
             if l + 1 < self.layers.len() {
                 let ([n1, b1], [n2, b2]) = (layer.node[0].vars(g), layer.node[1].vars(g));
-                h = g.apply_with(self.update.clone(), &[h, out, n1, b1, n2, b2], alike);
+                h = g.apply(self.update[which].clone(), &[h, out, n1, b1, n2, b2]);
             }
         }
         at

@@ -6,7 +6,7 @@ use engine::{Params, Real, Recording, Var};
 
 use super::{Affine, Egnn, EgnnConfig};
 use crate::score::centred::Center;
-use crate::score::{ScoreNetwork, scaling, waves};
+use crate::score::{ScoreNetwork, per_state, scaling, waves};
 use crate::target::{Geometry, ParticleSystem};
 
 /// Scales of the target, and the embedding of the noise level.
@@ -55,18 +55,16 @@ impl<T: Real> ScoreNetwork<T> for ScoreEgnn<T> {
     fn record(&self, g: &mut Recording<T>, x: Var, sigma: &[T]) -> Var {
         let (d, n) = (self.dim(), sigma.len());
         let (particles, space) = (self.system.particles, self.system.space);
-        let scale = |s: &T| T::of(1.0 / s.f64().hypot(self.scales.sigma_data));
-        let factors = g.constant(1, n, &sigma.iter().map(scale).collect::<Vec<T>>());
+        let factors = per_state(g, sigma, |s| 1.0 / s.hypot(self.scales.sigma_data));
         let state = g.apply(self.center.clone(), &[x, factors]);
-        let waves = waves(self.scales.time_features, self.scales.sigma_range, sigma, particles);
-        let waves = g.constant(2 * self.scales.time_features, n * particles, &waves);
+        let waves = waves(g, self.scales.time_features, self.scales.sigma_range, sigma, particles);
         let [w, b] = self.embedding.vars(g);
         let h = g.linear(w, waves, b);
         let x = g.reshape(state, space, n * particles);
         let moved = self.layers.record(g, h, x);
         let change = g.sub(moved, x);
         let change = g.reshape(change, d, n);
-        let ones = g.constant(1, n, &vec![T::ONE; n]);
+        let ones = g.constant_with(1, n, |ones| ones.fill(T::ONE));
         g.apply(self.center.clone(), &[change, ones])
     }
 

@@ -3,14 +3,16 @@
 //! Hidden features are packed in panels, as in [`Messages`](super::Messages), so that [h; m] is never formed. z
 //! is stored, silu(z) recomputed.
 
+use std::sync::Arc;
+
+use engine::buffer_pool::BufferPool;
 use engine::ops::activation::{Activation, Silu};
 use engine::packed_gemm::{self, LANES, Lanes, Operand, Output, Packed};
 use engine::simd::add;
-use engine::spares::Spares;
-use engine::tape::{Attr, Bar, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangent, Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, View, simd_fn};
 
-use super::{EVEN, Pairs, kernels};
+use super::{Pairs, kernels};
 
 /// The node half of an EGNN layer (Satorras, Hoogeboom and Welling 2021, eq. 6),
 ///
@@ -22,14 +24,16 @@ use super::{EVEN, Pairs, kernels};
 /// N1_b_bar += z_bar m^T,  n1_bar += z_bar 1,  h_bar += g + N1_a^T z_bar,  m_bar += N1_b^T z_bar.
 ///
 /// Inputs: h (H x nodes), the output of the messages ((H + space) x nodes), N1 (H x 2H), n1, N2 (H x H), n2.
-/// Cost of a node: 6 H^2 flops forward, 12 H^2 backward. With [`EVEN`] the product N1_a h is over states.
+/// Cost of a node: 6 H^2 flops forward, 12 H^2 backward. For uniform nodes the product N1_a h is over states.
 pub struct Update<T> {
     pairs: Pairs,
-    scratch: Spares<Scratch<T>>,
+    /// All nodes of a state have the same h.
+    uniform: bool,
+    scratch: Arc<BufferPool<Scratch<T>>>,
 }
 
 const H: usize = 0;
-const HEARD: usize = 1;
+const MESSAGES: usize = 1;
 const N1: usize = 2;
 const B1: usize = 3;
 const N2: usize = 4;
@@ -42,7 +46,7 @@ struct Scratch<T> {
     weights: [Packed<T>; 3],
     /// n1 and n2.
     biases: [Packed<T>; 2],
-    /// silu(z), and with [`EVEN`] N1_a h of each state.
+    /// silu(z), and for uniform nodes N1_a h of each state.
     s: Packed<T>,
     of_states: Packed<T>,
     /// g, and z_bar.
@@ -74,7 +78,12 @@ impl<T: Real> Scratch<T> {
 impl<T: Real> Update<T> {
     /// For states of this shape.
     pub fn new(pairs: Pairs) -> Self {
-        Self { pairs, scratch: Spares::default() }
+        Self { pairs, uniform: false, scratch: Arc::default() }
+    }
+
+    /// The op for nodes of which all of a state have the same h, with the scratch memory of this one.
+    pub fn for_uniform_nodes(&self) -> Self {
+        Self { pairs: self.pairs, uniform: true, scratch: self.scratch.clone() }
     }
 }
 
@@ -83,13 +92,13 @@ impl<T: Real> Op<T> for Update<T> {
         "node update of an equivariant layer"
     }
 
-    fn shape(&self, s: &[Shape], _: Attr) -> Result<Shape, String> {
-        let [h, heard, n1, b1, n2, b2] = s else {
-            return Err("wants h, what is heard, N1, n1, N2 and n2".into());
+    fn shape(&self, s: &[Shape]) -> Result<Shape, String> {
+        let [h, messages, n1, b1, n2, b2] = s else {
+            return Err("wants h, the messages, N1, n1, N2 and n2".into());
         };
         let hidden = h.rows;
-        if hidden == 0 || heard.rows < hidden || heard.cols != h.cols {
-            return Err("a node has numbers, and has heard as many".into());
+        if hidden == 0 || messages.rows < hidden || messages.cols != h.cols {
+            return Err("the messages have a column for each node, and at least its rows".into());
         }
         if !h.cols.is_multiple_of(self.pairs.particles) {
             return Err(format!("{} particles make a state", self.pairs.particles));
@@ -105,7 +114,7 @@ impl<T: Real> Op<T> for Update<T> {
     }
 
     fn forward(&self, v: &Inputs<T>, out: &mut [T], aux: &mut [T]) {
-        let (h, heard) = (v.get(H), v.get(HEARD));
+        let (h, messages) = (v.get(H), v.get(MESSAGES));
         let (hidden, nodes) = (h.shape.rows, h.shape.cols);
         if nodes == 0 {
             return;
@@ -115,8 +124,8 @@ impl<T: Real> Op<T> for Update<T> {
         scratch.load(v, false);
         let Scratch { weights: [of_h, of_m, n2], biases: [b1, b2], s, of_states, seen, .. } = &mut scratch;
         s.resize(z.len());
-        packed_gemm::product(of_m, Operand::top(heard, hidden), Output::panels(z, nodes, false));
-        if v.attr == EVEN {
+        packed_gemm::product(of_m, Operand::top(messages, hidden), Output::panels(z, nodes, false));
+        if self.uniform {
             let h = self.pairs.first_of_each(h, seen);
             of_states.resize(b1.len() * h.shape.cols);
             packed_gemm::product(of_h, Operand::columns(h), Output::panels(of_states, h.shape.cols, false));
@@ -133,7 +142,7 @@ impl<T: Real> Op<T> for Update<T> {
 
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], bars: &mut Cotangents<T>) {
         let v = &saved.x;
-        let (h, heard, even) = (v.get(H), v.get(HEARD), v.attr == EVEN);
+        let (h, messages, even) = (v.get(H), v.get(MESSAGES), self.uniform);
         let (hidden, nodes) = (h.shape.rows, h.shape.cols);
         if nodes == 0 {
             return;
@@ -176,20 +185,20 @@ impl<T: Real> Op<T> for Update<T> {
         if let Some(bar) = bars.get(N1) {
             let (h_part, m_part) = bar.split_at_mut(hidden * hidden);
             outer(of_seen, Operand::columns(h), h_part);
-            outer(z_bar, Operand::top(heard, hidden), m_part);
+            outer(z_bar, Operand::top(messages, hidden), m_part);
         }
-        if let Some(Bar { data, fresh }) = bars.first(HEARD) {
-            let rows = heard.shape.rows;
-            if fresh {
+        if let Some(Cotangent { data, overwrite }) = bars.get_uninit(MESSAGES) {
+            let rows = messages.shape.rows;
+            if overwrite {
                 data.chunks_exact_mut(rows).for_each(|column| column[hidden..].fill(T::ZERO));
             }
             let z_bar = Operand::panels(z_bar, hidden, nodes);
-            packed_gemm::product(of_m, z_bar, Output::top(data, rows, hidden, !fresh));
+            packed_gemm::product(of_m, z_bar, Output::top(data, rows, hidden, !overwrite));
         }
         let cols = h.shape.cols;
         let of_seen = Operand::panels(of_seen, hidden, cols);
-        if let Some(Bar { data, fresh }) = bars.first(H) {
-            if fresh {
+        if let Some(Cotangent { data, overwrite }) = bars.get_uninit(H) {
+            if overwrite {
                 data.copy_from_slice(out_bar.data);
             } else {
                 add(out_bar.data, data);

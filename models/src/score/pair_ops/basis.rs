@@ -1,6 +1,6 @@
 //! Radial functions and directions of pairs.
 
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, simd_fn};
 
 use super::{LANES, Pairs, column, total};
@@ -13,7 +13,7 @@ impl<T: Real> Op<T> for Basis {
         "pair basis"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         match inputs {
             [x] if x.rows == self.0.system.dim() => Ok(Shape::new(self.0.rows(), self.0.count() * x.cols)),
             _ => Err(format!("wants states of {} numbers", self.0.system.dim())),

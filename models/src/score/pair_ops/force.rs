@@ -1,6 +1,6 @@
 //! Forces along the directions between particles.
 
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, simd_fn};
 
 use super::{LANES, Pairs, column, total};
@@ -13,7 +13,7 @@ impl<T: Real> Op<T> for Force {
         "pair force"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let p = self.0;
         match inputs {
             [b, a, x]
