@@ -1,6 +1,5 @@
 //! Data sets from files, or made on the spot.
 
-mod array;
 mod csr;
 mod fetch;
 mod format;
