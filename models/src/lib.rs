@@ -6,6 +6,7 @@ pub mod gnn;
 pub mod importance;
 pub mod mcmc;
 pub mod metrics;
+pub mod range;
 pub mod sampler;
 pub mod score;
 pub mod target;
