@@ -265,7 +265,7 @@ fn damaged_folders_are_refused() {
 #[test]
 fn every_model_trains_and_a_search_writes_its_log() {
     let dir = tempfile::tempdir().unwrap();
-    for model in models::gnn::settings::MODELS {
+    for model in models::gnn::networks::settings::MODELS {
         let out = dir.path().join(model);
         let new = ["--data", "csbm", "--model", model, "--quick", "--quiet", "--no-ablation", "--out"];
         done(&[&new[..], &[out.to_str().unwrap()]].concat());

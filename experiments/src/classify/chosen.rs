@@ -1,7 +1,7 @@
 //! Settings to begin with: a default for each network, and those that were chosen for a data set.
 
-use models::gnn::score::Metric;
-use models::gnn::settings::{MODELS, Model, Solver, Training};
+use models::gnn::networks::settings::{MODELS, Model, Solver, Training};
+use models::gnn::training::classification::Metric;
 
 use super::GraphConfig;
 use crate::config::{nearest, overlay};

@@ -1,10 +1,10 @@
 //! Settings of the graph experiment.
 
 use engine::rng::Stream;
-use models::gnn::check::split_problem;
-use models::gnn::score::Metric;
-use models::gnn::settings::{Model, Training};
-use models::gnn::synthetic::random_split;
+use models::gnn::data::check::split_problem;
+use models::gnn::data::synthetic::random_split;
+use models::gnn::networks::settings::{Model, Training};
+use models::gnn::training::classification::Metric;
 use models::gnn::{Dataset, Split};
 use serde::{Deserialize, Serialize};
 
@@ -200,7 +200,7 @@ fn drawn_splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Spli
 mod tests {
     use super::*;
     use crate::config::{exact, to_toml};
-    use models::gnn::synthetic::karate;
+    use models::gnn::data::synthetic::karate;
 
     #[test]
     fn a_file_from_before_the_key_asks_for_the_ablation() {

@@ -7,8 +7,8 @@ use std::time::Instant;
 use engine::checkpoint::Checkpoint;
 use engine::{Params, par};
 use models::gnn::networks::build;
-use models::gnn::score::predicted;
-use models::gnn::train::{Outcome, TrainError, fit, states};
+use models::gnn::training::classification::predicted;
+use models::gnn::training::train::{Outcome, TrainError, fit, states};
 use models::gnn::{Dataset, Split};
 use rayon::prelude::*;
 
@@ -136,7 +136,7 @@ impl Run {
 
     fn train(&self, split: usize, initialisation: usize, interrupt: &Interrupt) -> Result<Job, Failure> {
         let seed = self.config.training_seed(split, initialisation);
-        let fit = |model: &models::gnn::settings::Model| {
+        let fit = |model: &models::gnn::networks::settings::Model| {
             let stop = || interrupt.requested();
             let settings = (model, &self.config.train);
             fit(&self.data, &self.splits[split], settings, self.config.data.metric, seed, &stop)

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use models::gnn::Dataset;
-use models::gnn::smoothing::smoothness;
-use models::gnn::train::{TrainError, fit, states};
+use models::gnn::oversmoothing::smoothing::smoothness;
+use models::gnn::training::train::{TrainError, fit, states};
 
 use super::{Plan, line};
 use crate::failure::Failure;

@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 
 use engine::rng::Stream;
-use models::gnn::evolve::evolve;
-use models::gnn::smoothing::{plateau, smoothness};
-use models::gnn::synthetic::grid;
+use models::gnn::data::synthetic::grid;
+use models::gnn::oversmoothing::evolve::evolve;
+use models::gnn::oversmoothing::smoothing::{plateau, smoothness};
 
 use super::{Plan, line};
 use crate::failure::Failure;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use models::gnn::dynamics::{Form, Kernel, Mobility};
-use models::gnn::evolve::{EVOLVING, READ};
-use models::gnn::settings::Model;
+use models::gnn::equations::{Form, Kernel, Mobility};
+use models::gnn::networks::settings::Model;
+use models::gnn::oversmoothing::evolve::{EVOLVING, READ};
 use models::gnn::{Dataset, Normalisation};
 use serde::{Deserialize, Serialize};
 

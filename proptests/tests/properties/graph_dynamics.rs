@@ -7,13 +7,13 @@ use engine::gradcheck::gradcheck;
 use engine::ops::flux::Mean;
 use engine::rng::Stream;
 use engine::{Matrix, Params, Recording, Tape, Var};
-use models::gnn::coefficient::Dependence;
-use models::gnn::dynamics::{
+use models::gnn::data::synthetic::BlockModel;
+use models::gnn::equations::coefficient::Dependence;
+use models::gnn::equations::{
     Dynamics, Form, Grade, GradeSettings, Grand, Kernel, Mixing, Mobility, Sigma, Start,
 };
 use models::gnn::networks::build;
-use models::gnn::settings::{MODELS, Model, Solver};
-use models::gnn::synthetic::BlockModel;
+use models::gnn::networks::settings::{MODELS, Model, Solver};
 use models::gnn::{Adjacency, Dataset, Dropout, Normalisation};
 
 const CHANNELS: usize = 3;
@@ -114,7 +114,7 @@ fn renaming_the_nodes_renames_the_result() {
         .flat_map(|i| row(*i))
         .map(|(i, j)| data.features.get(i as usize, j).copied().unwrap_or(0.0))
         .collect();
-    other.features = models::gnn::synthetic::dense(n, 5, &x);
+    other.features = models::gnn::data::synthetic::dense(n, 5, &x);
     for model in variants() {
         let (a, b) = (logits(&model, &data), logits(&model, &other));
         assert!(a.iter().all(|v| v.is_finite()), "{model:?}");
@@ -219,7 +219,7 @@ fn the_gradient_flow_lowers_its_free_energy() {
 /// A ring of n nodes, and the wave of wave number m on it with its eigenvalue of I - A.
 fn ring(n: u32, m: f64) -> (Dataset, Vec<f64>, f64) {
     let edges: Vec<(u32, u32)> = (0..n).map(|i| (i, (i + 1) % n)).collect();
-    let data = models::gnn::synthetic::from_edges("ring", n as usize, &edges, vec![0; n as usize], 1);
+    let data = models::gnn::data::synthetic::from_edges("ring", n as usize, &edges, vec![0; n as usize], 1);
     let angle = 2.0 * std::f64::consts::PI * m / f64::from(n);
     (data, (0..n).map(|i| (angle * f64::from(i)).cos()).collect(), 1.0 - angle.cos())
 }

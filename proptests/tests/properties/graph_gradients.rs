@@ -2,10 +2,10 @@
 //! on the tape.
 
 use engine::{Params, Tape};
-use models::gnn::coefficient::Dependence;
-use models::gnn::dynamics::{Form, Kernel};
+use models::gnn::equations::coefficient::Dependence;
+use models::gnn::equations::{Form, Kernel};
 use models::gnn::networks::build;
-use models::gnn::settings::{Backward, Model, Solver};
+use models::gnn::networks::settings::{Backward, Model, Solver};
 use models::gnn::{Dataset, Dropout};
 
 use crate::graph_dynamics::small;

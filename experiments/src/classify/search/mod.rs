@@ -21,7 +21,7 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use models::gnn::Dataset;
-use models::gnn::train::{TrainError, fit};
+use models::gnn::training::train::{TrainError, fit};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 

@@ -2,9 +2,9 @@
 
 use engine::rng::Stream;
 use models::gnn::Normalisation;
-use models::gnn::coefficient::Dependence;
-use models::gnn::dynamics::{Form, Kernel, Mobility};
-use models::gnn::settings::Model;
+use models::gnn::equations::coefficient::Dependence;
+use models::gnn::equations::{Form, Kernel, Mobility};
+use models::gnn::networks::settings::Model;
 
 use crate::classify::{Edges, GraphConfig};
 
