@@ -10,7 +10,7 @@ use engine::rng::Stream;
 use engine::{Recording, Shape, Tape, Var, View};
 use models::sampler::iwsm::noised_score::Estimates;
 use models::sampler::iwsm::{Config, Proposal};
-use models::target::{Energy, Mixture, evaluate};
+use models::target::{Mixture, Target};
 
 fn normals(n: usize) -> Vec<f32> {
     let mut x = vec![0.0; n];
@@ -149,18 +149,18 @@ fn sampling(c: &mut Criterion) {
     let (mut log_p, mut score) = (vec![0.0; 4096], vec![0.0; 8192]);
     group.throughput(Throughput::Elements(4096 * 40));
     group.bench_function("gmm40 density and score, components", |b| {
-        b.iter(|| evaluate::<f32>(&target, &x, &mut log_p, &mut score));
+        b.iter(|| target.evaluate(&x, &mut log_p, &mut score).unwrap());
     });
     let ten = Mixture::random(40, 10, 10.0, 1.3, true, 0);
     let y = normals(10 * 4096);
     let mut score = vec![0.0; 10 * 4096];
     group.bench_function("40 modes in 10 dimensions, components", |b| {
-        b.iter(|| evaluate::<f32>(&ten, &y, &mut log_p, &mut score));
+        b.iter(|| ten.evaluate(&y, &mut log_p, &mut score).unwrap());
     });
-    let mut estimates = Estimates::new(Energy::<f32>::dim(&target));
+    let mut estimates = Estimates::new(Target::<f32>::geometry(&target));
     group.throughput(Throughput::Elements(128 * 500 * 40));
     group.bench_function("Monte Carlo estimate, 128 points, 500 draws, components", |b| {
-        b.iter(|| estimates.run(&target, &x[..256], &[5.0; 128], 500, 0, 0));
+        b.iter(|| estimates.run(&target, &x[..256], &[5.0; 128], 500, (0, 0)).unwrap());
     });
     let proposal = Proposal::<f32>::new(2, 10_000, 30.0, 0.0, 0);
     let (weights, mut stream) = (Config::default().weights, Stream::new(0, "window", 0, 0));

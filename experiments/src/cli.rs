@@ -39,6 +39,9 @@ pub struct Saving {
     /// Seconds between checkpoints, at least.
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
     pub save_every: f64,
+    /// Stop as by Ctrl-C after so many steps: for tests.
+    #[arg(long, value_name = "N", hide = true)]
+    pub stop_after: Option<u64>,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

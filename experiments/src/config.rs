@@ -33,6 +33,28 @@ pub fn resolve<C: Serialize + DeserializeOwned>(
     typed(table).map_err(Failure::usage)
 }
 
+/// What a file and single settings say, before anything is checked: for the keys that decide which preset is meant.
+pub fn layers(file: Option<&Path>, sets: &[String]) -> Result<Table, Failure> {
+    let mut table = match file {
+        Some(path) => parse(&read(path)?, &path.display().to_string())?,
+        None => Table::new(),
+    };
+    for (key, value) in sets.iter().filter_map(|set| set.split_once('=')) {
+        put_over(&mut table, nested(key.trim(), from_command_line(value.trim())));
+    }
+    Ok(table)
+}
+
+/// Puts `from` over `base`, whatever the keys.
+fn put_over(base: &mut Table, from: Table) {
+    for (key, value) in from {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(old)), Value::Table(new)) => put_over(old, new),
+            (_, value) => drop(base.insert(key, value)),
+        }
+    }
+}
+
 /// A value as TOML has it, or as people write it: `.5` is a number, a bare word a string.
 fn from_command_line(text: &str) -> Value {
     if let Some(value) = format!("v = {text}").parse::<Table>().ok().and_then(|mut t| t.remove("v")) {

@@ -9,18 +9,15 @@ pub mod cores;
 pub mod datasets;
 pub mod failure;
 pub mod figures;
-pub mod gmm;
 pub mod interrupt;
 pub mod npy;
 pub mod oversmoothing;
-pub mod particles;
 pub mod plot;
 pub mod progress;
-pub mod reference;
+pub mod run;
 pub mod run_folder;
-pub mod seeds;
+pub mod sample;
 pub mod table;
-pub mod training;
 pub mod workloads;
 
 /// The most memory that this process has held, in MiB; NaN where the system does not tell.

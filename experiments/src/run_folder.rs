@@ -33,7 +33,8 @@ const OURS: &[&str] = &[
     "embeddings.npy",
     "predictions.csv",
     SEEDS,
-    "places.toml",
+    "reference.toml",
+    "diagnostics.csv",
     "batch.toml",
     "plan.toml",
     "trainings.csv",
@@ -286,6 +287,11 @@ impl History {
     pub fn push(&mut self, row: &[f64]) {
         assert_eq!(row.len(), self.header.len(), "a row has one number for each column");
         self.rows.push(row.to_vec());
+    }
+
+    /// Whether there is a column of that name.
+    pub fn has(&self, name: &str) -> bool {
+        self.header.iter().any(|h| h == name)
     }
 
     /// (first column, column of that name) of every row.

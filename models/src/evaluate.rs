@@ -11,8 +11,8 @@ use engine::rng::Stream;
 
 use crate::diffusion::Flow;
 use crate::importance;
-use crate::metrics::{self, MetricError, Modes};
-use crate::target::{Energy, Mixture, evaluate};
+use crate::metrics::{self, MetricError};
+use crate::target::{Target, TargetError};
 
 /// A figure with its spread and its floor, where it has them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,6 +49,27 @@ impl Figure {
     }
 }
 
+/// Why samples cannot be measured.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum EvaluationError {
+    /// A metric cannot be computed.
+    #[error(transparent)]
+    Metric(#[from] MetricError),
+    /// The target cannot be evaluated.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+}
+
+/// The energies E of states (columns).
+///
+/// # Errors
+/// Where the target cannot be evaluated.
+pub fn energies(target: &dyn Target<f64>, x: &[f64]) -> Result<Vec<f64>, TargetError> {
+    let mut log_p = vec![0.0; x.len() / target.dim()];
+    target.evaluate(x, &mut log_p, &mut [])?;
+    Ok(log_p.iter().map(|l| -l).collect())
+}
+
 /// Sizes of an evaluation.
 #[derive(Clone, Copy, Debug)]
 pub struct Sizes {
@@ -61,32 +82,32 @@ pub struct Sizes {
 }
 
 /// Exact samples as f64 columns; None if the target has no exact sampler.
-pub fn exact_samples(energy: &dyn Energy<f64>, n: usize, seed: u64, set: u64) -> Option<Vec<f64>> {
+pub fn exact_samples(energy: &dyn Target<f64>, n: usize, seed: u64, set: u64) -> Option<Vec<f64>> {
     let mut x = vec![0.0; n * energy.dim()];
     energy.sample(&mut Stream::new(seed, "exact samples", set, 0), &mut x).then_some(x)
 }
 
-/// Distances and mode figures of `samples` (at least `sets * set_size` columns) of a mixture.
+/// Distances of `samples` (at least `sets * set_size` columns) from `reference` (twice as many, the second half for
+/// the floors), and mode figures where the target knows its modes.
+///
+/// # Errors
+/// Too few states, numbers that are not finite, or a target that cannot be evaluated.
 pub fn sample_figures(
-    target: &Mixture,
+    target: &dyn Target<f64>,
     samples: &[f64],
+    reference: &[f64],
     sizes: Sizes,
-    seed: u64,
-) -> Result<Vec<Figure>, MetricError> {
-    let d = Energy::<f64>::dim(target);
+) -> Result<Vec<Figure>, EvaluationError> {
+    let d = target.dim();
     let n = sizes.sets * sizes.set_size;
-    let found = samples.len() / d;
-    if found < n {
-        return Err(MetricError::TooFew { needed: n, found });
+    for (x, needed) in [(samples, n), (reference, 2 * n)] {
+        if x.len() / d < needed {
+            return Err(MetricError::TooFew { needed, found: x.len() / d }.into());
+        }
     }
-    let exact = |set| exact_samples(target, n, seed, set).unwrap_or_default();
-    let (reference, other) = (exact(0), exact(1));
-    let energy = |x: &[f64]| {
-        let mut log_p = vec![0.0; x.len() / d];
-        evaluate::<f64>(target, x, &mut log_p, &mut []);
-        log_p.iter().map(|l| -l).collect::<Vec<_>>()
-    };
-    let modes = Modes { d, means: target.means(), scales: target.scales(), weights: target.weights() };
+    let (reference, other) = reference.split_at(n * d);
+    let energy = |x: &[f64]| energies(target, x);
+    let modes = target.modes();
     let radius = metrics::covering_radius(d);
     let mut columns: Vec<(&'static str, Vec<f64>, Vec<f64>)> = Vec::new();
     let mut put = |name, value, floor| match columns.iter_mut().find(|(n, ..)| *n == name) {
@@ -100,8 +121,9 @@ pub fn sample_figures(
         let range = set * sizes.set_size * d..(set + 1) * sizes.set_size * d;
         let (x, r, o) = (&samples[range.clone()], &reference[range.clone()], &other[range]);
         put("x_w2", metrics::w2(x, r, d)?, metrics::w2(o, r, d)?);
-        let (ex, er, eo) = (energy(x), energy(r), energy(o));
+        let (ex, er, eo) = (energy(x)?, energy(r)?, energy(o)?);
         put("e_w2", metrics::w2_1d(&ex, &er)?, metrics::w2_1d(&eo, &er)?);
+        let Some(modes) = modes else { continue };
         if d == 2 {
             let tv = |a: &[f64]| metrics::tv_2d(a, r, -50.0, 50.0, 200);
             put("tv", tv(x)?, tv(o)?);
@@ -117,13 +139,16 @@ pub fn sample_figures(
 
 /// Likelihood of exact samples under the model's flow, and log Z, ESS and k-hat from the flow's own
 /// samples weighted by w = exp(-E) / q.
+///
+/// # Errors
+/// Where the target cannot be evaluated.
 pub fn flow_figures<T: Real>(
-    target: &dyn Energy<T>,
+    target: &dyn Target<T>,
     exact: Option<(&[T], &[f64])>,
     flow: &Flow<T>,
     sizes: Sizes,
     seed: u64,
-) -> Vec<Figure> {
+) -> Result<Vec<Figure>, TargetError> {
     let mut figures = Vec::new();
     if let Some((x, energies)) = exact {
         let nll: Vec<f64> = flow.log_density(x).iter().map(|l| -l).collect();
@@ -139,26 +164,29 @@ pub fn flow_figures<T: Real>(
     }
     let (x, log_q) = flow.sample(sizes.flow_samples, (seed, 0));
     let mut log_p = vec![T::ZERO; log_q.len()];
-    evaluate(target, &x, &mut log_p, &mut []);
+    target.evaluate(&x, &mut log_p, &mut [])?;
     let log_w: Vec<f64> = log_p.iter().zip(&log_q).map(|(p, q)| p.f64() - q).collect();
     let (log_z, se) = importance::log_z(&log_w);
     figures.push(Figure { floor: target.log_z(), ..Figure::plain("log_z", log_z) });
     figures.push(Figure::plain("log_z_se", se));
     figures.push(Figure::plain("ess", importance::normalised_ess(&log_w)));
     figures.push(Figure::plain("khat", importance::pareto_k_hat(&log_w)));
-    figures
+    Ok(figures)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::Mixture;
 
     #[test]
     fn exact_samples_score_their_floors_and_misplaced_ones_do_not() {
         let target = Mixture::gmm40();
         let sizes = Sizes { sets: 8, set_size: 300, flow_samples: 0 };
         let x = exact_samples(&target, 2400, 1, 7).unwrap();
-        let figures = sample_figures(&target, &x, sizes, 2).unwrap();
+        let exact = |set| exact_samples(&target, 2400, 2, set).unwrap();
+        let reference = [exact(0), exact(1)].concat();
+        let figures = sample_figures(&target, &x, &reference, sizes).unwrap();
         let named = |figures: &[Figure], name: &str| *figures.iter().find(|f| f.name == name).unwrap();
         let error = |f: Figure| f.sd.unwrap().hypot(f.floor_sd.unwrap()) / 8f64.sqrt();
         for name in ["x_w2", "e_w2", "tv", "in_mode", "mode_kl", "mode_chi2"] {
@@ -168,11 +196,11 @@ mod tests {
         }
         // Folded into one quarter of the plane: modes are missed, and all distances tell.
         let half: Vec<f64> = x.iter().map(|v| if *v < 0.0 { -*v } else { *v }).collect();
-        let figures = sample_figures(&target, &half, sizes, 2).unwrap();
+        let figures = sample_figures(&target, &half, &reference, sizes).unwrap();
         for name in ["x_w2", "e_w2", "tv", "mode_kl", "mode_chi2"] {
             let f = named(&figures, name);
             assert!(f.value > f.floor.unwrap() + 4.0 * error(f), "{f:?}");
         }
-        assert!(sample_figures(&target, &x[..100], sizes, 2).is_err());
+        assert!(sample_figures(&target, &x[..100], &reference, sizes).is_err());
     }
 }

@@ -2,7 +2,7 @@
 
 use engine::rng::Stream;
 use models::sampler::iwsm::noised_score::Estimates;
-use models::target::Mixture;
+use models::target::{Geometry, Mixture};
 
 use super::Step;
 
@@ -13,10 +13,10 @@ pub(super) fn build() -> Step {
     Stream::new(0, "points", 0, 0).fill_normal(&mut x);
     x.iter_mut().for_each(|x| *x *= 20.0);
     let sigma = vec![5.0; BATCH];
-    let mut estimates = Estimates::new(2);
+    let mut estimates = Estimates::new(Geometry::Euclidean(2));
     let mut step = 0;
     Box::new(move || {
-        estimates.run(&mixture, &x, &sigma, 500, 0, step);
+        estimates.run(&mixture, &x, &sigma, 500, (0, step)).unwrap();
         step += 1;
     })
 }

@@ -2,7 +2,7 @@
 
 use engine::rng::Stream;
 use models::sampler::iwsm::noised_score::Estimates;
-use models::target::LennardJones;
+use models::target::{Geometry, LennardJones};
 
 use super::Step;
 
@@ -12,10 +12,10 @@ pub(super) fn build() -> Step {
     Stream::new(0, "points", 0, 0).fill_normal(&mut x);
     x.iter_mut().for_each(|x| *x *= 1.5);
     let (energy, sigma) = (LennardJones::new(13), vec![0.3; BATCH]);
-    let mut estimates = Estimates::new(39);
+    let mut estimates = Estimates::new(Geometry::Euclidean(39));
     let mut step = 0;
     Box::new(move || {
-        estimates.run(&energy, &x, &sigma, 200, 0, step);
+        estimates.run(&energy, &x, &sigma, 200, (0, step)).unwrap();
         step += 1;
     })
 }

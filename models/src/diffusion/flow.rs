@@ -46,10 +46,8 @@ impl<T: Real> Flow<'_, T> {
         let d = self.model.network.dim();
         let mut x = vec![T::ZERO; n * d];
         for (chunk, x) in x.chunks_mut(STATES * d).enumerate() {
-            Stream::new(seed, "flow", step, chunk as u64).fill_normal(x);
-            if let Some(system) = self.model.network.system() {
-                system.center(x);
-            }
+            let mut stream = Stream::new(seed, "flow", step, chunk as u64);
+            self.model.network.geometry().fill_normal(&mut stream, x);
         }
         x.iter_mut().for_each(|x| *x *= T::of(self.prior_scale));
         let mut log_p = self.log_prior(&x);
@@ -57,10 +55,8 @@ impl<T: Real> Flow<'_, T> {
         (x, log_p)
     }
 
-    /// Dimension of the space that densities live on.
     fn free_dim(&self) -> usize {
-        let network = self.model.network;
-        network.system().map_or(network.dim(), |s| s.mean_free_dim())
+        self.model.network.geometry().free_dim()
     }
 
     fn log_prior(&self, x: &[T]) -> Vec<f64> {

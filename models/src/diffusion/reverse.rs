@@ -99,15 +99,11 @@ fn walk<T: Real>(
     x: &mut [T],
     log_ratio: &mut [f64],
 ) {
-    let (d, system) = (model.network.dim(), model.network.system());
-    let free = system.map_or(d, |s| s.mean_free_dim()) as f64;
-    let normal = |stream: &mut Stream, x: &mut [T]| match system {
-        Some(system) => system.fill_normal(stream, x),
-        None => stream.fill_normal(x),
-    };
+    let geometry = model.network.geometry();
+    let (d, free) = (geometry.dim(), geometry.free_dim() as f64);
     let square = |x: &[T]| x.iter().map(|x| x.f64().powi(2)).sum::<f64>();
     let mut noise = vec![T::ZERO; x.len()];
-    normal(stream, x);
+    geometry.fill_normal(stream, x);
     for (ratio, z) in log_ratio.iter_mut().zip(x.chunks_exact(d)) {
         *ratio = 0.5 * (square(z) + free * (std::f64::consts::TAU * prior_scale * prior_scale).ln());
     }
@@ -116,7 +112,7 @@ fn walk<T: Real>(
     for pair in levels.windows(2) {
         let (s2, next2) = (pair[0] * pair[0], pair[1] * pair[1]);
         model.score(tape, x, T::of(pair[0]), score);
-        normal(stream, &mut noise);
+        geometry.fill_normal(stream, &mut noise);
         let (drift, diffusion) = (T::of(s2 - next2), T::of(((s2 - next2) * next2 / s2).sqrt()));
         for ((x, s), z) in x.iter_mut().zip(&mut *score).zip(&noise) {
             let change = drift * *s + diffusion * *z;

@@ -1,9 +1,9 @@
 //! How good a sampler of particles is, against reference samples: each figure beside the same figure
 //! between two halves of the reference.
 
-use super::Figure;
+use super::{EvaluationError, Figure};
 use crate::metrics::{self, MetricError};
-use crate::target::{Energy, ParticleSystem, evaluate};
+use crate::target::{ParticleSystem, Target, TargetError};
 
 /// Energies above this count as this: an overlap in one sample must not make a distance infinite.
 const LARGEST_ENERGY: f64 = 1e100;
@@ -27,25 +27,31 @@ impl Sizes {
 }
 
 /// The energies of states, at most 1e100.
-pub fn energies(energy: &dyn Energy<f64>, x: &[f64]) -> Vec<f64> {
-    let mut log_p = vec![0.0; x.len() / energy.dim()];
-    evaluate(energy, x, &mut log_p, &mut []);
-    log_p.iter().map(|l| (-l).min(LARGEST_ENERGY)).collect()
+///
+/// # Errors
+/// Where the target cannot be evaluated.
+pub fn energies(target: &dyn Target<f64>, x: &[f64]) -> Result<Vec<f64>, TargetError> {
+    let mut energies = super::energies(target, x)?;
+    energies.iter_mut().for_each(|e| *e = e.min(LARGEST_ENERGY));
+    Ok(energies)
 }
 
 /// x_w2, e_w2, eq_w2, d_tv, and mean and standard deviation of the energy; all states mean-free.
+///
+/// # Errors
+/// Too few states, numbers that are not finite, or a target that cannot be evaluated.
 pub fn particle_figures(
-    energy: &dyn Energy<f64>,
+    target: &dyn Target<f64>,
     system: ParticleSystem,
     samples: &[f64],
     reference: &[f64],
     sizes: Sizes,
-) -> Result<Vec<Figure>, MetricError> {
+) -> Result<Vec<Figure>, EvaluationError> {
     let (d, size) = (system.dim(), sizes.set_size);
     let needed = [(samples, sizes.sets * size), (reference, sizes.reference())];
     for (x, needed) in needed {
         if x.len() / d < needed {
-            return Err(MetricError::TooFew { needed, found: x.len() / d });
+            return Err(MetricError::TooFew { needed, found: x.len() / d }.into());
         }
     }
     let (first, second) = reference.split_at(sizes.sets * size * d);
@@ -58,8 +64,8 @@ pub fn particle_figures(
         let range = set * size * d..(set + 1) * size * d;
         let (x, r, o) = (&samples[range.clone()], &first[range.clone()], &second[range]);
         put(0, metrics::w2(x, r, d)?, metrics::w2(o, r, d)?);
-        let e = |x| energies(energy, x);
-        put(1, metrics::w2_1d(&e(x), &e(r))?, metrics::w2_1d(&e(o), &e(r))?);
+        let e = |x| energies(target, x);
+        put(1, metrics::w2_1d(&e(x)?, &e(r)?)?, metrics::w2_1d(&e(o)?, &e(r)?)?);
         if set < sizes.eq_sets.max(1) {
             let eq = |x| metrics::equivariant_w2(x, r, system);
             put(2, eq(x)?, eq(o)?);
@@ -70,7 +76,7 @@ pub fn particle_figures(
     let names = ["x_w2", "e_w2", "eq_w2", "d_tv"];
     let mut figures: Vec<Figure> =
         names.iter().zip(&values).map(|(name, (v, f))| Figure::over_sets(name, v, f)).collect();
-    let (e, r) = (energies(energy, samples), energies(energy, reference));
+    let (e, r) = (energies(target, samples)?, energies(target, reference)?);
     for (name, f) in [("energy_mean", metrics::mean as fn(&[f64]) -> f64), ("energy_sd", metrics::sd)] {
         figures.push(Figure { floor: Some(f(&r)), ..Figure::plain(name, f(&e)) });
     }
@@ -102,6 +108,6 @@ mod tests {
         let wide = particle_figures(&energy, system, &draw(4.0, 1), &reference, sizes).unwrap();
         assert!(wide[..4].iter().all(|f| f.value > 1.5 * f.floor.unwrap()), "{wide:?}");
         let few = particle_figures(&energy, system, &reference[..80], &reference, sizes);
-        assert_eq!(few, Err(MetricError::TooFew { needed: 120, found: 10 }));
+        assert_eq!(few, Err(MetricError::TooFew { needed: 120, found: 10 }.into()));
     }
 }

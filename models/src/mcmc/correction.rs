@@ -10,7 +10,7 @@ use engine::rng::Stream;
 
 use super::{adapted, hmc};
 use crate::importance::{resampled, tempered};
-use crate::target::{Energy, ParticleSystem};
+use crate::target::{Geometry, Target, TargetError};
 
 /// How fast the step size is adapted, in the first half of the moves.
 const ADAPTATION: f64 = 0.5;
@@ -31,25 +31,23 @@ pub struct Correction {
 impl Correction {
     /// Corrects the columns of `x`, whose weights have the logarithms `log_w`; returns the mean acceptance of the
     /// last half of the moves. Energies evaluated: moves (leapfrog + 1) for each state.
-    pub fn apply(
-        &self,
-        energy: &dyn Energy<f64>,
-        system: ParticleSystem,
-        log_w: &[f64],
-        x: &mut [f64],
-    ) -> f64 {
-        let d = system.dim();
+    ///
+    /// # Errors
+    /// Where the target cannot be evaluated.
+    pub fn apply(&self, target: &dyn Target<f64>, log_w: &[f64], x: &mut [f64]) -> Result<f64, TargetError> {
+        let d = target.dim();
         let mut stream = Stream::new(self.seed, "correction", 0, 0);
         // A share of 0 leaves the weights as they are.
         let picked = resampled(x, d, &tempered(log_w, 0.0), &mut stream);
         if picked.len() == x.len() {
             x.copy_from_slice(&picked);
         }
-        x.chunks_exact_mut(d).for_each(|x| system.random_symmetry(&mut stream, x));
+        if let Geometry::Particles(system) = target.geometry() {
+            x.chunks_exact_mut(d).for_each(|x| system.random_symmetry(&mut stream, x));
+        }
         let (mut step, mut late) = (self.step, 0.0);
         for k in 0..self.moves {
-            let acceptance =
-                hmc(energy, Some(system), (step, self.leapfrog), (self.seed, (1 << 40) + k as u64), x);
+            let acceptance = hmc(target, (step, self.leapfrog), (self.seed, (1 << 40) + k as u64), x)?;
             if 2 * k < self.moves {
                 step = adapted(step, acceptance, ADAPTATION);
             } else {
@@ -58,20 +56,20 @@ impl Correction {
         }
         // Systematic resampling leaves copies side by side, and sets of samples are cut from one end.
         stream.shuffle_columns(x, d);
-        late / (self.moves / 2).max(1) as f64
+        Ok(late / (self.moves / 2).max(1) as f64)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::Pointwise;
+    use crate::target::{ParticleSystem, Pointwise};
 
     #[test]
     fn weighted_states_become_samples_of_the_target() {
         // Two particles on a line, mean-free: E = x^2 / 2 in x = x_1 - x_2, from N(0, 4) with its weights.
         let system = ParticleSystem { particles: 2, space: 1 };
-        let energy = Pointwise::new(2, |x: &[f64], g: &mut [f64]| {
+        let energy = Pointwise::on(system.into(), |x: &[f64], g: &mut [f64]| {
             let r = x[0] - x[1];
             (g[0], g[1]) = (r, -r);
             0.5 * r * r
@@ -83,7 +81,7 @@ mod tests {
             let mut x: Vec<f64> = r.iter().flat_map(|z| [*z, -*z]).collect();
             let log_w: Vec<f64> = r.iter().map(|z| -2.0 * z * z + 0.5 * z * z).collect();
             let correction = Correction { moves, leapfrog: 3, step: 0.3, seed: 1 };
-            let acceptance = correction.apply(&energy, system, &log_w, &mut x);
+            let acceptance = correction.apply(&energy, &log_w, &mut x).unwrap();
             assert!(moves == 0 || (acceptance > 0.5 && acceptance < 1.0), "{acceptance}");
             let variance = x.chunks_exact(2).map(|x| (x[0] - x[1]).powi(2)).sum::<f64>() / n as f64;
             // Weights of N(0, 4) towards N(0, 1) have an effective share of 0.66: five standard errors.

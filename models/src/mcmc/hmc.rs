@@ -1,14 +1,11 @@
-//! Hamiltonian Monte Carlo on an energy, for many states at once (Duane, Kennedy, Pendleton and Roweth
-//! 1987). With one leapfrog step a trajectory is a step of the Metropolis-adjusted Langevin algorithm.
-//!
-//! exp(-E) is left invariant, whatever the step size: a state that carries an importance weight keeps it
-//! (Neal 2001). Step sizes vary by +-20 % from block to block, so that no orbit closes on itself.
+//! Hamiltonian Monte Carlo for many states at once (Duane, Kennedy, Pendleton and Roweth 1987). With one leapfrog
+//! step a trajectory is a step of the Metropolis-adjusted Langevin algorithm.
 
 use engine::Real;
 use engine::rng::Stream;
 use rayon::prelude::*;
 
-use crate::target::{BLOCK, Energy, ParticleSystem};
+use crate::target::{BLOCK, Target, TargetError};
 
 /// The acceptance that step sizes are adapted to.
 const ACCEPTANCE: f64 = 0.75;
@@ -18,78 +15,195 @@ pub(crate) fn adapted(step: f64, acceptance: f64, rate: f64) -> f64 {
     (step * (rate * (acceptance - ACCEPTANCE)).exp()).clamp(1e-6, 1e3)
 }
 
-/// One trajectory of `leapfrog` steps of about `step` for each column of `x`; returns the mean probability
+/// One trajectory of `leapfrog` steps of about `step` for each column of `x` (d x n); returns the mean probability
 /// of acceptance. Evaluates the energy `leapfrog + 1` times for each state.
+///
+/// exp(-E) is left invariant, whatever the step size: a state that carries an importance weight keeps it
+/// (Neal 2001). Step sizes vary by +-20 % from block to block, so that no orbit closes on itself. Random numbers
+/// are those of (`seed`, `at`).
+///
+/// # Errors
+/// Where the target cannot be evaluated.
 pub fn hmc<T: Real>(
-    energy: &dyn Energy<T>,
-    system: Option<ParticleSystem>,
+    target: &dyn Target<T>,
     (step, leapfrog): (f64, usize),
     (seed, at): (u64, u64),
     x: &mut [T],
-) -> f64 {
-    let d = energy.dim();
+) -> Result<f64, TargetError> {
+    let d = target.dim();
     let states = x.len() / d.max(1);
-    let parts: Vec<f64> = x
+    let parts: Result<Vec<f64>, TargetError> = x
         .par_chunks_mut(BLOCK * d)
         .enumerate()
         .map(|(chunk, x)| {
             let mut stream = Stream::new(seed, "moves", at, chunk as u64);
             let step = step * (0.8 + 0.4 * stream.uniform());
-            trajectory(energy, system, (T::of(step), leapfrog), &mut stream, x)
+            let mut states = States::from_columns(target, x)?;
+            states.trajectory(Density { target, tempering: None }, T::of(step), leapfrog, &mut stream)?;
+            states.write_columns(x);
+            Ok(states.acceptance.iter().sum())
         })
         .collect();
-    parts.iter().sum::<f64>() / states.max(1) as f64
+    Ok(parts?.iter().sum::<f64>() / states.max(1) as f64)
 }
 
-/// The sum of the probabilities of acceptance.
-fn trajectory<T: Real>(
-    energy: &dyn Energy<T>,
-    system: Option<ParticleSystem>,
-    (step, leapfrog): (T, usize),
-    stream: &mut Stream,
-    columns: &mut [T],
-) -> f64 {
-    let d = energy.dim();
-    let n = columns.len() / d;
-    let at = |l: usize, a: usize| a * n + l;
-    let mut x = vec![T::ZERO; d * n];
-    for (l, column) in columns.chunks_exact(d).enumerate() {
-        column.iter().enumerate().for_each(|(a, v)| x[at(l, a)] = *v);
+/// What trajectories leave invariant: exp(-E), or with tempering exp(-lambda E - (1 - lambda) |x|^2 / 2 s^2).
+#[derive(Clone, Copy)]
+pub(super) struct Density<'a, T> {
+    pub target: &'a dyn Target<T>,
+    pub tempering: Option<Tempering>,
+}
+
+/// A rung of a ladder between the target and a Gaussian.
+#[derive(Clone, Copy)]
+pub(super) struct Tempering {
+    pub lambda: f64,
+    /// 1 / s^2.
+    pub precision: f64,
+}
+
+/// States that move together, coordinate by coordinate as targets want them: loops run over states.
+#[derive(Clone, Default)]
+pub(super) struct States<T> {
+    pub n: usize,
+    /// The states (d x n, coordinate-major).
+    pub x: Vec<T>,
+    /// -E of each.
+    pub log_p: Vec<T>,
+    /// -grad E.
+    pub score: Vec<T>,
+    /// Each state's probability of acceptance in the last trajectory.
+    pub acceptance: Vec<f64>,
+    end: End<T>,
+}
+
+/// Where a trajectory has come to.
+#[derive(Clone, Default)]
+struct End<T> {
+    x: Vec<T>,
+    log_p: Vec<T>,
+    score: Vec<T>,
+    momentum: Vec<T>,
+    scratch: Vec<T>,
+}
+
+impl<T: Real> States<T> {
+    /// Memory for `n` states of `d` numbers, all zero.
+    pub fn zeros(n: usize, d: usize) -> Self {
+        let vectors = || vec![T::ZERO; n * d];
+        let end = End {
+            x: vectors(),
+            log_p: vec![T::ZERO; n],
+            score: vectors(),
+            momentum: vectors(),
+            scratch: Vec::new(),
+        };
+        Self { n, x: vectors(), log_p: vec![T::ZERO; n], score: vectors(), acceptance: vec![1.0; n], end }
     }
-    let (mut log_p, mut score, mut scratch) = (vec![T::ZERO; n], vec![T::ZERO; d * n], Vec::new());
-    let mut momentum = vec![T::ZERO; d * n];
-    stream.fill_normal(&mut momentum);
-    if let Some(system) = system {
-        system.center_block(n, &mut momentum);
-    }
-    let kinetic = |p: &[T], l: usize| 0.5 * (0..d).map(|a| p[at(l, a)].f64().powi(2)).sum::<f64>();
-    let kick = |h: T, p: &mut [T], score: &[T]| p.iter_mut().zip(score).for_each(|(p, s)| *p += h * *s);
-    energy.log_density_block(n, &x, &mut log_p, &mut score, &mut scratch);
-    let before: Vec<f64> = (0..n).map(|l| log_p[l].f64() - kinetic(&momentum, l)).collect();
-    kick(T::HALF * step, &mut momentum, &score);
-    for k in 1..=leapfrog {
-        x.iter_mut().zip(&momentum).for_each(|(x, p)| *x += step * *p);
-        if k == leapfrog
-            && let Some(system) = system
-        {
-            // Rounding lets the mean drift.
-            system.center_block(n, &mut x);
+
+    fn from_columns(target: &dyn Target<T>, columns: &[T]) -> Result<Self, TargetError> {
+        let d = target.dim();
+        let mut states = Self::zeros(columns.len() / d, d);
+        for (l, column) in columns.chunks_exact(d).enumerate() {
+            column.iter().enumerate().for_each(|(a, v)| states.x[a * states.n + l] = *v);
         }
-        energy.log_density_block(n, &x, &mut log_p, &mut score, &mut scratch);
-        kick(if k == leapfrog { T::HALF * step } else { step }, &mut momentum, &score);
+        states.evaluate(target)?;
+        Ok(states)
     }
-    let mut accepted = 0.0;
-    for (l, column) in columns.chunks_exact_mut(d).enumerate() {
-        let change = log_p[l].f64() - kinetic(&momentum, l) - before[l];
-        // A trajectory that flew apart has no probability, whatever its numbers are.
-        let fine = !change.is_nan() && (0..d).all(|a| x[at(l, a)].is_finite());
-        let change = if fine { change } else { f64::NEG_INFINITY };
-        accepted += change.min(0.0).exp();
-        if stream.uniform().ln() < change {
-            column.iter_mut().enumerate().for_each(|(a, v)| *v = x[at(l, a)]);
+
+    fn write_columns(&self, columns: &mut [T]) {
+        let d = columns.len() / self.n.max(1);
+        for (l, column) in columns.chunks_exact_mut(d).enumerate() {
+            column.iter_mut().enumerate().for_each(|(a, v)| *v = self.x[a * self.n + l]);
         }
     }
-    accepted
+
+    /// Evaluates -E and -grad E of the states.
+    pub fn evaluate(&mut self, target: &dyn Target<T>) -> Result<(), TargetError> {
+        target.log_density_block(self.n, &self.x, &mut self.log_p, &mut self.score, &mut self.end.scratch)
+    }
+
+    /// One trajectory of `steps` leapfrog steps of size `step`, accepted or not for each state.
+    pub fn trajectory(
+        &mut self,
+        density: Density<'_, T>,
+        step: T,
+        steps: usize,
+        stream: &mut Stream,
+    ) -> Result<(), TargetError> {
+        let (n, m, target) = (self.n, &mut self.end, density.target);
+        let geometry = target.geometry();
+        stream.fill_normal(&mut m.momentum);
+        geometry.project_block(n, &mut m.momentum);
+        m.x.copy_from_slice(&self.x);
+        m.score.copy_from_slice(&self.score);
+        let before = density.log_joint(&self.log_p, &m.x, &m.momentum);
+        // p += (h / 2) force, x += h p, p += (h / 2) force; halves between steps are taken together.
+        density.kick(T::HALF * step, &m.score, &m.x, &mut m.momentum);
+        for k in 1..=steps {
+            m.x.iter_mut().zip(&m.momentum).for_each(|(x, p)| *x += step * *p);
+            // Rounding lets the mean of particles drift.
+            if k == steps && density.tempering.is_none() {
+                geometry.project_block(n, &mut m.x);
+            }
+            target.log_density_block(n, &m.x, &mut m.log_p, &mut m.score, &mut m.scratch)?;
+            density.kick(if k == steps { T::HALF * step } else { step }, &m.score, &m.x, &mut m.momentum);
+        }
+        if density.tempering.is_some() {
+            geometry.project_block(n, &mut m.x);
+        }
+        let after = density.log_joint(&m.log_p, &m.x, &m.momentum);
+        for l in 0..n {
+            let change = after[l] - before[l];
+            // A trajectory that flew apart has no probability, whatever its numbers are.
+            let sound = after[l].is_finite()
+                && !change.is_nan()
+                && m.x.iter().skip(l).step_by(n).all(|x| x.is_finite());
+            let change = if sound { change } else { f64::NEG_INFINITY };
+            self.acceptance[l] = change.min(0.0).exp();
+            if stream.uniform().ln() < change {
+                for at in (l..m.x.len()).step_by(n) {
+                    (self.x[at], self.score[at]) = (m.x[at], m.score[at]);
+                }
+                self.log_p[l] = m.log_p[l];
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T: Real> Density<'_, T> {
+    /// The logarithm of the joint density of states and momenta, up to a constant.
+    fn log_joint(&self, log_p: &[T], x: &[T], momentum: &[T]) -> Vec<f64> {
+        let n = log_p.len();
+        let Some(Tempering { lambda, precision }) = self.tempering else {
+            let mut squares = vec![0.0; n];
+            for p in momentum.chunks_exact(n) {
+                squares.iter_mut().zip(p).for_each(|(sum, p)| *sum += p.f64() * p.f64());
+            }
+            return log_p.iter().zip(squares).map(|(l, square)| l.f64() - 0.5 * square).collect();
+        };
+        let confine = (1.0 - lambda) * precision;
+        let mut out: Vec<f64> = log_p.iter().map(|l| lambda * l.f64()).collect();
+        for (x, p) in x.chunks_exact(n).zip(momentum.chunks_exact(n)) {
+            for ((out, x), p) in out.iter_mut().zip(x).zip(p) {
+                let (x, p) = (x.f64(), p.f64());
+                *out -= 0.5 * (confine * x * x + p * p);
+            }
+        }
+        out
+    }
+
+    /// p += h force, the force being lambda score - (1 - lambda) x / s^2.
+    fn kick(&self, h: T, score: &[T], x: &[T], momentum: &mut [T]) {
+        match self.tempering {
+            None => momentum.iter_mut().zip(score).for_each(|(p, s)| *p += h * *s),
+            Some(Tempering { lambda, precision }) => {
+                let (h, pull) = (h * T::of(lambda), h * T::of((1.0 - lambda) * precision));
+                momentum.iter_mut().zip(score).zip(x).for_each(|((p, s), x)| *p += h * *s - pull * *x);
+            }
+        }
+    }
 }
 
 #[cfg(test)]
@@ -105,7 +219,7 @@ mod tests {
         });
         let mut x = vec![3.0; 2 * 4000];
         for k in 0..60 {
-            let acceptance = hmc(&target, None, (0.3, 5), (1, k), &mut x);
+            let acceptance = hmc(&target, (0.3, 5), (1, k), &mut x).unwrap();
             assert!(acceptance > 0.8 && acceptance < 1.0, "{acceptance}");
         }
         for (a, want) in [(0, 1.0), (1, 0.25)] {
@@ -122,7 +236,7 @@ mod tests {
             0.5e30 * x[0] * x[0]
         });
         let mut x = vec![1e3; 200];
-        hmc(&cliff, None, (1.0, 10), (0, 0), &mut x);
+        hmc(&cliff, (1.0, 10), (0, 0), &mut x).unwrap();
         assert!(x.iter().all(|v| v.is_finite()));
     }
 }

@@ -6,7 +6,7 @@ use engine::tape::{Attr, Cotangents, Inputs, Saved};
 use engine::{Op, Real, Recording, Shape, Var};
 
 use super::ScoreNetwork;
-use crate::target::ParticleSystem;
+use crate::target::{Geometry, ParticleSystem};
 
 /// y = c P x for each column, P the projection onto the mean-free states and c a constant of the column;
 /// inputs x (N D x n) and c (1 x n). P is symmetric: x_bar += c P y_bar.
@@ -57,12 +57,8 @@ impl<T: Real> Centred<T> {
 }
 
 impl<T: Real> ScoreNetwork<T> for Centred<T> {
-    fn dim(&self) -> usize {
-        self.inner.dim()
-    }
-
-    fn system(&self) -> Option<ParticleSystem> {
-        Some(self.center.0)
+    fn geometry(&self) -> Geometry {
+        self.center.0.into()
     }
 
     fn record(&self, rec: &mut Recording<T>, x: Var, sigma: &[T]) -> Var {

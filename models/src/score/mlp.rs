@@ -12,6 +12,7 @@ use engine::{ParamId, Params, Real, Recording, Var};
 
 use super::features::Features;
 use super::{ScoreNetwork, scaling};
+use crate::target::Geometry;
 
 /// Size and scales of a score network.
 #[derive(Clone, Debug)]
@@ -68,8 +69,8 @@ impl<T: Real> ScoreMlp<T> {
 }
 
 impl<T: Real> ScoreNetwork<T> for ScoreMlp<T> {
-    fn dim(&self) -> usize {
-        self.config.dim
+    fn geometry(&self) -> Geometry {
+        Geometry::Euclidean(self.config.dim)
     }
 
     fn record(&self, rec: &mut Recording<T>, x: Var, sigma: &[T]) -> Var {

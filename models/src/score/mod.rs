@@ -15,16 +15,16 @@ pub use pair::{PairConfig, ScorePair};
 
 use engine::{Real, Recording, Var};
 
-use crate::target::ParticleSystem;
+use crate::target::Geometry;
 
 /// A network that gives scores of the noised target.
 pub trait ScoreNetwork<T: Real>: Send + Sync {
-    /// Dimension of a state.
-    fn dim(&self) -> usize;
+    /// The space of the states. Of mean-free particles F is mean-free too, and does not see where the mean is.
+    fn geometry(&self) -> Geometry;
 
-    /// The particles, if states are mean-free: then F is too, and does not see where the mean is.
-    fn system(&self) -> Option<ParticleSystem> {
-        None
+    /// The length of a state.
+    fn dim(&self) -> usize {
+        self.geometry().dim()
     }
 
     /// Records the network's raw output F (d x n) for states `x` (d x n) at noise levels `sigma`.

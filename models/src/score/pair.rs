@@ -24,7 +24,7 @@ use super::centred::Center;
 use super::hard_core::{HardCore, reach};
 use super::pair_ops::{Basis, Force, Gather, Pairs};
 use super::{ScoreNetwork, scaling, waves};
-use crate::target::ParticleSystem;
+use crate::target::{Geometry, ParticleSystem};
 
 /// Size and scales of a pair network.
 #[derive(Clone, Debug)]
@@ -115,12 +115,8 @@ impl<T: Real> ScorePair<T> {
 }
 
 impl<T: Real> ScoreNetwork<T> for ScorePair<T> {
-    fn dim(&self) -> usize {
-        self.config.system.dim()
-    }
-
-    fn system(&self) -> Option<ParticleSystem> {
-        Some(self.config.system)
+    fn geometry(&self) -> Geometry {
+        self.config.system.into()
     }
 
     fn record(&self, rec: &mut Recording<T>, x: Var, sigma: &[T]) -> Var {

@@ -1,9 +1,21 @@
 //! Particles in the plane whose pairs prefer either of two distances.
 
+use std::sync::Arc;
+
 use engine::Real;
 
-use super::Energy;
 use super::pair_energy::{Pair, PairEnergy, log_density_block};
+use super::registry::Entry;
+use super::{Geometry, SoftenedCore, Target, TargetError};
+
+/// The targets of this file.
+pub(super) const ENTRIES: &[Entry] = &[Entry {
+    name: "dw4",
+    about: "four particles in the plane, pairs in double wells",
+    parameters: &[],
+    scales: |_| None,
+    build: |_| Ok(Arc::new(DoubleWell::dw4())),
+}];
 
 const QUARTIC: f64 = 0.9;
 const QUADRATIC: f64 = -4.0;
@@ -58,25 +70,36 @@ impl PairEnergy for DoubleWell {
     }
 }
 
-impl<T: Real> Energy<T> for DoubleWell {
-    fn dim(&self) -> usize {
-        self.system().dim()
+impl<T: Real> Target<T> for DoubleWell {
+    fn geometry(&self) -> Geometry {
+        self.system().into()
     }
 
-    fn log_density_block(&self, n: usize, x: &[T], log_p: &mut [T], score: &mut [T], scratch: &mut Vec<T>) {
+    fn log_density_block(
+        &self,
+        n: usize,
+        x: &[T],
+        log_p: &mut [T],
+        score: &mut [T],
+        scratch: &mut Vec<T>,
+    ) -> Result<(), TargetError> {
         log_density_block(self, n, x, log_p, score, scratch);
+        Ok(())
+    }
+
+    fn softened(&self, core: f64) -> Option<Box<dyn Target<T>>> {
+        Some(Box::new(SoftenedCore::new(*self, core)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::evaluate;
 
     fn at<T: Real>(x: &[f64]) -> (f64, Vec<f64>) {
         let x: Vec<T> = x.iter().map(|v| T::of(*v)).collect();
         let (mut log_p, mut score) = ([T::ZERO], vec![T::ZERO; x.len()]);
-        evaluate(&DoubleWell::new(x.len() / 2), &x, &mut log_p, &mut score);
+        DoubleWell::new(x.len() / 2).evaluate(&x, &mut log_p, &mut score).unwrap();
         (-log_p[0].f64(), score.iter().map(|s| -s.f64()).collect())
     }
 

@@ -1,9 +1,30 @@
 //! Lennard-Jones clusters in a harmonic trap.
 
+use std::sync::Arc;
+
 use engine::Real;
 
-use super::Energy;
 use super::pair_energy::{Pair, PairEnergy, log_density_block};
+use super::registry::Entry;
+use super::{Geometry, SoftenedCore, Target, TargetError};
+
+/// The targets of this file.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "lj13",
+        about: "a Lennard-Jones cluster of 13 particles in a harmonic trap",
+        parameters: &[],
+        scales: |_| None,
+        build: |_| Ok(Arc::new(LennardJones::new(13))),
+    },
+    Entry {
+        name: "lj55",
+        about: "a Lennard-Jones cluster of 55 particles in a harmonic trap",
+        parameters: &[],
+        scales: |_| None,
+        build: |_| Ok(Arc::new(LennardJones::new(55))),
+    },
+];
 
 /// The Lennard-Jones cluster of Koehler, Klein and Noe (2020, "Equivariant flows"), in space:
 ///
@@ -49,25 +70,36 @@ impl PairEnergy for LennardJones {
     }
 }
 
-impl<T: Real> Energy<T> for LennardJones {
-    fn dim(&self) -> usize {
-        self.system().dim()
+impl<T: Real> Target<T> for LennardJones {
+    fn geometry(&self) -> Geometry {
+        self.system().into()
     }
 
-    fn log_density_block(&self, n: usize, x: &[T], log_p: &mut [T], score: &mut [T], scratch: &mut Vec<T>) {
+    fn log_density_block(
+        &self,
+        n: usize,
+        x: &[T],
+        log_p: &mut [T],
+        score: &mut [T],
+        scratch: &mut Vec<T>,
+    ) -> Result<(), TargetError> {
         log_density_block(self, n, x, log_p, score, scratch);
+        Ok(())
+    }
+
+    fn softened(&self, core: f64) -> Option<Box<dyn Target<T>>> {
+        Some(Box::new(SoftenedCore::new(*self, core)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::evaluate;
 
     fn at<T: Real>(x: &[f64]) -> (f64, Vec<f64>) {
         let x: Vec<T> = x.iter().map(|v| T::of(*v)).collect();
         let (mut log_p, mut score) = ([T::ZERO], vec![T::ZERO; x.len()]);
-        evaluate(&LennardJones::new(x.len() / 3), &x, &mut log_p, &mut score);
+        LennardJones::new(x.len() / 3).evaluate(&x, &mut log_p, &mut score).unwrap();
         (-log_p[0].f64(), score.iter().map(|s| -s.f64()).collect())
     }
 

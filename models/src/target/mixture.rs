@@ -3,12 +3,73 @@
 //! pi(x) = sum_j w_j N(x; m_j, s_j^2 I), E = -log pi, so Z = 1. Noised by N(0, sigma^2 I) it is the
 //! mixture with s_j^2 + sigma^2 in place of s_j^2: p_t and its score are known exactly.
 
+use std::sync::Arc;
+
 use engine::Real;
 use engine::rng::Stream;
 use thiserror::Error;
 
-use super::Energy;
 use super::mixture_kernel::{Component, log_density_block};
+use super::registry::{AnyTarget, Entry, Parameter, TargetConfig};
+use super::{Geometry, Target, TargetError};
+use crate::metrics::Modes;
+
+/// The targets of this file.
+pub(super) const ENTRIES: &[Entry] = &[
+    Entry {
+        name: "gmm40",
+        about: "40 Gaussians in the plane, the benchmark of fab-torch",
+        parameters: &[],
+        scales: |_| box_scales(40.0),
+        build: |_| Ok(Arc::new(Mixture::gmm40())),
+    },
+    planar("gmm60", "60 Gaussians in the plane, at random means", |c| equal(60, c)),
+    planar("gmm80", "80 Gaussians in the plane, at random means", |c| equal(80, c)),
+    planar("gmm100", "100 Gaussians in the plane, at random means", |c| equal(100, c)),
+    planar("gmm120", "120 Gaussians in the plane, at random means", |c| equal(120, c)),
+    Entry {
+        name: "gmm-w",
+        about: "gmm40 with unequal weights",
+        parameters: &[SEED],
+        scales: |_| box_scales(40.0),
+        build: |c| Ok(Arc::new(Mixture::gmm_w(c.seed("seed")))),
+    },
+    Entry {
+        name: "gmm-d",
+        about: "40 Gaussians with unequal weights in any dimension, at random means",
+        parameters: &[
+            ("dim", Parameter::Integer(10), [1.0, 1000.0]),
+            ("spread", Parameter::Real(10.0), SPREADS),
+            SEED,
+        ],
+        scales: |c| box_scales(c.real("spread")),
+        build: |c| {
+            let (dim, spread, seed) = (c.count("dim"), c.real("spread"), c.seed("seed"));
+            Ok(Arc::new(Mixture::random(40, dim, spread, GMM_SCALE, true, seed)))
+        },
+    },
+];
+
+/// Half the width of the box of random means.
+const SPREADS: [f64; 2] = [1e-6, 1e6];
+/// Seed of random means and weights: a part of the target, not of the run.
+const SEED: (&str, Parameter, [f64; 2]) = ("seed", Parameter::Integer(0), [0.0, 9.3e18]);
+
+type Build = fn(&TargetConfig) -> Result<Arc<dyn AnyTarget>, TargetError>;
+
+const fn planar(name: &'static str, about: &'static str, build: Build) -> Entry {
+    const PARAMETERS: &[(&str, Parameter, [f64; 2])] = &[("spread", Parameter::Real(40.0), SPREADS), SEED];
+    Entry { name, about, parameters: PARAMETERS, scales: |c| box_scales(c.real("spread")), build }
+}
+
+/// A coordinate uniform in the box has the root mean square spread / sqrt 3; somewhat wider.
+fn box_scales(spread: f64) -> Option<[f64; 2]> {
+    Some([(spread / 1.5).clamp(1e-3, 1e6), GMM_SCALE])
+}
+
+fn equal(components: usize, c: &TargetConfig) -> Result<Arc<dyn AnyTarget>, TargetError> {
+    Ok(Arc::new(Mixture::random(components, 2, c.real("spread"), GMM_SCALE, false, c.seed("seed"))))
+}
 
 /// Why a mixture cannot be built.
 #[derive(Debug, Error, PartialEq)]
@@ -200,13 +261,21 @@ fn dirichlet(n: usize, seed: u64) -> Vec<f64> {
     draws.iter().map(|e| e / total).collect()
 }
 
-impl<T: Real> Energy<T> for Mixture {
-    fn dim(&self) -> usize {
-        self.dim
+impl<T: Real> Target<T> for Mixture {
+    fn geometry(&self) -> Geometry {
+        Geometry::Euclidean(self.dim)
     }
 
-    fn log_density_block(&self, n: usize, x: &[T], log_p: &mut [T], score: &mut [T], scratch: &mut Vec<T>) {
+    fn log_density_block(
+        &self,
+        n: usize,
+        x: &[T],
+        log_p: &mut [T],
+        score: &mut [T],
+        scratch: &mut Vec<T>,
+    ) -> Result<(), TargetError> {
         log_density_block(self.dim, n, self.kernel_components(), x, log_p, score, scratch);
+        Ok(())
     }
 
     fn log_z(&self) -> Option<f64> {
@@ -231,21 +300,24 @@ impl<T: Real> Energy<T> for Mixture {
         true
     }
 
-    fn mixture(&self) -> Option<&Mixture> {
-        Some(self)
+    fn modes(&self) -> Option<Modes<'_>> {
+        Some(Modes { d: self.dim, means: &self.means, scales: &self.scales, weights: &self.weights })
+    }
+
+    fn first_plane(&self) -> Option<Box<dyn Target<T>>> {
+        Some(Box::new(Self::first_plane(self)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::target::evaluate;
 
     #[test]
     fn one_component_is_a_gaussian() {
         let g = Mixture::new(2, vec![1.0, -2.0], vec![2.0], vec![5.0]).unwrap();
         let (mut log_p, mut score) = ([0.0], [0.0; 2]);
-        evaluate::<f64>(&g, &[3.0, 0.0], &mut log_p, &mut score);
+        g.evaluate(&[3.0, 0.0], &mut log_p, &mut score).unwrap();
         // -|x - m|^2 / 2 s^2 - log(2 pi s^2) = -8/8 - log(8 pi)
         assert!((log_p[0] - (-1.0 - (8.0 * std::f64::consts::PI).ln())).abs() < 1e-14);
         assert_eq!(score, [-0.5, -0.5]);
@@ -264,16 +336,16 @@ mod tests {
         let target = Mixture::gmm_w(0);
         const N: usize = 40_000;
         let mut x = vec![0.0_f64; 2 * N];
-        assert!(Energy::<f64>::sample(&target, &mut Stream::new(1, "test", 0, 0), &mut x));
+        assert!(Target::<f64>::sample(&target, &mut Stream::new(1, "test", 0, 0), &mut x));
         let square = x.iter().map(|v| v * v).sum::<f64>() / x.len() as f64;
         let modes = target.means().chunks_exact(2).zip(target.scales()).zip(target.weights());
         let want: f64 = modes.map(|((m, s), w)| w * (0.5 * (m[0] * m[0] + m[1] * m[1]) + s * s)).sum();
         assert!((square / want - 1.0).abs() < 0.02);
         // The mean of log p over exact samples is minus the entropy; for gmm40 about -6.861.
         let target = Mixture::gmm40();
-        Energy::<f64>::sample(&target, &mut Stream::new(1, "test", 0, 0), &mut x);
+        Target::<f64>::sample(&target, &mut Stream::new(1, "test", 0, 0), &mut x);
         let mut log_p = vec![0.0; N];
-        evaluate::<f64>(&target, &x, &mut log_p, &mut []);
+        target.evaluate(&x, &mut log_p, &mut []).unwrap();
         let entropy = -log_p.iter().sum::<f64>() / N as f64;
         assert!((entropy - 6.861).abs() < 0.02, "{entropy}");
     }

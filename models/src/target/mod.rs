@@ -1,40 +1,92 @@
-//! Targets: unnormalised densities exp(-E(x)).
+//! Targets: unnormalised densities exp(-E(x)), known through E and its gradient.
 //!
-//! A target implements [`Energy`] on *blocks*: up to [`BLOCK`] points laid out coordinate by
-//! coordinate (`x[a * n + l]` is coordinate `a` of point `l`), so that a kernel's inner loop runs over
-//! points and vectorises whatever the dimension. [`evaluate`] serves whole batches of columns.
+//! A target implements [`Target`]: its [`Geometry`], and -E and -grad E on *blocks* of up to [`BLOCK`] points laid
+//! out coordinate by coordinate (`x[a * n + l]` is coordinate `a` of point `l`), so that a kernel's inner loop runs
+//! over points and vectorises in any dimension. [`Target::evaluate`] serves whole batches of columns. What is
+//! known exactly (log Z, samples, modes) is given by optional methods, and decides what can be measured.
+//!
+//! Targets have names in the [`registry`]: a new one is one file here and one line there.
 
 mod double_well;
 mod function;
+mod geometry;
 mod lennard_jones;
 mod mixture;
 mod mixture_kernel;
 mod pair_energy;
 mod particle_system;
+pub mod registry;
 mod softened_core;
 
 pub use double_well::DoubleWell;
 pub use function::Pointwise;
+pub use geometry::Geometry;
 pub use lennard_jones::LennardJones;
 pub use mixture::{GMM_SCALE, Mixture, MixtureError};
 pub use pair_energy::{Pair, PairEnergy};
 pub use particle_system::ParticleSystem;
-pub use softened_core::Smoothed;
+pub use registry::{AnyTarget, TargetConfig};
+pub use softened_core::SoftenedCore;
 
 use engine::rng::Stream;
 use engine::{Real, par};
 
+use crate::metrics::Modes;
+
 /// Points in a block: small enough for a kernel's working set to stay in the first-level cache.
 pub const BLOCK: usize = 128;
 
-/// A target density exp(-E(x)) / Z on R^d.
-pub trait Energy<T: Real>: Send + Sync {
-    /// The dimension d.
-    fn dim(&self) -> usize;
+/// Why a target cannot be built or evaluated.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum TargetError {
+    /// No target has this name.
+    #[error("{0}")]
+    Unknown(String),
+    /// A parameter is unknown or outside its range.
+    #[error("{0}")]
+    Parameter(String),
+    /// The energy could not be computed (a program or library outside failed, say).
+    #[error("the energy could not be evaluated: {0}")]
+    Evaluation(String),
+}
 
-    /// -E and -grad E at `n <= BLOCK` points, coordinate-major: `x` and `score` are `d * n` long,
-    /// `log_p` is `n` long. `scratch` is the kernel's own, kept from call to call.
-    fn log_density_block(&self, n: usize, x: &[T], log_p: &mut [T], score: &mut [T], scratch: &mut Vec<T>);
+/// A target density exp(-E(x)) / Z on R^d, or on the mean-free states of particles.
+pub trait Target<T: Real>: Send + Sync {
+    /// The space that states live in.
+    fn geometry(&self) -> Geometry;
+
+    /// The length d of a state.
+    fn dim(&self) -> usize {
+        self.geometry().dim()
+    }
+
+    /// Writes -E to `log_p` (n) and -grad E to `score` (d * n) at `n <= BLOCK` points `x` (d * n), coordinate by
+    /// coordinate. `scratch` belongs to the kernel and is kept from call to call.
+    ///
+    /// # Errors
+    /// [`TargetError::Evaluation`] where the energy cannot be computed. A state that the target excludes is no
+    /// error: its `log_p` is -infinity or very low.
+    fn log_density_block(
+        &self,
+        n: usize,
+        x: &[T],
+        log_p: &mut [T],
+        score: &mut [T],
+        scratch: &mut Vec<T>,
+    ) -> Result<(), TargetError>;
+
+    /// Writes -E to `log_p` (n) and, unless `score` is empty, -grad E to `score` (d x n), for each column of `x`
+    /// (d x n). The default cuts the batch into blocks that run in parallel; an energy in another program
+    /// overrides it and takes the batch whole.
+    ///
+    /// # Errors
+    /// As [`log_density_block`](Self::log_density_block).
+    ///
+    /// # Panics
+    /// If the lengths do not fit.
+    fn evaluate(&self, x: &[T], log_p: &mut [T], score: &mut [T]) -> Result<(), TargetError> {
+        evaluate_blocks(self, x, log_p, score)
+    }
 
     /// The known log Z = log of the integral of exp(-E), if there is one.
     fn log_z(&self) -> Option<f64> {
@@ -46,15 +98,30 @@ pub trait Energy<T: Real>: Send + Sync {
         false
     }
 
-    /// The target as a mixture, if it is one: its modes are known.
-    fn mixture(&self) -> Option<&Mixture> {
+    /// The modes with their weights, if the target is a mixture.
+    fn modes(&self) -> Option<Modes<'_>> {
+        None
+    }
+
+    /// The marginal density of the first two coordinates, if it is known: for pictures.
+    fn first_plane(&self) -> Option<Box<dyn Target<T>>> {
+        None
+    }
+
+    /// The target with pairs of particles softened within the radius `core`, for training only; none if it has no
+    /// pairs.
+    fn softened(&self, _core: f64) -> Option<Box<dyn Target<T>>> {
         None
     }
 }
 
-/// -E and -grad E at each column of `x` (d x n); `score` may be empty if it is not wanted.
-pub fn evaluate<T: Real>(energy: &dyn Energy<T>, x: &[T], log_p: &mut [T], score: &mut [T]) {
-    let d = energy.dim();
+fn evaluate_blocks<T: Real, E: Target<T> + ?Sized>(
+    target: &E,
+    x: &[T],
+    log_p: &mut [T],
+    score: &mut [T],
+) -> Result<(), TargetError> {
+    let d = target.dim();
     assert_eq!(x.len(), d * log_p.len(), "x has dim numbers for each entry of log_p");
     let wants_score = !score.is_empty();
     let parts = par::map(log_p.len().div_ceil(BLOCK), |b| {
@@ -67,19 +134,21 @@ pub fn evaluate<T: Real>(energy: &dyn Energy<T>, x: &[T], log_p: &mut [T], score
                 block[a * n + l] = columns[l * d + a];
             }
         }
-        energy.log_density_block(n, &block, &mut log_p, &mut score, &mut Vec::new());
+        target.log_density_block(n, &block, &mut log_p, &mut score, &mut Vec::new())?;
         for l in 0..n {
             for a in 0..d {
                 block[l * d + a] = score[a * n + l];
             }
         }
-        (log_p, block)
+        Ok((log_p, block))
     });
-    for (b, (part, part_score)) in parts.into_iter().enumerate() {
+    for (b, part) in parts.into_iter().enumerate() {
+        let (part, part_score) = part?;
         let at = b * BLOCK;
         log_p[at..at + part.len()].copy_from_slice(&part);
         if wants_score {
             score[at * d..at * d + part_score.len()].copy_from_slice(&part_score);
         }
     }
+    Ok(())
 }

@@ -1,4 +1,22 @@
-//! The kernel of pair energies: energy and gradient in one pass over the pairs.
+//! Particles that interact in pairs: states that physics does not change when it turns, mirrors, shifts or
+//! renumbers them, and the kernel of their energies and gradients.
+//!
+//! E(x) = sum over i < j of u(|x_i - x_j|) + (k / 2) sum_i |x_i - mean|^2.
+//!
+//! A state of n particles in D dimensions is a column of n D numbers, particle by particle. The energy
+//! does not see where the mean is, so exp(-E) is a density on the mean-free states, of dimension
+//! (n - 1) D; [`ParticleSystem`] projects onto them.
+//!
+//! No state gives a NaN: for coordinates up to a quarter of the largest number MAX of the type,
+//!
+//! - an energy above MAX, and that of particles on the same spot where u diverges, is MAX;
+//! - what one pair adds to one component of the gradient is held within +-MAX / (4 n), so that the
+//!   gradient is finite;
+//! - particles nearer than 1e-19 (f32; 1e-154 in f64) count as coinciding: the pair then has no direction
+//!   and, where u is finite, no gradient.
+//!
+//! Everything else is as exact as the arithmetic: nothing is smoothed. Only [`SoftenedCore`](super::SoftenedCore) does that, for
+//! training; measurements use the energies themselves.
 //!
 //! Points of a block are worked off [`WIDTH`] at a time, so that a chunk's states and gradients stay in
 //! the first-level cache; the innermost loop runs over points. Cost for each pair and point: one
@@ -66,7 +84,7 @@ pub(super) fn clamp<T: Real>(x: T, limit: T) -> T {
     x.max(-limit).min(limit)
 }
 
-/// -E and -grad E of a block; see [`Energy::log_density_block`](crate::target::Energy).
+/// -E and -grad E of a block; see [`Energy::log_density_block`](super::Target).
 pub(super) fn log_density_block<T: Real, P: PairEnergy>(
     potential: &P,
     n: usize,

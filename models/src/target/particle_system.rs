@@ -108,7 +108,7 @@ impl ParticleSystem {
 mod tests {
     use super::*;
     use crate::target::PairEnergy;
-    use crate::target::{DoubleWell, Energy, LennardJones, evaluate};
+    use crate::target::{DoubleWell, LennardJones, Target};
 
     #[test]
     fn centring_worked_out_by_hand() {
@@ -138,15 +138,15 @@ mod tests {
     fn symmetries_keep_energies_and_are_uniform() {
         let mut stream = Stream::new(5, "symmetry", 0, 0);
         let lj = LennardJones::new(13);
-        let check = |energy: &dyn Energy<f64>, system: ParticleSystem, stream: &mut Stream| {
+        let check = |energy: &dyn Target<f64>, system: ParticleSystem, stream: &mut Stream| {
             let mut x = vec![0.0; system.dim()];
             stream.fill_normal(&mut x);
             x.iter_mut().for_each(|v| *v *= 3.0);
             system.center(&mut x);
             let (mut before, mut after) = ([0.0], [0.0]);
-            evaluate(energy, &x, &mut before, &mut []);
+            energy.evaluate(&x, &mut before, &mut []).unwrap();
             system.random_symmetry(stream, &mut x);
-            evaluate(energy, &x, &mut after, &mut []);
+            energy.evaluate(&x, &mut after, &mut []).unwrap();
             assert!((before[0] - after[0]).abs() < 1e-9 * before[0].abs().max(1.0));
         };
         for _ in 0..20 {

@@ -2,8 +2,8 @@
 
 use engine::Real;
 
-use super::Energy;
 use super::pair_energy::{Pair, PairEnergy, log_density_block};
+use super::{Geometry, Target, TargetError};
 
 /// An energy whose pairs are softened within a core radius c, by going on as a straight line:
 ///
@@ -13,14 +13,14 @@ use super::pair_energy::{Pair, PairEnergy, log_density_block};
 /// the target where particles overlap, so it is for *training* only: every measurement takes the
 /// energy itself. On Lennard-Jones pairs c = 0.8 gives u = 13.8 and u' = -322 at the core's edge.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Smoothed<P> {
+pub struct SoftenedCore<P> {
     inner: P,
     core: f64,
     energy: f64,
     slope: f64,
 }
 
-impl<P: PairEnergy> Smoothed<P> {
+impl<P: PairEnergy> SoftenedCore<P> {
     /// `inner`, softened within the radius `core`.
     ///
     /// # Panics
@@ -32,7 +32,7 @@ impl<P: PairEnergy> Smoothed<P> {
     }
 }
 
-impl<P: PairEnergy> PairEnergy for Smoothed<P> {
+impl<P: PairEnergy> PairEnergy for SoftenedCore<P> {
     const SPACE: usize = P::SPACE;
     const TRAP: bool = P::TRAP;
 
@@ -54,13 +54,21 @@ impl<P: PairEnergy> PairEnergy for Smoothed<P> {
     }
 }
 
-impl<T: Real, P: PairEnergy> Energy<T> for Smoothed<P> {
-    fn dim(&self) -> usize {
-        self.system().dim()
+impl<T: Real, P: PairEnergy> Target<T> for SoftenedCore<P> {
+    fn geometry(&self) -> Geometry {
+        self.system().into()
     }
 
-    fn log_density_block(&self, n: usize, x: &[T], log_p: &mut [T], score: &mut [T], scratch: &mut Vec<T>) {
+    fn log_density_block(
+        &self,
+        n: usize,
+        x: &[T],
+        log_p: &mut [T],
+        score: &mut [T],
+        scratch: &mut Vec<T>,
+    ) -> Result<(), TargetError> {
         log_density_block(self, n, x, log_p, score, scratch);
+        Ok(())
     }
 }
 
@@ -68,18 +76,17 @@ impl<T: Real, P: PairEnergy> Energy<T> for Smoothed<P> {
 mod tests {
     use super::super::LennardJones;
     use super::*;
-    use crate::target::evaluate;
 
-    fn at(energy: &dyn Energy<f64>, r: f64) -> (f64, f64) {
+    fn at(energy: &dyn Target<f64>, r: f64) -> (f64, f64) {
         let (mut log_p, mut score) = ([0.0], [0.0; 6]);
-        evaluate(energy, &[r, 0.0, 0.0, 0.0, 0.0, 0.0], &mut log_p, &mut score);
+        energy.evaluate(&[r, 0.0, 0.0, 0.0, 0.0, 0.0], &mut log_p, &mut score).unwrap();
         (-log_p[0], -score[0])
     }
 
     #[test]
     fn the_core_is_a_straight_line_and_the_rest_untouched() {
         let exact = LennardJones::new(2);
-        let soft = Smoothed::new(exact, 0.8);
+        let soft = SoftenedCore::new(exact, 0.8);
         for r in [0.8, 0.9, 1.0, 3.0] {
             assert_eq!(at(&soft, r), at(&exact, r));
         }

@@ -2,15 +2,15 @@
 
 use engine::rng::Stream;
 use models::sampler::iwsm::noised_score::Estimates;
-use models::target::{Energy, Mixture, evaluate};
+use models::target::{Geometry, Mixture, Target};
 
 /// Points from p_t at one noise level, with the exact log density and score there.
 fn points(target: &Mixture, sigma: f64, n: usize) -> (Vec<f64>, Vec<f64>, Vec<f64>) {
     let noised = target.noised(sigma);
     let mut x = vec![0.0; 2 * n];
-    Energy::<f64>::sample(&noised, &mut Stream::new(11, "points", 0, 0), &mut x);
+    Target::<f64>::sample(&noised, &mut Stream::new(11, "points", 0, 0), &mut x);
     let (mut log_p, mut score) = (vec![0.0; n], vec![0.0; 2 * n]);
-    evaluate::<f64>(&noised, &x, &mut log_p, &mut score);
+    noised.evaluate(&x, &mut log_p, &mut score).unwrap();
     (x, log_p, score)
 }
 
@@ -25,11 +25,11 @@ fn the_density_estimate_is_unbiased_at_every_noise_level() {
     for sigma in [0.05, 0.5, 2.0, 10.0] {
         let (x, log_p, _) = points(&target(), sigma, N);
         for draws in [1, 7, 64] {
-            let mut estimates = Estimates::new(2);
+            let mut estimates = Estimates::new(Geometry::Euclidean(2));
             const REPEATS: u64 = 400;
             let mut ratios = Vec::new();
             for step in 0..REPEATS {
-                estimates.run(&target(), &x, &[sigma; N], draws, 3, step);
+                estimates.run(&target(), &x, &[sigma; N], draws, (3, step)).unwrap();
                 let mean =
                     (0..N).map(|i| (estimates.get(i).log_density - log_p[i]).exp()).sum::<f64>() / N as f64;
                 ratios.push(mean);
@@ -46,8 +46,8 @@ fn the_density_estimate_is_unbiased_at_every_noise_level() {
 fn score_errors(sigma: f64, draws: usize) -> [f64; 3] {
     const N: usize = 300;
     let (x, _, score) = points(&target(), sigma, N);
-    let mut estimates = Estimates::new(2);
-    estimates.run(&target(), &x, &[sigma; N], draws, 5, 0);
+    let mut estimates = Estimates::new(Geometry::Euclidean(2));
+    estimates.run(&target(), &x, &[sigma; N], draws, (5, 0)).unwrap();
     let mut v = [0.0; 3];
     for i in 0..N {
         (0..3).for_each(|k| v[k] += estimates.get(i).covariance[k]);
@@ -96,8 +96,8 @@ fn for_one_gaussian_the_mixed_identity_has_no_variance() {
     let gaussian = Mixture::new(2, vec![1.0, -1.0], vec![s], vec![1.0]).unwrap();
     let kappa = s * s / (s * s + sigma * sigma);
     let x = [4.0, 2.0];
-    let mut estimates = Estimates::new(2);
-    estimates.run(&gaussian, &x, &[sigma], 1, 0, 0);
+    let mut estimates = Estimates::new(Geometry::Euclidean(2));
+    estimates.run(&gaussian, &x, &[sigma], 1, (0, 0)).unwrap();
     let e = estimates.get(0);
     for a in 0..2 {
         let want = -(x[a] - [1.0, -1.0][a]) / (s * s + sigma * sigma);
@@ -112,13 +112,13 @@ fn weighted_draws_follow_the_target_whatever_the_number_of_draws() {
     const N: usize = 4000;
     let t = target();
     let exact = 0.5 * -4.0 + 0.2 * 3.0;
-    let mut estimates = Estimates::new(2);
+    let mut estimates = Estimates::new(Geometry::Euclidean(2));
     let (mut weights, mut residuals) = (Vec::new(), Vec::new());
     for step in 0..40 {
         let mut x = vec![0.0_f64; 2 * N];
         Stream::new(1, "wide", step, 0).fill_normal(&mut x);
         x.iter_mut().for_each(|v| *v *= 6.0);
-        estimates.run(&t, &x, &[1.0; N], 4, 9, step);
+        estimates.run(&t, &x, &[1.0; N], 4, (9, step)).unwrap();
         for i in 0..N {
             let (e, r2) = (estimates.get(i), x[2 * i].powi(2) + x[2 * i + 1].powi(2));
             let w = (e.log_density + r2 / 72.0).exp();
@@ -139,8 +139,8 @@ fn estimates_have_the_same_bits_for_any_number_of_threads() {
     let run = |threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let mut e = Estimates::new(2);
-            e.run(&target(), &x, &[1.0; 100], 130, 0, 7);
+            let mut e = Estimates::new(Geometry::Euclidean(2));
+            e.run(&target(), &x, &[1.0; 100], 130, (0, 7)).unwrap();
             (0..100).map(|i| (e.get(i).log_density.to_bits(), e.get(i).draw[0].to_bits())).collect::<Vec<_>>()
         })
     };
@@ -151,7 +151,7 @@ fn estimates_have_the_same_bits_for_any_number_of_threads() {
 fn a_point_out_of_reach_of_the_target_carries_no_information() {
     let t = Mixture::new(2, vec![0.0, 0.0], vec![1e-3], vec![1.0]).unwrap();
     let mut e = Estimates::<f32>::new(2);
-    e.run(&t, &[1e30, 0.0], &[1.0], 16, 0, 0);
+    e.run(&t, &[1e30, 0.0], &[1.0], 16, (0, 0)).unwrap();
     assert_eq!(e.get(0).log_density, f32::NEG_INFINITY);
     assert!(e.get(0).target.iter().all(|v| *v == 0.0));
 }

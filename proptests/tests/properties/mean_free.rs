@@ -4,7 +4,7 @@
 use engine::rng::Stream;
 use models::sampler::iwsm::noised_score::Estimates;
 use models::sampler::iwsm::{Config, Form, Identity, Kind, Objective, Trainer};
-use models::target::{LennardJones, Smoothed};
+use models::target::{LennardJones, SoftenedCore};
 use models::target::{ParticleSystem, Pointwise};
 
 const SYSTEM: ParticleSystem = ParticleSystem { particles: 3, space: 2 };
@@ -27,10 +27,10 @@ fn the_density_estimate_is_unbiased_on_the_subspace() {
     let sigma = 0.8_f64;
     let mut x = vec![0.0; 6 * 50];
     SYSTEM.fill_normal(&mut Stream::new(1, "states", 0, 0), &mut x);
-    let mut estimates = Estimates::mean_free(SYSTEM);
+    let mut estimates = Estimates::new(SYSTEM.into());
     let mut ratios = Vec::new();
     for step in 0..200 {
-        estimates.run(&trap::<f64>(), &x, &[sigma; 50], 64, 3, step);
+        estimates.run(&trap::<f64>(), &x, &[sigma; 50], 64, (3, step)).unwrap();
         // Z p_t(x) = (1 + sigma^2)^-2 exp(-|x|^2 / 2 (1 + sigma^2)).
         let s2 = 1.0 + sigma * sigma;
         let exact = |x: &[f64]| -2.0 * s2.ln() - 0.5 * x.iter().map(|v| v * v).sum::<f64>() / s2;
@@ -58,7 +58,7 @@ fn config(identity: Identity, form: Form) -> Config {
 fn trajectory_weights_average_to_z_for_any_score() {
     let energy = trap::<f64>();
     // Before training the score is that of a Gaussian of the wrong width.
-    let trainer = Trainer::for_particles(config(Identity::Stored, Form::Trajectory), &energy, SYSTEM, 0);
+    let trainer = Trainer::new(config(Identity::Stored, Form::Trajectory), &energy, 0);
     let (x, log_w) = trainer.sample_weighted(&energy, 10_000, 200, (7, 0));
     assert!(x.chunks_exact(6).all(|x| (x[0] + x[2] + x[4]).abs() < 1e-9));
     let w: Vec<f64> = log_w.iter().map(|l| (l - log_z()).exp()).collect();
@@ -83,7 +83,7 @@ fn a_resampled_refresh_has_the_targets_law_whatever_the_sampler() {
         (c.replay.capacity, c.replay.refresh_samples, c.replay.refresh_every) = (20_000, 20_000, 1);
         (c.replay.moves, c.replay.first_moves, c.replay.refresh_steps) = (0, 0, 200);
         (c.train.learning_rate, c.replay.resample, c.network.sigma_data) = (1e-12, resample, 1.15);
-        let mut trainer = Trainer::for_particles(c, &energy, SYSTEM, 0);
+        let mut trainer = Trainer::new(c, &energy, 0);
         (0..2).for_each(|_| assert!(trainer.step().is_ok()));
         let x = trainer.state.proposal.states();
         assert_eq!(x.len(), 6 * 20_000);
@@ -109,10 +109,10 @@ fn every_form_of_training_learns_the_trap() {
     for (objective, identity, form, change) in forms {
         let energy = trap::<f32>();
         let mut config = config(identity, form);
-        config.train.objective = objective;
+        config.objective = objective;
         change(&mut config);
         assert_eq!(config.problem(), None);
-        let mut trainer = Trainer::for_particles(config, &energy, SYSTEM, 0);
+        let mut trainer = Trainer::new(config, &energy, 0);
         for _ in 0..300 {
             trainer.step().unwrap();
         }
@@ -129,7 +129,7 @@ fn recycled_draws_bring_the_buffer_to_the_target() {
     let mut config = config(Identity::Mixed, Form::Marginal);
     (config.replay.refresh_samples, config.replay.moves, config.replay.first_moves) = (0, 0, 0);
     (config.replay.recycle, config.replay.capacity) = (32, 1600);
-    let mut trainer = Trainer::for_particles(config, &energy, SYSTEM, 0);
+    let mut trainer = Trainer::new(config, &energy, 0);
     let square = |trainer: &Trainer<f32>| {
         let x = trainer.state.proposal.states();
         x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / 1600.0
@@ -147,14 +147,14 @@ fn recycled_draws_bring_the_buffer_to_the_target() {
 fn a_cold_start_on_overlapping_particles_trains_without_a_nan() {
     let system = ParticleSystem { particles: 13, space: 3 };
     for core in [0.0, 0.7] {
-        let (hard, soft) = (LennardJones::new(13), Smoothed::new(LennardJones::new(13), 0.7));
-        let energy: &dyn models::target::Energy<f32> = if core > 0.0 { &soft } else { &hard };
+        let (hard, soft) = (LennardJones::new(13), SoftenedCore::new(LennardJones::new(13), 0.7));
+        let energy: &dyn models::target::Target<f32> = if core > 0.0 { &soft } else { &hard };
         for identity in [Identity::Mixed, Identity::Stored] {
             let mut config = config(identity, Form::Marginal);
             config.train.score_clip = 1000.0;
             // A buffer so narrow that all particles overlap: energies beyond 1e12.
             config.network.sigma_data = 0.05;
-            let mut trainer = Trainer::for_particles(config, energy, system, 0);
+            let mut trainer = Trainer::new(config, energy, 0);
             for _ in 0..60 {
                 let report = trainer.step().unwrap();
                 assert!(report.loss.is_finite(), "{core} {identity:?}");

@@ -1,7 +1,7 @@
 //! The mixture's kernels against a plain reference, finite differences and each other.
 
 use engine::rng::Stream;
-use models::target::{Mixture, evaluate};
+use models::target::Mixture;
 use proptest::prelude::*;
 
 /// log pi and score, term by term.
@@ -34,10 +34,10 @@ proptest! {
         Stream::new(seed, "x", 0, 0).fill_normal(&mut x);
         x.iter_mut().for_each(|x| *x *= 4.0);
         let (mut log_p, mut score) = (vec![0.0; n], vec![0.0; n * d]);
-        evaluate::<f64>(&m, &x, &mut log_p, &mut score);
+        m.evaluate(&x, &mut log_p, &mut score).unwrap();
         let single: Vec<f32> = x.iter().map(|x| *x as f32).collect();
         let (mut log_p32, mut score32) = (vec![0.0; n], vec![0.0; n * d]);
-        evaluate::<f32>(&m, &single, &mut log_p32, &mut score32);
+        m.evaluate(&single, &mut log_p32, &mut score32).unwrap();
         for i in 0..n {
             let (want, want_score) = reference(&m, d, &x[i * d..(i + 1) * d]);
             prop_assert!((log_p[i] - want).abs() < 1e-11 * want.abs().max(1.0), "{} {want}", log_p[i]);
@@ -55,9 +55,9 @@ proptest! {
         let m = Mixture::random(6, d, 3.0, 1.0, true, seed);
         let mut x = vec![0.0_f64; d];
         Stream::new(seed, "x", 1, 0).fill_normal(&mut x);
-        let at = |x: &[f64]| { let mut l = [0.0]; evaluate::<f64>(&m, x, &mut l, &mut []); l[0] };
+        let at = |x: &[f64]| { let mut l = [0.0]; m.evaluate(x, &mut l, &mut []).unwrap(); l[0] };
         let mut score = vec![0.0; d];
-        evaluate::<f64>(&m, &x, &mut [0.0], &mut score);
+        m.evaluate(&x, &mut [0.0], &mut score).unwrap();
         for a in 0..d {
             let h = 1e-5;
             let (mut up, mut down) = (x.clone(), x.clone());

@@ -1,8 +1,8 @@
 //! What must hold of the particle energies for any state.
 
 use engine::rng::Stream;
-use models::target::{DoubleWell, LennardJones, PairEnergy, Smoothed};
-use models::target::{Energy, evaluate};
+use models::target::Target;
+use models::target::{DoubleWell, LennardJones, PairEnergy, SoftenedCore};
 use proptest::prelude::*;
 use proptest::sample::select;
 
@@ -15,18 +15,18 @@ enum Case {
 }
 
 impl Case {
-    fn energy(self) -> Box<dyn Energy<f64>> {
+    fn energy(self) -> Box<dyn Target<f64>> {
         match self {
             Self::Wells(n) => Box::new(DoubleWell::new(n)),
             Self::Jones(n) => Box::new(LennardJones::new(n)),
-            Self::Soft(n) => Box::new(Smoothed::new(LennardJones::new(n), 0.8)),
+            Self::Soft(n) => Box::new(SoftenedCore::new(LennardJones::new(n), 0.8)),
         }
     }
-    fn single(self) -> Box<dyn Energy<f32>> {
+    fn single(self) -> Box<dyn Target<f32>> {
         match self {
             Self::Wells(n) => Box::new(DoubleWell::new(n)),
             Self::Jones(n) => Box::new(LennardJones::new(n)),
-            Self::Soft(n) => Box::new(Smoothed::new(LennardJones::new(n), 0.8)),
+            Self::Soft(n) => Box::new(SoftenedCore::new(LennardJones::new(n), 0.8)),
         }
     }
     fn shape(self) -> (usize, usize) {
@@ -54,9 +54,9 @@ fn case() -> impl Strategy<Value = Case> {
     })
 }
 
-fn value(energy: &dyn Energy<f64>, x: &[f64]) -> (f64, Vec<f64>) {
+fn value(energy: &dyn Target<f64>, x: &[f64]) -> (f64, Vec<f64>) {
     let (mut log_p, mut score) = ([0.0], vec![0.0; x.len()]);
-    evaluate(energy, x, &mut log_p, &mut score);
+    energy.evaluate(x, &mut log_p, &mut score).unwrap();
     (-log_p[0], score.iter().map(|s| -s).collect())
 }
 
@@ -186,16 +186,16 @@ proptest! {
         x.iter_mut().enumerate().for_each(|(a, v)| *v *= if (a / d).is_multiple_of(3) { 0.0 } else { 10f64.powf(exponent) });
         let narrow: Vec<f32> = x.iter().map(|v| *v as f32).collect();
         let (mut log_p, mut score) = (vec![0.0; n], vec![0.0; x.len()]);
-        evaluate(&*single, &narrow, &mut log_p, &mut score);
+        single.evaluate(&narrow, &mut log_p, &mut score).unwrap();
         prop_assert!(log_p.iter().chain(&score).all(|v: &f32| v.is_finite()));
         let (mut log_p, mut score) = (vec![0.0; n], vec![0.0; x.len()]);
-        evaluate(&*case.energy(), &x, &mut log_p, &mut score);
+        case.energy().evaluate(&x, &mut log_p, &mut score).unwrap();
         prop_assert!(log_p.iter().chain(&score).all(|v: &f64| v.is_finite()));
     }
 }
 
 #[test]
 fn an_empty_block_is_nothing() {
-    Energy::<f64>::log_density_block(&LennardJones::new(13), 0, &[], &mut [], &mut [], &mut Vec::new());
+    Target::<f64>::log_density_block(&LennardJones::new(13), 0, &[], &mut [], &mut [], &mut Vec::new());
     assert_eq!(LennardJones::new(55).system().mean_free_dim(), 162);
 }

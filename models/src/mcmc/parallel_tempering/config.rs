@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::sampler::SamplerError;
+
 /// Settings of the sampler.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,10 +27,32 @@ pub struct Config {
     pub thin: usize,
 }
 
+impl Default for Config {
+    /// Settings for a target of a few dimensions, about two wide.
+    fn default() -> Self {
+        Self {
+            walkers: 32,
+            rungs: 8,
+            least_lambda: 0.02,
+            scale: 2.0,
+            leapfrog_steps: 10,
+            acceptance: 0.8,
+            warm_up: 2000,
+            thin: 10,
+        }
+    }
+}
+
 /// A setting outside its range.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{0}")]
 pub struct ConfigError(String);
+
+impl From<ConfigError> for SamplerError {
+    fn from(e: ConfigError) -> Self {
+        Self::Settings(format!("sampler.{e}"))
+    }
+}
 
 impl Config {
     /// An error if some value is outside its range.
@@ -63,7 +87,7 @@ impl Config {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::mcmc::parallel_tempering::Sampler;
+    use crate::mcmc::parallel_tempering::ParallelTempering;
     use crate::target::DoubleWell;
 
     /// A small ladder.
@@ -83,7 +107,7 @@ pub(super) mod tests {
     #[test]
     fn settings_outside_their_range_are_errors() {
         let wrong = |c: Config, needle: &str| {
-            let e = Sampler::new(c, &DoubleWell::dw4(), None, 0).err().unwrap().to_string();
+            let e = ParallelTempering::new(c, &DoubleWell::dw4(), 0).err().unwrap().to_string();
             assert!(e.contains(needle), "{e}");
         };
         assert_eq!(config().check(), Ok(()));

@@ -23,11 +23,13 @@ mod block;
 mod config;
 mod free_energy;
 mod ladder;
+mod method;
 mod report;
 mod resume;
 mod sampler;
 
 pub use config::{Config, ConfigError};
 pub use free_energy::LogZ;
+pub use method::Settings;
 pub use report::Report;
-pub use sampler::Sampler;
+pub use sampler::ParallelTempering;

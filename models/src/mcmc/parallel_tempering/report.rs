@@ -1,7 +1,7 @@
 //! What the record says, and whether to believe it.
 
 use super::free_energy::{Edge, LogZ, log_z};
-use super::sampler::Sampler;
+use super::sampler::ParallelTempering;
 use crate::mcmc::convergence::{Convergence, convergence};
 use crate::metrics::{mean, sd};
 
@@ -84,7 +84,7 @@ impl Report {
     }
 }
 
-impl Sampler<'_> {
+impl ParallelTempering<'_> {
     /// The figures of what was recorded so far.
     pub fn report(&self) -> Report {
         let r = &self.record;

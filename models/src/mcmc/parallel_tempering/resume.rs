@@ -3,9 +3,9 @@
 use engine::checkpoint::{Checkpoint, CheckpointError};
 
 use super::block::Block;
-use super::sampler::{Record, Sampler};
+use super::sampler::{ParallelTempering, Record};
 
-impl Sampler<'_> {
+impl ParallelTempering<'_> {
     /// The state between two sweeps.
     pub fn checkpoint(&self) -> Checkpoint {
         let (r, mut c) = (&self.record, Checkpoint::new());
@@ -27,6 +27,7 @@ impl Sampler<'_> {
         c.put_vec("record.excess", &r.excess.concat().concat());
         c.put_vec("record.states", &r.states);
         c.note("sweep", self.sweep);
+        c.note("evaluations", self.evaluations);
         c.note("settled", self.settled);
         c.note("record.sweeps", r.sweeps);
         c.note("record.round_trips", r.round_trips);
@@ -42,6 +43,7 @@ impl Sampler<'_> {
             c.get(name, &mut values).map(|()| values)
         };
         self.sweep = c.read_note("sweep")?;
+        self.evaluations = c.read_note("evaluations")?;
         self.settled = c.read_note("settled")?;
         let sweeps: usize = c.read_note("record.sweeps")?;
         if sweeps > self.sweep {
@@ -86,12 +88,12 @@ impl Sampler<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Config, Sampler};
+    use super::super::{Config, ParallelTempering};
     use super::*;
-    use crate::target::{LennardJones, ParticleSystem};
+    use crate::target::LennardJones;
 
     /// Two groups of walkers, the second not full.
-    fn sampler<'a>(cluster: &'a LennardJones) -> Sampler<'a> {
+    fn sampler<'a>(cluster: &'a LennardJones) -> ParallelTempering<'a> {
         let config = Config {
             walkers: 34,
             rungs: 5,
@@ -102,23 +104,23 @@ mod tests {
             warm_up: 40,
             thin: 3,
         };
-        Sampler::new(config, cluster, Some(ParticleSystem { particles: 4, space: 3 }), 5).unwrap()
+        ParallelTempering::new(config, cluster, 5).unwrap()
     }
 
     #[test]
     fn a_resumed_run_repeats_an_unbroken_one() {
         let cluster = LennardJones::new(4);
         let mut unbroken = sampler(&cluster);
-        (0..70).for_each(|_| unbroken.sweep());
+        (0..70).for_each(|_| unbroken.sweep().unwrap());
         // In the warm-up, between two recorded states, and at one.
         for stop in [0, 17, 40, 54, 55] {
             let mut first = sampler(&cluster);
-            (0..stop).for_each(|_| first.sweep());
+            (0..stop).for_each(|_| first.sweep().unwrap());
             let bytes = first.checkpoint().encode().unwrap();
             let mut second = sampler(&cluster);
-            second.sweep();
+            second.sweep().unwrap();
             second.restore(&Checkpoint::decode(&bytes).unwrap()).unwrap();
-            (stop..70).for_each(|_| second.sweep());
+            (stop..70).for_each(|_| second.sweep().unwrap());
             assert_eq!(unbroken.checkpoint(), second.checkpoint(), "{stop}");
             assert_eq!(format!("{:?}", unbroken.report()), format!("{:?}", second.report()), "{stop}");
         }
@@ -128,8 +130,7 @@ mod tests {
     fn the_state_of_another_sampler_is_refused() {
         let (four, five) = (LennardJones::new(4), LennardJones::new(5));
         let checkpoint = sampler(&four).checkpoint();
-        let system = ParticleSystem { particles: 5, space: 3 };
-        let mut other = Sampler::new(sampler(&four).config.clone(), &five, Some(system), 5).unwrap();
+        let mut other = ParallelTempering::new(sampler(&four).config.clone(), &five, 5).unwrap();
         assert!(other.restore(&checkpoint).unwrap_err().to_string().contains("`x` holds"));
     }
 }

@@ -2,11 +2,14 @@
 
 use engine::par;
 use engine::rng::Stream;
+use rayon::prelude::*;
 
-use super::block::{Block, Rung};
-use super::config::{Config, ConfigError};
+use super::block::Block;
+use super::config::Config;
 use super::ladder::{Ladder, interpolate};
-use crate::target::{Energy, ParticleSystem};
+use crate::mcmc::hmc::{Density, Tempering};
+use crate::sampler::SamplerError;
+use crate::target::{Geometry, ParticleSystem, Target, TargetError};
 
 /// Walkers that are moved together.
 const GROUP: usize = 32;
@@ -16,10 +19,9 @@ const PARTS: usize = 8;
 pub(super) const STARTS: [f64; 2] = [0.5, 1.5];
 
 /// Walkers on all rungs of the ladder.
-pub struct Sampler<'a> {
+pub struct ParallelTempering<'a> {
     pub(super) config: Config,
-    energy: &'a dyn Energy<f64>,
-    system: Option<ParticleSystem>,
+    target: &'a dyn Target<f64>,
     seed: u64,
     pub(super) ladder: Ladder,
     /// Step size on each rung.
@@ -27,6 +29,7 @@ pub struct Sampler<'a> {
     /// Blocks of a rung lie together.
     pub(super) blocks: Vec<Block>,
     pub(super) sweep: usize,
+    pub(super) evaluations: u64,
     /// Sweeps since the ladder last changed.
     pub(super) settled: usize,
     /// For each (rung, walker), whether its state was last at the hot end.
@@ -69,36 +72,30 @@ impl Record {
     }
 }
 
-impl<'a> Sampler<'a> {
-    /// Walkers at dispersed starts. `system` says that states are mean-free particles.
+impl<'a> ParallelTempering<'a> {
+    /// Walkers at dispersed starts.
     ///
-    /// # Panics
-    /// If `system` does not have the energy's dimension.
-    pub fn new(
-        config: Config,
-        energy: &'a dyn Energy<f64>,
-        system: Option<ParticleSystem>,
-        seed: u64,
-    ) -> Result<Self, ConfigError> {
+    /// # Errors
+    /// A setting outside its range, or a target that cannot be evaluated.
+    pub fn new(config: Config, target: &'a dyn Target<f64>, seed: u64) -> Result<Self, SamplerError> {
         config.check()?;
-        assert!(system.is_none_or(|s| s.dim() == energy.dim()), "the system has the energy's dimension");
         let ladder = Ladder::new(config.rungs, config.least_lambda);
         let groups = config.walkers.div_ceil(GROUP);
-        let rung = Rung { energy, system, lambda: 0.0, precision: 0.0 };
         let blocks = par::map(config.rungs * groups, |task| {
             let first = task % groups * GROUP;
             let walkers = first..(first + GROUP).min(config.walkers);
             let scales: Vec<f64> = walkers.map(|w| config.scale * STARTS[w % 2]).collect();
-            Block::new(rung, &scales, &mut Stream::new(seed, "reference starts", 0, task as u64))
+            Block::begin(target, &scales, &mut Stream::new(seed, "reference starts", 0, task as u64))
         });
+        let blocks = blocks.into_iter().collect::<Result<_, _>>()?;
         Ok(Self {
-            energy,
-            system,
+            target,
             seed,
             ladder,
             steps: vec![0.05 * config.scale; config.rungs],
             blocks,
             sweep: 0,
+            evaluations: (config.rungs * config.walkers) as u64,
             settled: 0,
             from_hot: vec![false; config.rungs * config.walkers],
             record: Record::new(config.walkers, config.rungs),
@@ -136,14 +133,31 @@ impl<'a> Sampler<'a> {
         self.config.warm_up + states.div_ceil(self.config.walkers) * self.config.thin
     }
 
+    /// Energies evaluated so far, each with its gradient.
+    pub fn evaluations(&self) -> u64 {
+        self.evaluations
+    }
+
+    /// The mean acceptance of trajectories in the last sweep, over all rungs but the Gaussian.
+    pub fn acceptance(&self) -> f64 {
+        let rungs = &self.acceptances()[..self.config.rungs - 1];
+        rungs.iter().sum::<f64>() / rungs.len() as f64
+    }
+
+    /// The mean energy of the states on the target's rung.
+    pub fn energy(&self) -> f64 {
+        let blocks = &self.blocks[..self.groups()];
+        blocks.iter().flat_map(|b| &b.log_p).map(|l| -l).sum::<f64>() / self.config.walkers as f64
+    }
+
     /// The length of a state.
     pub(super) fn dim(&self) -> usize {
-        self.energy.dim()
+        self.target.dim()
     }
 
     /// The dimension of the space that states live in.
     pub(super) fn mean_free_dim(&self) -> usize {
-        self.system.map_or(self.energy.dim(), |s| s.mean_free_dim())
+        self.target.geometry().free_dim()
     }
 
     fn groups(&self) -> usize {
@@ -151,13 +165,16 @@ impl<'a> Sampler<'a> {
     }
 
     /// Moves every state once, offers swaps, and adapts or records.
-    pub fn sweep(&mut self) {
+    ///
+    /// # Errors
+    /// Where the target cannot be evaluated.
+    pub fn sweep(&mut self) -> Result<(), TargetError> {
         let warm = self.sweep < self.config.warm_up;
         if self.sweep == self.config.warm_up {
             self.from_hot.fill(false);
             self.record = Record::new(self.config.walkers, self.config.rungs);
         }
-        self.move_all();
+        self.move_all()?;
         let acceptances = self.acceptances();
         self.swap_all();
         if warm {
@@ -167,33 +184,39 @@ impl<'a> Sampler<'a> {
             self.note();
         }
         self.sweep += 1;
+        Ok(())
     }
 
-    fn move_all(&mut self) {
+    fn move_all(&mut self) -> Result<(), TargetError> {
         let (groups, config, last) = (self.groups(), &self.config, self.config.rungs - 1);
         let (seed, sweep) = (self.seed, self.sweep as u64);
         let (lambdas, steps) = (self.ladder.rungs(), &self.steps);
-        let (energy, system) = (self.energy, self.system);
-        par::for_chunks(&mut self.blocks, 1, |task, block| {
-            let (k, block) = (task / groups, &mut block[0]);
+        let target = self.target;
+        let moves = self.blocks.par_iter_mut().enumerate().map(|(task, block)| {
+            let k = task / groups;
             let stream = &mut Stream::new(seed, "reference moves", sweep, task as u64);
-            let rung = Rung { energy, system, lambda: lambdas[k], precision: config.scale.powi(-2) };
+            let tempering = Tempering { lambda: lambdas[k], precision: config.scale.powi(-2) };
             if k == last {
-                block.draw(rung, &vec![config.scale; block.n], stream);
+                block.draw(target, &vec![config.scale; block.n], stream)?;
+                Ok(block.n)
             } else {
                 // Trajectories of one length could come back to where they began.
                 let step = steps[k] * (0.8 + 0.4 * stream.uniform());
                 let least = config.leapfrog_steps.div_ceil(2);
                 let count = least + stream.index(config.leapfrog_steps - least + 1);
-                block.trajectory(rung, step, count, stream);
+                block.trajectory(Density { target, tempering: Some(tempering) }, step, count, stream)?;
+                Ok(block.n * count)
             }
         });
+        let evaluations: Vec<usize> = moves.collect::<Result<_, TargetError>>()?;
+        self.evaluations += evaluations.iter().sum::<usize>() as u64;
+        Ok(())
     }
 
     /// The mean acceptance on each rung.
     fn acceptances(&self) -> Vec<f64> {
         let mean = |blocks: &[Block]| {
-            blocks.iter().map(|b| b.acceptance * b.n as f64).sum::<f64>() / self.config.walkers as f64
+            blocks.iter().map(|b| b.mean_acceptance() * b.n as f64).sum::<f64>() / self.config.walkers as f64
         };
         self.blocks.chunks_exact(self.groups()).map(mean).collect()
     }
@@ -262,9 +285,9 @@ impl<'a> Sampler<'a> {
             let (block, l) = (&self.blocks[w / GROUP], w % GROUP);
             self.record.energy[w].push(-block.log_p[l]);
             let mut state: Vec<f64> = block.state(l).collect();
-            self.record.spread[w].push(spread(&state, self.system));
+            self.record.spread[w].push(spread(&state, self.target.geometry()));
             if whole {
-                if let Some(system) = self.system {
+                if let Geometry::Particles(system) = self.target.geometry() {
                     let at = (self.sweep as u64, w as u64);
                     let mut stream = Stream::new(self.seed, "reference symmetry", at.0, at.1);
                     system.random_symmetry(&mut stream, &mut state);
@@ -280,8 +303,8 @@ impl<'a> Sampler<'a> {
 }
 
 /// The mean distance of two particles, or the root mean square coordinate.
-fn spread(state: &[f64], system: Option<ParticleSystem>) -> f64 {
-    let Some(ParticleSystem { particles, space }) = system else {
+fn spread(state: &[f64], geometry: Geometry) -> f64 {
+    let Geometry::Particles(ParticleSystem { particles, space }) = geometry else {
         return (state.iter().map(|x| x * x).sum::<f64>() / state.len() as f64).sqrt();
     };
     let mut sum = 0.0;
@@ -307,9 +330,9 @@ mod tests {
             (0..3).for_each(|a| g[a] = (x[a] - a as f64) / v[a]);
             (0..3).map(|a| 0.5 * (x[a] - a as f64).powi(2) / v[a]).sum()
         });
-        let mut sampler = Sampler::new(config(), &target, None, 1).unwrap();
+        let mut sampler = ParallelTempering::new(config(), &target, 1).unwrap();
         while sampler.recorded() < 20_000 {
-            sampler.sweep();
+            sampler.sweep().unwrap();
         }
         let report = sampler.report();
         assert_eq!(report.failures(), Vec::<String>::new(), "{report:?}");
@@ -332,14 +355,14 @@ mod tests {
     fn mean_free_particles_without_interaction_have_the_log_z_of_their_subspace() {
         // A trap of variance 1/2 about the mean, on the 6 mean-free dimensions of 4 particles.
         let system = ParticleSystem { particles: 4, space: 2 };
-        let trap = Pointwise::new(8, |x: &[f64], g: &mut [f64]| {
+        let trap = Pointwise::on(system.into(), |x: &[f64], g: &mut [f64]| {
             let mean = [0, 1].map(|k| (0..4).map(|i| x[2 * i + k]).sum::<f64>() / 4.0);
             (0..8).for_each(|a| g[a] = 2.0 * (x[a] - mean[a % 2]));
             (0..8).map(|a| (x[a] - mean[a % 2]).powi(2)).sum()
         });
-        let mut sampler = Sampler::new(config(), &trap, Some(system), 2).unwrap();
+        let mut sampler = ParallelTempering::new(config(), &trap, 2).unwrap();
         while sampler.recorded() < 10_000 {
-            sampler.sweep();
+            sampler.sweep().unwrap();
         }
         let report = sampler.report();
         let want = 3.0 * std::f64::consts::PI.ln();
@@ -355,10 +378,8 @@ mod tests {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {
                 let config = Config { walkers: 70, warm_up: 40, ..config() };
-                let mut sampler =
-                    Sampler::new(config, &cluster, Some(ParticleSystem { particles: 4, space: 3 }), 3);
-                let sampler = sampler.as_mut().unwrap();
-                (0..60).for_each(|_| sampler.sweep());
+                let mut sampler = ParallelTempering::new(config, &cluster, 3).unwrap();
+                (0..60).for_each(|_| sampler.sweep().unwrap());
                 (sampler.states().to_vec(), format!("{:?}", sampler.report()))
             })
         };
@@ -369,8 +390,8 @@ mod tests {
     fn a_short_run_fails_its_checks_and_says_so() {
         let wells = DoubleWell::dw4();
         let config = Config { warm_up: 1, thin: 1, ..config() };
-        let mut sampler = Sampler::new(config, &wells, None, 0).unwrap();
-        (0..20).for_each(|_| sampler.sweep());
+        let mut sampler = ParallelTempering::new(config, &wells, 0).unwrap();
+        (0..20).for_each(|_| sampler.sweep().unwrap());
         let failures = sampler.report().failures();
         assert!(failures.iter().any(|f| f.contains("ESS of the energy")), "{failures:?}");
     }

@@ -1,12 +1,16 @@
 //! Settings of a training run. Every field is a key of the configuration file.
 
+use engine::Real;
 use serde::{Deserialize, Serialize};
 
+use super::symmetric;
+use crate::target::Target;
+
 /// What the score-matching loss is weighted with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Objective {
     /// Importance weights towards the target (Wang et al. 2025).
+    #[default]
     Iwsm,
     /// Weights of one (Akhound-Sadegh et al. 2024).
     Idem,
@@ -54,8 +58,6 @@ pub enum Kind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Train {
-    /// iwsm or idem.
-    pub objective: Objective,
     /// Optimiser steps.
     pub steps: u64,
     /// Noised states in a step.
@@ -184,6 +186,9 @@ fn one() -> usize {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
+    /// What the loss is weighted with: set by the method's name, not by a key.
+    #[serde(skip)]
+    pub objective: Objective,
     /// The loop.
     pub train: Train,
     /// The weights.
@@ -198,8 +203,8 @@ impl Default for Config {
     /// Settings for a mixture in the plane.
     fn default() -> Self {
         Self {
+            objective: Objective::Iwsm,
             train: Train {
-                objective: Objective::Iwsm,
                 steps: 4000,
                 batch: 512,
                 draws: 500,
@@ -254,6 +259,25 @@ impl Default for Config {
 }
 
 impl Config {
+    /// What is wrong with these settings for a target, if anything: [`problem`](Self::problem), and settings that
+    /// only particles have.
+    pub fn problem_on<T: Real>(&self, target: &dyn Target<T>) -> Option<String> {
+        let particles = target.geometry().particles();
+        if self.train.core > 0.0 && target.softened(self.train.core).is_none() {
+            return Some("train.core softens pairs of particles: set it to 0".into());
+        }
+        if self.network.kind != Kind::Mlp && particles.is_none() {
+            return Some("network.kind = pair and egnn are for particles: set it to mlp".into());
+        }
+        if self.weights.symmetric && !particles.is_some_and(symmetric::applies) {
+            return Some(format!(
+                "weights.symmetric sums over all renumberings and angles of at most {} particles in the plane: set it to false",
+                symmetric::MOST
+            ));
+        }
+        self.problem()
+    }
+
     /// What is wrong with these settings, if anything: one line that names the key and its range.
     pub fn problem(&self) -> Option<String> {
         let (t, w, r, n) = (&self.train, &self.weights, &self.replay, &self.network);
@@ -329,8 +353,8 @@ impl Config {
                 "weights.form = trajectory belongs to stored states: set train.identity = stored".into(),
             );
         }
-        if w.form == Form::Trajectory && t.objective != Objective::Iwsm {
-            return Some("weights.form = trajectory weights the loss: set train.objective = iwsm".into());
+        if w.form == Form::Trajectory && self.objective != Objective::Iwsm {
+            return Some("weights.form = trajectory weights the loss: use the method iwsm".into());
         }
         if w.form == Form::Trajectory && r.recycle > 0 {
             return Some(
@@ -390,7 +414,7 @@ mod tests {
         assert_eq!(c.problem(), None);
         c.replay.recycle = 4;
         assert!(c.problem().unwrap().starts_with("replay.recycle"));
-        c.train.objective = Objective::Idem;
+        c.objective = Objective::Idem;
         assert!(c.problem().unwrap().contains("train.objective = iwsm"));
         c = Config::default();
         (c.weights.bandwidth, c.replay.recycle) = (0.1, 4);

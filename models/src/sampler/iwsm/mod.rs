@@ -1,18 +1,20 @@
 //! Importance weighted score matching (Wang et al. 2025, arXiv 2505.19431), and iDEM (Akhound-Sadegh
 //! et al. 2024, arXiv 2402.06121), which is the same loop with weights of one.
 
+mod buffer_refresh;
 mod config;
-mod learning;
 mod levels;
+mod loss;
+mod method;
 mod network;
 pub mod noised_score;
 mod proposal;
 mod resume;
-mod stored;
 pub mod symmetric;
 mod trainer;
 pub mod weighting;
 
 pub use config::{Config, Form, Identity, Kind, Network, Objective, Replay, Train, Weights};
+pub use method::{Idem, Iwsm};
 pub use proposal::Proposal;
 pub use trainer::{State, StepReport, TrainError, Trainer};

@@ -6,17 +6,16 @@ use super::{Kind, Network};
 use crate::score::{
     Centred, EgnnConfig, MlpConfig, PairConfig, Pairs, Scales, ScoreEgnn, ScoreMlp, ScoreNetwork, ScorePair,
 };
-use crate::target::ParticleSystem;
+use crate::target::Geometry;
 
-/// Adds the network's parameters to `params`. A network for particles needs the `system`; any other is
-/// projected onto its mean-free states.
+/// Adds the network's parameters to `params`. A network that is not made for particles is projected onto their
+/// mean-free states.
 ///
 /// # Panics
-/// If a network for particles is asked for without a system.
+/// If a network for particles is asked for in R^d.
 pub fn build<T: Real>(
     net: &Network,
-    dim: usize,
-    system: Option<ParticleSystem>,
+    geometry: Geometry,
     params: &mut Params<T>,
     seed: u64,
 ) -> Box<dyn ScoreNetwork<T>> {
@@ -24,7 +23,7 @@ pub fn build<T: Real>(
     match net.kind {
         Kind::Mlp => {
             let mlp = MlpConfig {
-                dim,
+                dim: geometry.dim(),
                 hidden: net.hidden,
                 layers: net.layers,
                 time_features: net.time_features,
@@ -34,14 +33,14 @@ pub fn build<T: Real>(
                 sigma_range,
             };
             let mlp = Box::new(ScoreMlp::new(mlp, params, seed));
-            match system {
-                Some(system) => Box::new(Centred::new(mlp, system)),
-                None => mlp,
+            match geometry {
+                Geometry::Particles(system) => Box::new(Centred::new(mlp, system)),
+                Geometry::Euclidean(_) => mlp,
             }
         }
         Kind::Pair => {
             let pair = PairConfig {
-                system: system.expect("network.kind = pair needs a system of particles"),
+                system: geometry.particles().expect("network.kind = pair needs particles"),
                 hidden: net.hidden,
                 rounds: net.layers,
                 passes: net.passes,
@@ -55,7 +54,7 @@ pub fn build<T: Real>(
             Box::new(ScorePair::new(pair, params, seed))
         }
         Kind::Egnn => {
-            let system = system.expect("network.kind = egnn needs a system of particles");
+            let system = geometry.particles().expect("network.kind = egnn needs particles");
             let pairs = Pairs { particles: system.particles, space: system.space, cutoff: f64::INFINITY };
             let scales = Scales {
                 sigma_data: net.sigma_data,
@@ -71,12 +70,14 @@ pub fn build<T: Real>(
 
 /// States of a shard, so that its activations stay in cache: a constant of the network, since it fixes the
 /// order of sums.
-pub(super) fn shard(kind: Kind, system: Option<ParticleSystem>) -> usize {
+pub(super) fn shard(kind: Kind, geometry: Geometry) -> usize {
     const STATES: usize = 64;
     /// Edges whose values an equivariant graph network keeps in a last-level cache.
     const EDGES: usize = 1280;
-    match (kind, system) {
-        (Kind::Egnn, Some(s)) => (EDGES / (s.particles * (s.particles - 1)).max(1)).clamp(1, STATES),
+    match (kind, geometry) {
+        (Kind::Egnn, Geometry::Particles(s)) => {
+            (EDGES / (s.particles * (s.particles - 1)).max(1)).clamp(1, STATES)
+        }
         _ => STATES,
     }
 }

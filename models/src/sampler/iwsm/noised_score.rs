@@ -23,7 +23,7 @@ use engine::rng::Stream;
 use engine::{Real, simd_fn};
 use rayon::prelude::*;
 
-use crate::target::{BLOCK, Energy, ParticleSystem};
+use crate::target::{BLOCK, Geometry, Target, TargetError};
 
 /// Points that one task works off.
 const POINTS: usize = 16;
@@ -32,8 +32,8 @@ const WIDTH: usize = 64;
 
 /// Estimates at a batch of points, and the memory to make them; reuse it from step to step.
 pub struct Estimates<T> {
+    geometry: Geometry,
     dim: usize,
-    system: Option<ParticleSystem>,
     records: Vec<T>,
     workspaces: Vec<Workspace<T>>,
 }
@@ -67,14 +67,9 @@ struct Workspace<T> {
 const HEAD: usize = 4;
 
 impl<T: Real> Estimates<T> {
-    /// Memory for points of dimension `dim`.
-    pub fn new(dim: usize) -> Self {
-        Self { dim, system: None, records: Vec::new(), workspaces: Vec::new() }
-    }
-
-    /// Memory for mean-free states of `system`.
-    pub fn mean_free(system: ParticleSystem) -> Self {
-        Self { system: Some(system), ..Self::new(system.dim()) }
+    /// Memory for states of that space.
+    pub fn new(geometry: Geometry) -> Self {
+        Self { geometry, dim: geometry.dim(), records: Vec::new(), workspaces: Vec::new() }
     }
 
     fn width(&self) -> usize {
@@ -91,8 +86,18 @@ impl<T: Real> Estimates<T> {
 
     /// Estimates at each column of `x` (d x n) with its own noise level, from `draws` draws each;
     /// random numbers are those of (`seed`, `step`).
-    pub fn run(&mut self, energy: &dyn Energy<T>, x: &[T], sigma: &[T], draws: usize, seed: u64, step: u64) {
-        let (d, width, system) = (self.dim, self.width(), self.system);
+    ///
+    /// # Errors
+    /// Where the target cannot be evaluated.
+    pub fn run(
+        &mut self,
+        target: &dyn Target<T>,
+        x: &[T],
+        sigma: &[T],
+        draws: usize,
+        (seed, step): (u64, u64),
+    ) -> Result<(), TargetError> {
+        let (d, width, geometry) = (self.dim, self.width(), self.geometry);
         assert_eq!(x.len(), d * sigma.len(), "one noise level for each column of x");
         assert!(draws > 0, "an estimate needs draws");
         self.records.resize(sigma.len() * width, T::ZERO);
@@ -101,27 +106,28 @@ impl<T: Real> Estimates<T> {
             .into_par_iter()
             .zip(&mut self.workspaces)
             .enumerate()
-            .for_each(|(chunk, ((records, x, sigma), workspace))| {
+            .try_for_each(|(chunk, ((records, x, sigma), workspace))| {
                 let mut stream = Stream::new(seed, "draws", step, chunk as u64);
                 for ((record, x), sigma) in records.chunks_exact_mut(width).zip(x.chunks_exact(d)).zip(sigma)
                 {
-                    workspace.estimate(energy, system, x, *sigma, draws, &mut stream, record);
+                    workspace.estimate(target, geometry, x, *sigma, draws, &mut stream, record)?;
                 }
-            });
+                Ok(())
+            })
     }
 }
 
 impl<T: Real> Workspace<T> {
     fn estimate(
         &mut self,
-        energy: &dyn Energy<T>,
-        system: Option<ParticleSystem>,
+        target: &dyn Target<T>,
+        geometry: Geometry,
         x_t: &[T],
         sigma: T,
         draws: usize,
         stream: &mut Stream,
         record: &mut [T],
-    ) {
+    ) -> Result<(), TargetError> {
         let d = x_t.len();
         // Strands of: w, w a.a, w a.b, w b.b, w a (d), w b (d).
         let quantities = HEAD + 2 * d;
@@ -141,9 +147,7 @@ impl<T: Real> Workspace<T> {
             let (noise, x) = (&mut self.noise[..d * n], &mut self.x[..d * n]);
             // An odd n leaves one draw without a partner.
             stream.fill_normal(&mut x[..d * (n - half)]);
-            if let Some(system) = system {
-                system.center_block(n - half, &mut x[..d * (n - half)]);
-            }
+            geometry.project_block(n - half, &mut x[..d * (n - half)]);
             for a in 0..d {
                 let fresh = &x[a * (n - half)..(a + 1) * (n - half)];
                 noise[a * n..a * n + n - half].copy_from_slice(fresh);
@@ -153,7 +157,7 @@ impl<T: Real> Workspace<T> {
                 shift(x_t[a], sigma, &noise[a * n..(a + 1) * n], &mut x[a * n..(a + 1) * n]);
             }
             let (log_p, score) = (&mut self.log_p[..n], &mut self.score[..d * n]);
-            energy.log_density_block(n, x, log_p, score, &mut self.kernel);
+            target.log_density_block(n, x, log_p, score, &mut self.kernel)?;
             let block_max = log_p.iter().fold(T::NEG_INFINITY, |m, v| v.max(m));
             if block_max > max {
                 let factor = (max - block_max).exp();
@@ -183,7 +187,7 @@ impl<T: Real> Workspace<T> {
             record.fill(T::ZERO);
             record[0] = T::NEG_INFINITY;
             record[HEAD + 2 * d..].copy_from_slice(x_t);
-            return;
+            return Ok(());
         }
         let mut totals = self.sums.chunks_exact_mut(WIDTH).map(fold);
         let mut next = || totals.next().unwrap_or(T::ZERO);
@@ -205,6 +209,7 @@ impl<T: Real> Workspace<T> {
             bb * inv_sigma * inv_sigma - dot(denoising, denoising),
         ];
         record[1..HEAD].copy_from_slice(&covariance);
+        Ok(())
     }
 }
 

@@ -14,17 +14,17 @@ use rayon::prelude::*;
 use super::Weights;
 use super::symmetric::Symmetric;
 use crate::importance::log_mean_exp;
-use crate::target::ParticleSystem;
+use crate::target::Geometry;
 
 /// A ring of states, stored coordinate by coordinate, and the density of its noised states.
 pub struct Proposal<T> {
+    geometry: Geometry,
     dim: usize,
     capacity: usize,
     len: usize,
     next: usize,
     flat_scale: f64,
     defensive: f64,
-    system: Option<ParticleSystem>,
     coordinates: Vec<T>,
     /// log of each state's weight (0 unless states carry weights).
     log_w: Vec<f64>,
@@ -33,29 +33,13 @@ pub struct Proposal<T> {
 impl<T: Real> Proposal<T> {
     /// A buffer filled with samples of N(0, `flat_scale`^2 I), and the share `defensive` of that
     /// Gaussian in the proposal.
-    pub fn new(dim: usize, capacity: usize, flat_scale: f64, defensive: f64, seed: u64) -> Self {
-        Self::begin(dim, None, capacity, flat_scale, defensive, seed)
-    }
-
-    /// The same on the mean-free states of `system`.
-    pub fn mean_free(system: ParticleSystem, capacity: usize, flat: f64, defensive: f64, seed: u64) -> Self {
-        Self::begin(system.dim(), Some(system), capacity, flat, defensive, seed)
-    }
-
-    fn begin(
-        dim: usize,
-        system: Option<ParticleSystem>,
-        capacity: usize,
-        flat_scale: f64,
-        defensive: f64,
-        seed: u64,
-    ) -> Self {
+    pub fn new(geometry: Geometry, capacity: usize, flat_scale: f64, defensive: f64, seed: u64) -> Self {
+        let dim = geometry.dim();
         let (coordinates, log_w) = (vec![T::ZERO; dim * capacity], vec![0.0; capacity]);
         let mut proposal =
-            Self { dim, capacity, len: 0, next: 0, flat_scale, defensive, system, coordinates, log_w };
+            Self { geometry, dim, capacity, len: 0, next: 0, flat_scale, defensive, coordinates, log_w };
         let mut x = vec![T::ZERO; dim * capacity];
-        Stream::new(seed, "buffer", 0, 0).fill_normal(&mut x);
-        proposal.project(&mut x);
+        geometry.fill_normal(&mut Stream::new(seed, "buffer", 0, 0), &mut x);
         x.iter_mut().for_each(|x| *x *= T::of(flat_scale));
         proposal.push(&x);
         proposal
@@ -68,14 +52,9 @@ impl<T: Real> Proposal<T> {
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
-    fn project(&self, x: &mut [T]) {
-        if let Some(system) = self.system {
-            system.center(x);
-        }
-    }
     /// Dimension of the space that densities live on.
     fn free_dim(&self) -> f64 {
-        self.system.map_or(self.dim, |s| s.mean_free_dim()) as f64
+        self.geometry.free_dim() as f64
     }
     /// Adds columns, replacing the oldest states when full. Columns that are not finite are left out.
     pub fn push(&mut self, columns: &[T]) {
@@ -149,8 +128,7 @@ impl<T: Real> Proposal<T> {
     /// Fills `x` with proposal states, one for each noise level, and `from` with the stored states behind
     /// them (the number of states where it was the broad component).
     pub fn draw(&self, sigma: &[T], stream: &mut Stream, x: &mut [T], from: &mut Vec<usize>) {
-        stream.fill_normal(x);
-        self.project(x);
+        self.geometry.fill_normal(stream, x);
         from.clear();
         for (x, sigma) in x.chunks_exact_mut(self.dim).zip(sigma) {
             if self.defensive > 0.0 && stream.uniform() < self.defensive {
@@ -174,7 +152,7 @@ impl<T: Real> Proposal<T> {
         let d = self.dim;
         let window = self.window(weights.denominator_samples, stream);
         let floor = T::of(weights.bandwidth);
-        if let Some(group) = self.system.filter(|_| weights.symmetric).and_then(Symmetric::of) {
+        if let Some(group) = self.geometry.particles().filter(|_| weights.symmetric).and_then(Symmetric::of) {
             return self.symmetric_log_density(&group, x, sigma, floor, window, out);
         }
         (out.par_chunks_mut(POINTS), x.par_chunks(POINTS * d), sigma.par_chunks(POINTS))
@@ -310,7 +288,7 @@ mod tests {
 
     #[test]
     fn density_of_one_state_is_a_gaussian() {
-        let mut p = Proposal::<f64>::new(2, 1, 1.0, 0.0, 0);
+        let mut p = Proposal::<f64>::new(Geometry::Euclidean(2), 1, 1.0, 0.0, 0);
         p.push(&[1.0, 2.0]);
         let got = density(&p, &[4.0, -2.0], 5.0, &weights(), 0);
         assert!((got - (-0.5 - (50.0 * std::f64::consts::PI).ln())).abs() < 1e-12);
@@ -319,7 +297,7 @@ mod tests {
     #[test]
     fn a_sampled_denominator_is_unbiased() {
         // States in an order: a window that reached the ends of the ring less often would be far off.
-        let mut p = Proposal::<f64>::new(2, 600, 3.0, 0.1, 0);
+        let mut p = Proposal::<f64>::new(Geometry::Euclidean(2), 600, 3.0, 0.1, 0);
         let states: Vec<f64> = (0..600).flat_map(|l| [f64::from(l - 300).abs() / 100.0, 0.5]).collect();
         p.replace(&states);
         let exact = density(&p, &[1.0, 0.5], 2.0, &weights(), 0).exp();
@@ -339,7 +317,7 @@ mod tests {
     #[test]
     fn drawn_states_have_the_stated_density() {
         // E_q[p / q] = 1 for the normalised p = N(0, 2^2 I), whatever the proposal q.
-        let p = Proposal::<f64>::new(2, 300, 3.0, 0.2, 1);
+        let p = Proposal::<f64>::new(Geometry::Euclidean(2), 300, 3.0, 0.2, 1);
         const N: usize = 40_000;
         let (sigma, mut x, mut log_q) = (vec![1.5; N], vec![0.0; 2 * N], vec![0.0; N]);
         p.draw(&sigma, &mut Stream::new(5, "test", 0, 0), &mut x, &mut Vec::new());
@@ -355,8 +333,8 @@ mod tests {
     #[test]
     fn mean_free_states_have_the_stated_density_on_their_subspace() {
         // E_q[p / q] = 1 for p the Gaussian of scale 2 on the mean-free states of 3 particles in the plane.
-        let system = ParticleSystem { particles: 3, space: 2 };
-        let p = Proposal::<f64>::mean_free(system, 300, 3.0, 0.2, 1);
+        let system = crate::target::ParticleSystem { particles: 3, space: 2 };
+        let p = Proposal::<f64>::new(system.into(), 300, 3.0, 0.2, 1);
         const N: usize = 40_000;
         let (sigma, mut x, mut log_q) = (vec![1.5; N], vec![0.0; 6 * N], vec![0.0; N]);
         p.draw(&sigma, &mut Stream::new(5, "test", 0, 0), &mut x, &mut Vec::new());
@@ -376,7 +354,7 @@ mod tests {
 
     #[test]
     fn states_that_are_not_finite_stay_out() {
-        let mut p = Proposal::<f64>::new(1, 2, 1.0, 0.0, 0);
+        let mut p = Proposal::<f64>::new(Geometry::Euclidean(1), 2, 1.0, 0.0, 0);
         let before = p.contents().0.to_vec();
         p.push(&[f64::NAN, f64::INFINITY]);
         assert_eq!(p.contents().0, before);

@@ -12,14 +12,14 @@ use engine::rng::Stream;
 use engine::shard::Shards;
 use engine::{Params, Real};
 
+use super::buffer_refresh::Stored;
 use super::levels::Levels;
-use super::stored::Stored;
 use super::weighting::WeightLevel;
 use super::{Config, Form, Identity, Objective, Proposal, network};
 use crate::diffusion::{Schedule, ScoreModel, reverse_sde};
 use crate::sampler::iwsm::noised_score::Estimates;
 use crate::score::ScoreNetwork;
-use crate::target::{Energy, ParticleSystem};
+use crate::target::{Target, TargetError};
 
 /// Shares of the noise levels' law for which the identities' covariances are tracked.
 pub(super) const LEVELS: usize = 32;
@@ -50,6 +50,9 @@ pub enum TrainError {
         /// Its place in the batch.
         sample: usize,
     },
+    /// The target could not be evaluated.
+    #[error(transparent)]
+    Target(#[from] TargetError),
 }
 
 /// Everything that changes during training; a checkpoint holds just this.
@@ -85,12 +88,29 @@ pub(super) struct Batch<T> {
     pub picked: Vec<usize>,
 }
 
+/// The target of a training.
+pub(super) enum Trained<'e, T> {
+    /// The target itself.
+    Exact(&'e dyn Target<T>),
+    /// The target with softened pairs (`train.core`).
+    Softened(Box<dyn Target<T>>),
+}
+
+impl<'e, T: Real> std::ops::Deref for Trained<'e, T> {
+    type Target = dyn Target<T> + 'e;
+    fn deref(&self) -> &Self::Target {
+        match self {
+            Self::Exact(target) => *target,
+            Self::Softened(target) => &**target,
+        }
+    }
+}
+
 /// Trains a score network on one target.
 pub struct Trainer<'e, T: Real> {
     pub(super) config: Config,
     pub(super) seed: u64,
-    pub(super) energy: &'e dyn Energy<T>,
-    pub(super) system: Option<ParticleSystem>,
+    pub(super) target: Trained<'e, T>,
     pub(super) network: Box<dyn ScoreNetwork<T>>,
     /// The state that a checkpoint holds.
     pub state: State<T>,
@@ -98,38 +118,27 @@ pub struct Trainer<'e, T: Real> {
     pub(super) shards: Shards<T>,
     pub(super) batch: Batch<T>,
     pub(super) stored: Stored<T>,
+    /// What the last step did.
+    pub(super) last: StepReport,
 }
 
 impl<'e, T: Real> Trainer<'e, T> {
     /// A trainer before its first step. The buffer begins with samples of a wide Gaussian: nothing is
     /// known of the target but its scale.
-    pub fn new(config: Config, energy: &'e dyn Energy<T>, seed: u64) -> Self {
-        Self::begin(config, energy, None, seed)
-    }
-
-    /// A trainer on the mean-free states of particles.
     ///
     /// # Panics
-    /// If `system` does not have the energy's dimension.
-    pub fn for_particles(
-        config: Config,
-        energy: &'e dyn Energy<T>,
-        system: ParticleSystem,
-        seed: u64,
-    ) -> Self {
-        assert_eq!(system.dim(), energy.dim(), "the system has the energy's dimension");
-        Self::begin(config, energy, Some(system), seed)
-    }
-
-    fn begin(config: Config, energy: &'e dyn Energy<T>, system: Option<ParticleSystem>, seed: u64) -> Self {
-        let (d, n, net, replay) = (energy.dim(), config.train.batch, &config.network, &config.replay);
-        let mut params = Params::new();
-        let network = network::build(net, d, system, &mut params, seed);
-        let flat = 1.2 * net.sigma_data;
-        let proposal = match system {
-            Some(s) => Proposal::mean_free(s, replay.capacity, flat, replay.defensive, seed),
-            None => Proposal::new(d, replay.capacity, flat, replay.defensive, seed),
+    /// If the network or `train.core` is for particles and the target is none of theirs; see [`Config::problem_on`].
+    pub fn new(config: Config, target: &'e dyn Target<T>, seed: u64) -> Self {
+        let geometry = target.geometry();
+        let target = match config.train.core {
+            0.0 => Trained::Exact(target),
+            core => Trained::Softened(target.softened(core).expect("train.core needs pairs of particles")),
         };
+        let (d, n, net, replay) = (geometry.dim(), config.train.batch, &config.network, &config.replay);
+        let mut params = Params::new();
+        let network = network::build(net, geometry, &mut params, seed);
+        let flat = 1.2 * net.sigma_data;
+        let proposal = Proposal::new(geometry, replay.capacity, flat, replay.defensive, seed);
         let state = State {
             step: 0,
             ema: Ema::new(params.values(), config.train.ema),
@@ -150,18 +159,18 @@ impl<'e, T: Real> Trainer<'e, T> {
             target: vec![T::ZERO; n * d],
             picked: Vec::with_capacity(n),
         };
-        let shards = Shards::new(network::shard(net.kind, system));
+        let shards = Shards::new(network::shard(net.kind, geometry));
         Self {
             config,
             seed,
-            energy,
-            system,
+            target,
             network,
             state,
-            estimates: system.map_or(Estimates::new(d), Estimates::mean_free),
+            estimates: Estimates::new(geometry),
             shards,
             batch,
             stored: Stored::new(d, n),
+            last: StepReport::default(),
         }
     }
 
@@ -187,32 +196,35 @@ impl<'e, T: Real> Trainer<'e, T> {
 
     /// `n` samples of the current model by the reverse SDE, from the stream `(purpose seed, step)`.
     pub fn sample(&self, n: usize, steps: usize, key: (u64, u64)) -> Vec<T> {
-        let mut x = vec![T::ZERO; n * self.energy.dim()];
+        let mut x = vec![T::ZERO; n * self.target.dim()];
         reverse_sde(self.model(), self.schedule(), self.prior_scale(), steps, key, &mut x);
         x
     }
 
     /// One step: refresh if due, batch, estimates, weights, gradient, update.
+    ///
+    /// # Errors
+    /// A loss or gradient that is not finite, or a target that cannot be evaluated.
     pub fn step(&mut self) -> Result<StepReport, TrainError> {
         let step = self.state.step;
         let replay = self.config.replay.clone();
         if step == 0 {
-            self.prepare_buffer();
+            self.prepare_buffer()?;
         } else if step.is_multiple_of(replay.refresh_every) {
             if replay.refresh_samples > 0 {
-                self.refresh_buffer();
+                self.refresh_buffer()?;
             }
-            self.move_buffer(replay.moves);
+            self.move_buffer(replay.moves)?;
         }
         let mut stream = Stream::new(self.seed, "batch", step, 0);
         self.draw_batch(&mut stream);
         if self.draws_needed() {
             let draws = self.config.train.draws;
-            self.estimates.run(self.energy, &self.batch.x, &self.batch.sigma, draws, self.seed, step);
+            self.estimates.run(&*self.target, &self.batch.x, &self.batch.sigma, draws, (self.seed, step))?;
             self.state.energy_evaluations += (draws * self.batch.sigma.len()) as u64;
         }
         if self.config.train.identity == Identity::Stored {
-            self.stored_scores();
+            self.stored_scores()?;
         }
         let ess = self.weigh(&mut stream);
         self.score_targets();
@@ -227,14 +239,17 @@ impl<'e, T: Real> Trainer<'e, T> {
     /// Whether a step needs Monte Carlo draws: for its scores or for its weights.
     fn draws_needed(&self) -> bool {
         let c = &self.config;
-        let marginal = c.train.objective == Objective::Iwsm && c.weights.form == Form::Marginal;
+        let marginal = c.objective == Objective::Iwsm && c.weights.form == Form::Marginal;
         c.train.identity != Identity::Stored || marginal || c.replay.recycle > 0
     }
 
     /// How good the marginal weights are at each of `levels` noise levels, from `n` fresh proposal states at
     /// each.
-    pub fn weight_report(&mut self, levels: usize, n: usize) -> Vec<WeightLevel> {
-        let (schedule, d) = (self.schedule(), self.energy.dim());
+    ///
+    /// # Errors
+    /// Where the target cannot be evaluated.
+    pub fn weight_report(&mut self, levels: usize, n: usize) -> Result<Vec<WeightLevel>, TargetError> {
+        let (schedule, d) = (self.schedule(), self.target.dim());
         let (mut x, mut log_q) = (vec![T::ZERO; n * d], vec![T::ZERO; n]);
         let mut rows = Vec::with_capacity(levels);
         for level in 0..levels {
@@ -244,12 +259,12 @@ impl<'e, T: Real> Trainer<'e, T> {
             self.state.proposal.draw(&sigmas, &mut stream, &mut x, &mut Vec::new());
             self.state.proposal.log_density(&x, &sigmas, &self.config.weights, &mut stream, &mut log_q);
             let (draws, key) = (self.config.train.draws, self.state.step + ((level as u64 + 1) << 40));
-            self.estimates.run(self.energy, &x, &sigmas, draws, self.seed, key);
+            self.estimates.run(&*self.target, &x, &sigmas, draws, (self.seed, key))?;
             let log_w: Vec<f64> =
                 (0..n).map(|i| self.estimates.get(i).log_density.f64() - log_q[i].f64()).collect();
             rows.push(WeightLevel::new(sigma, &log_w));
         }
-        rows
+        Ok(rows)
     }
 
     /// States x_t at noise levels stratified over their law.

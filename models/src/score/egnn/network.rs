@@ -7,7 +7,7 @@ use engine::{Params, Real, Recording, Var};
 use super::{Affine, Egnn, EgnnConfig};
 use crate::score::centred::Center;
 use crate::score::{ScoreNetwork, scaling, waves};
-use crate::target::ParticleSystem;
+use crate::target::{Geometry, ParticleSystem};
 
 /// What a score network knows of its target.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,12 +43,8 @@ impl<T: Real> ScoreEgnn<T> {
 }
 
 impl<T: Real> ScoreNetwork<T> for ScoreEgnn<T> {
-    fn dim(&self) -> usize {
-        self.system.dim()
-    }
-
-    fn system(&self) -> Option<ParticleSystem> {
-        Some(self.system)
+    fn geometry(&self) -> Geometry {
+        self.system.into()
     }
 
     fn record(&self, g: &mut Recording<T>, x: Var, sigma: &[T]) -> Var {

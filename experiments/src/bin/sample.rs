@@ -1,0 +1,196 @@
+//! Samples a target density from its energy alone, and measures the result.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use experiments::cli::{Common, Saving, on_threads, parse};
+use experiments::config::{load_exact, to_plain_toml};
+use experiments::failure::{Failure, run};
+use experiments::interrupt::Interrupt;
+use experiments::run::{Options, Plan, Several};
+use experiments::sample::{
+    Extras, Request, Run, SampleConfig, configure, metrics_json, model_config, shipped,
+};
+use models::sampler::Method;
+use models::target::registry;
+
+/// Samples an unnormalised density exp(-E) from its energy alone: trains a diffusion sampler by importance weighted
+/// score matching (iwsm) or with weights of one (idem), or runs parallel tempering (pt), and measures the samples
+/// against exact ones or a reference.
+#[derive(Parser)]
+#[command(version, allow_negative_numbers = true, after_help = EXAMPLES)]
+struct Args {
+    /// Density to sample; `list` prints all of them [default: gmm40].
+    #[arg(long, value_name = "NAME")]
+    target: Option<String>,
+    /// Dimension, for targets of any dimension (gmm-d).
+    #[arg(long, value_name = "D")]
+    dim: Option<usize>,
+    /// Half the width of the box of the means, for gmm60 to gmm120 and gmm-d.
+    #[arg(long)]
+    spread: Option<f64>,
+    /// iwsm, idem (weights of one) or pt (parallel tempering) [default: iwsm; idem for particles].
+    #[arg(long, value_name = "NAME")]
+    method: Option<String>,
+    /// Score network: mlp; pair (equivariant, cheap) or egnn (equivariant) for particles.
+    #[arg(long, value_parser = ["pair", "egnn", "mlp"])]
+    network: Option<String>,
+    /// Training steps.
+    #[arg(long)]
+    steps: Option<u64>,
+    /// Samples to draw in the end.
+    #[arg(long, value_name = "N")]
+    samples: Option<usize>,
+    /// Run with this many seeds, from --seed on, and report mean and standard deviation.
+    #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
+    seeds: u64,
+    /// A run of seconds (particles: a minute or two) that goes through everything.
+    #[arg(long)]
+    quick: bool,
+    /// Reference samples ([n, d] floats) instead of ones made here; a run that goes on takes them again.
+    #[arg(long, value_name = "FILE.npy")]
+    reference: Option<PathBuf>,
+    /// Where reference samples made here are kept [default: results/reference-cache].
+    #[arg(long, value_name = "DIR")]
+    reference_cache: Option<PathBuf>,
+    /// Sample and measure the trained network that comes with the project (dw4, lj13, lj55), without training.
+    #[arg(long, conflicts_with_all = ["method", "network", "steps", "seeds", "quick", "config"])]
+    pretrained: bool,
+    /// Go on with an interrupted run in its folder.
+    #[arg(long, value_name = "DIR", conflicts_with_all = NEW)]
+    resume: Option<PathBuf>,
+    /// Measure a run's checkpoint again, without training.
+    #[arg(long, value_name = "DIR", conflicts_with_all = NEW, conflicts_with = "resume")]
+    eval_only: Option<PathBuf>,
+    #[command(flatten)]
+    common: Common,
+    #[command(flatten)]
+    saving: Saving,
+}
+
+/// What belongs to new runs.
+const NEW: [&str; 14] = [
+    "target",
+    "dim",
+    "spread",
+    "method",
+    "network",
+    "steps",
+    "samples",
+    "seeds",
+    "quick",
+    "pretrained",
+    "out",
+    "config",
+    "sets",
+    "force",
+];
+
+const EXAMPLES: &str = "\
+Examples:
+  sample                                         gmm40 into results/sample/<time>-s0
+  sample --quick                                 the same in seconds, to see that it works
+  sample --target list                           all densities
+  sample --target gmm-w --method idem            unequal weights, trained as iDEM
+  sample --target gmm-d --dim 10 --spread 8      40 modes in 10 dimensions
+  sample --seeds 3 --out runs/a                  three seeds, mean and standard deviation
+  sample --config my.toml --set train.batch=256  own settings (see config.toml of a run for all keys)
+  sample --target dw4 --quick                    four particles in double wells, in two minutes
+  sample --target lj13 --pretrained              a cluster of 13, with the network that comes with the project
+  sample --target lj13 --method pt --out runs/r  equilibrium samples of a Markov chain, with checks and log Z
+  sample --resume results/latest                 go on after Ctrl-C
+  sample --eval-only results/latest              measure once more
+Writes metrics.json, samples.npy, history.csv, config.toml (all keys) and pictures; a training also
+weights.csv, model.safetensors.
+Exit codes: 0 done, 1 failed or a check failed, 2 wrong use, 3 diverged, 130 interrupted.";
+
+fn main() -> ExitCode {
+    let args = parse::<Args>();
+    run(|| on_threads(args.common.threads, |threads| body(&args, threads)))
+}
+
+fn body(args: &Args, threads: usize) -> Result<(), Failure> {
+    if args.target.as_deref() == Some("list") {
+        list();
+        return Ok(());
+    }
+    let interrupt = Interrupt::install()?;
+    let several = Several::among(args.resume.as_deref(), args.eval_only.as_deref())?;
+    let (mut config, extras) = settings(args)?;
+    if let Some(several) = &several {
+        config = load_exact(&several.config())?;
+    }
+    config.check(&*config.target()?)?;
+    let (quiet, save_every, stop_after) = (args.common.quiet, args.saving.save_every, args.saving.stop_after);
+    let options = Options { quiet, save_every, stop_after, threads };
+    let plan = Plan {
+        binary: "sample",
+        common: &args.common,
+        resume: args.resume.clone(),
+        eval_only: args.eval_only.clone(),
+        several,
+        seed: config.seed,
+        seeds: args.seeds,
+        config: to_plain_toml(&config)?,
+    };
+    let thin = match &config.method {
+        Method::Pt(pt) => format!("; run longer: --set sampler.thin={}", 4 * pt.sampler.thin),
+        _ => String::new(),
+    };
+    let one = |start, seed| {
+        let run = Run::open(start, SampleConfig { seed, ..config.clone() }, extras.clone(), options)?;
+        let (figures, failures) = run.execute(&interrupt)?;
+        Ok((figures, failures, run.folder().path().to_path_buf()))
+    };
+    let failures = plan.execute(one, |figures, runs| metrics_json(&config, figures, runs))?;
+    match failures.is_empty() {
+        true => Ok(()),
+        false => {
+            Err(Failure::Failed(format!("the samples cannot be trusted: {}{thin}", failures.join("; "))))
+        }
+    }
+}
+
+/// Every target, its parameters and what it is.
+fn list() {
+    for entry in registry::entries() {
+        let parameters: Vec<&str> = entry.parameters.iter().map(|(key, ..)| *key).collect();
+        let parameters =
+            if parameters.is_empty() { String::new() } else { format!(" ({})", parameters.join(", ")) };
+        println!("{:8} {}{parameters}", entry.name, entry.about);
+    }
+}
+
+/// Preset or pretrained, file, overrides, flags: the later wins.
+fn settings(args: &Args) -> Result<(SampleConfig, Extras), Failure> {
+    let pretrained = match args.pretrained {
+        true => Some(shipped(args.target.as_deref().unwrap_or("dw4"))?),
+        false => None,
+    };
+    let mut sets = args.common.sets.clone();
+    if pretrained.is_some() && sets.iter().any(|s| !s.trim_start().starts_with("evaluation.")) {
+        return Err(Failure::usage("with --pretrained only evaluation.* can be set: the network is given"));
+    }
+    sets.extend(args.dim.iter().map(|d| format!("target.dim={d}")));
+    sets.extend(args.spread.iter().map(|s| format!("target.spread={s:?}")));
+    sets.extend(args.network.iter().map(|k| format!("network.kind={k}")));
+    sets.extend(args.steps.iter().map(|s| format!("train.steps={s}")));
+    sets.extend(args.common.seed.iter().map(|s| format!("seed={s}")));
+    let base = pretrained.as_deref().map(model_config).transpose()?;
+    let target = base.as_ref().map(|b| b.target.name.clone()).or(args.target.clone());
+    let request = Request {
+        target: target.as_deref(),
+        method: args.method.as_deref(),
+        quick: args.quick,
+        samples: args.samples,
+        base,
+        file: args.common.config.as_deref(),
+        sets,
+    };
+    let config = configure(&request)?;
+    Ok((
+        config,
+        Extras { reference: args.reference.clone(), cache: args.reference_cache.clone(), pretrained },
+    ))
+}

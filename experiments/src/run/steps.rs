@@ -1,0 +1,204 @@
+//! The loop of a sampler's steps: goes on from a checkpoint, saves, stops, shows progress, keeps a learning curve.
+
+use std::path::Path;
+use std::time::Instant;
+
+use engine::checkpoint::{Checkpoint, CheckpointError};
+use engine::par;
+use models::sampler::{Named, Sampler, SamplerError};
+
+use crate::failure::Failure;
+use crate::interrupt::Interrupt;
+use crate::progress::Progress;
+use crate::run_folder::{History, RunFolder};
+
+/// What changes how a run is watched, not what it computes.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// Show no progress.
+    pub quiet: bool,
+    /// Seconds between checkpoints, at least.
+    pub save_every: f64,
+    /// Stop as by Ctrl-C after so many steps of this process: for tests.
+    pub stop_after: Option<u64>,
+    /// Worker threads, for the record.
+    pub threads: usize,
+}
+
+/// The loop: where it saves, and how it is watched.
+pub struct Steps<'a> {
+    /// The checkpoint; the loop goes on from what is there.
+    pub checkpoint: &'a Path,
+    /// What to do after an interruption.
+    pub advice: String,
+    /// What is sampled, for the progress line.
+    pub subject: &'a str,
+    /// How to watch.
+    pub options: Options,
+    /// Asked after each step.
+    pub interrupt: &'a Interrupt,
+    /// The learning curve, if one is kept.
+    pub curve: Option<Curve<'a>>,
+}
+
+/// A learning curve, history.csv in the folder of a run.
+#[derive(Clone, Copy)]
+pub struct Curve<'a> {
+    /// The folder.
+    pub folder: &'a RunFolder,
+    /// Rows in all.
+    pub rows: u64,
+    /// Columns that a snapshot fills, between those of the sampler.
+    pub columns: &'a [&'static str],
+}
+
+/// What a run has behind it besides the sampler's state.
+pub struct Past {
+    /// The learning curve.
+    pub history: History,
+    /// Sums of the step figures since its last row.
+    sums: Vec<Named>,
+    /// The step of its last row.
+    since: u64,
+    /// Seconds so far.
+    pub seconds: f64,
+}
+
+impl Past {
+    fn new(sampler: &dyn Sampler, header: &[&str]) -> Self {
+        Self { history: History::new(header), sums: zeros(sampler), since: 0, seconds: 0.0 }
+    }
+}
+
+fn zeros(sampler: &dyn Sampler) -> Vec<Named> {
+    sampler.step_figures().into_iter().map(|(name, _)| (name, 0.0)).collect()
+}
+
+impl Steps<'_> {
+    /// The columns of history.csv.
+    fn header(&self, sampler: &dyn Sampler) -> Vec<&'static str> {
+        let Some(curve) = &self.curve else { return vec!["step"] };
+        let mut header = vec!["step"];
+        header.extend(sampler.step_figures().iter().map(|(name, _)| name));
+        header.extend(curve.columns);
+        header.extend(sampler.state_figures().iter().map(|(name, _)| name));
+        header.push("energy_evaluations");
+        header
+    }
+
+    /// A run that begins, or goes on from the checkpoint if there is one.
+    pub fn begin(&self, sampler: &mut dyn Sampler) -> Result<Past, Failure> {
+        let header = self.header(sampler);
+        let mut past = Past::new(sampler, &header);
+        if !self.checkpoint.exists() {
+            return Ok(past);
+        }
+        let wrong = |e: CheckpointError| {
+            Failure::usage(format!("{}: {e}; start a new run", self.checkpoint.display()))
+        };
+        let checkpoint = Checkpoint::load(self.checkpoint).map_err(wrong)?;
+        sampler.restore(&checkpoint).map_err(wrong)?;
+        past.since = checkpoint.read_note("sums.since").map_err(wrong)?;
+        for (name, sum) in &mut past.sums {
+            *sum = checkpoint.read_note(&format!("sums.{name}")).map_err(wrong)?;
+        }
+        past.seconds = checkpoint.read_note("seconds").map_err(wrong)?;
+        if let Some(curve) = &self.curve {
+            let text = String::from_utf8_lossy(&curve.folder.read("history.csv")?).into_owned();
+            past.history = History::read(&text, &header, sampler.done())?;
+        }
+        Ok(past)
+    }
+
+    /// Goes to the end. `snapshot` gives the numbers of the curve's columns and a text for the progress line.
+    pub fn run(
+        &self,
+        sampler: &mut dyn Sampler,
+        past: &mut Past,
+        mut snapshot: impl FnMut(&dyn Sampler) -> Result<(Vec<f64>, String), Failure>,
+    ) -> Result<(), Failure> {
+        let (total, first) = (sampler.total(), sampler.done());
+        let every = self.curve.as_ref().map(|c| (total / c.rows).max(1));
+        let mut progress = Progress::new(first, total, self.options.quiet);
+        let (began, before) = (Instant::now(), past.seconds);
+        let (mut saved, mut live) = (Instant::now(), String::new());
+        while sampler.done() < total {
+            let outcome = par::awake(|| sampler.step());
+            past.seconds = before + began.elapsed().as_secs_f64();
+            if let Err(e) = outcome {
+                progress.finish();
+                return Err(self.failed(past, e)?);
+            }
+            let step = sampler.done();
+            let figures = sampler.step_figures();
+            past.sums.iter_mut().zip(&figures).for_each(|((_, sum), (_, v))| *sum += v);
+            let means: Vec<Named> =
+                past.sums.iter().map(|(n, sum)| (*n, sum / (step - past.since) as f64)).collect();
+            if every.is_some_and(|every| step.is_multiple_of(every)) || step == total && self.curve.is_some()
+            {
+                let (own, text) = snapshot(sampler)?;
+                let values = |named: Vec<Named>| named.into_iter().map(|(_, v)| v);
+                let mut row = vec![step as f64];
+                row.extend(values(means.clone()).chain(own).chain(values(sampler.state_figures())));
+                row.push(sampler.evaluations() as f64);
+                past.history.push(&row);
+                live = text;
+                (past.sums, past.since) = (zeros(sampler), step);
+            }
+            let asked =
+                self.interrupt.requested() || self.options.stop_after.is_some_and(|n| step - first >= n);
+            let stop = asked && step < total;
+            if saved.elapsed().as_secs_f64() >= self.options.save_every || step == total || stop {
+                self.save(sampler, past)?;
+                saved = Instant::now();
+            }
+            if stop {
+                progress.finish();
+                return Err(Failure::Interrupted(format!(
+                    "stopped at step {step} of {total}, saved; {}",
+                    self.advice
+                )));
+            }
+            progress.set(step, || {
+                let figures: Vec<String> = means.iter().map(|(name, v)| format!("{name} {v:.3}")).collect();
+                let rate = (step - first) as f64 / began.elapsed().as_secs_f64();
+                let (subject, note) = (self.subject, sampler.note());
+                format!("{subject} {} {live}{note} {rate:.1} steps/s", figures.join(" "))
+            });
+        }
+        progress.finish();
+        Ok(())
+    }
+
+    /// The step is half done: what is saved is the state before it, as of the last checkpoint.
+    fn failed(&self, past: &Past, e: SamplerError) -> Result<Failure, Failure> {
+        let Some(curve) = &self.curve else { return Ok(Failure::Failed(e.to_string())) };
+        self.save_history(past)?;
+        let kept = if self.checkpoint.exists() { "the last checkpoint is" } else { "the learning curve is" };
+        let text = format!("{e}; {kept} in {}", curve.folder.path().display());
+        Ok(match e {
+            SamplerError::Diverged(_) => Failure::Diverged(text),
+            _ => Failure::Failed(text),
+        })
+    }
+
+    fn save(&self, sampler: &dyn Sampler, past: &Past) -> Result<(), Failure> {
+        let mut checkpoint = sampler.checkpoint();
+        // Shortest decimal forms read back to the same bits.
+        checkpoint.note("sums.since", past.since);
+        past.sums.iter().for_each(|(name, sum)| checkpoint.note(&format!("sums.{name}"), sum));
+        checkpoint.note("seconds", past.seconds);
+        // The checkpoint last: a history that is ahead of it is cut back on resuming.
+        self.save_history(past)?;
+        checkpoint
+            .save(self.checkpoint)
+            .map_err(|e| Failure::Failed(format!("{}: {e}", self.checkpoint.display())))
+    }
+
+    fn save_history(&self, past: &Past) -> Result<(), Failure> {
+        match &self.curve {
+            Some(curve) => curve.folder.write("history.csv", past.history.to_csv().as_bytes()),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! Settings of a run: target, method, measurements.
+
+use std::path::Path;
+
+use models::evaluate::{Sizes, particles};
+use models::sampler::Method;
+use models::target::{AnyTarget, Geometry, TargetConfig};
+use serde::{Deserialize, Serialize};
+
+use super::presets;
+use crate::config::{layers, resolve};
+use crate::failure::Failure;
+
+/// What is measured at the end.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Evaluation {
+    /// Samples to draw and keep, at least sets * set_size; 0 for just as many.
+    pub samples: usize,
+    /// Sets that figures are averaged over.
+    pub sets: usize,
+    /// Samples in a set.
+    pub set_size: usize,
+    /// Sets on which eq-W2 is taken (particles).
+    pub eq_sets: usize,
+    /// Steps of the reverse SDE.
+    pub reverse_steps: usize,
+    /// Steps of the probability-flow ODE.
+    pub flow_steps: usize,
+    /// Samples of the flow behind log Z, ESS and k-hat; 0 leaves them out.
+    pub flow_samples: usize,
+    /// Exact samples whose likelihood is taken, where the target has them.
+    pub nll_samples: usize,
+    /// Trajectories of HMC in the exact correction of the samples; 0 leaves the correction out.
+    pub correction_moves: usize,
+    /// States at each noise level behind weights.csv.
+    pub weight_samples: usize,
+    /// Rows of history.csv.
+    pub snapshots: u64,
+}
+
+/// All settings of a run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SampleConfig {
+    /// Seed of every random number of the run.
+    pub seed: u64,
+    /// The density.
+    pub target: TargetConfig,
+    /// The measurements.
+    pub evaluation: Evaluation,
+    /// The method, `method = NAME` and the sections of its settings.
+    #[serde(flatten)]
+    pub method: Method,
+}
+
+impl Default for Evaluation {
+    /// For targets in R^d.
+    fn default() -> Self {
+        Self {
+            samples: 0,
+            sets: 5,
+            set_size: 1000,
+            eq_sets: 1,
+            reverse_steps: 400,
+            flow_steps: 200,
+            flow_samples: 2000,
+            nll_samples: 2000,
+            correction_moves: 0,
+            weight_samples: 1000,
+            snapshots: 40,
+        }
+    }
+}
+
+impl Evaluation {
+    /// Sizes of the comparison of particles with a reference.
+    pub fn particle_sizes(&self) -> particles::Sizes {
+        particles::Sizes { sets: self.sets, set_size: self.set_size, eq_sets: self.eq_sets }
+    }
+
+    /// Sizes of an evaluation.
+    pub fn sizes(&self) -> Sizes {
+        Sizes { sets: self.sets, set_size: self.set_size, flow_samples: self.flow_samples }
+    }
+
+    /// Samples to draw.
+    pub fn drawn(&self) -> usize {
+        if self.samples == 0 { self.sets * self.set_size } else { self.samples }
+    }
+
+    /// Draws `n` samples, and measures as many of them as make whole sets.
+    fn set_samples(&mut self, n: usize) {
+        self.samples = n;
+        self.set_size = self.set_size.min(n);
+        self.sets = self.sets.min(n / self.set_size.max(1));
+    }
+
+    fn check(&self) -> Result<(), Failure> {
+        let least = if self.samples == 0 { 0 } else { self.sets.saturating_mul(self.set_size) };
+        let counts = [
+            ("evaluation.sets", self.sets, 1, 1000),
+            ("evaluation.set_size", self.set_size, 2, 20_000),
+            ("evaluation.eq_sets", self.eq_sets, 1, 1000),
+            ("evaluation.samples", self.samples, least, 10_000_000),
+            ("evaluation.reverse_steps", self.reverse_steps, 1, 1_000_000),
+            ("evaluation.flow_steps", self.flow_steps, 1, 1_000_000),
+            ("evaluation.flow_samples", self.flow_samples, 0, 10_000_000),
+            ("evaluation.nll_samples", self.nll_samples, 2, 10_000_000),
+            ("evaluation.correction_moves", self.correction_moves, 0, 1_000_000),
+            ("evaluation.weight_samples", self.weight_samples, 10, 1_000_000),
+            ("evaluation.snapshots", self.snapshots as usize, 1, 1_000_000),
+        ];
+        match counts.iter().find(|(_, v, low, high)| v < low || v > high) {
+            Some((key, v, low, high)) => {
+                Err(Failure::usage(format!("{key} = {v} must lie between {low} and {high}")))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl SampleConfig {
+    /// An error if some value is outside its range, or does not fit the target.
+    pub fn check(&self, target: &dyn AnyTarget) -> Result<(), Failure> {
+        self.evaluation.check()?;
+        self.method.config().problem(target).map_or(Ok(()), |p| Err(Failure::usage(p)))
+    }
+
+    /// The target.
+    pub fn target(&self) -> Result<std::sync::Arc<dyn AnyTarget>, Failure> {
+        self.target.build().map_err(Failure::usage)
+    }
+}
+
+/// What a user asks for, besides a file and single settings.
+#[derive(Clone, Debug, Default)]
+pub struct Request<'a> {
+    /// Name of the target.
+    pub target: Option<&'a str>,
+    /// Name of the method.
+    pub method: Option<&'a str>,
+    /// A run of seconds or minutes that goes through everything.
+    pub quick: bool,
+    /// Samples to draw.
+    pub samples: Option<usize>,
+    /// A shipped configuration in place of the preset.
+    pub base: Option<SampleConfig>,
+    /// A file of settings.
+    pub file: Option<&'a Path>,
+    /// Single settings as `key=value`; they win over the file.
+    pub sets: Vec<String>,
+}
+
+/// The settings of a request: preset of target and method, --quick, file, single settings, flags; the later wins.
+pub fn configure(request: &Request<'_>) -> Result<SampleConfig, Failure> {
+    let Request { file, sets, .. } = request;
+    // File and settings may name target and method too, whose preset is then meant.
+    let given = layers(*file, sets)?;
+    let word = |table: &toml::Table, key: &str| table.get(key).and_then(|v| v.as_str()).map(String::from);
+    let parts = given.get("target").and_then(|t| t.as_table());
+    let name = request.target.map(String::from).or_else(|| word(parts?, "name")).unwrap_or("gmm40".into());
+    let method = request.method.map(String::from).or_else(|| word(&given, "method"));
+    let mut target = TargetConfig::of(&name).map_err(Failure::usage)?;
+    // Scales of the preset follow the parameters that are given for this target.
+    for (key, old) in &mut target.parameters {
+        match parts.and_then(|t| t.get(key)) {
+            Some(toml::Value::Integer(v)) => *old = old.like(*v as f64),
+            Some(toml::Value::Float(v)) => *old = old.like(*v),
+            _ => {}
+        }
+    }
+    let base = match &request.base {
+        Some(base) => base.clone(),
+        None => presets::preset(&target, method.as_deref(), request.quick)?,
+    };
+    let mut sets = sets.clone();
+    sets.push(format!("target.name={name}"));
+    sets.extend(method.map(|m| format!("method={m}")));
+    let mut config: SampleConfig = resolve(&base, *file, &sets)?;
+    if let Some(n) = request.samples {
+        config.evaluation.set_samples(n);
+    }
+    Ok(config)
+}
+
+/// Whether states are those of particles.
+pub(super) fn of_particles(geometry: Geometry) -> bool {
+    geometry.particles().is_some()
+}

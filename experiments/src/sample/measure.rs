@@ -1,0 +1,260 @@
+//! What a sampler is worth: figures, and the files that show them. What is measured follows from what the target
+//! offers (exact samples, modes, particles) and from what the sampler has (a learned density).
+
+use models::evaluate::{Figure, energies, exact_samples, flow_figures, particles, sample_figures};
+use models::importance;
+use models::mcmc::Correction;
+use models::metrics::{self, MetricError, covering_radius, mode_report};
+use models::sampler::{Learned, Sampler};
+use models::target::{AnyTarget, Geometry, ParticleSystem, TargetError};
+
+use super::SampleConfig;
+use super::config::of_particles;
+use super::pictures::{self, weights_csv};
+use super::reference_cache::Reference;
+use super::run::sampler_failure;
+use crate::failure::Failure;
+use crate::npy;
+use crate::run::{MEASURE, Past};
+use crate::run_folder::RunFolder;
+
+/// Samples of a snapshot, at most.
+const SNAPSHOT: usize = 1000;
+/// Noise levels in weights.csv.
+const LEVELS: usize = 12;
+/// Figures of the corrected samples: those of the raw ones, in their order.
+const CORRECTED: [&str; 6] = [
+    "corrected_x_w2",
+    "corrected_e_w2",
+    "corrected_eq_w2",
+    "corrected_d_tv",
+    "corrected_energy_mean",
+    "corrected_energy_sd",
+];
+
+/// What is measured, and against what.
+pub(super) struct Measurement<'a> {
+    pub config: &'a SampleConfig,
+    pub target: &'a dyn AnyTarget,
+    pub folder: &'a RunFolder,
+    /// Reference states, twice as many as there are samples in all sets.
+    pub reference: Option<Reference>,
+    /// Whether the method learns a model.
+    pub learned: bool,
+    /// Whether the network was not trained here.
+    pub pretrained: bool,
+}
+
+fn failed(e: impl std::fmt::Display) -> Failure {
+    Failure::Failed(format!("the samples cannot be measured: {e}"))
+}
+
+fn unusable(e: MetricError) -> Failure {
+    Failure::Diverged(format!("the sampler's samples cannot be used: {e}"))
+}
+
+fn broken(e: TargetError) -> Failure {
+    Failure::Failed(e.to_string())
+}
+
+impl Measurement<'_> {
+    fn key(&self) -> u64 {
+        self.config.seed ^ MEASURE
+    }
+
+    /// Columns of history.csv that a snapshot fills.
+    pub fn columns(&self) -> &'static [&'static str] {
+        let target = self.target.double();
+        match target.geometry() {
+            _ if !self.learned => &[],
+            Geometry::Particles(_) => &["e_w2", "d_tv"],
+            Geometry::Euclidean(_) if target.modes().is_some() => &["modes_found", "in_mode", "mode_kl"],
+            Geometry::Euclidean(_) => &["energy_mean"],
+        }
+    }
+
+    /// The numbers of those columns, and a text for the progress line.
+    pub fn snapshot(&self, sampler: &dyn Sampler) -> Result<(Vec<f64>, String), Failure> {
+        let (target, key) = (self.target.double(), (self.key(), sampler.done()));
+        let draw = |n: usize| sampler.draw(n, 100, key).map_err(sampler_failure);
+        match (target.geometry(), target.modes(), &self.reference) {
+            _ if !self.learned => Ok((Vec::new(), String::new())),
+            (Geometry::Particles(system), _, Some(r)) => {
+                let n = SNAPSHOT.min(self.config.evaluation.set_size);
+                let (x, r) = (draw(n)?, &r.states[..n * system.dim()]);
+                let e = |x: &[f64]| particles::energies(target, x).map_err(broken);
+                let e_w2 = metrics::w2_1d(&e(&x)?, &e(r)?).map_err(unusable)?;
+                let d_tv = metrics::distance_tv(&x, r, system).map_err(unusable)?;
+                Ok((vec![e_w2, d_tv], format!("E-W2 {e_w2:.2} D-TV {d_tv:.3}")))
+            }
+            (Geometry::Euclidean(d), Some(modes), _) => {
+                let m = mode_report(&draw(SNAPSHOT)?, &modes, covering_radius(d)).map_err(unusable)?;
+                let live = format!("modes {}/{} in-mode {:.3}", m.found, modes.weights.len(), m.in_mode);
+                Ok((vec![m.found as f64, m.in_mode, m.kl], live))
+            }
+            (Geometry::Euclidean(_), None, _) => {
+                let mean = metrics::mean(&energies(target, &draw(SNAPSHOT)?).map_err(broken)?);
+                Ok((vec![mean], format!("energy {mean:.2}")))
+            }
+            (Geometry::Particles(_), _, None) => Err(Failure::Failed("there is no reference".into())),
+        }
+    }
+
+    /// Draws, measures, writes; returns the figures and the checks that failed.
+    pub fn finish(
+        &self,
+        sampler: &mut dyn Sampler,
+        past: &Past,
+    ) -> Result<(Vec<Figure>, Vec<String>), Failure> {
+        let (e, key, target) = (&self.config.evaluation, self.key(), self.target.double());
+        let samples = sampler.draw(e.drawn(), e.reverse_steps, (key, 0)).map_err(sampler_failure)?;
+        let diagnostics = sampler.diagnostics();
+        let mut figures = self.against_reference(&samples)?;
+        if let Some(learned) = sampler.learned() {
+            figures.extend(self.of_learned(learned)?);
+        }
+        if let Some((value, error)) = diagnostics.log_z {
+            figures.push(Figure { sd: Some(error), floor: target.log_z(), ..Figure::plain("log_z", value) });
+        }
+        figures.extend(
+            diagnostics.figures.iter().map(|(name, v, sd)| Figure { sd: *sd, ..Figure::plain(name, *v) }),
+        );
+        let evaluations = sampler.evaluations() as f64;
+        for (name, value) in [
+            ("energy_evaluations", evaluations),
+            ("gradient_evaluations", evaluations),
+            ("seconds", past.seconds),
+            ("peak_mib", crate::peak_mib()),
+        ] {
+            figures.push(Figure::plain(name, value));
+        }
+        let single: Vec<f32> = samples.iter().map(|v| *v as f32).collect();
+        self.folder.write("samples.npy", &npy::encode(target.dim(), &single))?;
+        if let Some(learned) = sampler.learned().filter(|_| !self.pretrained) {
+            // Weights are those of the training's buffer, which a network alone does not bring.
+            let levels = learned.weight_levels(LEVELS, e.weight_samples).map_err(broken)?;
+            self.folder.write("weights.csv", weights_csv(&levels).as_bytes())?;
+        }
+        if !diagnostics.lists.is_empty() {
+            self.folder.write("diagnostics.csv", pictures::lists_csv(&diagnostics.lists).as_bytes())?;
+        }
+        self.draw(&samples, &past.history, &diagnostics.chains)?;
+        Ok((figures, diagnostics.failures))
+    }
+
+    fn against_reference(&self, samples: &[f64]) -> Result<Vec<Figure>, Failure> {
+        let (e, target) = (&self.config.evaluation, self.target.double());
+        let Some(r) = &self.reference else { return Ok(Vec::new()) };
+        match target.geometry() {
+            Geometry::Particles(system) => {
+                particles::particle_figures(target, system, samples, &r.states, e.particle_sizes())
+            }
+            Geometry::Euclidean(_) => sample_figures(target, samples, &r.states, e.sizes()),
+        }
+        .map_err(failed)
+    }
+
+    fn of_learned(&self, learned: &dyn Learned) -> Result<Vec<Figure>, Failure> {
+        let e = &self.config.evaluation;
+        let mut figures = Vec::new();
+        if e.flow_samples > 0 {
+            figures.extend(self.of_flow(learned)?);
+        }
+        if e.correction_moves > 0 || of_particles(self.target.double().geometry()) {
+            figures.extend(self.of_paths(learned)?);
+        }
+        let failed = self.reference.as_ref().and_then(|r| r.failed_checks);
+        figures.extend(failed.map(|n| Figure::plain("reference_failed_checks", n as f64)));
+        if let Some(acceptance) = learned.move_acceptance().filter(|_| !self.pretrained) {
+            figures.push(Figure::plain("move_acceptance", acceptance));
+        }
+        Ok(figures)
+    }
+
+    /// Likelihood of exact samples, log Z, ESS and k-hat by the probability flow.
+    fn of_flow(&self, learned: &dyn Learned) -> Result<Vec<Figure>, Failure> {
+        let (e, target) = (&self.config.evaluation, self.target.double());
+        let exact = exact_samples(target, e.nll_samples, self.key(), 2);
+        let exact =
+            exact.map(|x| Ok::<_, Failure>((energies(target, &x).map_err(broken)?, x))).transpose()?;
+        let exact = exact.map(|(e, x)| (x.iter().map(|v| *v as f32).collect::<Vec<f32>>(), e));
+        let exact = exact.as_ref().map(|(x, e)| (&x[..], &e[..]));
+        let flow = learned.flow(e.flow_steps);
+        let mut figures =
+            flow_figures(self.target.single(), exact, &flow, e.sizes(), self.key()).map_err(broken)?;
+        if let Some(known) = self.reference.as_ref().and_then(|r| r.log_z) {
+            figures.iter_mut().filter(|f| f.name == "log_z").for_each(|f| f.floor = Some(known));
+        }
+        Ok(figures)
+    }
+
+    /// ESS, k-hat and log Z by the weights of sampled paths, and the figures of their states after the exact
+    /// correction.
+    fn of_paths(&self, learned: &dyn Learned) -> Result<Vec<Figure>, Failure> {
+        let (e, key, target) = (&self.config.evaluation, self.key(), self.target.double());
+        let n = if e.correction_moves > 0 { e.sets * e.set_size } else { e.set_size };
+        let (x, log_w) =
+            learned.weighted(self.target.single(), n, e.reverse_steps, (key, 1)).map_err(broken)?;
+        let (log_z, error) = importance::log_z(&log_w);
+        let known = self.reference.as_ref().and_then(|r| r.log_z).or(target.log_z());
+        let mut figures = vec![
+            Figure::plain("trajectory_ess", importance::normalised_ess(&log_w)),
+            Figure::plain("trajectory_khat", importance::pareto_k_hat(&log_w)),
+            Figure { sd: Some(error), floor: known, ..Figure::plain("trajectory_log_z", log_z) },
+        ];
+        if e.correction_moves > 0 {
+            let mut x: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
+            let step = 0.2 * learned.mode_scale();
+            let correction = Correction { moves: e.correction_moves, leapfrog: 8, step, seed: key };
+            let acceptance = correction.apply(target, &log_w, &mut x).map_err(broken)?;
+            figures.push(Figure::plain("correction_acceptance", acceptance));
+            let evaluations = correction.moves * (correction.leapfrog + 1) * n;
+            figures.push(Figure::plain("correction_evaluations", evaluations as f64));
+            let after = self.against_reference(&x)?;
+            if of_particles(target.geometry()) {
+                figures.extend(after.into_iter().zip(CORRECTED).map(|(f, name)| Figure { name, ..f }));
+            }
+        }
+        Ok(figures)
+    }
+
+    fn draw(
+        &self,
+        samples: &[f64],
+        history: &crate::run_folder::History,
+        chains: &[(&'static str, Vec<f64>)],
+    ) -> Result<(), Failure> {
+        let (config, target) = (self.config, self.target.double());
+        let write = |name: &str, bytes: Vec<u8>| self.folder.write(name, &bytes);
+        let e = |x: &[f64]| particles::energies(target, x).map_err(broken);
+        let mine = e(samples)?;
+        let theirs = self.reference.as_ref().map(|r| e(&r.states)).transpose()?;
+        write("energies.png", pictures::energies(config, &mine, theirs.as_deref(), chains)?)?;
+        if let Some(png) = pictures::plane(config, target, samples)? {
+            write("samples.png", png)?;
+        }
+        if !self.pretrained {
+            write("training.png", pictures::training(config, target, history)?)?;
+        }
+        if let (Geometry::Particles(system), Some(r)) = (target.geometry(), &self.reference) {
+            self.draw_particles(
+                system,
+                (samples, &mine),
+                (&r.states, theirs.as_deref().unwrap_or_default()),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn draw_particles(
+        &self,
+        system: ParticleSystem,
+        samples: (&[f64], &[f64]),
+        reference: (&[f64], &[f64]),
+    ) -> Result<(), Failure> {
+        let png = pictures::distances(self.config, system, samples.0, reference.0)?;
+        self.folder.write("distances.png", &png)?;
+        let png = pictures::structures(self.config, system, samples, reference)?;
+        self.folder.write("structures.png", &png)
+    }
+}

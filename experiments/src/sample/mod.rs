@@ -1,0 +1,13 @@
+//! Sampling a target: train or run a method, and measure what it gives.
+
+mod config;
+mod measure;
+mod pictures;
+mod presets;
+mod reference_cache;
+mod reference_source;
+mod run;
+
+pub use config::{Evaluation, Request, SampleConfig, configure};
+pub use presets::shipped;
+pub use run::{Extras, Run, metrics_json, model_config};

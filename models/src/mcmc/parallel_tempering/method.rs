@@ -1,0 +1,120 @@
+//! Parallel tempering as a [`Sampler`].
+
+use engine::checkpoint::{Checkpoint, CheckpointError};
+use serde::{Deserialize, Serialize};
+
+use super::{Config, ParallelTempering};
+use crate::sampler::{Diagnostics, MethodConfig, Named, Sampler, SamplerError};
+use crate::target::AnyTarget;
+
+/// The method's settings.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// Walkers, ladder and moves.
+    pub sampler: Config,
+}
+
+impl MethodConfig for Settings {
+    fn problem(&self, _: &dyn AnyTarget) -> Option<String> {
+        self.sampler.check().err().map(|e| format!("sampler.{e}"))
+    }
+
+    fn build<'t>(
+        &self,
+        target: &'t dyn AnyTarget,
+        samples: usize,
+        seed: u64,
+    ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
+        let sampler = ParallelTempering::new(self.sampler.clone(), target.double(), seed)?;
+        Ok(Box::new(Run { total: sampler.sweeps_for(samples), sampler }))
+    }
+}
+
+/// A sampler that stops when the wanted samples are recorded.
+struct Run<'t> {
+    sampler: ParallelTempering<'t>,
+    total: usize,
+}
+
+impl Sampler for Run<'_> {
+    fn done(&self) -> u64 {
+        self.sampler.sweeps() as u64
+    }
+
+    fn total(&self) -> u64 {
+        self.total as u64
+    }
+
+    fn step(&mut self) -> Result<(), SamplerError> {
+        Ok(self.sampler.sweep()?)
+    }
+
+    fn step_figures(&self) -> Vec<Named> {
+        vec![("acceptance", self.sampler.acceptance()), ("energy", self.sampler.energy())]
+    }
+
+    fn note(&self) -> String {
+        match self.sampler.recorded() {
+            0 => "warm-up".into(),
+            n => format!("{n} recorded"),
+        }
+    }
+
+    fn draw(&self, n: usize, _: usize, _: (u64, u64)) -> Result<Vec<f64>, SamplerError> {
+        let (states, wanted) = (self.sampler.states(), n * self.sampler.dim());
+        match states.get(..wanted) {
+            Some(states) => Ok(states.to_vec()),
+            None => Err(SamplerError::Settings(format!(
+                "{} states are recorded, {n} wanted",
+                self.sampler.recorded()
+            ))),
+        }
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        self.sampler.checkpoint()
+    }
+
+    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        self.sampler.restore(checkpoint)
+    }
+
+    fn diagnostics(&self) -> Diagnostics {
+        let r = self.sampler.report();
+        let (energy, spread) = (r.energy, r.spread);
+        let side = |s: usize| self.sampler.energies().iter().skip(s).step_by(2).flatten().copied().collect();
+        Diagnostics {
+            figures: vec![
+                ("energy_mean", r.energy_mean, Some(r.energy_error)),
+                ("energy_sd", r.energy_sd, None),
+                ("spread_mean", r.spread_mean, Some(r.spread_error)),
+                ("energy_r_hat", energy.r_hat, None),
+                ("energy_bulk_ess", energy.bulk_ess, None),
+                ("energy_tail_ess", energy.tail_ess, None),
+                ("spread_r_hat", spread.r_hat, None),
+                ("spread_bulk_ess", spread.bulk_ess, None),
+                ("spread_tail_ess", spread.tail_ess, None),
+                ("start_energy_z", r.start_energy_z, None),
+                ("start_spread_z", r.start_spread_z, None),
+                ("least_swap_rate", r.swap_rates.iter().copied().fold(f64::INFINITY, f64::min), None),
+                ("round_trips", r.round_trips as f64, None),
+                ("walkers", r.walkers as f64, None),
+                ("recorded_sweeps", r.sweeps as f64, None),
+            ],
+            log_z: Some((r.log_z.value, r.log_z.error)),
+            chains: vec![("narrow starts", side(0)), ("wide starts", side(1))],
+            failures: r.failures(),
+            lists: vec![
+                ("rungs", r.rungs),
+                ("swap_rates", r.swap_rates),
+                ("acceptances", r.acceptances),
+                ("step_sizes", r.steps),
+            ],
+        }
+    }
+
+    fn evaluations(&self) -> u64 {
+        self.sampler.evaluations()
+    }
+}

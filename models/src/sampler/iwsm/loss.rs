@@ -1,0 +1,160 @@
+//! What a batch's loss is made of: weights, the scores to learn, and the update of the parameters.
+
+use engine::Real;
+use engine::optim::{Schedule as LearningRate, clip_by_norm};
+use engine::rng::Stream;
+
+use super::trainer::{LEVELS, TrainError};
+use super::weighting::normalise;
+use super::{Form, Identity, Objective, Trainer};
+use crate::importance::{effective_share, systematic};
+
+/// Share of one new state in the running covariances of its noise level.
+const COVARIANCE_RATE: f64 = 0.002;
+
+impl<T: Real> Trainer<'_, T> {
+    /// Weights of the loss; recycles draws; returns the weights' effective share.
+    pub(super) fn weigh(&mut self, stream: &mut Stream) -> f64 {
+        let (batch, n) = (&mut self.batch, self.config.train.batch);
+        let (weights, recycle) = (&self.config.weights, self.config.replay.recycle);
+        let iwsm = self.config.objective == Objective::Iwsm;
+        batch.picked.clear();
+        batch.picked.extend(0..n);
+        batch.w.fill(1.0);
+        if iwsm && weights.form == Form::Trajectory {
+            let stored = self.state.proposal.log_weights();
+            batch.log_w.iter_mut().zip(&batch.from).for_each(|(w, l)| *w = T::of(stored[*l]));
+        } else if iwsm || recycle > 0 {
+            let proposal = &self.state.proposal;
+            proposal.log_density(&batch.x, &batch.sigma, weights, stream, &mut batch.log_w);
+            for (i, l) in batch.log_w.iter_mut().enumerate() {
+                *l = self.estimates.get(i).log_density - *l;
+            }
+        }
+        if recycle > 0 {
+            let plain = super::Weights { power: 1.0, clip: f64::INFINITY, smooth: false, ..weights.clone() };
+            normalise(&batch.log_w, &plain, &mut batch.w);
+            let (estimates, proposal) = (&self.estimates, &mut self.state.proposal);
+            systematic(&batch.w, recycle, stream, |i| proposal.push(estimates.get(i).draw));
+        }
+        if !iwsm {
+            // A state whose draws all miss the target has no score to learn.
+            let stored = self.config.train.identity == Identity::Stored;
+            for (i, w) in batch.w.iter_mut().enumerate() {
+                let known = stored || self.estimates.get(i).log_density.is_finite();
+                *w = if known { 1.0 } else { 0.0 };
+            }
+            return effective_share(&batch.w);
+        }
+        let ess = normalise(&batch.log_w, weights, &mut batch.w);
+        if weights.resample {
+            batch.picked.clear();
+            let picked = &mut batch.picked;
+            systematic(&batch.w, n, stream, |i| picked.push(i));
+            batch.w.fill(1.0);
+        }
+        ess
+    }
+
+    /// The regression targets F*, from the identity with the least variance at each noise level.
+    pub(super) fn score_targets(&mut self) {
+        let (d, n) = (self.target.dim(), self.batch.sigma.len());
+        let level = |i: usize| 3 * (i * LEVELS / n);
+        let (identity, stored) = (self.config.train.identity, &self.stored);
+        let clip = self.config.train.score_clip;
+        for i in 0..n {
+            let moments = if identity == Identity::Stored {
+                stored.moments(d, i)
+            } else {
+                let e = self.estimates.get(i);
+                if !e.log_density.is_finite() {
+                    continue;
+                }
+                e.covariance.map(|v| v.f64())
+            };
+            if moments.iter().all(|v| v.is_finite()) {
+                for (running, v) in self.state.covariances[level(i)..].iter_mut().zip(moments) {
+                    *running += COVARIANCE_RATE * (v - *running);
+                }
+            }
+        }
+        for i in 0..n {
+            let kappa = T::of(match identity {
+                Identity::Target => 1.0,
+                Identity::Denoising => 0.0,
+                Identity::Mixed | Identity::Stored => {
+                    let [aa, ab, bb] = [0, 1, 2].map(|k| self.state.covariances[level(i) + k]);
+                    let spread = aa - 2.0 * ab + bb;
+                    if spread > 0.0 { ((bb - ab) / spread).clamp(0.0, 1.0) } else { 0.5 }
+                }
+            });
+            let (by_target, by_denoising) = if identity == Identity::Stored {
+                (&stored.target[i * d..(i + 1) * d], &stored.denoising[i * d..(i + 1) * d])
+            } else {
+                let e = self.estimates.get(i);
+                (e.target, e.denoising)
+            };
+            let (a, b) = self.network.scaling(self.batch.sigma[i]);
+            let score = &mut self.batch.target[i * d..(i + 1) * d];
+            for ((score, target), denoising) in score.iter_mut().zip(by_target).zip(by_denoising) {
+                *score = kappa * *target + (T::ONE - kappa) * *denoising;
+            }
+            let norm = score.iter().map(|s| s.f64().powi(2)).sum::<f64>().sqrt();
+            if clip > 0.0 && norm > clip {
+                score.iter_mut().for_each(|s| *s *= T::of(clip / norm));
+            }
+            for (score, x) in score.iter_mut().zip(&self.batch.x[i * d..(i + 1) * d]) {
+                *score = (*score - a * *x) / b;
+            }
+        }
+    }
+
+    /// Gradient and parameter update; returns loss and gradient norm.
+    pub(super) fn update(&mut self) -> (f64, f64) {
+        let (d, network, batch) = (self.target.dim(), &*self.network, &self.batch);
+        let n = batch.picked.len();
+        let scale = 1.0 / n.max(1) as f64;
+        let state = &mut self.state;
+        let (loss, gradient) = self.shards.gradient(state.params.values(), n, |rec, range, gradient| {
+            let picked = &batch.picked[range];
+            let columns = |from: &[T]| -> Vec<T> {
+                picked.iter().flat_map(|i| &from[i * d..(i + 1) * d]).copied().collect()
+            };
+            let (x, mut seed) = (columns(&batch.x), columns(&batch.target));
+            let sigma: Vec<T> = picked.iter().map(|i| batch.sigma[*i]).collect();
+            let x = rec.constant(d, picked.len(), &x);
+            let f = network.record(rec, x, &sigma);
+            let mut loss = 0.0;
+            for ((f, seed), i) in rec.value(f).data.chunks_exact(d).zip(seed.chunks_exact_mut(d)).zip(picked)
+            {
+                let w = batch.w[*i] * scale;
+                for (f, s) in f.iter().zip(seed) {
+                    let error = f.f64() - s.f64();
+                    // A state without weight may have no score at all.
+                    loss += if w > 0.0 { w * error * error } else { 0.0 };
+                    *s = if w > 0.0 { T::of(2.0 * w * error) } else { T::ZERO };
+                }
+            }
+            rec.backward_from(f, &seed, gradient);
+            loss
+        });
+        let norm = clip_by_norm(gradient, self.config.train.clip);
+        if norm.is_finite() && loss.is_finite() {
+            let t = &self.config.train;
+            let rates = LearningRate::WarmUpCosine { warm_up: t.warm_up, floor: 0.01 };
+            let rate = t.learning_rate * rates.factor(state.step, t.steps);
+            state.adam.step(state.params.values_mut(), gradient, rate);
+            state.ema.update(state.params.values());
+        }
+        (loss, norm)
+    }
+
+    pub(super) fn diverged(&self) -> TrainError {
+        let d = self.target.dim();
+        let bad = |i: &usize| {
+            self.batch.target[i * d..(i + 1) * d].iter().any(|v| !v.is_finite()) && self.batch.w[*i] > 0.0
+        };
+        let sample = (0..self.batch.sigma.len()).find(bad).unwrap_or(0);
+        TrainError::Diverged { step: self.state.step, sigma: self.batch.sigma[sample].f64(), sample }
+    }
+}

@@ -1,0 +1,160 @@
+//! The trainer as a [`Sampler`], under its two names: with importance weights, and with weights of one.
+
+use engine::checkpoint::{Checkpoint, CheckpointError};
+use serde::{Deserialize, Serialize};
+
+use super::weighting::WeightLevel;
+use super::{Config, Objective, TrainError, Trainer};
+use crate::diffusion::Flow;
+use crate::sampler::{Diagnostics, Learned, MethodConfig, Named, Sampler, SamplerError};
+use crate::target::{AnyTarget, Target, TargetError};
+
+/// Importance weighted score matching.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Iwsm(pub Config);
+
+/// The same loop with weights of one.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Idem(pub Config);
+
+impl Iwsm {
+    fn config(&self) -> Config {
+        Config { objective: Objective::Iwsm, ..self.0.clone() }
+    }
+}
+
+impl Idem {
+    fn config(&self) -> Config {
+        Config { objective: Objective::Idem, ..self.0.clone() }
+    }
+}
+
+fn build<'t>(
+    config: Config,
+    target: &'t dyn AnyTarget,
+    seed: u64,
+) -> Result<Box<dyn Sampler + 't>, SamplerError> {
+    match config.problem_on(target.single()) {
+        Some(problem) => Err(SamplerError::Settings(problem)),
+        None => Ok(Box::new(Trainer::<f32>::new(config, target.single(), seed))),
+    }
+}
+
+macro_rules! method_config {
+    ($name:ident) => {
+        impl MethodConfig for $name {
+            fn problem(&self, target: &dyn AnyTarget) -> Option<String> {
+                self.config().problem_on(target.single())
+            }
+
+            fn build<'t>(
+                &self,
+                target: &'t dyn AnyTarget,
+                _: usize,
+                seed: u64,
+            ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
+                build(self.config(), target, seed)
+            }
+        }
+    };
+}
+
+method_config!(Iwsm);
+method_config!(Idem);
+
+impl From<TrainError> for SamplerError {
+    fn from(e: TrainError) -> Self {
+        match e {
+            TrainError::Target(e) => Self::Target(e),
+            diverged => Self::Diverged(diverged.to_string()),
+        }
+    }
+}
+
+impl Sampler for Trainer<'_, f32> {
+    fn done(&self) -> u64 {
+        self.state.step
+    }
+
+    fn total(&self) -> u64 {
+        self.config.train.steps
+    }
+
+    fn step(&mut self) -> Result<(), SamplerError> {
+        self.last = Trainer::step(self)?;
+        Ok(())
+    }
+
+    fn step_figures(&self) -> Vec<Named> {
+        vec![("loss", self.last.loss), ("ess", self.last.ess), ("gradient_norm", self.last.gradient_norm)]
+    }
+
+    fn state_figures(&self) -> Vec<Named> {
+        match self.config.replay.moves {
+            0 => Vec::new(),
+            _ => vec![("move_step", self.state.move_step), ("acceptance", self.state.acceptance)],
+        }
+    }
+
+    fn draw(&self, n: usize, steps: usize, key: (u64, u64)) -> Result<Vec<f64>, SamplerError> {
+        Ok(self.sample(n, steps, key).iter().map(|v| f64::from(*v)).collect())
+    }
+
+    fn checkpoint(&self) -> Checkpoint {
+        Trainer::checkpoint(self)
+    }
+
+    fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
+        Trainer::restore(self, checkpoint)
+    }
+
+    fn diagnostics(&self) -> Diagnostics {
+        Diagnostics::default()
+    }
+
+    fn evaluations(&self) -> u64 {
+        self.state.energy_evaluations
+    }
+
+    fn learned(&mut self) -> Option<&mut dyn Learned> {
+        Some(self)
+    }
+}
+
+impl Learned for Trainer<'_, f32> {
+    fn flow(&self, steps: usize) -> Flow<'_, f32> {
+        Flow { model: self.model(), schedule: self.schedule(), prior_scale: self.prior_scale(), steps }
+    }
+
+    fn weighted(
+        &self,
+        target: &dyn Target<f32>,
+        n: usize,
+        steps: usize,
+        key: (u64, u64),
+    ) -> Result<(Vec<f32>, Vec<f64>), TargetError> {
+        self.sample_weighted(target, n, steps, key)
+    }
+
+    fn weight_levels(&mut self, levels: usize, n: usize) -> Result<Vec<WeightLevel>, TargetError> {
+        self.weight_report(levels, n)
+    }
+
+    fn mode_scale(&self) -> f64 {
+        self.config.network.mode_scale
+    }
+
+    fn move_acceptance(&self) -> Option<f64> {
+        (self.config.replay.moves > 0).then_some(self.state.acceptance)
+    }
+
+    fn parameters(&self) -> &[f32] {
+        self.state.ema.values()
+    }
+
+    fn set_parameters(&mut self) -> &mut [f32] {
+        self.state.ema.values_mut()
+    }
+}

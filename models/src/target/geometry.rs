@@ -1,0 +1,68 @@
+//! The spaces that states live in.
+
+use engine::Real;
+use engine::rng::Stream;
+
+use super::ParticleSystem;
+
+/// The space of a target's states.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Geometry {
+    /// R^d.
+    Euclidean(usize),
+    /// The mean-free states of n particles in D dimensions, columns of n D numbers. exp(-E) is a density on that
+    /// subspace, of dimension (n - 1) D.
+    Particles(ParticleSystem),
+}
+
+impl Geometry {
+    /// The length of a state: d, or n D.
+    pub fn dim(&self) -> usize {
+        match self {
+            Self::Euclidean(d) => *d,
+            Self::Particles(system) => system.dim(),
+        }
+    }
+
+    /// The dimension of the space that densities live on: d, or (n - 1) D.
+    pub fn free_dim(&self) -> usize {
+        match self {
+            Self::Euclidean(d) => *d,
+            Self::Particles(system) => system.mean_free_dim(),
+        }
+    }
+
+    /// The particles, if states are theirs.
+    pub fn particles(&self) -> Option<ParticleSystem> {
+        match self {
+            Self::Euclidean(_) => None,
+            Self::Particles(system) => Some(*system),
+        }
+    }
+
+    /// Projects each column of `x` onto the space: particles lose their mean.
+    pub fn project<T: Real>(&self, x: &mut [T]) {
+        if let Self::Particles(system) = self {
+            system.center(x);
+        }
+    }
+
+    /// [`project`](Self::project) for `n` states laid out coordinate by coordinate.
+    pub fn project_block<T: Real>(&self, n: usize, x: &mut [T]) {
+        if let Self::Particles(system) = self {
+            system.center_block(n, x);
+        }
+    }
+
+    /// Fills the columns of `out` with the standard Gaussian of the space.
+    pub fn fill_normal<T: Real>(&self, stream: &mut Stream, out: &mut [T]) {
+        stream.fill_normal(out);
+        self.project(out);
+    }
+}
+
+impl From<ParticleSystem> for Geometry {
+    fn from(system: ParticleSystem) -> Self {
+        Self::Particles(system)
+    }
+}

@@ -1,0 +1,202 @@
+//! Targets by name.
+//!
+//! Every file of targets lists its [`Entry`]s, and [`FILES`] lists the files: the one line by which a target is
+//! known to every program. An entry holds the function that builds it, so that a name without a target cannot
+//! exist.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Target, TargetError};
+
+/// The files of targets.
+const FILES: &[&[Entry]] =
+    &[super::mixture::ENTRIES, super::double_well::ENTRIES, super::lennard_jones::ENTRIES];
+
+/// A target in single and in double precision.
+pub trait AnyTarget: Target<f32> + Target<f64> {
+    /// In single precision, as samplers are trained.
+    fn single(&self) -> &dyn Target<f32>;
+    /// In double precision, as measurements are taken.
+    fn double(&self) -> &dyn Target<f64>;
+}
+
+impl<E: Target<f32> + Target<f64>> AnyTarget for E {
+    fn single(&self) -> &dyn Target<f32> {
+        self
+    }
+    fn double(&self) -> &dyn Target<f64> {
+        self
+    }
+}
+
+/// A parameter's value.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Parameter {
+    /// A count or a seed.
+    Integer(u64),
+    /// A real number.
+    Real(f64),
+}
+
+/// A target's name and its parameters.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TargetConfig {
+    /// One of [`names`].
+    pub name: String,
+    /// The parameters of that target; those that are left out have their defaults.
+    #[serde(flatten)]
+    pub parameters: BTreeMap<String, Parameter>,
+}
+
+/// What a name stands for.
+pub struct Entry {
+    /// The name.
+    pub name: &'static str,
+    /// A line for lists and help texts.
+    pub about: &'static str,
+    /// Parameters: name, default, and the least and largest value.
+    pub parameters: &'static [(&'static str, Parameter, [f64; 2])],
+    /// Rough scales for networks and ladders, where they are known: the root mean square of a coordinate and the width
+    /// of one mode.
+    pub scales: fn(&TargetConfig) -> Option<[f64; 2]>,
+    /// Makes it; every parameter is there and within its range.
+    pub build: fn(&TargetConfig) -> Result<Arc<dyn AnyTarget>, TargetError>,
+}
+
+/// All entries.
+pub fn entries() -> impl Iterator<Item = &'static Entry> {
+    FILES.iter().copied().flatten()
+}
+
+/// All names.
+pub fn names() -> Vec<&'static str> {
+    entries().map(|e| e.name).collect()
+}
+
+impl TargetConfig {
+    /// The target of that name with its default parameters.
+    ///
+    /// # Errors
+    /// [`TargetError::Unknown`] if there is none.
+    pub fn of(name: &str) -> Result<Self, TargetError> {
+        let parameters = entry(name)?.parameters.iter().map(|(key, v, _)| (key.to_string(), *v)).collect();
+        Ok(Self { name: name.into(), parameters })
+    }
+
+    /// Builds the target.
+    ///
+    /// # Errors
+    /// An unknown name, an unknown parameter, or one outside its range.
+    pub fn build(&self) -> Result<Arc<dyn AnyTarget>, TargetError> {
+        let entry = entry(&self.name)?;
+        let known = |key: &String| entry.parameters.iter().find(|(k, ..)| k == key);
+        let mut whole = Self::of(&self.name)?;
+        for (key, value) in &self.parameters {
+            let Some((key, default, [low, high])) = known(key) else {
+                return Err(TargetError::Parameter(format!(
+                    "target.{key}: {} has {}",
+                    self.name,
+                    listed(entry.parameters.iter().map(|(k, ..)| *k))
+                )));
+            };
+            let v = value.real();
+            if !(*low..=*high).contains(&v) || (matches!(default, Parameter::Integer(_)) && v.fract() != 0.0)
+            {
+                return Err(TargetError::Parameter(format!(
+                    "target.{key} = {v} must lie between {low} and {high}"
+                )));
+            }
+            whole.parameters.insert(key.to_string(), *value);
+        }
+        (entry.build)(&whole)
+    }
+
+    /// Rough scales of the target, where they are known: the root mean square of a coordinate and the width of one
+    /// mode.
+    ///
+    /// # Errors
+    /// An unknown name.
+    pub fn scales(&self) -> Result<Option<[f64; 2]>, TargetError> {
+        Ok((entry(&self.name)?.scales)(self))
+    }
+
+    /// A parameter as a count.
+    pub fn count(&self, key: &str) -> usize {
+        self.real(key) as usize
+    }
+
+    /// A parameter as a seed.
+    pub fn seed(&self, key: &str) -> u64 {
+        match self.parameters.get(key) {
+            Some(Parameter::Integer(v)) => *v,
+            _ => self.real(key) as u64,
+        }
+    }
+
+    /// A parameter as a real number; NaN where there is none, which [`build`](Self::build) rules out.
+    pub fn real(&self, key: &str) -> f64 {
+        self.parameters.get(key).map_or(f64::NAN, Parameter::real)
+    }
+}
+
+impl Parameter {
+    /// `value` as the same kind of number.
+    pub fn like(&self, value: f64) -> Self {
+        match self {
+            Self::Integer(_) if value >= 0.0 && value.fract() == 0.0 => Self::Integer(value as u64),
+            _ => Self::Real(value),
+        }
+    }
+
+    /// As a real number.
+    pub fn real(&self) -> f64 {
+        match self {
+            Self::Integer(v) => *v as f64,
+            Self::Real(v) => *v,
+        }
+    }
+}
+
+fn listed<'a>(parameters: impl Iterator<Item = &'a str>) -> String {
+    let all = parameters.collect::<Vec<_>>().join(", ");
+    if all.is_empty() { "no parameters".into() } else { format!("the parameters {all}") }
+}
+
+fn entry(name: &str) -> Result<&'static Entry, TargetError> {
+    entries().find(|e| e.name == name).ok_or_else(|| {
+        let known = names();
+        let near = known.iter().map(|k| (strsim::levenshtein(name, k), *k)).min();
+        let hint =
+            near.filter(|(d, _)| *d <= 2).map_or(String::new(), |(_, k)| format!(", did you mean {k}?"));
+        TargetError::Unknown(format!("unknown target `{name}`{hint} (targets: {})", known.join(", ")))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_name_is_built_and_has_a_name_of_its_own() {
+        for entry in entries() {
+            let target = TargetConfig::of(entry.name).unwrap().build().unwrap();
+            assert_eq!(target.single().geometry(), target.double().geometry());
+            assert_eq!(entries().filter(|e| e.name == entry.name).count(), 1);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let said = |config: TargetConfig| config.build().err().map_or(String::new(), |e| e.to_string());
+        assert!(TargetConfig::of("gmm4").unwrap_err().to_string().contains("did you mean gmm40"));
+        let mut config = TargetConfig::of("gmm-d").unwrap();
+        config.parameters.insert("dim".into(), Parameter::Integer(0));
+        assert_eq!(said(config.clone()), "target.dim = 0 must lie between 1 and 1000");
+        config.name = "lj13".into();
+        assert!(said(config).contains("target.dim: lj13 has no parameters"));
+    }
+}
