@@ -50,7 +50,7 @@ Examples:
   oversmoothing --data cora --depths 2,8,32,128     trained networks of these depths (epochs: --set train.epochs=100)
   oversmoothing --models grade,gcn --layers 200
   oversmoothing --resume results/latest             go on after Ctrl-C
-Writes energy.csv and energy.png, or depth.csv and depth.png, and config.toml (all keys of all networks).
+Writes energy.csv and energy.png, or depth.csv and depth.png, and config.toml (all settings of all networks).
 Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.";
 
 fn main() -> ExitCode {

@@ -27,10 +27,10 @@ pub(super) fn on_grid(plan: &Plan, folder: &RunFolder, interrupt: &Interrupt) ->
     let (mut energies, mut plains, mut distances, mut rows) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for name in &plan.networks {
-        let model = &plan.settings[name].model;
+        let network = &plan.settings[name].model;
         let (mut before, mut last_change) = (x0.clone(), f64::NAN);
         let (mut energy, mut plain_energy, mut mads) = (Vec::new(), Vec::new(), Vec::new());
-        let end = evolve::<f64>(model, &data, &x0, plan.layers, plan.seed, |layer, x| {
+        let end = evolve::<f64>(network, &data, &x0, plan.layers, plan.seed, |layer, x| {
             let s = smoothness(&data, x);
             last_change = x.iter().zip(&before).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
             before.copy_from_slice(x);

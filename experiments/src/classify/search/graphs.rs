@@ -1,8 +1,8 @@
 //! The data of a search.
 
+use models::gnn::space::GraphFacts;
 use models::gnn::{Dataset, Split};
 
-use super::space;
 use crate::classify::{DataChoice, Edges, splits};
 use crate::failure::Failure;
 
@@ -10,7 +10,7 @@ use crate::failure::Failure;
 pub(super) struct Graphs {
     uses: Vec<(Edges, Dataset)>,
     pub splits: Vec<Split>,
-    pub space: space::Graph,
+    pub facts: GraphFacts,
 }
 
 impl Graphs {
@@ -19,14 +19,14 @@ impl Graphs {
         let mut uses = Vec::new();
         let (own, splits_of_own) = splits(data.clone(), choice)?;
         let scarce = splits_of_own.iter().all(|s| 10 * s.train.len() < own.nodes());
-        let space = space::Graph { nodes: own.nodes(), edges: own.edges.len(), directed, scarce };
+        let facts = GraphFacts { nodes: own.nodes(), edges: own.edges.len(), directed, scarce };
         for edges in [Edges::Undirected, Edges::Directed, Edges::Reversed] {
             if directed || edges == Edges::Undirected {
                 let choice = DataChoice { edges, ..choice.clone() };
                 uses.push((edges, splits(data.clone(), &choice)?.0));
             }
         }
-        Ok(Self { uses, splits: splits_of_own, space })
+        Ok(Self { uses, splits: splits_of_own, facts })
     }
 
     pub fn used(&self, edges: Edges) -> &Dataset {

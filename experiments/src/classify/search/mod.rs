@@ -17,23 +17,23 @@ mod space;
 mod trainings;
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use models::gnn::Dataset;
+use models::gnn::space::AMPLE;
 use models::gnn::training::train::{TrainError, fit};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use self::graphs::Graphs;
-use self::trainings::Place;
+use self::trainings::{Key, Training};
 use super::GraphConfig;
 use super::task::fresh;
 use crate::config::{load_exact, to_plain_toml, to_toml};
 use crate::datasets::load;
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
-use crate::progress::Progress;
+use crate::jobs;
+use crate::rows;
 use crate::run_folder::RunFolder;
 
 /// Splits of rounds 1 and 2, initialisations for each split in round 3, and how many tenths of the trials are
@@ -46,7 +46,7 @@ struct Rounds {
 }
 /// On small graphs.
 const NOISY: Rounds = Rounds { first: 2, second: usize::MAX, initialisations: 3, drawn: 10 };
-/// On graphs of more than [`space::AMPLE`] nodes.
+/// On graphs of more than [`AMPLE`] nodes.
 const STEADY: Rounds = Rounds { first: 1, second: 3, initialisations: 1, drawn: 4 };
 /// Most trials of a search: more are a slip.
 pub const MOST_TRIALS: u64 = 10_000;
@@ -79,7 +79,8 @@ pub struct Search {
     graphs: Graphs,
     /// Settings of the trials that are known so far.
     settings: Vec<GraphConfig>,
-    done: Vec<(Place, f64)>,
+    /// Finished trainings in the order of their keys.
+    done: Vec<Training>,
 }
 
 /// An error where a search from `base` would be refused.
@@ -101,13 +102,13 @@ fn prepared(base: &GraphConfig, trials: u64, data: &Dataset) -> Result<(Graphs, 
     let graphs = Graphs::new(data, &base.data)?;
     let drawn = (trials * rounds(&graphs).drawn).div_ceil(10);
     let settings: Vec<GraphConfig> =
-        (0..drawn).map(|trial| space::draw(base, &graphs.space, trial)).collect();
+        (0..drawn).map(|trial| space::draw(base, &graphs.facts, trial)).collect();
     settings.iter().try_for_each(GraphConfig::check)?;
     Ok((graphs, settings))
 }
 
 fn rounds(graphs: &Graphs) -> Rounds {
-    if graphs.space.nodes > space::AMPLE { STEADY } else { NOISY }
+    if graphs.facts.nodes > AMPLE { STEADY } else { NOISY }
 }
 
 impl Search {
@@ -161,7 +162,7 @@ impl Search {
         ];
         for (round, (survivors, splits_used, inits)) in rounds.into_iter().enumerate() {
             kept.truncate(survivors);
-            self.train(round + 1, &places(&kept, splits_used, inits), quiet, interrupt)?;
+            self.train(round + 1, &keys(&kept, splits_used, inits), quiet, interrupt)?;
             let judged = self.judged(&kept, splits_used, inits);
             kept = judged.iter().map(|j| j.0).collect();
             rows.extend(judged.into_iter().map(|(trial, figure)| (round + 1, trial, figure)));
@@ -187,12 +188,12 @@ impl Search {
         if new.is_empty() {
             return Ok(());
         }
-        self.train(1, &places(&known, splits, 1), quiet, interrupt)?;
+        self.train(1, &keys(&known, splits, 1), quiet, interrupt)?;
         let parents = self.judged(&known, splits, 1);
         let parents = &parents[..PARENTS.min(parents.len())];
         for (trial, k) in new.zip(0..) {
             let (parent, _) = parents[k % parents.len()];
-            let fresh = space::draw(&self.base, &self.graphs.space, trial);
+            let fresh = space::draw(&self.base, &self.graphs.facts, trial);
             self.settings.push(refine::cross(&self.settings[parent as usize], &fresh, trial)?);
         }
         Ok(())
@@ -210,8 +211,8 @@ impl Search {
     /// The mean validation figure of a trial over its first `splits` splits and `inits` initialisations;
     /// a resumed search knows of later trainings already.
     fn figure(&self, trial: u64, splits: usize, inits: usize) -> f64 {
-        let counts = |(t, s, i): Place| t == trial && s < splits && i < inits;
-        let of: Vec<f64> = self.done.iter().filter(|(place, _)| counts(*place)).map(|(_, v)| *v).collect();
+        let counts = |t: &&Training| t.trial == trial && t.split < splits && t.initialisation < inits;
+        let of: Vec<f64> = self.done.iter().filter(counts).map(|t| t.validation).collect();
         models::metrics::mean(&of)
     }
 
@@ -219,57 +220,45 @@ impl Search {
     fn train(
         &mut self,
         round: usize,
-        wanted: &[Place],
+        wanted: &[Key],
         quiet: bool,
         interrupt: &Interrupt,
     ) -> Result<(), Failure> {
-        let had: std::collections::HashSet<Place> = self.done.iter().map(|(place, _)| *place).collect();
-        let left: Vec<Place> = wanted.iter().filter(|place| !had.contains(place)).copied().collect();
-        let already = (wanted.len() - left.len()) as u64;
-        let progress = Progress::new(already, wanted.len() as u64, quiet);
-        let shared = Mutex::new((std::mem::take(&mut self.done), progress, Instant::now(), already));
+        let before = std::mem::take(&mut self.done);
         let this = &*self;
-        let outcome = left.par_iter().try_for_each(|place| {
-            let validation = this.one(*place, interrupt)?;
-            let Ok(mut shared) = shared.lock() else {
-                return Err(Failure::Failed("another training failed".into()));
-            };
-            let (done, progress, saved, count) = &mut *shared;
-            done.push((*place, validation));
-            *count += 1;
-            progress.set(*count, || {
-                let (model, data) = (&this.base.model.name, &this.base.data.name);
-                format!("search, round {round}: {model} on {data}")
-            });
-            if saved.elapsed() > PAUSE {
-                *saved = Instant::now();
-                trainings::write(&this.folder, done)?;
+        let (model, data) = (this.base.model.name(), &this.base.data.name);
+        let mut saved = Instant::now();
+        let save = |done: &[Training]| {
+            if saved.elapsed() <= PAUSE {
+                return Ok(());
             }
-            Ok(())
-        });
-        let (done, progress, ..) =
-            shared.into_inner().map_err(|_| Failure::Failed("a training failed".into()))?;
-        progress.finish();
+            saved = Instant::now();
+            rows::write(&this.folder, done)
+        };
+        let work = |key: &Key| this.one(*key, interrupt);
+        let message = |_: &[Training]| format!("search, round {round}: {model} on {data}");
+        let (done, outcome) = jobs::run(wanted, before, Training::key, quiet, work, save, message);
         self.done = done;
-        // Sums over trainings must not depend on which of them ended first.
-        self.done.sort_by_key(|(place, _)| *place);
-        trainings::write(&self.folder, &self.done)?;
+        rows::write(&self.folder, &self.done)?;
         outcome
     }
 
-    fn one(&self, (trial, split, initialisation): Place, interrupt: &Interrupt) -> Result<f64, Failure> {
+    fn one(&self, key: Key, interrupt: &Interrupt) -> Result<Training, Failure> {
+        let (trial, split, initialisation) = key;
         let config = &self.settings[trial as usize];
         let seed = self.base.training_seed(split, initialisation);
         let settings = (&config.model, &config.train);
         let stop = || interrupt.requested();
         let data = self.graphs.used(config.data.edges);
-        match fit(data, &self.graphs.splits[split], settings, self.base.data.metric, seed, &stop) {
-            Ok(outcome) => Ok(outcome.figures().validation),
-            // Settings under which the equation blows up are the worst there are.
-            Err(TrainError::Diverged(_)) => Ok(0.0),
-            Err(e @ TrainError::Stopped) => Err(Failure::Interrupted(e.to_string())),
-            Err(e) => Err(Failure::usage(e)),
-        }
+        let validation =
+            match fit(data, &self.graphs.splits[split], settings, self.base.data.metric, seed, &stop) {
+                Ok(outcome) => outcome.figures().validation,
+                // Settings under which the equation blows up are the worst there are.
+                Err(TrainError::Diverged(_)) => 0.0,
+                Err(e @ TrainError::Stopped) => return Err(Failure::Interrupted(e.to_string())),
+                Err(e) => return Err(Failure::usage(e)),
+            };
+        Ok(Training { trial, split, initialisation, validation })
     }
 
     /// search.csv: every round's trials with their figures, best first, and what each changes.
@@ -288,7 +277,7 @@ impl Search {
 }
 
 /// The trainings of some trials on the first `splits` splits, with `inits` initialisations each.
-fn places(trials: &[u64], splits: usize, inits: usize) -> Vec<Place> {
+fn keys(trials: &[u64], splits: usize, inits: usize) -> Vec<Key> {
     let of = |trial: u64| (0..splits).flat_map(move |s| (0..inits).map(move |i| (trial, s, i)));
     trials.iter().flat_map(|trial| of(*trial)).collect()
 }
