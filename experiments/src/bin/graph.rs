@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use experiments::classify::task::{Surroundings, Task};
 use experiments::classify::{
-    Batch, GraphConfig, MOST_INITIALISATIONS, MOST_TRIALS, Options, Summary, defaults, preset, table,
+    Batch, Context, GraphConfig, MOST_INITIALISATIONS, MOST_TRIALS, Summary, Task, defaults, preset, table,
 };
 use experiments::cli::{Common, on_threads, parse};
 use experiments::config::{layers, resolve_without};
@@ -84,8 +83,8 @@ fn main() -> ExitCode {
 
 fn body(args: &Args, threads: usize) -> Result<(), Failure> {
     let interrupt = Interrupt::install()?;
-    let options = Options { quiet: args.common.quiet, threads };
-    let with = Surroundings { data_dir: args.data_dir.as_deref(), options, interrupt: &interrupt };
+    let quiet = args.common.quiet;
+    let with = Context { data_dir: args.data_dir.as_deref(), quiet, threads, interrupt: &interrupt };
     if let Some(path) = &args.resume {
         return match Batch::open(path)? {
             Some(batch) => show_all(batch.execute(&with)?, path, args),

@@ -2,17 +2,21 @@
 
 mod batch;
 mod config;
+mod context;
+mod folders;
 mod jobs;
 mod picture;
 mod presets;
 mod report;
 mod run;
 mod search;
-pub mod task;
+mod task;
 
 pub use batch::Batch;
 pub use config::{DataChoice, Edges, GraphConfig, MOST_INITIALISATIONS, SplitKind, splits};
+pub use context::Context;
 pub use presets::{defaults, preset};
 pub use report::{Summary, table};
-pub use run::{Options, Run};
+pub use run::Classification;
 pub use search::{MOST_TRIALS, Search};
+pub use task::Task;

@@ -9,9 +9,9 @@ use models::gnn::training::classification::predicted;
 use models::gnn::training::train::{Outcome, TrainError, fit, states};
 use models::gnn::{Dataset, Network, Split};
 
+use super::folders::fresh;
 use super::jobs::Job;
-use super::task::fresh;
-use super::{GraphConfig, SplitKind, Summary, picture, preset, splits};
+use super::{Context, GraphConfig, SplitKind, Summary, picture, preset, splits};
 use crate::config::{load_exact, to_toml};
 use crate::datasets::load;
 use crate::failure::Failure;
@@ -24,35 +24,25 @@ use crate::{jobs, rows};
 /// Columns of history.csv: the first training's epochs.
 const HISTORY: [&str; 5] = ["epoch", "loss", "validation_loss", "validation", "test"];
 
-/// What changes how a run is watched, not what it computes.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Show no progress.
-    pub quiet: bool,
-    /// Worker threads, for the record.
-    pub threads: usize,
-}
-
 /// A run in its folder.
-pub struct Run {
+pub struct Classification {
     config: GraphConfig,
     folder: RunFolder,
     data: Dataset,
     splits: Vec<Split>,
-    options: Options,
     done: Vec<Job>,
     /// Seconds that earlier parts of the run took.
     before: f64,
 }
 
-impl Run {
+impl Classification {
     /// A new run; nothing is written before data and settings are known to be sound.
     pub fn create(
         out: &Path,
         force: bool,
         config: GraphConfig,
         data: Dataset,
-        options: Options,
+        threads: usize,
     ) -> Result<Self, Failure> {
         config.check()?;
         let (data, splits) = splits(data, &config.data)?;
@@ -60,19 +50,19 @@ impl Run {
         let defaults = preset(&config.data.name, config.model.name(), split)?;
         let folder = fresh(out, force)?;
         folder.write("config.toml", to_toml(&config, &defaults)?.as_bytes())?;
-        folder.write_environment(options.threads)?;
-        Ok(Self { config, folder, data, splits, options, done: Vec::new(), before: 0.0 })
+        folder.write_environment(threads)?;
+        Ok(Self { config, folder, data, splits, done: Vec::new(), before: 0.0 })
     }
 
     /// Goes on with a run: trainings that are in jobs.csv are not done again.
-    pub fn resume(path: &Path, data_dir: Option<&Path>, options: Options) -> Result<Self, Failure> {
+    pub fn resume(path: &Path, data_dir: Option<&Path>) -> Result<Self, Failure> {
         let folder = RunFolder::open(path, &["config.toml"])?;
         let config: GraphConfig = load_exact(&folder.file("config.toml"))?;
         config.check()?;
         let (data, splits) = splits(load(&config.data.name, data_dir)?, &config.data)?;
         let done = super::jobs::read(&folder, &config, splits.len())?;
         let before = folder.seconds();
-        Ok(Self { config, folder, data, splits, options, done, before })
+        Ok(Self { config, folder, data, splits, done, before })
     }
 
     /// The folder.
@@ -81,13 +71,14 @@ impl Run {
     }
 
     /// Trains everything that is not done, measures and draws.
-    pub fn execute(&self, interrupt: &Interrupt) -> Result<Summary, Failure> {
+    pub fn execute(&self, with: &Context<'_>) -> Result<Summary, Failure> {
         let began = Instant::now();
         let seconds = || self.before + began.elapsed().as_secs_f64();
         let inits = self.config.data.initialisations;
         let all: Vec<(usize, usize)> =
             (0..self.splits.len()).flat_map(|s| (0..inits).map(move |i| (s, i))).collect();
-        let work = |(split, initialisation): &(usize, usize)| self.train(*split, *initialisation, interrupt);
+        let work =
+            |(split, initialisation): &(usize, usize)| self.train(*split, *initialisation, with.interrupt);
         let save = |done: &[Job]| {
             self.folder.write_seconds(seconds())?;
             rows::write(&self.folder, done)
@@ -97,8 +88,7 @@ impl Run {
             let (model, data) = (self.config.model.name(), &self.config.data.name);
             format!("{model} on {data}: validation {:.2} %", 100.0 * validation)
         };
-        let quiet = self.options.quiet;
-        let (done, outcome) = jobs::run(&all, self.done.clone(), Job::key, quiet, work, save, message);
+        let (done, outcome) = jobs::run(&all, self.done.clone(), Job::key, with.quiet, work, save, message);
         outcome?;
         let mut params = Params::<f32>::new();
         self.config.model.build::<f32>(&self.data, &mut params, 0).map_err(Failure::usage)?;

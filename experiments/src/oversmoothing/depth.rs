@@ -5,7 +5,7 @@ use models::gnn::oversmoothing::smoothing::smoothness;
 use models::gnn::training::train::{TrainError, fit, states};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{Plan, line};
+use super::{OversmoothingConfig, line};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::jobs;
@@ -43,7 +43,7 @@ fn number<S: Serializer>(v: &f64, serializer: S) -> Result<S::Ok, S::Error> {
 
 /// Trains what depth.csv does not hold yet, a row for each training, and draws depth.png.
 pub(super) fn trained(
-    plan: &Plan,
+    plan: &OversmoothingConfig,
     data: &Dataset,
     folder: &RunFolder,
     interrupt: &Interrupt,
@@ -72,7 +72,7 @@ pub(super) fn trained(
 }
 
 fn train(
-    plan: &Plan,
+    plan: &OversmoothingConfig,
     data: &Dataset,
     (name, depth): (&str, usize),
     interrupt: &Interrupt,
@@ -106,7 +106,7 @@ fn train(
 }
 
 /// What the rows of depth.csv show.
-fn picture(plan: &Plan, data: &Dataset, rows: &[Trained]) -> Result<Vec<u8>, Failure> {
+fn picture(plan: &OversmoothingConfig, data: &Dataset, rows: &[Trained]) -> Result<Vec<u8>, Failure> {
     let (mut accuracies, mut energies) = (Vec::new(), Vec::new());
     for name in &plan.networks {
         let of = |figure: fn(&Trained) -> f64| {

@@ -7,7 +7,7 @@ use models::gnn::data::synthetic::grid;
 use models::gnn::oversmoothing::evolve::evolve;
 use models::gnn::oversmoothing::smoothing::{plateau, smoothness};
 
-use super::{Plan, line};
+use super::{OversmoothingConfig, line};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::plot::{Panel, panels};
@@ -19,7 +19,11 @@ const CHANNELS: usize = 16;
 const LEAST: f64 = 1e-20;
 
 /// Writes energy.csv and energy.png.
-pub(super) fn on_grid(plan: &Plan, folder: &RunFolder, interrupt: &Interrupt) -> Result<String, Failure> {
+pub(super) fn on_grid(
+    plan: &OversmoothingConfig,
+    folder: &RunFolder,
+    interrupt: &Interrupt,
+) -> Result<String, Failure> {
     let data = grid(10);
     let mut x0 = vec![0.0_f64; CHANNELS * data.nodes()];
     Stream::new(plan.seed, "features", 0, 0).fill_uniform(&mut x0);

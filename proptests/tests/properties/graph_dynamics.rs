@@ -75,7 +75,9 @@ fn positive(nodes: usize) -> Matrix<f64> {
 pub(crate) fn network(name: &str, settings: &str) -> Network {
     let mut table = Table::try_from(Network::named(name).unwrap()).unwrap();
     for (key, value) in settings.parse::<Table>().unwrap() {
-        table.entry(key).and_modify(|own| *own = value);
+        if let Some(own) = table.get_mut(&key) {
+            *own = value;
+        }
     }
     Value::Table(table).try_into().unwrap()
 }

@@ -11,7 +11,7 @@
 //! ten of round 1's trials are not drawn from the whole space but near the best ones so far (`refine`), in three
 //! generations.
 
-mod graphs;
+mod data;
 mod refine;
 mod space;
 mod trainings;
@@ -24,10 +24,10 @@ use models::gnn::space::AMPLE;
 use models::gnn::training::train::{TrainError, fit};
 use serde::{Deserialize, Serialize};
 
-use self::graphs::Graphs;
+use self::data::SearchData;
 use self::trainings::{Key, Training};
-use super::GraphConfig;
-use super::task::fresh;
+use super::folders::{PARTS, fresh};
+use super::{Context, GraphConfig};
 use crate::config::{load_exact, to_plain_toml, to_toml};
 use crate::datasets::load;
 use crate::failure::Failure;
@@ -66,7 +66,7 @@ const PLAN: &str = "plan.toml";
 /// What a search was asked for.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Plan {
+struct SearchConfig {
     trials: u64,
 }
 
@@ -76,7 +76,7 @@ pub struct Search {
     base: GraphConfig,
     trials: u64,
     data: Dataset,
-    graphs: Graphs,
+    graphs: SearchData,
     /// Settings of the trials that are known so far.
     settings: Vec<GraphConfig>,
     /// Finished trainings in the order of their keys.
@@ -97,9 +97,13 @@ pub(super) fn check_trials(trials: u64, key: &str) -> Result<(), Failure> {
 }
 
 /// The data of a search, and the trials that are drawn from the whole space.
-fn prepared(base: &GraphConfig, trials: u64, data: &Dataset) -> Result<(Graphs, Vec<GraphConfig>), Failure> {
+fn prepared(
+    base: &GraphConfig,
+    trials: u64,
+    data: &Dataset,
+) -> Result<(SearchData, Vec<GraphConfig>), Failure> {
     base.check()?;
-    let graphs = Graphs::new(data, &base.data)?;
+    let graphs = SearchData::new(data, &base.data)?;
     let drawn = (trials * rounds(&graphs).drawn).div_ceil(10);
     let settings: Vec<GraphConfig> =
         (0..drawn).map(|trial| space::draw(base, &graphs.facts, trial)).collect();
@@ -107,7 +111,7 @@ fn prepared(base: &GraphConfig, trials: u64, data: &Dataset) -> Result<(Graphs, 
     Ok((graphs, settings))
 }
 
-fn rounds(graphs: &Graphs) -> Rounds {
+fn rounds(graphs: &SearchData) -> Rounds {
     if graphs.facts.nodes > AMPLE { STEADY } else { NOISY }
 }
 
@@ -123,7 +127,7 @@ impl Search {
     ) -> Result<Self, Failure> {
         check_trials(trials, "--search")?;
         let (graphs, settings) = prepared(&base, trials, &data)?;
-        let folder = RunFolder::create(&fresh(out, force)?.file("search"), force)?;
+        let folder = RunFolder::create(&fresh(out, force)?.file(PARTS[0]), force)?;
         folder.write(PLAN, format!("trials = {trials}\n").as_bytes())?;
         // The last, because a folder that has it can go on.
         folder.write("config.toml", to_plain_toml(&base)?.as_bytes())?;
@@ -134,7 +138,7 @@ impl Search {
     pub fn resume(path: &Path, data_dir: Option<&Path>) -> Result<Self, Failure> {
         let folder = RunFolder::open(path, &["config.toml", PLAN])?;
         let base: GraphConfig = load_exact(&folder.file("config.toml"))?;
-        let Plan { trials } = load_exact(&folder.file(PLAN))?;
+        let SearchConfig { trials } = load_exact(&folder.file(PLAN))?;
         check_trials(trials, &format!("{}: trials", folder.file(PLAN).display()))?;
         let data = load(&base.data.name, data_dir)?;
         let (graphs, settings) = prepared(&base, trials, &data)?;
@@ -145,13 +149,13 @@ impl Search {
 
     /// Runs what is left; writes trainings.csv, search.csv and best.toml, and returns the best settings with the
     /// data.
-    pub fn execute(mut self, quiet: bool, interrupt: &Interrupt) -> Result<(GraphConfig, Dataset), Failure> {
+    pub fn execute(mut self, with: &Context<'_>) -> Result<(GraphConfig, Dataset), Failure> {
         let n = self.graphs.splits.len();
         let Rounds { first, second, initialisations, .. } = rounds(&self.graphs);
         let drawn = self.settings.len() as u64;
         for generation in 1..=GENERATIONS {
             let end = drawn + (self.trials - drawn) * generation / GENERATIONS;
-            self.refine(end, first.min(n), quiet, interrupt)?;
+            self.refine(end, first.min(n), with)?;
         }
         let mut kept: Vec<u64> = (0..self.trials).collect();
         let mut rows = Vec::new();
@@ -162,7 +166,7 @@ impl Search {
         ];
         for (round, (survivors, splits_used, inits)) in rounds.into_iter().enumerate() {
             kept.truncate(survivors);
-            self.train(round + 1, &keys(&kept, splits_used, inits), quiet, interrupt)?;
+            self.train(round + 1, &keys(&kept, splits_used, inits), with)?;
             let judged = self.judged(&kept, splits_used, inits);
             kept = judged.iter().map(|j| j.0).collect();
             rows.extend(judged.into_iter().map(|(trial, figure)| (round + 1, trial, figure)));
@@ -182,13 +186,13 @@ impl Search {
     }
 
     /// Trains the trials so far on their first `splits` splits and adds trials up to number `end` near the best.
-    fn refine(&mut self, end: u64, splits: usize, quiet: bool, interrupt: &Interrupt) -> Result<(), Failure> {
+    fn refine(&mut self, end: u64, splits: usize, with: &Context<'_>) -> Result<(), Failure> {
         let known: Vec<u64> = (0..self.settings.len() as u64).collect();
         let new = self.settings.len() as u64..end;
         if new.is_empty() {
             return Ok(());
         }
-        self.train(1, &keys(&known, splits, 1), quiet, interrupt)?;
+        self.train(1, &keys(&known, splits, 1), with)?;
         let parents = self.judged(&known, splits, 1);
         let parents = &parents[..PARENTS.min(parents.len())];
         for (trial, k) in new.zip(0..) {
@@ -217,13 +221,7 @@ impl Search {
     }
 
     /// Trains what is wanted and not done, several trainings at a time.
-    fn train(
-        &mut self,
-        round: usize,
-        wanted: &[Key],
-        quiet: bool,
-        interrupt: &Interrupt,
-    ) -> Result<(), Failure> {
+    fn train(&mut self, round: usize, wanted: &[Key], with: &Context<'_>) -> Result<(), Failure> {
         let before = std::mem::take(&mut self.done);
         let this = &*self;
         let (model, data) = (this.base.model.name(), &this.base.data.name);
@@ -235,9 +233,9 @@ impl Search {
             saved = Instant::now();
             rows::write(&this.folder, done)
         };
-        let work = |key: &Key| this.one(*key, interrupt);
+        let work = |key: &Key| this.one(*key, with.interrupt);
         let message = |_: &[Training]| format!("search, round {round}: {model} on {data}");
-        let (done, outcome) = jobs::run(wanted, before, Training::key, quiet, work, save, message);
+        let (done, outcome) = jobs::run(wanted, before, Training::key, with.quiet, work, save, message);
         self.done = done;
         rows::write(&self.folder, &self.done)?;
         outcome

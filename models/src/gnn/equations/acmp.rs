@@ -7,7 +7,7 @@ use engine::{ParamId, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
 use super::coefficient::{Coefficient, Dependence};
-use super::{Dynamics, Equation, Mixing, Start};
+use super::{Dynamics, Equation, Mixing, Shared, Start};
 use crate::gnn::layers::Builder;
 use crate::gnn::networks::{Integration, Solver};
 
@@ -21,12 +21,7 @@ impl Equation for AcmpSettings {
         Integration { time: 1.0, step: 0.1, solver: Solver::Rk4, ..Default::default() }
     }
 
-    fn build<T: Real>(
-        &self,
-        on: &mut Builder<'_, T>,
-        mixing: Mixing<T>,
-        channels: usize,
-    ) -> Arc<dyn Dynamics<T>> {
+    fn build<T: Real>(&self, on: &mut Builder<'_, T>, mixing: Mixing<T>, channels: usize) -> Shared<T> {
         let alpha = Coefficient::new(on, "alpha", Dependence::Channel, channels, 0.0);
         let repulsion = on.params.add_zeros("repulsion", 1, 1);
         // The well begins weak (logistic of -2).

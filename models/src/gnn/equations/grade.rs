@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use super::attention::PairAttention;
 use super::coefficient::{Coefficient, Dependence};
 use super::grand::add_source;
-use super::{Dynamics, Equation, Mixing, Start};
+use super::{Dynamics, Equation, Mixing, Shared, Start};
 use crate::gnn::layers::Builder;
 use crate::gnn::space::{Continuous, Draw, rounded};
 use crate::range::{self, Range};
@@ -178,12 +178,7 @@ impl Equation for GradeSettings {
         true
     }
 
-    fn build<T: Real>(
-        &self,
-        on: &mut Builder<'_, T>,
-        mixing: Mixing<T>,
-        channels: usize,
-    ) -> Arc<dyn Dynamics<T>> {
+    fn build<T: Real>(&self, on: &mut Builder<'_, T>, mixing: Mixing<T>, channels: usize) -> Shared<T> {
         let alpha = Coefficient::new(on, "alpha", self.alpha, channels, 0.0);
         let beta = Coefficient::new(on, "beta", self.beta, channels, 1.0);
         let graph = mixing.adjacency.clone();

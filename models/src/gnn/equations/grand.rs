@@ -6,7 +6,7 @@ use engine::{ParamId, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
 use super::coefficient::{Coefficient, Dependence};
-use super::{Dynamics, Equation, Mixing, Start};
+use super::{Dynamics, Equation, Mixing, Shared, Start};
 use crate::gnn::layers::Builder;
 use crate::gnn::space::{Continuous, Draw};
 

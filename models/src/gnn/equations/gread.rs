@@ -7,7 +7,7 @@ use engine::{ParamId, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
 use super::coefficient::{Coefficient, Dependence};
-use super::{Dynamics, Equation, Mixing, Start};
+use super::{Dynamics, Equation, Mixing, Shared, Start};
 use crate::gnn::layers::Builder;
 use crate::gnn::networks::{Integration, Solver};
 use crate::gnn::space::{Continuous, Draw};
@@ -54,12 +54,7 @@ impl<const R: usize> Equation for GreadSettings<R> {
         (self.alpha, self.beta) = (drawn.alpha, drawn.beta);
     }
 
-    fn build<T: Real>(
-        &self,
-        on: &mut Builder<'_, T>,
-        mixing: Mixing<T>,
-        channels: usize,
-    ) -> Arc<dyn Dynamics<T>> {
+    fn build<T: Real>(&self, on: &mut Builder<'_, T>, mixing: Mixing<T>, channels: usize) -> Shared<T> {
         let alpha = Coefficient::new(on, "alpha", self.alpha, channels, 0.0);
         let beta = Coefficient::new(on, "beta", self.beta, channels, 0.0);
         let mut stream = Stream::new(on.seed, "reaction", 0, 0);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::{ParamId, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
-use super::{Dynamics, Equation, Mixing, Start};
+use super::{Dynamics, Equation, Mixing, Shared, Start};
 use crate::gnn::layers::Builder;
 
 /// KuramotoGNN has no settings of its own.

@@ -55,13 +55,11 @@ pub trait Equation: Default + Send + Sync {
     }
 
     /// The right-hand side on states of `channels`, with its parameters.
-    fn build<T: Real>(
-        &self,
-        on: &mut Builder<'_, T>,
-        mixing: Mixing<T>,
-        channels: usize,
-    ) -> Arc<dyn Dynamics<T>>;
+    fn build<T: Real>(&self, on: &mut Builder<'_, T>, mixing: Mixing<T>, channels: usize) -> Shared<T>;
 }
+
+/// A right-hand side that several ops may hold.
+pub type Shared<T> = Arc<dyn Dynamics<T>>;
 
 /// A right-hand side.
 pub trait Dynamics<T: Real>: Send + Sync {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Build, Classifier, Evolution, Outputs};
 use crate::gnn::Dropout;
-use crate::gnn::equations::{Dynamics, Equation, MixingSettings, Start};
+use crate::gnn::equations::{Equation, MixingSettings, Shared, Start};
 use crate::gnn::layers::{Builder, Decoder, Encoder};
 use crate::gnn::space::{self, Draw, Width};
 use crate::gnn::training::Training;
@@ -236,7 +236,7 @@ impl<T: Real, E: Equation> Build<T> for Continuous<E> {
 }
 
 impl<E: Equation> Continuous<E> {
-    fn dynamics<T: Real>(&self, on: &mut Builder<'_, T>, channels: usize) -> Arc<dyn Dynamics<T>> {
+    fn dynamics<T: Real>(&self, on: &mut Builder<'_, T>, channels: usize) -> Shared<T> {
         let mixing = self.mixing.build(on, channels);
         self.equation.build(on, mixing, channels)
     }
@@ -245,7 +245,7 @@ impl<E: Equation> Continuous<E> {
 /// An ordinary differential equation.
 struct Ode<T: Real> {
     ends: EncoderDecoder<T>,
-    dynamics: Arc<dyn Dynamics<T>>,
+    dynamics: Shared<T>,
     way: Way<T>,
     time: f64,
 }
@@ -262,7 +262,7 @@ enum Way<T: Real> {
 const MAX_STEPS: usize = 1000;
 
 impl<T: Real> Ode<T> {
-    fn new(m: &Integration, ends: EncoderDecoder<T>, dynamics: Arc<dyn Dynamics<T>>) -> Self {
+    fn new(m: &Integration, ends: EncoderDecoder<T>, dynamics: Shared<T>) -> Self {
         let tableau = match m.solver {
             Solver::Euler => Some(&tableau::EULER),
             Solver::Midpoint => Some(&tableau::MIDPOINT),
@@ -300,7 +300,7 @@ impl<T: Real> Ode<T> {
 }
 
 /// Dynamics as an integral's right-hand side; given are the edge weights and the initial state.
-struct Velocity<T>(Arc<dyn Dynamics<T>>);
+struct Velocity<T>(Shared<T>);
 
 impl<T: Real> RightHandSide<T> for Velocity<T> {
     fn record(&self, g: &mut Recording<T>, x: Var, t: f64, given: &[Var]) -> Var {

@@ -2,15 +2,13 @@
 //! predictor x_{k+1} = x_0 + 1 / Gamma(b) sum_{j <= k} c_{j,k} f_j,
 //! c_{j,k} = h^b / b ((k + 1 - j)^b - (k - j)^b).
 
-use std::sync::Arc;
-
 use engine::{Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
 use super::continuous::{EncoderDecoder, check_steps, steps};
 use super::{Architecture, Build, Classifier, Ends, Outputs};
 use crate::gnn::Dropout;
-use crate::gnn::equations::{Dynamics, Equation, GrandSettings, MixingSettings, Start};
+use crate::gnn::equations::{Equation, GrandSettings, MixingSettings, Shared, Start};
 use crate::gnn::layers::Builder;
 use crate::gnn::space::{Draw, Width};
 use crate::gnn::training::Training;
@@ -92,7 +90,7 @@ impl<T: Real> Build<T> for Frond {
 
 struct Fractional<T: Real> {
     ends: EncoderDecoder<T>,
-    dynamics: Arc<dyn Dynamics<T>>,
+    dynamics: Shared<T>,
     order: f64,
     steps: usize,
     time: f64,

@@ -16,8 +16,6 @@ mod layered;
 mod mlp;
 mod sage;
 
-use std::sync::Arc;
-
 use engine::{Params, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
@@ -34,7 +32,7 @@ pub use mlp::Mlp;
 pub use sage::Sage;
 
 use super::equations::{
-    AcmpSettings, Dynamics, GradeSettings, GrandSettings, GreadSettings, KuramotoSettings, Mixing,
+    AcmpSettings, GradeSettings, GrandSettings, GreadSettings, KuramotoSettings, Mixing, Shared,
 };
 use super::layers::Builder;
 use super::space::{Draw, Width};
@@ -61,7 +59,7 @@ pub trait Classifier<T: Real>: Send + Sync {
 /// An untrained network as a dynamical system.
 pub enum Evolution<T> {
     /// A right-hand side, and the length of a step.
-    Equation(Arc<dyn Dynamics<T>>, f64),
+    Equation(Shared<T>, f64),
     /// x <- relu(W A x), W anew in each layer.
     Layers(Mixing<T>),
 }

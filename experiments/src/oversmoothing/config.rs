@@ -27,7 +27,7 @@ const DEEPEST: f64 = 4096.0;
 /// Everything that a run depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Plan {
+pub struct OversmoothingConfig {
     /// Seed of every random number.
     pub seed: u64,
     /// A data set, or [`GRID`]: untrained networks on a 10 x 10 grid.
@@ -44,7 +44,7 @@ pub struct Plan {
 
 /// What a user asks for; what is left out is chosen.
 #[derive(Clone, Copy)]
-pub struct Request<'a> {
+pub struct OversmoothingRequest<'a> {
     /// Seed; wins over the file and the settings.
     pub seed: Option<u64>,
     /// Data set.
@@ -61,9 +61,9 @@ pub struct Request<'a> {
     pub sets: &'a [String],
 }
 
-impl Plan {
+impl OversmoothingConfig {
     /// The plan of a request; an error if a network or a setting is unknown, or has no effect.
-    pub fn new(r: &Request<'_>) -> Result<Self, Failure> {
+    pub fn new(r: &OversmoothingRequest<'_>) -> Result<Self, Failure> {
         let data = r.data.unwrap_or(GRID);
         let on_grid = data == GRID;
         let named: Vec<&str> = r.networks.iter().map(String::as_str).collect();

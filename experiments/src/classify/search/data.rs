@@ -7,13 +7,13 @@ use crate::classify::{DataChoice, Edges, splits};
 use crate::failure::Failure;
 
 /// The graph with its edges used in every way that trials may choose, and its splits.
-pub(super) struct Graphs {
+pub(super) struct SearchData {
     uses: Vec<(Edges, Dataset)>,
     pub splits: Vec<Split>,
     pub facts: GraphFacts,
 }
 
-impl Graphs {
+impl SearchData {
     pub fn new(data: &Dataset, choice: &DataChoice) -> Result<Self, Failure> {
         let directed = data.raw_edges.is_some();
         let mut uses = Vec::new();
