@@ -2,15 +2,15 @@
 #![allow(missing_docs)] // criterion's macros make undocumented functions
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use engine::ops::flux::Mean;
+use engine::ops::edge::Mean;
 use engine::ops::index::Moves;
-use engine::ops::spmm::Sparse;
-use engine::panels::{self, Operand, Packed, Target};
+use engine::packed_gemm::{self, Operand, Output, Packed};
 use engine::rng::Stream;
+use engine::sparse::Sparse;
 use engine::{Recording, Shape, Tape, Var, View};
 use models::sampler::iwsm::noised_score::Estimates;
 use models::sampler::iwsm::{Config, Proposal};
-use models::target::{Mixture, Target};
+use models::target::{Geometry, Mixture, Target};
 
 fn normals(n: usize) -> Vec<f32> {
     let mut x = vec![0.0; n];
@@ -87,17 +87,18 @@ fn products(c: &mut Criterion) {
 fn panel_products(c: &mut Criterion) {
     let (h, n) = (128, 144);
     let (mut w, mut x) = (Packed::default(), Packed::default());
-    panels::pack(View { data: &normals(h * h), shape: Shape::new(h, h) }, &mut w);
-    panels::pack(View { data: &normals(h * n), shape: Shape::new(h, n) }, &mut x);
+    packed_gemm::pack(View { data: &normals(h * h), shape: Shape::new(h, h) }, &mut w);
+    packed_gemm::pack(View { data: &normals(h * n), shape: Shape::new(h, n) }, &mut x);
     let mut group = c.benchmark_group("panels 128x128x144");
     group.throughput(Throughput::Elements((2 * h * h * n) as u64));
     group.bench_function("product, flops", |bench| {
         let mut out = x.to_vec();
-        bench.iter(|| panels::product(&w, Operand::panels(&x, h, n), Target::panels(&mut out, n, false)));
+        bench
+            .iter(|| packed_gemm::product(&w, Operand::panels(&x, h, n), Output::panels(&mut out, n, false)));
     });
     group.bench_function("outer product, flops", |bench| {
         let mut out = w.to_vec();
-        bench.iter(|| panels::outer(&x, Operand::panels(&x, h, n), &mut out));
+        bench.iter(|| packed_gemm::outer(&x, Operand::panels(&x, h, n), &mut out));
     });
     group.finish();
 }
@@ -162,7 +163,7 @@ fn sampling(c: &mut Criterion) {
     group.bench_function("Monte Carlo estimate, 128 points, 500 draws, components", |b| {
         b.iter(|| estimates.run(&target, &x[..256], &[5.0; 128], 500, (0, 0)).unwrap());
     });
-    let proposal = Proposal::<f32>::new(2, 10_000, 30.0, 0.0, 0);
+    let proposal = Proposal::<f32>::new(Geometry::Euclidean(2), 10_000, 30.0, 0.0, 0);
     let (weights, mut stream) = (Config::default().weights, Stream::new(0, "window", 0, 0));
     group.throughput(Throughput::Elements(128 * 10_000));
     group.bench_function("buffer density, 128 points, 10 000 states, pairs", |b| {

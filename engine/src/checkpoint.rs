@@ -1,10 +1,10 @@
 //! Checkpoints: named tensors and notes in one safetensors file.
 //!
-//! The notes live in the file's metadata under one key, as `name=value` lines, because a metadata map
-//! with several keys has no fixed order and the same state must give the same bytes.
+//! Notes are stored in the file's metadata under one key, as `name=value` lines: a metadata map with several
+//! keys has no fixed order, and the same state must give the same bytes.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use safetensors::SafeTensors;
@@ -15,27 +15,27 @@ use crate::Real;
 const KEY: &str = "metastable";
 const VERSION: &str = "format=1";
 
-/// What can be wrong with a checkpoint.
+/// Why a checkpoint cannot be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum CheckpointError {
     /// Reading or writing failed.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// Damaged, or another kind of file.
+    /// Damaged, or not a safetensors file.
     #[error("not a whole safetensors file ({0}); it is truncated or of another kind")]
     Format(String),
     /// Written by another program.
     #[error("a safetensors file, but not a checkpoint of this program")]
     Foreign,
-    /// Something is missing.
+    /// A tensor or note is missing.
     #[error("the checkpoint has no `{name}`; it holds {held}")]
     Missing {
-        /// What was asked for.
+        /// The name asked for.
         name: String,
-        /// What is there.
+        /// The names in the checkpoint.
         held: String,
     },
-    /// Another size or type than expected.
+    /// A tensor has another size or type than expected.
     #[error(
         "`{name}` holds {got} values of type {dtype}, {wanted} of type {wanted_dtype} are needed: the checkpoint belongs to another configuration"
     )]
@@ -83,7 +83,10 @@ impl Checkpoint {
         self.notes.insert(name.into(), value.to_string());
     }
 
-    /// Copies a tensor into `out`, which has its length.
+    /// Copies a tensor into `out`.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Missing`], or [`CheckpointError::Shape`] if length or type of `out` differ.
     pub fn get<T: Real>(&self, name: &str, out: &mut [T]) -> Result<(), CheckpointError> {
         let (kind, shape, bytes) = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
         let got: usize = shape.iter().product();
@@ -97,6 +100,9 @@ impl Checkpoint {
     }
 
     /// Reads a note.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Missing`] if there is none, or it does not parse.
     pub fn read_note<V: std::str::FromStr>(&self, name: &str) -> Result<V, CheckpointError> {
         self.notes.get(name).and_then(|v| v.parse().ok()).ok_or_else(|| self.missing(name))
     }
@@ -106,7 +112,10 @@ impl Checkpoint {
         CheckpointError::Missing { name: name.into(), held: held.join(", ") }
     }
 
-    /// The file's bytes: the same for the same contents.
+    /// The file's bytes, a function of the contents alone.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Format`] if a tensor's shape does not fit its number of values.
     pub fn encode(&self) -> Result<Vec<u8>, CheckpointError> {
         let lines = self.notes.iter().map(|(k, v)| format!("\n{k}={}", one_line(v)));
         let metadata = HashMap::from([(KEY.to_string(), VERSION.to_string() + &lines.collect::<String>())]);
@@ -119,6 +128,9 @@ impl Checkpoint {
     }
 
     /// Reads a file's bytes.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Format`] or [`CheckpointError::Foreign`].
     pub fn decode(bytes: &[u8]) -> Result<Self, CheckpointError> {
         let format = |e: safetensors::SafeTensorError| CheckpointError::Format(e.to_string());
         let file = SafeTensors::deserialize(bytes).map_err(format)?;
@@ -139,23 +151,32 @@ impl Checkpoint {
     }
 
     /// Writes a file with [`write_atomic`].
+    ///
+    /// # Errors
+    /// As [`Checkpoint::encode`] and [`write_atomic`].
     pub fn save(&self, path: &Path) -> Result<(), CheckpointError> {
         Ok(write_atomic(path, &self.encode()?)?)
     }
 
     /// Reads a file.
+    ///
+    /// # Errors
+    /// [`CheckpointError::Io`], or as [`Checkpoint::decode`].
     pub fn load(path: &Path) -> Result<Self, CheckpointError> {
         Self::decode(&std::fs::read(path)?)
     }
 }
 
-/// Writes a file whole or not at all: temporary file beside it, sync, rename, sync of the folder. A link is
-/// followed to its target; what is there and is no regular file stays, and is an error.
+/// Writes a file atomically: temporary file in the same folder, sync, rename, sync of the folder. Links are
+/// followed to their target.
+///
+/// # Errors
+/// If reading or writing fails, or the path exists and is not a regular file; that is left unchanged.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let path = target(path)?;
     let folder = folder(&path);
     let mut builder = tempfile::Builder::new();
-    // Temporary files are private by default; this one becomes an ordinary file, as the umask has it.
+    // Temporary files are private by default; this one gets the permissions of the umask.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
     let mut file = builder.tempfile_in(folder)?;
@@ -169,15 +190,18 @@ fn folder(path: &Path) -> &Path {
     path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// Where a path leads through its links, also where the last one's target does not exist yet.
+/// The target of a path through its links; the target of the last link need not exist.
 fn target(path: &Path) -> std::io::Result<PathBuf> {
     match std::fs::metadata(path) {
         Ok(there) if there.is_file() => std::fs::canonicalize(path),
         Ok(there) if there.is_dir() => {
-            Err(std::io::Error::other("a folder is in the way; choose another name"))
+            Err(std::io::Error::new(ErrorKind::IsADirectory, "a folder is in the way; choose another name"))
         }
-        Ok(_) => Err(std::io::Error::other("is no regular file and stays as it is; choose another name")),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => match std::fs::read_link(path) {
+        Ok(_) => Err(std::io::Error::new(
+            ErrorKind::InvalidInput,
+            "is no regular file and stays as it is; choose another name",
+        )),
+        Err(e) if e.kind() == ErrorKind::NotFound => match std::fs::read_link(path) {
             Ok(next) => target(&folder(path).join(next)),
             Err(_) => Ok(path.to_path_buf()),
         },
@@ -189,7 +213,7 @@ fn dtype<T: Real>() -> Dtype {
     if size_of::<T>() == 4 { Dtype::F32 } else { Dtype::F64 }
 }
 
-/// A note on one line: its line breaks and backslashes are escaped.
+/// A note on one line, with line breaks and backslashes escaped.
 fn one_line(note: &str) -> String {
     note.replace('\\', "\\\\").replace('\n', "\\n")
 }

@@ -1,36 +1,35 @@
 //! Gradient checks in f64: a handwritten derivative against central differences.
 //!
-//! For a function F of matrices and a random cotangent w the check compares the gradient of
-//! <w, F(x)>, entry by entry where there are few and along random directions where there are many,
-//! with (<w, F(x + h u)> - <w, F(x - h u)>) / 2h, h the cube root of the rounding error. Contracting
-//! with a random w keeps errors from hiding in a sum. Then each input in turn is a constant, for which an op
-//! computes no gradient: those of the others must stay as they are.
+//! For a function F of matrices and a random cotangent w, the gradient of <w, F(x)> is compared with
+//! (<w, F(x + h u)> - <w, F(x - h u)>) / 2h, h the cube root of the rounding error: for each entry if there
+//! are at most 64, else along random directions u. With a random w, errors cannot cancel in a sum. Then each
+//! input in turn is made a constant, for which an op computes no gradient; the other gradients must not change.
 
 use crate::rng::Stream;
 use crate::{Matrix, Recording, Tape, Var};
 
-/// Entries up to which each is checked on its own.
+/// Inputs with at most this many entries are checked entry by entry.
 const ENTRYWISE: usize = 64;
-/// Random directions beyond that.
+/// Random directions for larger inputs.
 const DIRECTIONS: usize = 8;
-/// How far a gradient may move when another input becomes a constant: sums may take another order.
+/// Tolerance of a gradient if another input is a constant: the order of sums may differ.
 const UNCHANGED: f64 = 1e-12;
 
-/// A disagreement between a derivative and its finite difference, or itself where another input is a constant.
+/// A derivative that differs from its finite difference, or changes if another input is a constant.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mismatch {
-    /// Which input.
+    /// Index of the input.
     pub input: usize,
-    /// Which entry, or None for a random direction.
+    /// Index of the entry, or None for a random direction.
     pub entry: Option<usize>,
     /// From the vjp.
     pub analytic: f64,
-    /// From central differences, or from the vjp with the constant.
+    /// From central differences, or from the vjp with [`Mismatch::constant`].
     pub numeric: f64,
     /// |analytic - numeric| / scale, where the scale is the largest of 1, |numeric| and the direction's length
     /// times the gradient's largest entry.
     pub error: f64,
-    /// Which other input was a constant, if it was this that changed the gradient.
+    /// The other input that was a constant, if that changed the gradient.
     pub constant: Option<usize>,
 }
 
@@ -43,11 +42,14 @@ impl std::fmt::Display for Mismatch {
     }
 }
 
-/// Checks the gradient of `f` with respect to every input at `inputs`; returns the worst relative
-/// error, or the first mismatch above `tolerance`, or the first gradient that another input's being a constant
-/// changes.
+/// Checks the gradient of `f` with respect to every input at `inputs`; returns the largest relative error.
 ///
-/// `f` records its function on the graph it is given and returns the output.
+/// For a random cotangent w the gradient of <w, F(x)> is compared with central differences
+/// (<w, F(x + h u)> - <w, F(x - h u)>) / 2h, h the cube root of the rounding error: entry by entry for inputs
+/// of at most 64 entries, else along random directions u. `f` records F and returns the output.
+///
+/// # Errors
+/// The first mismatch above `tolerance`, or the first gradient that changes if another input is a constant.
 pub fn gradcheck(
     inputs: &[Matrix<f64>],
     tolerance: f64,
@@ -56,7 +58,10 @@ pub fn gradcheck(
     gradcheck_along(DIRECTIONS, inputs, tolerance, f)
 }
 
-/// [`gradcheck`] along `directions` random directions where there are many entries.
+/// [`gradcheck`] along `directions` random directions for inputs of more than 64 entries.
+///
+/// # Errors
+/// As [`gradcheck`].
 pub fn gradcheck_along(
     directions: usize,
     inputs: &[Matrix<f64>],
@@ -137,7 +142,7 @@ pub fn gradcheck_along(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::tape::{Attr, Cotangents, Inputs, Saved};
+    use crate::tape::{Cotangents, Inputs, Saved};
     use crate::{Op, Shape};
 
     /// a + b; its gradient in a is `factor` times the right one, and 0 where b is a constant.
@@ -149,7 +154,7 @@ mod tests {
         fn name(&self) -> &'static str {
             "careless"
         }
-        fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+        fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
             Ok(inputs[0])
         }
         fn forward(&self, x: &Inputs<f64>, out: &mut [f64], _: &mut [f64]) {
@@ -168,9 +173,9 @@ mod tests {
     fn a_wrong_gradient_is_found_whatever_else_is_constant() {
         let inputs = [Matrix::from_vec(2, 1, vec![1.0, 2.0]), Matrix::from_vec(2, 1, vec![3.0, 4.0])];
         assert!(gradcheck(&inputs, 1e-6, |g, x| g.add(x[0], x[1])).unwrap() < 1e-6);
-        let wrong = gradcheck(&inputs, 1e-6, |g, x| g.apply(&Careless { factor: 2.0 }, x)).unwrap_err();
+        let wrong = gradcheck(&inputs, 1e-6, |g, x| g.apply(Careless { factor: 2.0 }, x)).unwrap_err();
         assert_eq!((wrong.input, wrong.entry, wrong.constant), (0, Some(0), None));
-        let wrong = gradcheck(&inputs, 1e-6, |g, x| g.apply(&Careless { factor: 1.0 }, x)).unwrap_err();
+        let wrong = gradcheck(&inputs, 1e-6, |g, x| g.apply(Careless { factor: 1.0 }, x)).unwrap_err();
         assert_eq!((wrong.input, wrong.entry, wrong.constant), (0, Some(0), Some(1)));
         assert_eq!(wrong.numeric, 0.0);
         assert!(wrong.to_string().contains("with input 1 constant 0e0"), "{wrong}");

@@ -6,17 +6,14 @@
 
 #![deny(unsafe_code)]
 
-pub mod adjoint;
 pub mod checkpoint;
 pub mod gradcheck;
-pub mod integral;
-pub mod integrate;
 pub mod math;
 pub mod matrix;
 pub mod ode;
 pub mod ops;
 pub mod optim;
-pub mod panels;
+pub mod packed_gemm;
 pub mod par;
 pub mod params;
 pub mod real;
@@ -25,6 +22,7 @@ pub mod shard;
 pub mod simd;
 pub mod slab;
 pub mod spares;
+pub mod sparse;
 pub mod tape;
 
 pub use matrix::{Matrix, Shape, View};

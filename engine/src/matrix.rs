@@ -1,4 +1,4 @@
-//! Dense column-major matrices without padding: [`Matrix`] owns, [`View`] borrows.
+//! Dense column-major matrices without padding: [`Matrix`] is owned, [`View`] borrowed.
 
 use crate::Real;
 use faer::{MatMut, MatRef};
@@ -6,9 +6,9 @@ use faer::{MatMut, MatRef};
 /// Rows and columns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Shape {
-    /// Length of a column: features of one thing.
+    /// Length of a column: features of a sample.
     pub rows: usize,
-    /// Number of columns: things.
+    /// Number of columns: samples.
     pub cols: usize,
 }
 
@@ -53,7 +53,10 @@ impl<T: Real> Matrix<T> {
         }
         Self { data, shape: Shape { rows, cols } }
     }
-    /// Takes column-major entries. Panics if their number is not `rows * cols`.
+    /// A matrix of column-major entries.
+    ///
+    /// # Panics
+    /// If there are not `rows * cols` entries.
     pub fn from_vec(rows: usize, cols: usize, data: Vec<T>) -> Self {
         assert_eq!(data.len(), rows * cols, "a {rows} x {cols} matrix needs {} entries", rows * cols);
         Self { data, shape: Shape { rows, cols } }
@@ -90,11 +93,11 @@ impl<T: Real> Matrix<T> {
     pub fn view(&self) -> View<'_, T> {
         View { data: &self.data, shape: self.shape }
     }
-    /// Hands out the entries.
+    /// The entries, column after column.
     pub fn into_vec(self) -> Vec<T> {
         self.data
     }
-    /// Entry by entry in another precision.
+    /// The matrix in another precision.
     pub fn cast<U: Real>(&self) -> Matrix<U> {
         Matrix { data: self.data.iter().map(|v| U::of(v.f64())).collect(), shape: self.shape }
     }
@@ -133,7 +136,7 @@ impl<'a, T: Real> View<'a, T> {
     }
 }
 
-/// Entries as faer's mutable view.
+/// Column-major entries as faer's mutable view.
 pub fn faer_mut<T: Real>(data: &mut [T], shape: Shape) -> MatMut<'_, T> {
     MatMut::from_column_major_slice_mut(data, shape.rows, shape.cols)
 }

@@ -1,10 +1,10 @@
-//! Trainable parameters: named matrices in one contiguous slice, so that the optimiser, the moving
-//! average, a checkpoint and a gradient check each work on one slice.
+//! Trainable parameters: named matrices in one contiguous slice, on which optimiser, moving average,
+//! checkpoint and gradient check work.
 
 use crate::rng::Stream;
 use crate::{Real, Shape, View};
 
-/// Where one parameter lies in the slice.
+/// Position and shape of a parameter in the slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ParamId {
     /// Index of the first entry.
@@ -14,7 +14,7 @@ pub struct ParamId {
 }
 
 impl ParamId {
-    /// The entries' place in the slice.
+    /// Range of the entries in the slice.
     pub fn range(self) -> std::ops::Range<usize> {
         self.offset..self.offset + self.shape.len()
     }
@@ -28,12 +28,15 @@ pub struct Params<T> {
 }
 
 impl<T: Real> Params<T> {
-    /// No parameters yet.
+    /// An empty set of parameters.
     pub fn new() -> Self {
         Self { values: Vec::new(), entries: Vec::new() }
     }
 
-    /// Adds a parameter with entries made by `init`, called column by column.
+    /// Adds a parameter with entries `init(i, j)`, called column by column.
+    ///
+    /// # Panics
+    /// If the name exists already.
     pub fn add(
         &mut self,
         name: impl Into<String>,
@@ -48,7 +51,10 @@ impl<T: Real> Params<T> {
         id
     }
 
-    /// A `rows x cols` weight, Gaussian with variance `gain^2 / cols` (LeCun et al. 1998).
+    /// Adds a `rows x cols` weight, Gaussian with variance `gain^2 / cols` (LeCun et al. 1998).
+    ///
+    /// # Panics
+    /// If the name exists already.
     pub fn add_weight(
         &mut self,
         name: impl Into<String>,
@@ -65,7 +71,10 @@ impl<T: Real> Params<T> {
         self.add(name, rows, cols, || scale * noise.next().unwrap_or(T::ZERO))
     }
 
-    /// A parameter of zeros.
+    /// Adds a parameter of zeros.
+    ///
+    /// # Panics
+    /// If the name exists already.
     pub fn add_zeros(&mut self, name: impl Into<String>, rows: usize, cols: usize) -> ParamId {
         self.add(name, rows, cols, || T::ZERO)
     }
@@ -86,7 +95,7 @@ impl<T: Real> Params<T> {
     pub fn values_mut(&mut self) -> &mut [T] {
         &mut self.values
     }
-    /// Names and places, in the order of creation.
+    /// Names and positions, in the order of creation.
     pub fn entries(&self) -> impl Iterator<Item = (&str, ParamId)> {
         self.entries.iter().map(|(name, id)| (name.as_str(), *id))
     }

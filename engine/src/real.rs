@@ -1,18 +1,20 @@
-//! The one scalar trait: f32 for training, f64 for gradient checks and references.
+//! The scalar trait: f32 for training, f64 for gradient checks and references.
 
 use std::fmt::{Debug, Display, LowerExp};
 use std::iter::Sum;
 use std::ops::{Add, AddAssign, Div, DivAssign, Mul, MulAssign, Neg, Sub, SubAssign};
 
 use crate::math;
+use crate::packed_gemm::HasRegisters;
 
 /// A real number type on which every kernel, op and model is generic: `f32` or `f64`.
 ///
-/// The elementary functions are branch-free polynomials that the compiler vectorises inside
-/// [`simd_fn!`](crate::simd_fn); their errors are stated in [`math`] and held by its tests. Unlike
-/// those of `libm` they give the same bits on every machine.
+/// The elementary functions are branch-free polynomials that vectorise inside
+/// [`simd_fn!`](crate::simd_fn). [`math`] states their errors. Unlike those of `libm` they give the same bits
+/// on every machine.
 pub trait Real:
     faer::traits::RealField
+    + HasRegisters
     + Copy
     + Default
     + Debug
@@ -52,7 +54,7 @@ pub trait Real:
 
     /// The nearest number to `x`.
     fn of(x: f64) -> Self;
-    /// Widens to f64, exactly.
+    /// Conversion to f64, exact.
     fn f64(self) -> f64;
     /// `self * a + b` with one rounding.
     fn mul_add(self, a: Self, b: Self) -> Self;
@@ -60,17 +62,17 @@ pub trait Real:
     fn abs(self) -> Self;
     /// Square root; NaN below 0.
     fn sqrt(self) -> Self;
-    /// The larger of two numbers; `other` if `self` is NaN. One vector instruction.
+    /// The larger of two numbers; `other` if `self` is NaN.
     #[inline(always)]
     fn max(self, other: Self) -> Self {
         if self > other { self } else { other }
     }
-    /// The smaller of two numbers; `other` if `self` is NaN. One vector instruction.
+    /// The smaller of two numbers; `other` if `self` is NaN.
     #[inline(always)]
     fn min(self, other: Self) -> Self {
         if self < other { self } else { other }
     }
-    /// Neither infinite nor NaN.
+    /// Whether the number is neither infinite nor NaN.
     fn is_finite(self) -> bool;
     /// e^x.
     fn exp(self) -> Self;
@@ -82,11 +84,14 @@ pub trait Real:
     fn tanh(self) -> Self;
     /// 1 / (1 + e^-x).
     fn sigmoid(self) -> Self;
-    /// The little-endian bytes of a slice, appended to `out`.
+    /// Appends the little-endian bytes of `values` to `out`.
     fn append_bytes(values: &[Self], out: &mut Vec<u8>);
-    /// Reads little-endian bytes; `bytes` holds a whole number of values.
+    /// Reads little-endian bytes.
+    ///
+    /// # Panics
+    /// If `bytes` is not a whole number of values.
     fn from_bytes(bytes: &[u8]) -> Vec<Self>;
-    /// Turns 64 random bits into a number in (0, 1), never 0 or 1.
+    /// A number in the open interval (0, 1) from 64 random bits.
     fn unit_from_bits(bits: u64) -> Self;
 }
 

@@ -1,22 +1,19 @@
-//! Random numbers as a pure function of coordinates (seed, purpose, step, chunk), so that they are
-//! the same for any number of threads and after any resume.
+//! Random numbers as a pure function of coordinates (seed, purpose, step, chunk): the same for any number of
+//! threads and after a resume.
 //!
-//! A [`Stream`] runs [`LANES`] independent Xoshiro256++ generators side by side (Blackman and Vigna,
-//! "Scrambled linear pseudorandom number generators", 2021), which one vector instruction advances
-//! together; lane `l` is `rand_xoshiro`'s generator seeded with the l-th word of the key. Gaussians
-//! come from the transform of Box and Muller (1958) with the vectorised `ln` and `sin_cos`.
-
-use rand_xoshiro::Xoshiro256PlusPlus;
-use rand_xoshiro::rand_core::SeedableRng;
+//! A [`Stream`] advances [`LANES`] independent Xoshiro256++ generators (Blackman and Vigna, "Scrambled linear
+//! pseudorandom number generators", 2021) by vector instructions; lane `l` is the generator of `rand_xoshiro`
+//! seeded with the l-th word of the key. Gaussians are made by the transform of Box and Muller (1958) with the
+//! vectorised `ln` and `sin_cos`.
 
 use crate::{Real, simd_fn};
 
-/// Generators that a stream runs side by side.
+/// Generators of a stream.
 pub const LANES: usize = 16;
-/// Words that a stream makes at a time.
+/// Random words of a block.
 const BLOCK: usize = 8 * LANES;
 
-/// A stream of random numbers, for one chunk of one step's work.
+/// A stream of random numbers, for one chunk of one step.
 #[derive(Clone)]
 pub struct Stream {
     state: [[u64; LANES]; 4],
@@ -32,7 +29,7 @@ fn mix(mut z: u64) -> u64 {
 }
 
 impl Stream {
-    /// The stream of `purpose` (a name of the field: "noise", "batch") at `step`, `chunk`.
+    /// The stream of `purpose` (such as "noise", "batch") at `step`, `chunk`.
     pub fn new(seed: u64, purpose: &str, step: u64, chunk: u64) -> Self {
         const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
         let mut key = mix(seed.wrapping_add(GOLDEN));
@@ -51,11 +48,6 @@ impl Stream {
             }
         }
         Self { state, block: [0; BLOCK], used: BLOCK }
-    }
-
-    /// A `rand_xoshiro` generator with coordinates of its own, for code that wants the standard trait.
-    pub fn generator(seed: u64, purpose: &str, step: u64, chunk: u64) -> Xoshiro256PlusPlus {
-        Xoshiro256PlusPlus::seed_from_u64(Self::new(seed, purpose, step, chunk).next_u64())
     }
 
     /// The next 64 random bits.
@@ -81,7 +73,7 @@ impl Stream {
         ((u128::from(self.next_u64()) * n as u128) >> 64) as usize
     }
 
-    /// Puts columns of `d` numbers in a uniformly random order (Fisher and Yates).
+    /// Permutes the columns of `d` numbers uniformly at random (Fisher and Yates 1938).
     pub fn shuffle_columns<T>(&mut self, x: &mut [T], d: usize) {
         for i in (1..x.len() / d.max(1)).rev() {
             let j = self.index(i + 1);
@@ -96,7 +88,7 @@ impl Stream {
         }
     }
 
-    /// Fills `out` with standard Gaussians. Each call begins a new block of random words.
+    /// Fills `out` with standard Gaussians. Each call starts a new block of random words.
     pub fn fill_normal<T: Real>(&mut self, out: &mut [T]) {
         let mut words = [0; BLOCK];
         let mut pair = [[T::ZERO; BLOCK]; 2];
@@ -104,7 +96,7 @@ impl Stream {
             fill_words(&mut self.state, &mut words);
             let [a, b] = &mut pair;
             if T::LANES == 16 {
-                // 32 bits are enough for an f32: one word gives both numbers.
+                // 32 bits suffice for an f32: one word gives both numbers.
                 box_muller_halves(&words, a, b);
             } else {
                 let mut more = [0; BLOCK];
@@ -160,7 +152,8 @@ fn polar<T: Real>(u: T, v: T) -> (T, T) {
 
 #[cfg(test)]
 mod tests {
-    use rand_xoshiro::rand_core::Rng;
+    use rand_xoshiro::Xoshiro256PlusPlus;
+    use rand_xoshiro::rand_core::{Rng, SeedableRng};
 
     use super::*;
 

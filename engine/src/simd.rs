@@ -2,13 +2,15 @@
 //!
 //! A kernel is written once, as plain loops over slices. [`simd_fn!`](crate::simd_fn) compiles its
 //! body three times (AVX-512, AVX2 with FMA, baseline) and picks one at run time; the compiler
-//! vectorises each to the width at hand. On AArch64, NEON is the baseline. Loops must run over
+//! vectorises each to the width at hand (a test, `machine_code`, reads what it has made of the kernels that take
+//! the time). On AArch64, NEON is the baseline. Loops must run over
 //! slices, without early exits or calls to `libm`: use the functions of [`Real`](crate::Real).
 //!
 //! Every version executes the same operations in the same order (a `mul_add` stays fused, a sum is
 //! only as parallel as it is written), so the three agree bit for bit.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::fmt;
+use std::sync::atomic::{AtomicU8, Ordering, compiler_fence};
 
 use crate::Real;
 
@@ -22,6 +24,22 @@ pub enum Level {
     Avx2 = 2,
     /// AVX-512 F, VL, BW, DQ.
     Avx512 = 3,
+}
+
+impl Level {
+    /// From the lowest to the highest.
+    pub const ALL: [Self; 3] = [Self::Baseline, Self::Avx2, Self::Avx512];
+}
+
+/// As in `METASTABLE_SIMD`.
+impl fmt::Display for Level {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Baseline => "baseline",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        })
+    }
 }
 
 static LEVEL: AtomicU8 = AtomicU8::new(0);
@@ -66,6 +84,13 @@ fn detected() -> Level {
         }
     }
     Level::Baseline
+}
+
+/// At the end of a loop's body, keeps the compiler from vectorising over the rounds of the loop in place of the
+/// lanes within its body: with AVX-512 it takes a number of sixteen rounds at once, by gathers. No instruction.
+#[inline(always)]
+pub fn round_by_round() {
+    compiler_fence(Ordering::SeqCst);
 }
 
 /// Asks for the cache lines of `data[at..at + len]`, without waiting. Only worth it where the place is known

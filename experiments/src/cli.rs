@@ -9,7 +9,7 @@ use crate::failure::Failure;
 /// Where to write, what to set, how to run.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Common {
-    /// Run folder to write (default: results/<experiment>/<time>-s<seed>).
+    /// Run folder to write (default: results/EXPERIMENT/TIME-sSEED).
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
     /// Seed of every random number (default: 0).

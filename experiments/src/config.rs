@@ -235,24 +235,8 @@ fn merge(base: &mut Table, from: Table, prefix: &str, source: &str) -> Result<()
 
 /// The known word within two edits (a third of the word's length for long ones).
 pub fn nearest<'a, S: AsRef<str>>(word: &str, known: &'a [S]) -> Option<&'a str> {
-    let known = known.iter().map(|k| (edit_distance(word, k.as_ref()), k.as_ref()));
+    let known = known.iter().map(|k| (strsim::levenshtein(word, k.as_ref()), k.as_ref()));
     known.filter(|(d, k)| *d <= 2.max(k.len() / 3)).min_by_key(|(d, _)| *d).map(|(_, k)| k)
-}
-
-/// Levenshtein's distance, row by row.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let cost = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = cost.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]

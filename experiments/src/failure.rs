@@ -28,24 +28,33 @@ impl Failure {
         Self::Usage(message.to_string())
     }
 
-    /// An input or output error at `path`, with a remedy where there is a usual one.
+    /// An input or output error at `path`, with its remedy: a usage failure where the path that was given is at
+    /// fault, or what it holds; else something broke on the way.
     pub fn io(path: &Path, error: &std::io::Error) -> Self {
         use std::io::ErrorKind::*;
         let path = path.display();
-        Self::Usage(match error.kind() {
-            NotFound => format!("{path}: no such file or directory"),
-            PermissionDenied => {
-                format!("{path}: permission denied; choose another place or change its permissions")
+        match error.kind() {
+            NotFound => Self::usage(format!("{path}: no such file or directory")),
+            PermissionDenied => Self::usage(format!(
+                "{path}: permission denied; choose another place or change its permissions"
+            )),
+            NotADirectory => Self::usage(format!("{path}: a part of this path is a file, not a directory")),
+            IsADirectory if error.get_ref().is_none() => {
+                Self::usage(format!("{path}: is a directory; name a file"))
+            }
+            InvalidData => Self::usage(format!("{path}: does not hold what is wanted ({error})")),
+            // With a message of our own, or a name that no file can have.
+            IsADirectory | AlreadyExists | InvalidInput | InvalidFilename => {
+                Self::usage(format!("{path}: {error}"))
             }
             StorageFull | QuotaExceeded => {
-                format!("{path}: no space left; free some or choose another place with --out")
+                Self::Failed(format!("{path}: no space left; free some or choose another place with --out"))
             }
-            NotADirectory => format!("{path}: a part of this path is a file, not a directory"),
             ReadOnlyFilesystem => {
-                format!("{path}: the file system is read-only; choose another place with --out")
+                Self::Failed(format!("{path}: the file system is read-only; choose another place with --out"))
             }
-            _ => format!("{path}: {error}"),
-        })
+            _ => Self::Failed(format!("{path}: {error}; check what this path lies on, then try again")),
+        }
     }
 
     /// The exit code.
@@ -94,7 +103,32 @@ mod tests {
         assert_eq!(Failure::usage("x").code(), 2);
         assert_eq!(Failure::Interrupted(String::new()).code(), 130);
         assert_eq!(one_line("a\n  b"), "a b");
+    }
+
+    #[test]
+    fn the_code_of_an_io_error_says_whether_the_path_was_wrong_or_something_broke() {
+        use std::io::{Error, ErrorKind};
+        let path = Path::new("some/file");
         let missing = std::fs::read("/nonexistent/file").unwrap_err();
-        assert!(Failure::io(Path::new("/nonexistent/file"), &missing).to_string().contains("no such file"));
+        let folder = std::fs::read("/").unwrap_err();
+        let own = Error::new(ErrorKind::IsADirectory, "a folder is in the way");
+        for (error, code, words) in [
+            (missing, 2, "no such file"),
+            (folder, 2, "is a directory; name a file"),
+            (own, 2, "some/file: a folder is in the way"),
+            (ErrorKind::PermissionDenied.into(), 2, "permission denied"),
+            (
+                String::from_utf8(vec![0xff]).map_err(|e| Error::new(ErrorKind::InvalidData, e)).unwrap_err(),
+                2,
+                "utf-8",
+            ),
+            (ErrorKind::StorageFull.into(), 1, "no space left; free some"),
+            (ErrorKind::ReadOnlyFilesystem.into(), 1, "read-only; choose another"),
+            (ErrorKind::TimedOut.into(), 1, "then try again"),
+        ] {
+            let failure = Failure::io(path, &error);
+            assert_eq!(failure.code(), code, "{failure}");
+            assert!(failure.to_string().contains(words), "{failure}");
+        }
     }
 }

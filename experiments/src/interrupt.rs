@@ -24,6 +24,11 @@ impl Interrupt {
         Ok(Self(flag))
     }
 
+    /// Asks as Ctrl-C does, by the same signal: for tests.
+    pub fn raise(&self) {
+        let _ = signal_hook::low_level::raise(SIGINT);
+    }
+
     /// True once the user has asked.
     pub fn requested(&self) -> bool {
         self.0.load(Ordering::Relaxed)

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use engine::checkpoint::write_atomic;
+use jiff::Timestamp;
 
 use crate::failure::Failure;
 use crate::table::shortest;
@@ -116,12 +117,11 @@ impl RunFolder {
         Ok(Self { path: path.to_path_buf() })
     }
 
-    /// results/<experiment>/<UTC time>-s<seed>, and a number behind it if that exists.
+    /// `results/EXPERIMENT/UTC-TIME-sSEED`, with a number appended if that exists.
     pub fn default_path(experiment: &str, seed: u64) -> PathBuf {
-        let now =
-            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs());
-        let base = PathBuf::from("results").join(experiment).join(format!("{}-s{seed}", utc(now)));
-        let numbered = (2..).map(|k| base.with_file_name(format!("{}-s{seed}-{k}", utc(now))));
+        let name = format!("{}-s{seed}", stamp(Timestamp::now()));
+        let base = PathBuf::from("results").join(experiment).join(&name);
+        let numbered = (2..).map(|k| base.with_file_name(format!("{name}-{k}")));
         std::iter::once(base.clone()).chain(numbered).find(|p| !p.exists()).unwrap_or(base)
     }
 
@@ -232,17 +232,9 @@ pub fn resolved(path: &Path) -> PathBuf {
     }
 }
 
-/// Seconds since 1970 as YYYYMMDD-HHMMSS (civil calendar from days, Hinnant's algorithm).
-fn utc(seconds: u64) -> String {
-    let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    let z = days + 719_468;
-    let (era, day_of_era) = (z / 146_097, z % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let m = (5 * day_of_year + 2) / 153;
-    let (day, month) = (day_of_year - (153 * m + 2) / 5 + 1, if m < 10 { m + 3 } else { m - 9 });
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}{month:02}{day:02}-{:02}{:02}{:02}", rest / 3600, rest / 60 % 60, rest % 60)
+/// A time in UTC as YYYYMMDD-HHMMSS.
+fn stamp(time: Timestamp) -> String {
+    time.strftime("%Y%m%d-%H%M%S").to_string()
 }
 
 /// The learning curve: rows of numbers under a header, kept in memory and written whole.
@@ -260,25 +252,21 @@ impl History {
 
     /// Reads history.csv up to the row of `last_step`; what an interrupted run wrote beyond is redone.
     pub fn read(text: &str, header: &[&str], last_step: u64) -> Result<Self, Failure> {
-        let mut history = Self::new(header);
-        let mut lines = text.lines();
-        if lines.next() != Some(header.join(",").as_str()) {
+        let (names, rows) = numbers(text);
+        if names != header {
             return Err(Failure::usage(
                 "history.csv has other columns than this version writes; start a new run",
             ));
         }
-        for (i, line) in lines.enumerate() {
-            let row: Result<Vec<f64>, _> = line.split(',').map(str::parse).collect();
-            match row {
-                Ok(row) if row.len() == header.len() && row[0] <= last_step as f64 => history.rows.push(row),
-                Ok(row) if row.len() == header.len() => break,
-                _ => {
-                    return Err(Failure::usage(format!(
-                        "history.csv: line {} is damaged; start a new run",
-                        i + 2
-                    )));
-                }
+        let mut history = Self::new(header);
+        for row in rows {
+            let row = row.map_err(|line| {
+                Failure::usage(format!("history.csv: line {line} is damaged; start a new run"))
+            })?;
+            if row[0] > last_step as f64 {
+                break;
             }
+            history.rows.push(row);
         }
         Ok(history)
     }
@@ -308,6 +296,18 @@ impl History {
         }
         out
     }
+}
+
+/// The header of a CSV table of numbers, and its rows, or the number of a line that is none.
+pub fn numbers(text: &str) -> (Vec<String>, impl Iterator<Item = Result<Vec<f64>, u64>>) {
+    let mut reader = csv::Reader::from_reader(text.as_bytes());
+    let names = reader.headers().map_or_else(|_| Vec::new(), |h| h.iter().map(String::from).collect());
+    let row = |record: Result<csv::StringRecord, csv::Error>| {
+        let record = record.map_err(|e| e.position().map_or(0, csv::Position::line))?;
+        let line = record.position().map_or(0, csv::Position::line);
+        record.iter().map(|cell| cell.parse().map_err(|_| line)).collect()
+    };
+    (names, reader.into_records().map(row))
 }
 
 #[cfg(test)]
@@ -358,12 +358,16 @@ mod tests {
         let back = History::read(&h.to_csv(), &["step", "loss"], 2).unwrap();
         assert_eq!(back.series("loss"), h.series("loss")[..2]);
         assert!(History::read("step,other\n", &["step", "loss"], 2).is_err());
-        assert!(History::read("step,loss\n1,x\n", &["step", "loss"], 2).is_err());
+        for damaged in ["step,loss\n1,0\n1,x\n", "step,loss\n1,0\n1\n", "step,loss\n1,0\n1,2,3\n"] {
+            let error = History::read(damaged, &["step", "loss"], 2).unwrap_err().to_string();
+            assert!(error.contains("line 3 is damaged"), "{error}");
+        }
     }
 
     #[test]
     fn dates_are_civil() {
-        assert_eq!(utc(0), "19700101-000000");
-        assert_eq!(utc(951_782_400 + 3661), "20000229-010101");
+        let at = |seconds| stamp(Timestamp::from_second(seconds).unwrap());
+        assert_eq!(at(0), "19700101-000000");
+        assert_eq!(at(951_782_400 + 3661), "20000229-010101");
     }
 }

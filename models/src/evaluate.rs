@@ -1,8 +1,7 @@
-//! How good a sampler of a known target is: every figure beside its floor.
+//! Figures of a sampler of a known target, each with its floor.
 //!
-//! A floor is the same figure between two independent sets of exact samples: what an exact sampler scores. Only
-//! points that are spread more evenly than independent ones can lie below it. Sets are disjoint and of one size; a figure is the mean over the sets and its `sd` the
-//! standard deviation over them.
+//! A floor is the same figure between two independent sets of exact samples: what an exact sampler scores. Sets
+//! are disjoint and of one size; a figure is the mean over the sets, its `sd` the standard deviation over them.
 
 pub mod particles;
 
@@ -14,7 +13,7 @@ use crate::importance;
 use crate::metrics::{self, MetricError};
 use crate::target::{Target, TargetError};
 
-/// A figure with its spread and its floor, where it has them.
+/// A figure, with standard deviation and floor if it has them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Figure {
     /// Name in metrics.json.
@@ -41,7 +40,7 @@ impl Figure {
         Self {
             name,
             value: mean(values),
-            // One set has no spread.
+            // One set has no standard deviation.
             sd: Some(sd(values)).filter(|v| v.is_finite()),
             floor: Some(mean(floors)),
             floor_sd: Some(sd(floors)).filter(|v| v.is_finite()),
@@ -153,7 +152,7 @@ pub fn flow_figures<T: Real>(
     if let Some((x, energies)) = exact {
         let nll: Vec<f64> = flow.log_density(x).iter().map(|l| -l).collect();
         let error = |v: &[f64]| metrics::sd(v) / (v.len() as f64).sqrt();
-        // The floor is the entropy, estimated on the very same samples.
+        // The floor is the entropy, estimated on the same samples.
         figures.push(Figure {
             name: "nll",
             value: metrics::mean(&nll),

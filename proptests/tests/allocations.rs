@@ -1,4 +1,5 @@
-//! After its first step a training loop's tape allocates nothing.
+//! After its first step training allocates nothing: neither a loop over most of the ops, nor the sampler's trainer
+//! between two refreshes of its buffer.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -6,6 +7,8 @@ use std::cell::Cell;
 use engine::optim::{Adam, Ema, clip_by_norm};
 use engine::shard::Shards;
 use engine::{Params, Recording, Var, par};
+use models::sampler::iwsm::{Config, Kind, Trainer};
+use models::target::{DoubleWell, Geometry, Mixture, Target};
 
 struct Counting;
 
@@ -29,6 +32,44 @@ unsafe impl GlobalAlloc for Counting {
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
+
+/// The allocations of 20 calls of `step`, after two: on one worker, so that the work stays on one thread, where the
+/// count is exact.
+fn allocations(mut step: impl FnMut() + Send) -> usize {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    pool.install(|| {
+        step();
+        step();
+        let before = COUNT.get();
+        (0..20).for_each(|_| step());
+        COUNT.get() - before
+    })
+}
+
+/// Steps of a trainer of a small network of this kind.
+fn trained(kind: Kind, target: &dyn Target<f32>) -> usize {
+    let mut config = Config::default();
+    // More than one shard, and of different sizes.
+    (config.train.batch, config.train.draws) = (150, 40);
+    (config.replay.capacity, config.replay.refresh_every) = (200, 1000);
+    (config.network.kind, config.network.hidden, config.network.layers) = (kind, 24, 2);
+    if let Geometry::Particles(_) = target.geometry() {
+        (config.network.sigma_data, config.network.mode_scale, config.network.sigma_max) = (2.0, 0.3, 6.0);
+        (config.network.passes, config.network.core) = (2, 0.5);
+    }
+    let mut trainer = Trainer::new(config, target, 0);
+    allocations(move || {
+        trainer.step().unwrap();
+    })
+}
+
+#[test]
+fn the_samplers_trainer_allocates_nothing_between_refreshes() {
+    assert_eq!(trained(Kind::Mlp, &Mixture::gmm40()), 0, "mlp");
+    for kind in [Kind::Mlp, Kind::Pair, Kind::Egnn] {
+        assert_eq!(trained(kind, &DoubleWell::dw4()), 0, "{kind:?}");
+    }
+}
 
 #[test]
 fn training_allocates_nothing_after_its_first_step() {
@@ -61,9 +102,8 @@ fn training_allocates_nothing_after_its_first_step() {
         g.add(loss, table)
     };
     let (mut adam, mut ema) = (Adam::new(params.len()), Ema::new(params.values(), 0.99));
-    // One shard and one worker: the work stays on one thread, where the count is exact.
     let mut shards = Shards::new(N);
-    let mut step = || {
+    let count = allocations(|| {
         let (_, gradient) = shards.gradient(params.values(), N, |g, _, gradient| {
             let loss = network(g);
             g.backward(loss, gradient);
@@ -72,14 +112,6 @@ fn training_allocates_nothing_after_its_first_step() {
         clip_by_norm(gradient, 1.0);
         adam.step(params.values_mut(), gradient, 1e-3);
         ema.update(params.values());
-    };
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
-    let count = pool.install(|| {
-        step();
-        step();
-        let before = COUNT.get();
-        (0..20).for_each(|_| step());
-        COUNT.get() - before
     });
     assert_eq!(count, 0);
 }

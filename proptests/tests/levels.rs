@@ -3,12 +3,12 @@
 
 use std::sync::Arc;
 
-use engine::ops::flux::Mean;
-use engine::ops::spmm::Sparse;
+use engine::ops::edge::Mean;
 use engine::optim::{Adam, Ema, clip_by_norm};
-use engine::panels::{self, LANES, Operand, Packed, Target};
+use engine::packed_gemm::{self, LANES, Operand, Output, Packed};
 use engine::rng::Stream;
 use engine::simd::{Level, set_level};
+use engine::sparse::Sparse;
 use engine::{Matrix, Real, Recording, Tape, Var};
 use models::score::{Messages, Pairs};
 use sprs::CsMat;
@@ -88,12 +88,12 @@ fn in_panels<T: Real>() -> Vec<u8> {
     for (m, k, n) in [(37, 50, 29), (16, 16, 12), (1, 3, 1)] {
         let (w, x, y) = (random::<T>(m, k, 1), random(k, n, 2), random(m, n, 3));
         let (mut packed, mut out) = (Packed::default(), Matrix::zeros(m, n));
-        panels::pack(w.view(), &mut packed);
-        panels::product(&packed, Operand::columns(x.view()), Target::columns(out.data_mut(), m, false));
-        let (mut sums, mut back) = (vec![[T::ZERO; LANES]; panels::count(m) * k], Matrix::zeros(m, k));
-        panels::pack(y.view(), &mut packed);
-        panels::outer(&packed, Operand::columns(x.view()), &mut sums);
-        panels::add_unpacked(&sums, m, back.data_mut());
+        packed_gemm::pack(w.view(), &mut packed);
+        packed_gemm::product(&packed, Operand::columns(x.view()), Output::columns(out.data_mut(), m, false));
+        let (mut sums, mut back) = (vec![[T::ZERO; LANES]; packed_gemm::count(m) * k], Matrix::zeros(m, k));
+        packed_gemm::pack(y.view(), &mut packed);
+        packed_gemm::outer(&packed, Operand::columns(x.view()), &mut sums);
+        packed_gemm::add_unpacked(&sums, m, back.data_mut());
         all.extend(bytes([out.data(), back.data()]));
     }
     all

@@ -1,8 +1,8 @@
 //! Elementary functions without branches or table look-ups, so that loops over them vectorise.
 //!
-//! Method: reduce the argument, evaluate a polynomial with fused multiply-adds, put the exponent
-//! back by integer arithmetic. Errors, in units in the last place (ulp) of the exact value, over the whole
-//! finite range unless said otherwise; the tests below hold them:
+//! Method: reduce the argument, evaluate a polynomial with fused multiply-adds, restore the exponent by integer
+//! arithmetic. Errors in units in the last place (ulp) of the exact value, over the whole finite range unless
+//! stated otherwise, checked by the tests:
 //!
 //! | function | f32 | f64 | special values |
 //! |---|---|---|---|
@@ -14,14 +14,14 @@
 //!
 //! Reductions follow Cody and Waite (1980); the kernel of `ln` is the one of fdlibm's `e_log.c`
 //! (Sun Microsystems 1993), the coefficients of the f32 `sin`, `cos` and `tanh` are those of Cephes
-//! (Moshier 1992), and those of the f32 `exp` were fitted; the f64 ones are the Taylor coefficients, whose
-//! remainder lies below the rounding.
+//! (Moshier 1992), those of the f32 `exp` a minimax fit; the f64 ones are Taylor coefficients, with a
+//! remainder below the rounding error.
 
 pub(crate) mod double;
 pub(crate) mod single;
 
 /// Arguments of [`Real::sin_cos`](crate::Real::sin_cos) beyond this magnitude lose accuracy: the
-/// reduction by pi/2 has run out of bits.
+/// reduction by pi/2 has no more bits.
 pub const SIN_COS_LIMIT: f64 = 8192.0;
 
 /// Horner's rule with fused multiply-adds, highest coefficient first.

@@ -9,7 +9,7 @@ const LN2_LO: f32 = -2.121_944_4e-4;
 
 /// e^(s x) = 2^n y with y = e^r, |r| <= ln 2 / 2, for a sign s: y, and a number with n in its low mantissa bits.
 /// The polynomial is the best of degree 6 that begins with 1 + r (relative error 3e-9, found by Lawson's
-/// iteration), in Estrin's order: its steps wait for each other half as long as Horner's.
+/// iteration), in Estrin's order, whose chain of dependent operations is half as long as Horner's.
 #[inline(always)]
 fn exp_parts(x: f32, s: f32) -> (f32, f32) {
     let shifted = x.mul_add(s * std::f32::consts::LOG2_E, ROUND);
@@ -39,7 +39,7 @@ pub(crate) fn exp(x: f32) -> f32 {
     if x > HIGH { f32::INFINITY } else { y }
 }
 
-/// 1 / (1 + e^-x): an `exp` of its own, because with x held in a range 2^n is one addition to the exponent.
+/// 1 / (1 + e^-x), with its own `exp`: for clamped x, 2^n is one addition to the exponent.
 #[inline(always)]
 pub(crate) fn sigmoid(x: f32) -> f32 {
     // Beyond: 1 to the last bit, and 1.2e-38 in place of less. NaN fails both comparisons.

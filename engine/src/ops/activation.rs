@@ -1,19 +1,19 @@
 //! Elementwise activations y = f(x), x_bar += f'(x) y_bar.
 //!
-//! An [`Activation`] gives f and f' together, because the two share their costly part; f' is kept
-//! from the forward pass, so that the backward pass is one multiplication. The same types serve as
-//! the epilogue of [`linear`](super::linear).
+//! An [`Activation`] gives f and f' together, because they share their expensive part. f' is stored by the
+//! forward pass, so that the backward pass is one multiplication. The same types are the epilogue of
+//! [`linear`](super::linear).
 
 use std::marker::PhantomData;
 
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, par, simd_fn};
 
 /// A scalar function with its derivative.
 pub trait Activation: Send + Sync + 'static {
-    /// The field's name for it.
+    /// The name, for error messages.
     const NAME: &'static str;
-    /// Whether f(x) = x, so that no slope needs to be kept.
+    /// Whether f(x) = x; then no slope is stored.
     const IS_IDENTITY: bool = false;
     /// (f(x), f'(x)).
     fn value_and_slope<T: Real>(x: T) -> (T, T);
@@ -36,7 +36,7 @@ macro_rules! activations {
         impl<T: Real> Recording<'_, T> {
             $(#[$meta])*
             pub fn $method(&mut self, x: Var) -> Var {
-                self.apply(const { &Elementwise::<$name>::OP }, &[x])
+                self.apply(Elementwise::<$name>::OP, &[x])
             }
         }
     )+};
@@ -79,7 +79,7 @@ activations! {
     /// f(x) = log(1 + e^x) = max(x, 0) + log(1 + e^-|x|).
     Softplus, softplus, "softplus", |x| {
         let e = (-x.abs()).exp();
-        // log(1 + e) keeps its relative accuracy for small e: log(u) e / (u - 1), u = 1 + e.
+        // log(1 + e) with full relative accuracy for small e: log(u) e / (u - 1), u = 1 + e.
         let u = T::ONE + e;
         let log1p = if u > T::ONE { u.ln() * (e / (u - T::ONE)) } else { e };
         (x.max(T::ZERO) + log1p, x.sigmoid())
@@ -112,11 +112,11 @@ activations! {
     };
 }
 
-/// The op of an activation.
+/// The op y = f(x), x_bar += f'(x) y_bar, entry by entry.
 pub struct Elementwise<A>(PhantomData<A>);
 
 impl<A> Elementwise<A> {
-    /// The one value of this type.
+    /// The value of this type, to pass to [`Recording::apply`](crate::Recording::apply).
     pub const OP: Self = Self(PhantomData);
 }
 
@@ -124,7 +124,7 @@ impl<A: Activation, T: Real> Op<T> for Elementwise<A> {
     fn name(&self) -> &'static str {
         A::NAME
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(inputs[0])
     }
     fn aux_len(&self, _: &[Shape], out: Shape) -> usize {

@@ -1,27 +1,29 @@
-//! Rearrangements: stacking, slicing, transposing, reshaping. The vjp moves each cotangent back.
+//! Rearrangements: concatenation, slices, transpose, reshape. The vjp is the inverse rearrangement.
+
+use std::ops::Range;
 
 use crate::simd::add;
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var};
 
-/// Features of the same things, one block under the other.
+/// The rows of all inputs, for the same columns.
 struct ConcatRows;
-/// More things with the same features.
+/// The columns of all inputs, with the same rows.
 struct ConcatCols;
 /// Rows [start, end).
-struct SliceRows;
+struct SliceRows(Range<usize>);
 /// Columns [start, end).
-struct SliceCols;
+struct SliceCols(Range<usize>);
 /// y_ij = x_ji.
 struct Transpose;
 /// The same entries in the same order, with `rows` rows.
-struct Reshape;
+struct Reshape(Shape);
 
 impl<T: Real> Op<T> for ConcatRows {
     fn name(&self) -> &'static str {
         "concat_rows"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let first = inputs.first().ok_or("wants at least one input")?;
         let same = inputs.iter().all(|s| s.cols == first.cols);
         let rows = inputs.iter().map(|s| s.rows).sum();
@@ -56,7 +58,7 @@ impl<T: Real> Op<T> for ConcatCols {
     fn name(&self) -> &'static str {
         "concat_cols"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let first = inputs.first().ok_or("wants at least one input")?;
         let same = inputs.iter().all(|s| s.rows == first.rows);
         let cols = inputs.iter().map(|s| s.cols).sum();
@@ -81,12 +83,12 @@ impl<T: Real> Op<T> for ConcatCols {
     }
 }
 
-fn range(attr: Attr, length: usize, what: &str) -> Result<(usize, usize), String> {
-    let (start, end) = (attr[0] as usize, attr[1] as usize);
-    if start <= end && end <= length {
-        Ok((start, end))
+/// The length of a range within `length`.
+fn checked_len(range: &Range<usize>, length: usize, what: &str) -> Result<usize, String> {
+    if range.start <= range.end && range.end <= length {
+        Ok(range.len())
     } else {
-        Err(format!("{what} {start}..{end} of {length}"))
+        Err(format!("{what} {}..{} of {length}", range.start, range.end))
     }
 }
 
@@ -94,19 +96,18 @@ impl<T: Real> Op<T> for SliceRows {
     fn name(&self) -> &'static str {
         "slice_rows"
     }
-    fn shape(&self, inputs: &[Shape], attr: Attr) -> Result<Shape, String> {
-        let (start, end) = range(attr, inputs[0].rows, "rows")?;
-        Ok(Shape::new(end - start, inputs[0].cols))
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        Ok(Shape::new(checked_len(&self.0, inputs[0].rows, "rows")?, inputs[0].cols))
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
-        let (start, end) = (x.attr[0] as usize, x.attr[1] as usize);
+        let Range { start, end } = self.0;
         let x = x.get(0);
         (0..x.shape.cols).for_each(|j| {
             out[j * (end - start)..(j + 1) * (end - start)].copy_from_slice(&x.col(j)[start..end]);
         });
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
-        let (start, end) = (saved.x.attr[0] as usize, saved.x.attr[1] as usize);
+        let Range { start, end } = self.0;
         let shape = saved.x.get(0).shape;
         let Some(x_bar) = x_bar.get(0) else { return };
         for j in 0..shape.cols {
@@ -119,16 +120,15 @@ impl<T: Real> Op<T> for SliceCols {
     fn name(&self) -> &'static str {
         "slice_cols"
     }
-    fn shape(&self, inputs: &[Shape], attr: Attr) -> Result<Shape, String> {
-        let (start, end) = range(attr, inputs[0].cols, "columns")?;
-        Ok(Shape::new(inputs[0].rows, end - start))
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        Ok(Shape::new(inputs[0].rows, checked_len(&self.0, inputs[0].cols, "columns")?))
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
-        let start = x.attr[0] as usize * x.get(0).shape.rows;
+        let start = self.0.start * x.get(0).shape.rows;
         out.copy_from_slice(&x.get(0).data[start..start + out.len()]);
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
-        let start = saved.x.attr[0] as usize * saved.out.shape.rows;
+        let start = self.0.start * saved.out.shape.rows;
         if let Some(x_bar) = x_bar.get(0) {
             add(out_bar, &mut x_bar[start..start + out_bar.len()]);
         }
@@ -139,7 +139,7 @@ impl<T: Real> Op<T> for Transpose {
     fn name(&self) -> &'static str {
         "transpose"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(Shape::new(inputs[0].cols, inputs[0].rows))
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
@@ -162,9 +162,8 @@ impl<T: Real> Op<T> for Reshape {
     fn name(&self) -> &'static str {
         "reshape"
     }
-    fn shape(&self, inputs: &[Shape], attr: Attr) -> Result<Shape, String> {
-        let shape = Shape::new(attr[0] as usize, attr[1] as usize);
-        if shape.len() == inputs[0].len() { Ok(shape) } else { Err(format!("cannot become {shape}")) }
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        if self.0.len() == inputs[0].len() { Ok(self.0) } else { Err(format!("cannot become {}", self.0)) }
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
         out.copy_from_slice(x.get(0).data);
@@ -177,29 +176,29 @@ impl<T: Real> Op<T> for Reshape {
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// The rows of each input, one block under the other.
+    /// Concatenation of rows: the rows of each input in order, for the same columns.
     pub fn concat_rows(&mut self, parts: &[Var]) -> Var {
-        self.apply(&ConcatRows, parts)
+        self.apply(ConcatRows, parts)
     }
-    /// The columns of each input, one block after the other.
+    /// Concatenation of columns: the columns of each input in order.
     pub fn concat_cols(&mut self, parts: &[Var]) -> Var {
-        self.apply(&ConcatCols, parts)
+        self.apply(ConcatCols, parts)
     }
     /// Some of the rows.
-    pub fn slice_rows(&mut self, x: Var, rows: std::ops::Range<usize>) -> Var {
-        self.apply_with(&SliceRows, &[x], [rows.start as f64, rows.end as f64])
+    pub fn slice_rows(&mut self, x: Var, rows: Range<usize>) -> Var {
+        self.apply(SliceRows(rows), &[x])
     }
     /// Some of the columns.
-    pub fn slice_cols(&mut self, x: Var, cols: std::ops::Range<usize>) -> Var {
-        self.apply_with(&SliceCols, &[x], [cols.start as f64, cols.end as f64])
+    pub fn slice_cols(&mut self, x: Var, cols: Range<usize>) -> Var {
+        self.apply(SliceCols(cols), &[x])
     }
-    /// The transpose.
+    /// The transpose, y_ij = x_ji.
     pub fn transpose(&mut self, x: Var) -> Var {
-        self.apply(&Transpose, &[x])
+        self.apply(Transpose, &[x])
     }
-    /// The same entries, column after column, as a `rows x cols` matrix.
+    /// The same entries in column-major order as a `rows x cols` matrix.
     pub fn reshape(&mut self, x: Var, rows: usize, cols: usize) -> Var {
-        self.apply_with(&Reshape, &[x], [rows as f64, cols as f64])
+        self.apply(Reshape(Shape::new(rows, cols)), &[x])
     }
 }
 

@@ -1,9 +1,9 @@
-//! a + b, a - b, a b, a / b, entry by entry; b has the shape of a, or is one column (rows x 1), one
-//! row (1 x cols) or one number that is repeated over a.
+//! a + b, a - b, a b, a / b, entry by entry; b has the shape of a, or is broadcast: one column (rows x 1),
+//! one row (1 x cols) or one number.
 //!
-//! The cotangent of a repeated b is summed over its repetitions, in the order of the columns.
+//! The cotangent of a broadcast b is summed over the repetitions, in the order of the columns.
 
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, View, par, simd_fn};
 
 /// A function of two numbers with its partial derivatives.
@@ -35,9 +35,9 @@ macro_rules! binary {
 
         impl<T: Real> Recording<'_, T> {
             #[doc = $doc]
-            #[doc = " with b of the shape of a, or one column, one row or one number, repeated."]
+            #[doc = " with b of the shape of a, or one column, one row or one number, broadcast."]
             pub fn $method(&mut self, a: Var, b: Var) -> Var {
-                self.apply(&Broadcast($op), &[a, b])
+                self.apply(Broadcast($op), &[a, b])
             }
         }
     )+};
@@ -57,7 +57,7 @@ impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
         B::NAME
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let [a, b] = inputs else { return Err("wants two inputs".into()) };
         let fits = |a: usize, b: usize| a == b || b == 1;
         if fits(a.rows, b.rows) && fits(a.cols, b.cols) {
@@ -105,7 +105,7 @@ impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
         let Some(b_bar) = x_bar.get(1).filter(|_| !a.shape.is_empty()) else { return };
         let column = |j: usize| j * rows..(j + 1) * rows;
         match (b.shape.rows > 1, b.shape.cols > 1) {
-            // One column: a few rows in each task, summed over the columns in their order.
+            // One column: each task sums a few rows over the columns, in order.
             (true, _) => par::for_chunks(b_bar, ROWS, |c, b_bar| {
                 for j in 0..a.shape.cols {
                     let at = j * rows + c * ROWS..j * rows + c * ROWS + b_bar.len();
@@ -132,21 +132,21 @@ impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
     }
 }
 
-/// Rows of a repeated column that a task sums over: a cache line or two of each column.
+/// Rows of a broadcast column per task: one or two cache lines of each column.
 const ROWS: usize = 64;
 
-/// Rows of a, 1 where there are none, to divide by.
+/// Rows of a, at least 1, as a divisor.
 fn a_rows(a: Shape) -> usize {
     a.rows.max(1)
 }
 
-/// What stands beside a stretch of a.
+/// The entries of b for a range of a.
 enum Operand<'a, T> {
     Slice(&'a [T]),
     Number(T),
 }
 
-/// b, which may have a's shape (`same`), beside the stretch of a that begins at entry `at`, in column j.
+/// The entries of b for the range of a that begins at entry `at`, in column j; `same` if b has a's shape.
 fn operand<T: Real>(b: View<'_, T>, same: bool, len: usize, j: usize, at: usize) -> Operand<'_, T> {
     match (same || b.shape.rows > 1, same || b.shape.cols > 1) {
         (true, true) => Operand::Slice(&b.data[at..at + len]),
@@ -156,8 +156,8 @@ fn operand<T: Real>(b: View<'_, T>, same: bool, len: usize, j: usize, at: usize)
     }
 }
 
-/// Runs `f(range, part)` over stretches of a, in parallel: of any length where b has a's shape or is one
-/// number, whole columns one by one where it is one column or one row.
+/// Runs `f(range, part)` over ranges of a, in parallel: of fixed length if b has a's shape or is one number,
+/// column by column if b is one column or one row.
 fn for_blocks<T: Real>(
     data: &mut [T],
     a: Shape,
@@ -201,7 +201,7 @@ simd_fn! {
             *b_bar = B::slopes(*a, *b).1.mul_add(*y_bar, *b_bar);
         }
     }
-    /// The sum of y_bar times the slope in one number b, in a fixed order over lanes.
+    /// The sum of y_bar times the slope in a single number b, in a fixed order over lanes.
     fn second_sum<T: Real, B: Binary>(a: &[T], b: T, y_bar: &[T]) -> T {
         const LANES: usize = 16;
         let mut sum = [T::ZERO; LANES];

@@ -1,18 +1,17 @@
-//! y = alpha o a + beta o c o d, entry by entry: a, c, d rows x cols; alpha, beta one column (rows x 1) or one
-//! number, repeated. With S the sum over the columns,
-//! a_bar += alpha o y_bar, c_bar += beta o d o y_bar, d_bar += beta o c o y_bar,
-//! alpha_bar += S(a o y_bar), beta_bar += S(c o d o y_bar).
-//!
-//! One op keeps the products and partial sums in registers that ops of their own would write to memory, and
-//! needs no cotangents for them.
+//! y = alpha o a + beta o c o d as one op, which keeps products and partial sums in registers and needs no
+//! cotangents for them.
 
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, par, simd_fn};
 
 impl<T: Real> Recording<'_, T> {
-    /// alpha o a + beta o c o d, with alpha and beta one column or one number.
+    /// y = alpha o a + beta o c o d, entry by entry: a, c, d rows x cols; alpha, beta one column (rows x 1) or one
+    /// number, broadcast. With S the sum over the columns,
+    ///
+    /// a_bar += alpha o y_bar,  c_bar += beta o d o y_bar,  d_bar += beta o c o y_bar,
+    /// alpha_bar += S(a o y_bar),  beta_bar += S(c o d o y_bar).
     pub fn combine(&mut self, (alpha, a): (Var, Var), (beta, c, d): (Var, Var, Var)) -> Var {
-        self.apply(&Combine, &[alpha, a, beta, c, d])
+        self.apply(Combine, &[alpha, a, beta, c, d])
     }
 }
 
@@ -23,7 +22,7 @@ impl<T: Real> Op<T> for Combine {
         "combine"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let [alpha, a, beta, c, d] = inputs else { return Err("wants five inputs".into()) };
         let factor = |s: &Shape| s.cols == 1 && (s.rows == 1 || s.rows == a.rows);
         if a == c && a == d && factor(alpha) && factor(beta) {
@@ -82,7 +81,7 @@ impl<T: Real> Op<T> for Combine {
         if !(x_bar.wants(0) || x_bar.wants(2)) {
             return;
         }
-        // Sums over the columns of each task take the place of its first two columns of y_bar, which is spent.
+        // The sums over a task's columns overwrite its first two columns of y_bar, which is no longer needed.
         par::for_chunks(out_bar, per_task, |k, y_bar| {
             let at = k * per_task..k * per_task + y_bar.len();
             if y_bar.len() > rows {
@@ -94,7 +93,7 @@ impl<T: Real> Op<T> for Combine {
             for (k, sums) in out_bar.chunks(per_task).enumerate() {
                 let at = k * per_task;
                 for i in 0..rows {
-                    // A task of one column holds y_bar itself.
+                    // For one column the sum is y_bar itself.
                     let one = sums.len() == rows;
                     let slope = if which == 0 { a.data[at + i] } else { c.data[at + i] * d.data[at + i] };
                     let sum = if one { slope * sums[i] } else { sums[which * rows + i] };
@@ -105,7 +104,7 @@ impl<T: Real> Op<T> for Combine {
     }
 }
 
-/// Numbers of a task: whole columns, at least two.
+/// Entries per task: whole columns, at least two.
 fn per_task(rows: usize) -> usize {
     (par::CHUNK / rows).max(2) * rows
 }
@@ -114,7 +113,7 @@ simd_fn! {
     fn values<T: Real>(y: &mut [T], first: (&[T], &[T]), second: (&[T], &[T], &[T])) {
         let ((alpha, a), (beta, c, d)) = (first, second);
         let rows = alpha.len();
-        // Of one length for certain: a check of bounds in the loop would leave its end to scalar code.
+        // Slices of equal length: with bounds checks in the loop its tail would be scalar.
         let beta = &beta[..rows];
         let others = a.chunks_exact(rows).zip(c.chunks_exact(rows)).zip(d.chunks_exact(rows));
         for (y, ((a, c), d)) in y.chunks_exact_mut(rows).zip(others) {

@@ -1,14 +1,14 @@
-//! Moving whole columns: gather y_k = x_{i_k}, and scatter-add y_{i_k} += x_k, each the other's vjp.
+//! Gather and scatter-add of columns, each the other's vjp.
 //!
-//! Scatter runs over the sources of each target in their order (a plan made once), so targets can run
-//! in parallel and the sums have one order.
+//! Scatter runs over the sources of each target in order (precomputed), so that targets run in parallel and sums
+//! have a fixed order.
 
 use std::sync::Arc;
 
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, par};
 
-/// Column indices into `n` columns, with the plan of the reverse direction.
+/// Column indices into `n` columns, and the sources of each target.
 #[derive(Debug)]
 struct Columns {
     indices: Vec<usize>,
@@ -17,11 +17,11 @@ struct Columns {
     sources: Vec<usize>,
 }
 
-/// An index beyond the columns.
+/// An index out of range.
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("index {index} at position {position} points beyond {n} columns")]
 pub struct IndexError {
-    /// Where in the list.
+    /// Position in the list.
     pub position: usize,
     /// The index.
     pub index: usize,
@@ -30,7 +30,7 @@ pub struct IndexError {
 }
 
 impl Columns {
-    /// Checks the indices and plans the scatter.
+    /// Checks the indices and lists the sources of each target.
     fn new(indices: Vec<usize>, n: usize) -> Result<Arc<Self>, IndexError> {
         if let Some((position, index)) = indices.iter().enumerate().find(|(_, i)| **i >= n) {
             return Err(IndexError { position, index: *index, n });
@@ -46,7 +46,7 @@ impl Columns {
         Ok(Arc::new(Self { indices, starts, sources }))
     }
 
-    /// Number of columns that are pointed into.
+    /// Number of columns indexed.
     fn targets(&self) -> usize {
         self.starts.len() - 1
     }
@@ -80,7 +80,7 @@ impl Columns {
     }
 }
 
-/// Runs `f(j, column j)`, a fixed number of columns in a task.
+/// Runs `f(j, column j)`, a fixed number of columns per task.
 fn for_columns<T: Real>(out: &mut [T], rows: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     if rows == 0 {
         return;
@@ -98,7 +98,7 @@ impl<T: Real> Op<T> for Gather {
     fn name(&self) -> &'static str {
         "gather"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let (n, x) = (self.0.targets(), inputs[0]);
         if x.cols == n {
             Ok(Shape::new(x.rows, self.0.indices.len()))
@@ -121,7 +121,7 @@ impl<T: Real> Op<T> for Scatter {
     fn name(&self) -> &'static str {
         "scatter_add"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let (n, x) = (self.0.indices.len(), inputs[0]);
         if x.cols == n {
             Ok(Shape::new(x.rows, self.0.targets()))
@@ -140,29 +140,28 @@ impl<T: Real> Op<T> for Scatter {
     }
 }
 
-/// Gather and scatter-add over one list of indices; make it once, outside the training loop.
+/// A list of column indices for gather and scatter-add; build it once, outside the training loop.
 #[derive(Clone)]
-pub struct Moves {
-    gather: Arc<Gather>,
-    scatter: Arc<Scatter>,
-}
+pub struct Moves(Arc<Columns>);
 
 impl Moves {
-    /// Moves along `indices` into `n` columns.
+    /// `indices` into `n` columns.
+    ///
+    /// # Errors
+    /// If an index is `n` or larger.
     pub fn new(indices: Vec<usize>, n: usize) -> Result<Self, IndexError> {
-        let columns = Columns::new(indices, n)?;
-        Ok(Self { gather: Arc::new(Gather(columns.clone())), scatter: Arc::new(Scatter(columns)) })
+        Columns::new(indices, n).map(Self)
     }
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// y_k = x_{i_k}: one column for each index.
+    /// Gather y_k = x_{i_k}, one column for each index; x_bar_j += sum of y_bar_k with i_k = j.
     pub fn gather(&mut self, x: Var, moves: &Moves) -> Var {
-        self.apply(moves.gather.clone(), &[x])
+        self.apply(Gather(moves.0.clone()), &[x])
     }
-    /// y_j = the sum of the x_k with i_k = j.
+    /// Scatter-add y_j = sum of x_k with i_k = j; x_bar_k += y_bar_{i_k}.
     pub fn scatter_add(&mut self, x: Var, moves: &Moves) -> Var {
-        self.apply(moves.scatter.clone(), &[x])
+        self.apply(Scatter(moves.0.clone()), &[x])
     }
 }
 

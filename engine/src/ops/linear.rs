@@ -1,8 +1,7 @@
-//! The fused linear layer y = f(W x + b), b added to every column.
+//! The fused linear layer y = f(W x + b).
 //!
-//! With z = W x + b and g = f'(z) y_bar:  W_bar += g x^T,  b_bar += g 1,  x_bar += W^T g.
-//! Columns are worked off in fixed chunks, so that bias, activation and slope are applied to a block
-//! that is still in cache, and f'(z) is kept for the backward pass.
+//! Columns are processed in fixed chunks: bias, activation and slope are applied to a block that is still in
+//! cache. f'(z) is stored for the backward pass.
 
 use std::marker::PhantomData;
 
@@ -10,19 +9,22 @@ use faer::linalg::matmul::matmul;
 use faer::{Accum, MatRef, Par};
 use rayon::prelude::*;
 
-use super::activation::{Activation, Gelu, Identity, Relu, Silu, Tanh};
+use super::activation::{Activation, Identity, Relu, Silu, Tanh};
 use crate::matrix::faer_mut;
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, par, simd_fn};
 
-/// Columns that one task works off: a constant, so that results do not depend on threads.
+/// Columns per task: a constant, so that results do not depend on the number of threads.
 const COLUMNS: usize = 128;
 
-/// The op of a linear layer with activation `A`; inputs W, x, b.
+/// The linear layer y = f(W x + b) with activation f = `A`, b added to every column; inputs W, x, b. With
+/// z = W x + b and g = f'(z) y_bar:
+///
+/// W_bar += g x^T,  b_bar += g 1,  x_bar += W^T g.
 pub struct Linear<A>(PhantomData<A>);
 
 impl<A> Linear<A> {
-    /// The one value of this type.
+    /// The value of this type, to pass to [`Recording::apply`](crate::Recording::apply).
     pub const OP: Self = Self(PhantomData);
 }
 
@@ -31,7 +33,7 @@ impl<A: Activation, T: Real> Op<T> for Linear<A> {
         "linear"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let [w, x, b] = inputs else { return Err("wants W, x and b".into()) };
         if w.cols != x.rows {
             return Err("W has as many columns as x has rows".into());
@@ -112,7 +114,7 @@ impl<A: Activation, T: Real> Op<T> for Linear<A> {
     }
 }
 
-/// Columns of W's cotangent that one task works off, of a long batch.
+/// Columns of W's cotangent per task, for a long batch.
 const BLOCK: usize = 32;
 
 simd_fn! {
@@ -148,29 +150,24 @@ simd_fn! {
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// W x + b.
+    /// W x + b, b added to every column; see [`Linear`].
     pub fn linear(&mut self, w: Var, x: Var, b: Var) -> Var {
-        self.apply(const { &Linear::<Identity>::OP }, &[w, x, b])
+        self.apply(Linear::<Identity>::OP, &[w, x, b])
     }
 
     /// silu(W x + b).
     pub fn linear_silu(&mut self, w: Var, x: Var, b: Var) -> Var {
-        self.apply(const { &Linear::<Silu>::OP }, &[w, x, b])
+        self.apply(Linear::<Silu>::OP, &[w, x, b])
     }
 
     /// max(W x + b, 0).
     pub fn linear_relu(&mut self, w: Var, x: Var, b: Var) -> Var {
-        self.apply(const { &Linear::<Relu>::OP }, &[w, x, b])
+        self.apply(Linear::<Relu>::OP, &[w, x, b])
     }
 
     /// tanh(W x + b).
     pub fn linear_tanh(&mut self, w: Var, x: Var, b: Var) -> Var {
-        self.apply(const { &Linear::<Tanh>::OP }, &[w, x, b])
-    }
-
-    /// gelu(W x + b).
-    pub fn linear_gelu(&mut self, w: Var, x: Var, b: Var) -> Var {
-        self.apply(const { &Linear::<Gelu>::OP }, &[w, x, b])
+        self.apply(Linear::<Tanh>::OP, &[w, x, b])
     }
 }
 

@@ -1,7 +1,7 @@
-//! Matrix products in all transposes: C = op(A) op(B).
+//! Matrix products C = A B and C = A^T B.
 //!
-//! With G the cotangent of C:  C = A B gives A_bar += G B^T, B_bar += A^T G, and a transposed operand
-//! gets the transpose of that. Columns of the result are worked off in fixed chunks in parallel; so
+//! With G the cotangent of C:  C = A B gives A_bar += G B^T, B_bar += A^T G, and C = A^T B gives A_bar += B G^T,
+//! B_bar += A G. Columns of the result are worked off in fixed chunks in parallel; so
 //! a long batch (a weight's gradient) sums sequentially inside each chunk of columns of the result.
 
 use faer::linalg::matmul::matmul;
@@ -9,16 +9,15 @@ use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use crate::matrix::faer_mut;
-use crate::tape::{Attr, Bar, Cotangents, Inputs, Saved};
+use crate::tape::{Bar, Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, View};
 
-/// Columns of the result that one task computes.
+/// Columns of the result per task.
 const COLUMNS: usize = 128;
 
-/// Which operands are transposed.
+/// Inputs A, B.
 struct Product {
     a_transposed: bool,
-    b_transposed: bool,
 }
 
 fn oriented<'a, T: Real>(m: View<'a, T>, transposed: bool) -> MatRef<'a, T> {
@@ -51,59 +50,50 @@ impl<T: Real> Op<T> for Product {
         "matmul"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let [a, b] = inputs else { return Err("wants two inputs".into()) };
         let (m, k) = if self.a_transposed { (a.cols, a.rows) } else { (a.rows, a.cols) };
-        let (l, n) = if self.b_transposed { (b.cols, b.rows) } else { (b.rows, b.cols) };
-        if k == l { Ok(Shape::new(m, n)) } else { Err(format!("the inner sizes {k} and {l} differ")) }
+        if k == b.rows {
+            Ok(Shape::new(m, b.cols))
+        } else {
+            Err(format!("the inner sizes {k} and {} differ", b.rows))
+        }
     }
 
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
-        let (a, b) = (oriented(x.get(0), self.a_transposed), oriented(x.get(1), self.b_transposed));
+        let (a, b) = (oriented(x.get(0), self.a_transposed), x.get(1).faer());
         product(out, Shape::new(a.nrows(), b.ncols()), Accum::Replace, a, b);
     }
 
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (a, b) = (saved.x.get(0), saved.x.get(1));
         let g = MatRef::from_column_major_slice(out_bar, saved.out.shape.rows, saved.out.shape.cols);
-        let (op_a, op_b) = (oriented(a, self.a_transposed), oriented(b, self.b_transposed));
+        let op_a = oriented(a, self.a_transposed);
         let add = |bar: Bar<T>, shape, left, right| {
             let accumulate = if bar.fresh { Accum::Replace } else { Accum::Add };
             product(bar.data, shape, accumulate, left, right);
         };
         if let Some(a_bar) = x_bar.first(0) {
             if self.a_transposed {
-                add(a_bar, a.shape, op_b, g.transpose());
+                add(a_bar, a.shape, b.faer(), g.transpose());
             } else {
-                add(a_bar, a.shape, g, op_b.transpose());
+                add(a_bar, a.shape, g, b.faer().transpose());
             }
         }
         if let Some(b_bar) = x_bar.first(1) {
-            if self.b_transposed {
-                add(b_bar, b.shape, g.transpose(), op_a);
-            } else {
-                add(b_bar, b.shape, op_a.transpose(), g);
-            }
+            add(b_bar, b.shape, op_a.transpose(), g);
         }
     }
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// A B.
+    /// C = A B. With G the cotangent of C: A_bar += G B^T, B_bar += A^T G.
     pub fn matmul(&mut self, a: Var, b: Var) -> Var {
-        self.apply(&Product { a_transposed: false, b_transposed: false }, &[a, b])
+        self.apply(Product { a_transposed: false }, &[a, b])
     }
-    /// A^T B.
+    /// C = A^T B. With G the cotangent of C: A_bar += B G^T, B_bar += A G.
     pub fn matmul_tn(&mut self, a: Var, b: Var) -> Var {
-        self.apply(&Product { a_transposed: true, b_transposed: false }, &[a, b])
-    }
-    /// A B^T.
-    pub fn matmul_nt(&mut self, a: Var, b: Var) -> Var {
-        self.apply(&Product { a_transposed: false, b_transposed: true }, &[a, b])
-    }
-    /// A^T B^T.
-    pub fn matmul_tt(&mut self, a: Var, b: Var) -> Var {
-        self.apply(&Product { a_transposed: true, b_transposed: true }, &[a, b])
+        self.apply(Product { a_transposed: true }, &[a, b])
     }
 }
 

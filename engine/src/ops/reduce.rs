@@ -1,13 +1,13 @@
-//! Reductions: sum, mean and max, log-sum-exp, softmax and log-softmax, over each column or the whole;
-//! sum and mean over each row.
+//! Reductions: sum, mean, max, log-sum-exp, softmax and log-softmax over each column or all entries; sum and
+//! mean over each row.
 //!
-//! Sums run in column order; log-sum-exp subtracts the largest entry first. Of nothing, the sum is 0,
-//! the mean NaN, the maximum and the log-sum-exp -inf. NaN among the entries goes on to the result.
+//! Sums are in column order; log-sum-exp subtracts the largest entry first. Over no entries the sum is 0, the
+//! mean NaN, maximum and log-sum-exp -inf. NaN propagates.
 
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var};
 
-/// What is reduced to one number.
+/// The set of entries that is reduced to one number.
 #[derive(Clone, Copy, PartialEq)]
 enum Over {
     Column,
@@ -24,7 +24,7 @@ impl Over {
         }
     }
 
-    /// Length of the stretches of memory that are reduced (not for rows).
+    /// Length of the contiguous ranges that are reduced (not for rows).
     fn stretch(self, x: Shape) -> usize {
         if self == Self::Column { x.rows } else { x.len() }
     }
@@ -47,7 +47,7 @@ impl<T: Real> Op<T> for Sum {
     fn name(&self) -> &'static str {
         if self.mean { "mean" } else { "sum" }
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(self.over.reduced(inputs[0]))
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
@@ -80,14 +80,14 @@ impl<T: Real> Op<T> for Sum {
     }
 }
 
-/// y = max(x); x_bar += y_bar at the first largest entry, or the first that is NaN.
+/// y = max(x); x_bar += y_bar at the first largest entry, or the first NaN.
 struct Max(Over);
 
 impl<T: Real> Op<T> for Max {
     fn name(&self) -> &'static str {
         "max"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(self.0.reduced(inputs[0]))
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
@@ -117,7 +117,7 @@ impl<T: Real> Op<T> for LogSumExp {
     fn name(&self) -> &'static str {
         "logsumexp"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(self.0.reduced(inputs[0]))
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
@@ -150,7 +150,7 @@ impl<T: Real> Op<T> for Softmax {
     fn name(&self) -> &'static str {
         if self.log { "log softmax" } else { "softmax" }
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(inputs[0])
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
@@ -182,7 +182,7 @@ fn is_nan<T: Real>(x: T) -> bool {
     x.f64().is_nan()
 }
 
-/// NaN if any entry is.
+/// The largest entry; NaN if any entry is NaN.
 fn largest<T: Real>(x: &[T]) -> T {
     x.iter().fold(T::NEG_INFINITY, |m, v| if *v > m || is_nan(*v) { *v } else { m })
 }
@@ -200,7 +200,7 @@ macro_rules! reductions {
         impl<T: Real> Recording<'_, T> {$(
             #[doc = $doc]
             pub fn $method(&mut self, x: Var) -> Var {
-                self.apply(const { &$op }, &[x])
+                self.apply($op, &[x])
             }
         )+}
     };

@@ -1,31 +1,41 @@
-//! Elementwise functions with scalars of their own: a x + b, x^p, clamping.
+//! Elementwise functions with scalar parameters: a x + b, x^p, clamp.
 
 use crate::simd::axpy;
-use crate::tape::{Attr, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, par, simd_fn};
 
-/// y = a x + b, (a, b) the scalars; x_bar += a y_bar.
-struct Affine;
+/// y = a x + b; x_bar += a y_bar.
+struct Affine {
+    a: f64,
+    b: f64,
+}
 /// y = x^p = exp(p log x), x > 0; x_bar += p x^(p - 1) y_bar.
-struct Power;
+struct Power {
+    p: f64,
+}
 /// y = sign(x) |x|^p, p >= 1; x_bar += p |x|^(p - 1) y_bar.
-struct SignedPower;
-/// y = min(max(x, a), b); x_bar += y_bar where a < x < b.
-struct Clamp;
+struct SignedPower {
+    p: f64,
+}
+/// y = min(max(x, low), high); x_bar += y_bar where low < x < high.
+struct Clamp {
+    low: f64,
+    high: f64,
+}
 
 impl<T: Real> Op<T> for Affine {
     fn name(&self) -> &'static str {
         "affine"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(inputs[0])
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
-        let ([a, b], x) = (x.attr.map(T::of), x.get(0).data);
+        let (a, b, x) = (T::of(self.a), T::of(self.b), x.get(0).data);
         par::for_chunks(out, par::CHUNK, |i, out| affine(a, b, &x[i * par::CHUNK..][..out.len()], out));
     }
-    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
-        let (a, out_bar) = (T::of(saved.x.attr[0]), &*out_bar);
+    fn vjp(&self, _: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        let (a, out_bar) = (T::of(self.a), &*out_bar);
         if let Some(x_bar) = x_bar.first(0) {
             x_bar.for_chunks(par::CHUNK, |i, x| axpy(a, &out_bar[i * par::CHUNK..][..x.len()], x));
         }
@@ -36,15 +46,15 @@ impl<T: Real> Op<T> for Power {
     fn name(&self) -> &'static str {
         "power"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(inputs[0])
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
-        let (p, x) = (T::of(x.attr[0]), x.get(0).data);
+        let (p, x) = (T::of(self.p), x.get(0).data);
         par::for_chunks(out, par::CHUNK, |i, out| power(p, &x[i * par::CHUNK..][..out.len()], out));
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
-        let p = T::of(saved.x.attr[0]);
+        let p = T::of(self.p);
         if let Some(x_bar) = x_bar.get(0) {
             power_vjp(p, saved.x.get(0).data, saved.out.data, out_bar, x_bar);
         }
@@ -55,18 +65,18 @@ impl<T: Real> Op<T> for SignedPower {
     fn name(&self) -> &'static str {
         "signed power"
     }
-    fn shape(&self, inputs: &[Shape], attr: Attr) -> Result<Shape, String> {
-        if attr[0] >= 1.0 { Ok(inputs[0]) } else { Err("the exponent is at least 1".into()) }
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        if self.p >= 1.0 { Ok(inputs[0]) } else { Err("the exponent is at least 1".into()) }
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
-        let (p, x) = (T::of(x.attr[0]), x.get(0).data);
+        let (p, x) = (T::of(self.p), x.get(0).data);
         par::for_chunks(out, par::CHUNK, |i, out| {
             let x = &x[i * par::CHUNK..][..out.len()];
             if p == T::of(2.0) { signed_square(x, out) } else { signed_power(p, x, out) }
         });
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
-        let (p, x, out_bar) = (T::of(saved.x.attr[0]), saved.x.get(0).data, &*out_bar);
+        let (p, x, out_bar) = (T::of(self.p), saved.x.get(0).data, &*out_bar);
         if let Some(x_bar) = x_bar.first(0) {
             x_bar.for_chunks(par::CHUNK, |i, x_bar| {
                 let at = i * par::CHUNK..i * par::CHUNK + x_bar.len();
@@ -85,11 +95,11 @@ impl<T: Real> Op<T> for Clamp {
     fn name(&self) -> &'static str {
         "clamp"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(inputs[0])
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
-        let [low, high] = x.attr.map(T::of);
+        let [low, high] = [self.low, self.high].map(T::of);
         for (x, y) in x.get(0).data.iter().zip(out) {
             *y = if *x < low {
                 low
@@ -101,7 +111,7 @@ impl<T: Real> Op<T> for Clamp {
         }
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
-        let [low, high] = saved.x.attr.map(T::of);
+        let [low, high] = [self.low, self.high].map(T::of);
         if let Some(x_bar) = x_bar.get(0) {
             for ((x, y), x_bar) in saved.x.get(0).data.iter().zip(out_bar).zip(x_bar) {
                 *x_bar += if *x > low && *x < high { *y } else { T::ZERO };
@@ -143,7 +153,7 @@ simd_fn! {
     }
 
     fn signed_power_vjp<T: Real>(p: T, x: &[T], y_bar: &[T], x_bar: &mut [T]) {
-        // |x|^0 is 1 at 0 too, where 0 log 0 would be NaN.
+        // |x|^0 = 1 at 0 too; 0 log 0 would be NaN.
         let tiny = T::of(1e-30);
         for ((x, y_bar), x_bar) in x.iter().zip(y_bar).zip(x_bar) {
             *x_bar += p * ((p - T::ONE) * x.abs().max(tiny).ln()).exp() * *y_bar;
@@ -158,9 +168,9 @@ simd_fn! {
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// a x + b, entry by entry.
+    /// a x + b, entry by entry; x_bar += a y_bar.
     pub fn affine(&mut self, x: Var, a: f64, b: f64) -> Var {
-        self.apply_with(&Affine, &[x], [a, b])
+        self.apply(Affine { a, b }, &[x])
     }
 
     /// a x.
@@ -173,19 +183,19 @@ impl<T: Real> Recording<'_, T> {
         self.affine(x, -1.0, 0.0)
     }
 
-    /// x^p for x > 0.
+    /// x^p = exp(p log x) for x > 0; x_bar += p x^(p - 1) y_bar.
     pub fn power(&mut self, x: Var, p: f64) -> Var {
-        self.apply_with(&Power, &[x], [p, 0.0])
+        self.apply(Power { p }, &[x])
     }
 
-    /// sign(x) |x|^p for p >= 1: the porous medium's nonlinearity, odd and increasing.
+    /// sign(x) |x|^p for p >= 1, the nonlinearity of the porous medium equation; x_bar += p |x|^(p - 1) y_bar.
     pub fn signed_power(&mut self, x: Var, p: f64) -> Var {
-        self.apply_with(&SignedPower, &[x], [p, 0.0])
+        self.apply(SignedPower { p }, &[x])
     }
 
-    /// min(max(x, low), high).
+    /// min(max(x, low), high); x_bar += y_bar where low < x < high.
     pub fn clamp(&mut self, x: Var, low: f64, high: f64) -> Var {
-        self.apply_with(&Clamp, &[x], [low, high])
+        self.apply(Clamp { low, high }, &[x])
     }
 }
 

@@ -1,21 +1,22 @@
-//! Adam (Kingma and Ba 2015, algorithm 1) with the decoupled weight decay of AdamW (Loshchilov and
-//! Hutter 2019, algorithm 2).
-//!
-//! m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,
-//! p -= lr (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay p).
+//! Adam and AdamW.
 
 use rayon::prelude::*;
 
 use crate::{Real, par, simd_fn};
 
-/// The optimiser with its moments.
+/// Adam (Kingma and Ba 2015, algorithm 1) with the decoupled weight decay of AdamW (Loshchilov and Hutter
+/// 2019, algorithm 2), for parameters p with gradient g at step t:
+///
+/// m = b1 m + (1 - b1) g,  v = b2 v + (1 - b2) g^2,
+///
+/// p -= rate (m / (1 - b1^t) / (sqrt(v / (1 - b2^t)) + eps) + decay p).
 #[derive(Clone, Debug)]
 pub struct Adam<T> {
     /// Decay of the first moment.
     pub beta1: f64,
     /// Decay of the second moment.
     pub beta2: f64,
-    /// Added to the root of the second moment.
+    /// eps, added to the root of the second moment.
     pub eps: f64,
     /// Decoupled weight decay; 0 is Adam.
     pub weight_decay: f64,
@@ -37,7 +38,7 @@ struct Coefficients<T> {
 }
 
 impl<T: Real> Adam<T> {
-    /// Adam for `n` parameters with the usual constants.
+    /// Adam for `n` parameters: b1 = 0.9, b2 = 0.999, eps = 1e-8, no decay.
     pub fn new(n: usize) -> Self {
         let zeros = vec![T::ZERO; n];
         Self { beta1: 0.9, beta2: 0.999, eps: 1e-8, weight_decay: 0.0, steps: 0, m: zeros.clone(), v: zeros }

@@ -1,9 +1,9 @@
-//! Clipping by the global norm (Pascanu, Mikolov and Bengio 2013): g *= min(1, limit / |g|).
+//! Clipping by the global norm.
 
 use crate::{Real, par};
 
-/// Scales `gradient` down to norm `limit` if it is longer; returns the norm it had. A norm that is not
-/// finite is returned as it is and the gradient left alone.
+/// Clips `gradient` to the Euclidean norm `limit` (Pascanu, Mikolov and Bengio 2013), g *= min(1, limit / |g|),
+/// and returns the norm before. If the norm is not finite the gradient is left unchanged.
 pub fn clip_by_norm<T: Real>(gradient: &mut [T], limit: f64) -> f64 {
     let norm =
         par::sum(gradient.len(), par::CHUNK, |r| gradient[r].iter().map(|g| g.f64() * g.f64()).sum()).sqrt();

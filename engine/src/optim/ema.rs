@@ -1,20 +1,20 @@
-//! Exponential moving average of parameters: a = d a + (1 - d) p, with d = min(decay, (1 + t) / (10 + t))
-//! so that the first steps are forgotten soon.
+//! Exponential moving average of parameters.
 
 use crate::{Real, par, simd_fn};
 
-/// The average and its age.
+/// Exponential moving average a of parameters p: a = d a + (1 - d) p at update t, with
+/// d = min(decay, (1 + t) / (10 + t)), so that the first steps have little weight.
 #[derive(Clone, Debug)]
 pub struct Ema<T> {
     /// The largest decay.
     pub decay: f64,
-    /// Updates done.
+    /// Number of updates t.
     pub updates: u64,
     average: Vec<T>,
 }
 
 impl<T: Real> Ema<T> {
-    /// Starts at `params`.
+    /// An average that starts at `params`.
     pub fn new(params: &[T], decay: f64) -> Self {
         Self { decay, updates: 0, average: params.to_vec() }
     }
@@ -29,7 +29,7 @@ impl<T: Real> Ema<T> {
         &mut self.average
     }
 
-    /// Takes in the parameters after a step.
+    /// Updates the average with the parameters after a step.
     pub fn update(&mut self, params: &[T]) {
         let t = self.updates as f64;
         self.updates += 1;

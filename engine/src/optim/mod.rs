@@ -8,4 +8,4 @@ mod schedule;
 pub use adam::Adam;
 pub use clip::clip_by_norm;
 pub use ema::Ema;
-pub use schedule::{Plateau, Schedule};
+pub use schedule::Schedule;

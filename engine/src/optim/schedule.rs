@@ -1,16 +1,16 @@
-//! Learning rates as functions of the step alone, so that nothing about them needs to be saved.
+//! Learning rates as functions of the step, without state to save.
 
 /// How a learning rate changes over `total` steps.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Schedule {
-    /// The peak throughout.
+    /// The peak rate at every step.
     Constant,
-    /// Half a cosine over all `total` steps from the peak down to `floor` times it (Loshchilov and Hutter 2017),
+    /// Cosine decay over all `total` steps from the peak to `floor` times the peak (Loshchilov and Hutter 2017),
     /// times a linear rise over the first `warm_up` steps.
     WarmUpCosine {
         /// Steps of the rise.
         warm_up: u64,
-        /// Last rate over the peak.
+        /// Ratio of the last rate to the peak.
         floor: f64,
     },
     /// A factor `rate` in every `every` steps.
@@ -23,7 +23,7 @@ pub enum Schedule {
 }
 
 impl Schedule {
-    /// The factor on the peak rate at `step` of `total`, both counted from 0.
+    /// The ratio of the rate at `step` (from 0) of `total` steps to the peak rate.
     pub fn factor(&self, step: u64, total: u64) -> f64 {
         match *self {
             Self::Constant => 1.0,
@@ -38,59 +38,9 @@ impl Schedule {
     }
 }
 
-/// Lowers a rate when the loss has stopped falling: by `factor` after `patience` observations without
-/// an improvement of at least the share `threshold`. Unlike [`Schedule`] it has a memory, its fields.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Plateau {
-    /// The rate now.
-    pub rate: f64,
-    /// Factor of a reduction.
-    pub factor: f64,
-    /// Observations to wait.
-    pub patience: u64,
-    /// Relative improvement that counts.
-    pub threshold: f64,
-    /// The best loss so far.
-    pub best: f64,
-    /// Observations since.
-    pub waited: u64,
-}
-
-impl Plateau {
-    /// Starts at `rate`; a tenth after 10 observations without an improvement of 0.01 %.
-    pub fn new(rate: f64) -> Self {
-        Self { rate, factor: 0.1, patience: 10, threshold: 1e-4, best: f64::INFINITY, waited: 0 }
-    }
-
-    /// Takes in a loss and returns the rate from here on.
-    pub fn observe(&mut self, loss: f64) -> f64 {
-        // A share of infinity is no number; and a loss that is none improves on nothing.
-        let share = if self.best.is_finite() { self.threshold * self.best.abs() } else { 0.0 };
-        if loss < self.best - share {
-            (self.best, self.waited) = (loss, 0);
-        } else {
-            self.waited += 1;
-            if self.waited > self.patience {
-                (self.rate, self.waited) = (self.rate * self.factor, 0);
-            }
-        }
-        self.rate
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_plateau_lowers_the_rate_after_its_patience() {
-        let mut p = Plateau { patience: 2, ..Plateau::new(1.0) };
-        let rates: Vec<f64> = [5.0, 4.0, 4.0, 4.0, 4.0, 3.0].iter().map(|l| p.observe(*l)).collect();
-        assert_eq!(rates, [1.0, 1.0, 1.0, 1.0, 0.1, 0.1]);
-        let mut p = Plateau { patience: 2, ..Plateau::new(1.0) };
-        let rates: Vec<f64> = [f64::NAN, 5.0, 4.0, 3.0, 2.0].iter().map(|l| p.observe(*l)).collect();
-        assert_eq!((rates, p.best), (vec![1.0; 5], 2.0));
-    }
 
     #[test]
     fn factors_at_the_ends_and_in_the_middle() {

@@ -14,18 +14,26 @@
 mod op;
 mod room;
 
-pub use op::{Attr, Bar, Cotangents, Inputs, MAX_INPUTS, Op, OpRef, Saved};
+pub use op::{Bar, Cotangents, Inputs, MAX_INPUTS, Op, OpError, Saved};
+
+use std::ops::Range;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use smallbox::smallbox;
 
 use crate::slab::{Slab, padded};
 use crate::{ParamId, Real, Shape, View};
+use op::StoredOp;
 use room::Room;
 
-/// A value on a graph: a small index, valid until the tape records anew or the value is released.
+/// A value on a graph: an index, valid until the tape records anew or the value is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Var {
     slot: u32,
-    /// The slot's stamp, by which a value that is gone is told from another in its place.
-    stamp: u32,
+    /// The slot's stamp, which no other slot of any tape has: by it a value that is gone, or of another tape, is
+    /// told from the one in its place.
+    stamp: u64,
 }
 
 /// A place in a recording to go back to with [`Recording::release`].
@@ -48,7 +56,7 @@ struct Slot {
     wants_grad: bool,
     /// Whether no op made it.
     leaf: bool,
-    stamp: u32,
+    stamp: u64,
 }
 
 impl Slot {
@@ -59,8 +67,7 @@ impl Slot {
 }
 
 struct Node<T: Real> {
-    op: OpRef<T>,
-    attr: Attr,
+    op: StoredOp<T>,
     inputs: [u32; MAX_INPUTS],
     arity: usize,
     out: u32,
@@ -83,9 +90,17 @@ pub struct Tape<T: Real> {
     /// Numbers in use at the beginning of `values` and of `aux`; what lies beyond is left from an
     /// earlier, longer graph and is overwritten before it is read.
     used: (usize, usize),
-    /// Slots made so far, on all recordings.
-    stamp: u32,
+    /// Stamps for the next slots.
+    stamps: Range<u64>,
+    /// The first failure of an op in this recording.
+    failure: OnceLock<OpError>,
 }
+
+/// The first stamp that no tape has taken: 64 bits never run out.
+static NEXT_STAMPS: AtomicU64 = AtomicU64::new(0);
+
+/// Stamps that a tape takes at once, so that threads seldom meet at the counter.
+const STAMPS: u64 = 1 << 16;
 
 impl<T: Real> Default for Tape<T> {
     fn default() -> Self {
@@ -106,7 +121,8 @@ impl<T: Real> Tape<T> {
             slots: Vec::new(),
             nodes: Vec::new(),
             used: (0, 0),
-            stamp: 0,
+            stamps: 0..0,
+            failure: OnceLock::new(),
         }
     }
 
@@ -123,6 +139,7 @@ impl<T: Real> Tape<T> {
         self.slots.clear();
         self.nodes.clear();
         self.places.clear();
+        self.failure.take();
         Recording { tape: self, params, trainable: true }
     }
 
@@ -143,7 +160,7 @@ impl<T: Real> Tape<T> {
 
     /// Passes the cotangent of node k's output, if there is one, on to its inputs.
     fn pass_on(&mut self, k: usize, params: &[T], param_grads: &mut [T]) {
-        let Node { out, arity, inputs, attr, aux, trainable, .. } = self.nodes[k];
+        let Node { out, arity, inputs, aux, trainable, .. } = self.nodes[k];
         let Some(bar_at) = self.places[out as usize] else { return };
         let ids = &inputs[..arity];
         for id in ids {
@@ -158,14 +175,14 @@ impl<T: Real> Tape<T> {
         let (out_bar, right) = rest.split_at_mut(len);
         let slots = &self.slots[..];
         let saved = Saved {
-            x: Inputs { values: &self.values[..at], params, slots, ids, attr },
+            x: Inputs { values: &self.values[..at], params, slots, ids, failure: &self.failure },
             out: View { data: &self.values[at..at + len], shape: slot.shape },
             aux: &self.aux[aux.0..aux.1],
         };
         let bars = (left, right, bar_at + len);
         let (places, reached) = (&self.places[..], &mut self.reached[..]);
         let mut x_bar = Cotangents { bars, params: param_grads, trainable, slots, ids, places, reached };
-        self.nodes[k].op.get().vjp(&saved, out_bar, &mut x_bar);
+        self.nodes[k].op.vjp(&saved, out_bar, &mut x_bar);
         // What the op left out holds old numbers.
         for id in ids {
             if !self.reached[*id as usize] {
@@ -205,21 +222,39 @@ impl<T: Real> Recording<'_, T> {
         self.leaf(rows, cols, data, true)
     }
 
+    /// A matrix without gradient whose entries (column-major, unspecified before) `fill` writes in place.
+    pub fn constant_with(&mut self, rows: usize, cols: usize, fill: impl FnOnce(&mut [T])) -> Var {
+        let (at, len) = (self.take_values(rows * cols), rows * cols);
+        fill(&mut self.tape.values[at..at + len]);
+        self.push_slot(Place::Slab(at), Shape { rows, cols }, false, true)
+    }
+
     fn leaf(&mut self, rows: usize, cols: usize, data: &[T], wants_grad: bool) -> Var {
         assert_eq!(data.len(), rows * cols, "a {rows} x {cols} leaf needs {} numbers", rows * cols);
+        let at = self.take_values(data.len());
+        self.tape.values[at..at + data.len()].copy_from_slice(data);
+        self.push_slot(Place::Slab(at), Shape { rows, cols }, wants_grad, true)
+    }
+
+    /// The place of `len` more values.
+    fn take_values(&mut self, len: usize) -> usize {
         let (values, used) = (&mut self.tape.values, &mut self.tape.used.0);
         let at = *used;
-        *used += padded(data.len());
+        *used += padded(len);
         values.grow(*used);
-        values[at..at + data.len()].copy_from_slice(data);
-        self.push_slot(Place::Slab(at), Shape { rows, cols }, wants_grad, true)
+        at
     }
 
     fn push_slot(&mut self, place: Place, shape: Shape, wants_grad: bool, leaf: bool) -> Var {
         let tape = &mut *self.tape;
-        tape.stamp = tape.stamp.wrapping_add(1);
-        tape.slots.push(Slot { place, shape, wants_grad, leaf, stamp: tape.stamp });
-        Var { slot: (tape.slots.len() - 1) as u32, stamp: tape.stamp }
+        if tape.stamps.is_empty() {
+            let first = NEXT_STAMPS.fetch_add(STAMPS, Ordering::Relaxed);
+            tape.stamps = first..first + STAMPS;
+        }
+        let stamp = tape.stamps.start;
+        tape.stamps.start += 1;
+        tape.slots.push(Slot { place, shape, wants_grad, leaf, stamp });
+        Var { slot: (tape.slots.len() - 1) as u32, stamp }
     }
 
     fn slot(&self, v: Var) -> Slot {
@@ -257,6 +292,12 @@ impl<T: Real> Recording<'_, T> {
         self.push_slot(place, kept.shape, false, false)
     }
 
+    /// Why the first op that could not compute its output failed, if there is one. Values that depend on it are
+    /// unspecified.
+    pub fn failure(&self) -> Option<&OpError> {
+        self.tape.failure.get()
+    }
+
     /// A value's shape.
     pub fn shape(&self, v: Var) -> Shape {
         self.slot(v).shape
@@ -269,14 +310,12 @@ impl<T: Real> Recording<'_, T> {
     }
 
     /// Applies an op. Panics, naming the op and the shapes, if the shapes do not fit.
-    pub fn apply(&mut self, op: impl Into<OpRef<T>>, inputs: &[Var]) -> Var {
-        self.apply_with(op, inputs, [0.0; 2])
+    pub fn apply(&mut self, op: impl Op<T> + 'static, inputs: &[Var]) -> Var {
+        self.apply_stored(smallbox!(op), inputs)
     }
 
-    /// Applies an op with scalars of its own.
-    pub fn apply_with(&mut self, op: impl Into<OpRef<T>>, inputs: &[Var], attr: Attr) -> Var {
-        let op = op.into();
-        assert!(inputs.len() <= MAX_INPUTS, "{}: more than {MAX_INPUTS} inputs", op.get().name());
+    fn apply_stored(&mut self, op: StoredOp<T>, inputs: &[Var]) -> Var {
+        assert!(inputs.len() <= MAX_INPUTS, "{}: more than {MAX_INPUTS} inputs", op.name());
         let mut ids = [0; MAX_INPUTS];
         let mut shapes = [Shape::new(0, 0); MAX_INPUTS];
         let mut wants_grad = false;
@@ -286,15 +325,15 @@ impl<T: Real> Recording<'_, T> {
             wants_grad |= slot.wants_grad;
         }
         let shapes = &shapes[..inputs.len()];
-        let shape = match op.get().shape(shapes, attr) {
+        let shape = match op.shape(shapes) {
             Ok(shape) => shape,
             Err(why) => {
                 let given: Vec<_> = shapes.iter().map(|s| s.to_string()).collect();
-                panic!("{}: {why}; the inputs are {}", op.get().name(), given.join(", "))
+                panic!("{}: {why}; the inputs are {}", op.name(), given.join(", "))
             }
         };
         let tape = &mut *self.tape;
-        let (at, aux) = (tape.used.0, (tape.used.1, tape.used.1 + op.get().aux_len(shapes, shape)));
+        let (at, aux) = (tape.used.0, (tape.used.1, tape.used.1 + op.aux_len(shapes, shape)));
         tape.used = (at + padded(shape.len()), padded(aux.1));
         tape.aux.grow(tape.used.1);
         tape.values.grow(tape.used.0);
@@ -304,13 +343,13 @@ impl<T: Real> Recording<'_, T> {
             params: self.params,
             slots: &tape.slots,
             ids: &ids[..inputs.len()],
-            attr,
+            failure: &tape.failure,
         };
-        op.get().forward(&x, &mut out[..shape.len()], &mut tape.aux[aux.0..aux.1]);
+        op.forward(&x, &mut out[..shape.len()], &mut tape.aux[aux.0..aux.1]);
         let out = self.push_slot(Place::Slab(at), shape, wants_grad, false);
         if wants_grad {
             let (arity, trainable) = (inputs.len(), self.trainable);
-            self.tape.nodes.push(Node { op, attr, inputs: ids, arity, out: out.slot, aux, trainable });
+            self.tape.nodes.push(Node { op, inputs: ids, arity, out: out.slot, aux, trainable });
         }
         out
     }
@@ -325,17 +364,30 @@ impl<T: Real> Recording<'_, T> {
     /// Back-propagates the cotangent `seed` of `out`: adds J^T seed to `param_grads`, and leaves the
     /// gradients of variables for [`Recording::grad`]. May be called again with another seed.
     pub fn backward_from(&mut self, out: Var, seed: &[T], param_grads: &mut [T]) {
+        let shape = self.shape(out);
+        assert_eq!(seed.len(), shape.len(), "the seed has the shape of the output, {shape}");
+        self.backward_with(out, param_grads, |_, bar| bar.copy_from_slice(seed));
+    }
+
+    /// Back-propagates as [`backward_from`](Self::backward_from) does, from the cotangent of `out` that `seed` writes
+    /// (unspecified before), given the value of `out`; what `seed` returns is passed on.
+    pub fn backward_with<R>(
+        &mut self,
+        out: Var,
+        param_grads: &mut [T],
+        seed: impl FnOnce(View<T>, &mut [T]) -> R,
+    ) -> R {
         let slot = self.slot(out);
-        assert_eq!(seed.len(), slot.shape.len(), "the seed has the shape of the output, {}", slot.shape);
-        assert!(matches!(slot.place, Place::Slab(_)), "backward from a parameter");
-        let tape = &mut *self.tape;
+        let Place::Slab(value_at) = slot.place else { panic!("backward from a parameter") };
+        let (tape, len) = (&mut *self.tape, slot.shape.len());
         tape.room.clear();
         tape.places.clear();
         tape.places.resize(tape.slots.len(), None);
         tape.reached.clear();
         tape.reached.resize(tape.slots.len(), false);
         let at = tape.take_place(out.slot);
-        tape.bars[at..at + seed.len()].copy_from_slice(seed);
+        let value = View { data: &tape.values[value_at..value_at + len], shape: slot.shape };
+        let result = seed(value, &mut tape.bars[at..at + len]);
         tape.reached[out.slot as usize] = true;
         for k in (0..tape.nodes.len()).rev() {
             tape.pass_on(k, self.params, param_grads);
@@ -348,6 +400,7 @@ impl<T: Real> Recording<'_, T> {
                 tape.bars[at..at + slot.shape.len()].fill(T::ZERO);
             }
         }
+        result
     }
 
     /// The gradient of a variable (a leaf) after `backward`.

@@ -1,6 +1,9 @@
 //! What an op is, and what it sees of the tape.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use smallbox::SmallBox;
+use smallbox::space::S4;
 
 use super::{Place, Slot, read};
 use crate::{Real, Shape, View, par};
@@ -8,19 +11,17 @@ use crate::{Real, Shape, View, par};
 /// The most inputs that an op can have.
 pub const MAX_INPUTS: usize = 16;
 
-/// Scalars that belong to one use of an op (a factor, an exponent, a range).
-pub type Attr = [f64; 2];
-
 /// A differentiable function of matrices with a handwritten derivative.
 ///
-/// Built-in ops and a model's own fused ops use this same trait: put it in a `static` or an [`Arc`]
-/// and pass it to [`Recording::apply`].
+/// Built-in ops and a model's own fused ops use this same trait. An op is a value, and its parameters (a factor, a
+/// range, a graph) are its fields. The recording keeps it until the next one; one of up to four words lies in
+/// the node, a larger one costs an allocation for each use and is better shared: an [`Arc`] of an op is an op.
 pub trait Op<T: Real>: Send + Sync {
     /// The name that error messages give.
     fn name(&self) -> &'static str;
 
     /// The output's shape, or what is wrong with the inputs' shapes.
-    fn shape(&self, inputs: &[Shape], attr: Attr) -> Result<Shape, String>;
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String>;
 
     /// Numbers that `forward` leaves for `vjp`.
     fn aux_len(&self, _inputs: &[Shape], _out: Shape) -> usize {
@@ -35,33 +36,24 @@ pub trait Op<T: Real>: Send + Sync {
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>);
 }
 
-/// An op as a node holds it: `&'static` for built-in ops, shared for ops with data of their own.
-#[derive(Clone)]
-pub enum OpRef<T: Real> {
-    /// An op without data.
-    Static(&'static dyn Op<T>),
-    /// An op with data (indices, a sparse matrix, a model).
-    Shared(Arc<dyn Op<T>>),
-}
+/// An op as a node holds it: in place where it fits into four words.
+pub(super) type StoredOp<T> = SmallBox<dyn Op<T>, S4>;
 
-impl<T: Real> OpRef<T> {
-    pub(super) fn get(&self) -> &dyn Op<T> {
-        match self {
-            Self::Static(op) => *op,
-            Self::Shared(op) => op.as_ref(),
-        }
+impl<T: Real, O: Op<T> + ?Sized> Op<T> for Arc<O> {
+    fn name(&self) -> &'static str {
+        (**self).name()
     }
-}
-
-impl<T: Real, O: Op<T> + 'static> From<&'static O> for OpRef<T> {
-    fn from(op: &'static O) -> Self {
-        Self::Static(op)
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        (**self).shape(inputs)
     }
-}
-
-impl<T: Real, O: Op<T> + 'static> From<Arc<O>> for OpRef<T> {
-    fn from(op: Arc<O>) -> Self {
-        Self::Shared(op)
+    fn aux_len(&self, inputs: &[Shape], out: Shape) -> usize {
+        (**self).aux_len(inputs, out)
+    }
+    fn forward(&self, x: &Inputs<T>, out: &mut [T], aux: &mut [T]) {
+        (**self).forward(x, out, aux);
+    }
+    fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
+        (**self).vjp(saved, out_bar, x_bar);
     }
 }
 
@@ -71,11 +63,18 @@ pub struct Inputs<'s, T> {
     pub(super) params: &'s [T],
     pub(super) slots: &'s [Slot],
     pub(super) ids: &'s [u32],
-    /// The scalars of this use of the op.
-    pub attr: Attr,
+    pub(super) failure: &'s OnceLock<OpError>,
 }
 
+/// Why an op could not compute its output.
+pub type OpError = Box<dyn std::error::Error + Send + Sync>;
+
 impl<'s, T: Real> Inputs<'s, T> {
+    /// Reports that `forward` could not compute its output. The recording goes on with what stands there, and the
+    /// first failure is kept for [`Recording::failure`](super::Recording::failure).
+    pub fn fail(&self, error: impl Into<OpError>) {
+        let _ = self.failure.set(error.into());
+    }
     /// Number of inputs.
     pub fn len(&self) -> usize {
         self.ids.len()

@@ -43,3 +43,24 @@ fn a_released_value_cannot_be_read() {
     g.release(mark, z);
     g.value(y);
 }
+
+#[test]
+#[should_panic(expected = "belongs to another recording")]
+fn a_value_of_another_tape_is_refused() {
+    let (mut tape, mut other) = (Tape::<f64>::new(), Tape::<f64>::new());
+    let (mut g, mut h) = (tape.record(&[]), other.record(&[]));
+    let x = g.constant(1, 1, &[3.0]);
+    let y = h.constant(1, 1, &[5.0]);
+    assert_eq!((g.value(x).data, h.value(y).data), (&[3.0][..], &[5.0][..]));
+    h.add(y, x);
+}
+
+#[test]
+#[should_panic(expected = "belongs to another recording")]
+fn a_value_of_an_earlier_recording_is_refused() {
+    let mut tape = Tape::<f64>::new();
+    let x = tape.record(&[]).constant(1, 1, &[3.0]);
+    let mut g = tape.record(&[]);
+    g.constant(1, 1, &[5.0]);
+    g.value(x);
+}

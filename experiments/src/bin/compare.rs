@@ -8,7 +8,7 @@ use engine::checkpoint::write_atomic;
 use experiments::cli::parse;
 use experiments::failure::{Failure, run};
 use experiments::plot::{Panel, Series, panels};
-use experiments::run_folder::seed_folders;
+use experiments::run_folder::{numbers, seed_folders};
 
 /// Draws columns of history.csv of several runs over each other, one panel for each column. A folder
 /// made with --seeds gives the mean over its seeds.
@@ -114,15 +114,13 @@ fn mean_curve(tables: &[(PathBuf, String)], column: &str) -> Result<Vec<(f64, f6
 /// (step, value in a column) of every row.
 fn curve(file: &Path, text: &str, column: &str) -> Result<Vec<(f64, f64)>, Failure> {
     let problem = |what: String| Failure::usage(format!("{}: {what}", file.display()));
-    let mut lines = text.lines();
-    let header: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
-    let k = header.iter().position(|h| *h == column).ok_or_else(|| {
+    let (header, rows) = numbers(text);
+    let k = header.iter().position(|h| h == column).ok_or_else(|| {
         problem(format!("there is no column `{column}`; the columns are {}", header.join(", ")))
     })?;
-    let row = |(i, line): (usize, &str)| {
-        let cells: Vec<f64> = line.split(',').map_while(|c| c.parse().ok()).collect();
-        let whole = cells.len() == header.len();
-        whole.then(|| (cells[0], cells[k])).ok_or_else(|| problem(format!("line {} is damaged", i + 2)))
+    let point = |row: Result<Vec<f64>, u64>| match row {
+        Ok(row) => Ok((row[0], row[k])),
+        Err(line) => Err(problem(format!("line {line} is damaged"))),
     };
-    lines.enumerate().map(row).collect()
+    rows.map(point).collect()
 }

@@ -70,7 +70,7 @@ struct Args {
 }
 
 /// What belongs to new runs.
-const NEW: [&str; 14] = [
+const NEW: [&str; 15] = [
     "target",
     "dim",
     "spread",
@@ -82,6 +82,7 @@ const NEW: [&str; 14] = [
     "quick",
     "pretrained",
     "out",
+    "seed",
     "config",
     "sets",
     "force",

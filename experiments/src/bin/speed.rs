@@ -5,15 +5,20 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use engine::par;
-use experiments::workloads::ALL;
+use experiments::failure::Failure;
+use experiments::workloads::levels::{self, inversion, least, median};
+use experiments::workloads::{ALL, Workload};
 
 /// The least time spent on untimed steps.
 const WARM_UP: Duration = Duration::from_millis(300);
+/// How often a workload that is slower at a higher level is timed before that is believed, with more steps each
+/// time.
+const TRIES: u32 = 4;
 
 /// Times whole training steps and prints one JSON line for each workload.
 #[derive(Parser)]
 #[command(
-    after_help = "Examples:\n  speed                          every workload on all cores\n  speed --only mlp --threads 1   one workload on one thread\n  speed --reps 51                a steadier median"
+    after_help = "Examples:\n  speed                          every workload on all cores\n  speed --only mlp --threads 1   one workload on one thread\n  speed --reps 51                a steadier median\n  speed --levels                 at every SIMD level of this CPU, in turns"
 )]
 struct Args {
     /// Workload to run (default: all).
@@ -25,23 +30,57 @@ struct Args {
     /// Timed steps, after a warm-up.
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     reps: u32,
+    /// Time every SIMD level of this CPU, and fail (exit code 1) where a higher one is slower than a lower one by
+    /// more than 5 %.
+    #[arg(long)]
+    levels: bool,
 }
 
 fn main() -> std::process::ExitCode {
     let args = experiments::cli::parse::<Args>();
     let measure = |threads| {
+        let mut slower = Vec::new();
         for workload in ALL.iter().filter(|w| args.only.as_deref().is_none_or(|only| only == w.name)) {
-            let mut ms = par::awake(|| time((workload.build)(), args.reps));
-            ms.sort_by(f64::total_cmp);
-            let line = serde_json::json!({
-                "work": workload.name, "framework": "metastable", "threads": threads,
-                "median_ms": round(ms[ms.len() / 2]), "min_ms": round(ms[0]),
-            });
-            println!("{line}");
+            if args.levels {
+                slower.extend(par::awake(|| at_every_level(workload, threads, args.reps)));
+            } else {
+                let ms = par::awake(|| time((workload.build)(), args.reps));
+                print(workload, threads, None, &ms);
+            }
         }
-        Ok(())
+        if slower.is_empty() { Ok(()) } else { Err(Failure::Failed(slower.join("; "))) }
     };
     experiments::failure::run(|| experiments::cli::on_threads(args.threads, measure))
+}
+
+/// Times a workload at every level; says so if a higher one is slower, and stays so in longer runs.
+fn at_every_level(workload: &Workload, threads: usize, reps: u32) -> Option<String> {
+    let mut step = (workload.build)();
+    for try_ in 1.. {
+        let timings = levels::time(&mut step, try_ * reps);
+        let inversion = inversion(&timings);
+        if inversion.is_some() && try_ < TRIES {
+            continue;
+        }
+        for timing in &timings {
+            print(workload, threads, Some(timing.level.to_string()), &timing.ms);
+        }
+        return inversion.map(|(low, high, factor)| {
+            format!("{}: {high} takes {factor:.2} times as long as {low}", workload.name)
+        });
+    }
+    None
+}
+
+fn print(workload: &Workload, threads: usize, level: Option<String>, ms: &[f64]) {
+    let mut line = serde_json::json!({
+        "work": workload.name, "framework": "metastable", "threads": threads,
+        "median_ms": round(median(ms.to_vec())), "min_ms": round(least(ms)),
+    });
+    if let Some(level) = level {
+        line["level"] = level.into();
+    }
+    println!("{line}");
 }
 
 /// Milliseconds of each of `reps` steps after a warm-up: three steps, and long enough that the

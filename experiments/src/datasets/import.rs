@@ -81,11 +81,11 @@ pub fn geom_gcn(folder: &Path, name: &str, listed: Option<usize>) -> Result<Data
             // No feature is set.
             Some(_) if features.is_empty() => Vec::new(),
             Some(width) => {
-                let index = |field: &str| match nodes.number(k, field)? {
+                let index = |field: String| match nodes.number(k, &field)? {
                     j if j < width => Ok((j, 1.0)),
                     j => Err(nodes.wrong(k, format!("feature {j} is beyond {width}"))),
                 };
-                let fields = nodes.split(k, features, ',')?;
+                let fields = nodes.split(k, features, b',')?;
                 let mut set = fields.into_iter().map(index).collect::<Result<Vec<_>, _>>()?;
                 // Film lists some twice, which sets them no more.
                 set.sort_by_key(|(j, _)| *j);
@@ -93,7 +93,7 @@ pub fn geom_gcn(folder: &Path, name: &str, listed: Option<usize>) -> Result<Data
                 set
             }
             None => {
-                let fields = nodes.split(k, features, ',')?;
+                let fields = nodes.split(k, features, b',')?;
                 same_width(&nodes, k, fields.len(), &mut width)?;
                 set_features(&nodes, k, &fields)?
             }
@@ -131,7 +131,7 @@ fn same_width(lines: &Lines, line: usize, got: usize, width: &mut Option<usize>)
 }
 
 /// The features that are not 0.
-fn set_features(lines: &Lines, line: usize, fields: &[&str]) -> Result<Vec<(usize, f32)>, Failure> {
+fn set_features(lines: &Lines, line: usize, fields: &[String]) -> Result<Vec<(usize, f32)>, Failure> {
     let values = fields.iter().enumerate().map(|(j, field)| Ok((j, lines.real(line, field)?)));
     values.filter(|v| !matches!(v, Ok((_, 0.0)))).collect()
 }
@@ -152,7 +152,7 @@ fn edge_list(lines: &Lines, nodes: usize, skip: usize) -> Result<Edges, Failure>
     let mut out = Vec::new();
     for row in lines.rows().skip(skip) {
         let (k, fields) = row?;
-        let [u, v, ..] = fields[..] else {
+        let [u, v, ..] = &fields[..] else {
             return Err(lines.wrong(k, "wants two nodes"));
         };
         let (u, v): (u32, u32) = (lines.number(k, u)?, lines.number(k, v)?);
@@ -190,7 +190,7 @@ pub fn linqs(content: &Path, cites: &Path, name: &str) -> Result<Dataset, Failur
     let mut raw = Vec::new();
     for row in links.rows() {
         let (k, fields) = row?;
-        let [a, b] = fields[..] else {
+        let [a, b] = &fields[..] else {
             return Err(links.wrong(k, "wants two nodes"));
         };
         if let (Some(a), Some(b)) = (nodes.find(a), nodes.find(b)) {

@@ -13,7 +13,7 @@ pub(super) struct Lines {
     pub path: PathBuf,
     text: String,
     /// What its fields are separated by; none if by blanks.
-    separator: Option<char>,
+    separator: Option<u8>,
 }
 
 impl Lines {
@@ -22,7 +22,9 @@ impl Lines {
         let text = std::fs::read_to_string(path).map_err(|e| Failure::io(path, &e))?;
         // Some programs put a byte order mark first, which is no part of the data.
         let text = text.trim_start_matches('\u{feff}').to_string();
-        let separator = ['\t', ';', ','].into_iter().find(|c| text.contains(*c));
+        let unquoted = || text.lines().flat_map(|line| line.split('"').step_by(2));
+        let separates = |c: &u8| unquoted().any(|part| part.contains(char::from(*c)));
+        let separator = [b'\t', b';', b','].into_iter().find(separates);
         Ok(Self { path: path.to_path_buf(), text, separator })
     }
 
@@ -37,17 +39,25 @@ impl Lines {
     }
 
     /// (line number, fields) of every line that is not blank.
-    pub fn rows(&self) -> impl Iterator<Item = Result<(usize, Vec<&str>), Failure>> {
+    pub fn rows(&self) -> impl Iterator<Item = Result<(usize, Vec<String>), Failure>> {
         self.filled().map(|(k, l)| match self.separator {
             Some(c) => Ok((k, self.split(k, l, c)?)),
-            None => Ok((k, l.split_whitespace().collect())),
+            None => Ok((k, l.split_whitespace().map(String::from).collect())),
         })
     }
 
-    /// The fields of a line. An empty one is an error: left out, it would move those behind it.
-    pub fn split<'a>(&self, line: usize, text: &'a str, separator: char) -> Result<Vec<&'a str>, Failure> {
-        let fields: Vec<&str> = text.split(separator).map(|f| f.trim().trim_matches('"').trim()).collect();
-        match fields.iter().position(|f| f.is_empty()) {
+    /// The fields of a line; what stands between quotes separates nothing. An empty one is an error: left out, it
+    /// would move those behind it.
+    pub fn split(&self, line: usize, text: &str, separator: u8) -> Result<Vec<String>, Failure> {
+        let mut reader = csv::ReaderBuilder::new();
+        reader.has_headers(false).delimiter(separator).terminator(csv::Terminator::Any(b'\n'));
+        let text = text.trim_matches(' ').as_bytes();
+        let record = reader.buffer_capacity(text.len()).from_reader(text).into_records().next();
+        let record = record.transpose().map_err(|e| self.wrong(line, e))?.unwrap_or_default();
+        // A quote after a blank is one of the field's letters to `csv`.
+        let bare = |field: &str| field.trim().trim_matches('"').trim().to_string();
+        let fields: Vec<String> = record.iter().map(bare).collect();
+        match fields.iter().position(String::is_empty) {
             Some(j) => Err(self.wrong(line, format!("field {} is empty; write what it holds", j + 1))),
             None => Ok(fields),
         }
@@ -83,20 +93,20 @@ impl Lines {
     /// A class for each line, which may follow the node's number: all are numbers, or all are names, which
     /// get numbers in the order in which they appear.
     pub fn classes(&self) -> Result<Vec<u32>, Failure> {
-        // Names hold blanks: without another separator a line is one field.
-        let separator = self.separator.unwrap_or('\n');
+        // Names hold blanks: where no line has another separator, each is one field.
+        let separator = self.separator.unwrap_or(b',');
         let row = |(k, l)| Ok((k, self.split(k, l, separator)?));
-        let mut rows: Vec<(usize, Vec<&str>)> = self.filled().map(row).collect::<Result<_, _>>()?;
+        let mut rows: Vec<(usize, Vec<String>)> = self.filled().map(row).collect::<Result<_, _>>()?;
         let numeric = |k: usize| rows.get(k).and_then(|(_, f)| f.last()).map(|f| is_number(f));
-        let titled = |f: &&str| ["label", "class", "y"].iter().any(|t| t.eq_ignore_ascii_case(f));
+        let titled = |f: &String| ["label", "class", "y"].iter().any(|t| t.eq_ignore_ascii_case(f));
         let titled = rows.first().and_then(|(_, f)| f.last()).is_some_and(titled);
         if titled || (numeric(0), numeric(1)) == (Some(false), Some(true)) {
             rows.remove(0);
         }
         let mut names = Names::default();
         let numbers = rows.first().and_then(|(_, f)| f.last()).is_some_and(|f| is_number(f));
-        let class = |(node, (k, fields)): (usize, &(usize, Vec<&str>))| {
-            let class = match fields[..] {
+        let class = |(node, (k, fields)): (usize, &(usize, Vec<String>))| {
+            let class = match &fields[..] {
                 [class] => class,
                 [i, class] if i.parse() == Ok(node) => class,
                 _ => {
@@ -146,8 +156,7 @@ mod tests {
     }
 
     fn fields(text: &str) -> Result<Vec<Vec<String>>, Failure> {
-        let own = |(_, f): (usize, Vec<&str>)| f.into_iter().map(String::from).collect();
-        lines(text).rows().map(|row| row.map(own)).collect()
+        lines(text).rows().map(|row| Ok(row?.1)).collect()
     }
 
     fn classes(text: &str) -> Result<Vec<u32>, String> {
@@ -161,6 +170,14 @@ mod tests {
         }
         assert_eq!(fields(" 1  2 \n3 4").unwrap(), [["1", "2"], ["3", "4"]]);
         assert_eq!(fields("1,5;2").unwrap(), [["1,5", "2"]]);
+    }
+
+    #[test]
+    fn a_quoted_separator_separates_nothing() {
+        let rows = fields("\"Graz, Styria\",1,\"a \"\"b\"\" c\"\n\"x;y\tz\",2,d\n").unwrap();
+        assert_eq!(rows, [["Graz, Styria", "1", "a \"b\" c"], ["x;y\tz", "2", "d"]]);
+        assert_eq!(classes("\"Graz, Styria\"\nVienna\n\"Graz, Styria\"\n").unwrap(), [0, 1, 0]);
+        assert_eq!(classes("0,\"New, York\"\n1,\"York\"\n").unwrap(), [0, 1]);
     }
 
     #[test]

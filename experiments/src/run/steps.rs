@@ -145,9 +145,10 @@ impl Steps<'_> {
                 live = text;
                 (past.sums, past.since) = (zeros(sampler), step);
             }
-            let asked =
-                self.interrupt.requested() || self.options.stop_after.is_some_and(|n| step - first >= n);
-            let stop = asked && step < total;
+            if self.options.stop_after == Some(step - first) {
+                self.interrupt.raise();
+            }
+            let stop = self.interrupt.requested() && step < total;
             if saved.elapsed().as_secs_f64() >= self.options.save_every || step == total || stop {
                 self.save(sampler, past)?;
                 saved = Instant::now();

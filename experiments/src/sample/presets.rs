@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use models::mcmc::parallel_tempering;
 use models::sampler::{Method, iwsm};
-use models::target::{TargetConfig, TargetError};
+use models::target::TargetConfig;
 
 use super::{Evaluation, SampleConfig};
 use crate::config::overlay;

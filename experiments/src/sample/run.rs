@@ -141,6 +141,8 @@ pub fn metrics_json(config: &SampleConfig, figures: &[Figure], seeds: usize) -> 
     let head = [
         ("target", json!(config.target.name)),
         ("method", json!(config.method.name())),
+        ("dim", json!(config.target.build().map_or(0, |t| t.single().dim()))),
+        ("steps", json!(config.method.config().steps(config.evaluation.drawn()))),
         ("seed", json!(config.seed)),
         ("seeds", json!(seeds)),
     ];

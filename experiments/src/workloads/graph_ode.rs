@@ -2,9 +2,9 @@
 //! features of which 1.27 % are set, hidden 64, 16 steps of RK4 with attention at each step's beginning,
 //! cross-entropy, backward through the solver, Adam.
 
-use engine::ops::spmm::Sparse;
 use engine::optim::Adam;
 use engine::rng::Stream;
+use engine::sparse::Sparse;
 use engine::{Params, Tape};
 use models::gnn::equations::attention::merged;
 use models::gnn::training::classification::cross_entropy;

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use engine::optim::Adam;
 use engine::rng::Stream;
 use engine::shard::Shards;
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Params, Real, Shape, simd_fn};
 
 use super::Step;
@@ -20,7 +20,7 @@ impl Op<f32> for TimeFeatures {
     fn name(&self) -> &'static str {
         "time features"
     }
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         Ok(Shape::new(inputs[0].rows + 2 * self.frequencies.len(), inputs[0].cols))
     }
     fn forward(&self, x: &Inputs<f32>, out: &mut [f32], _: &mut [f32]) {

@@ -5,6 +5,7 @@
 mod egnn;
 mod gmm_score;
 mod graph_ode;
+pub mod levels;
 mod lj13_score;
 mod mlp;
 mod spmm;

@@ -1,8 +1,8 @@
 //! Sparse times dense: a 100 000 x 100 000 matrix with 1.2 million entries times 100 000 x 64.
 
-use engine::ops::spmm::Sparse;
 use engine::rng::Stream;
 use engine::slab::Slab;
+use engine::sparse::Sparse;
 use sprs::CsMat;
 
 use super::Step;

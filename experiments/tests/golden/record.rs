@@ -60,22 +60,24 @@ fn array(bytes: &[u8]) -> Items {
     Items::from([("shape".into(), shape), ("entries".into(), digest(&bytes[end..]))])
 }
 
-/// The columns of a table: digests of their cells, numbers by their bits.
+/// The columns of a table: digests of their cells as far as they go, numbers by their bits.
 fn columns(text: &str) -> Items {
     let mut lines = text.lines();
     let header: Vec<&str> = lines.next().unwrap_or_default().split(',').collect();
     let mut cells = vec![String::new(); header.len()];
     for line in lines {
         for (own, cell) in cells.iter_mut().zip(line.split(',')) {
-            let number = cell.parse::<f64>().map(|v| format!("{v:?}"));
-            *own += &(number.unwrap_or(cell.into()) + "\n");
+            let cell = cell.parse::<f64>().map_or(cell.to_string(), |v| format!("{v:?}"));
+            if !cell.is_empty() {
+                *own += &(cell + "\n");
+            }
         }
     }
     let kept = header.into_iter().zip(cells).filter(|(name, _)| is_kept(name));
     kept.map(|(name, cells)| (name.into(), digest(cells))).collect()
 }
 
-/// The numbers of a JSON object by their paths, lists of them as digests; texts and nulls are left out.
+/// The numbers of a JSON object by their paths, lists of them as columns are; texts and nulls are left out.
 fn numbers(text: &str) -> Items {
     fn put(path: &str, value: &Value, items: &mut Items) {
         match value {
@@ -85,8 +87,8 @@ fn numbers(text: &str) -> Items {
                 }
             }
             Value::Array(list) => {
-                let list: Vec<String> = list.iter().map(written).collect();
-                items.insert(path.into(), digest(list.join("\n")));
+                let list: String = list.iter().map(|v| written(v) + "\n").collect();
+                items.insert(path.into(), digest(list));
             }
             Value::Number(_) | Value::Bool(_) => {
                 items.insert(path.into(), written(value));

@@ -1,12 +1,4 @@
 //! The probability-flow ODE and the density of the model that it defines.
-//!
-//! In tau = log sigma: dx/dtau = -sigma^2 score(x, sigma), d(log p)/dtau = sigma^2 div score along the
-//! path (Song et al. 2021, eqs. 13 and 39). From data (sigma_min) to the prior N(0, prior^2 I) at
-//! sigma_max gives log p(x) of given states; backwards it samples, with the density for free.
-//! The divergence is exact: one backward pass for each dimension, since columns are independent.
-//! For particles all densities are on the mean-free states: the network neither sees nor has a mean, so
-//! the trace over all coordinates is that over the subspace, whose dimension the linear term takes.
-//! Classical Runge-Kutta of order 4 in `steps` equal steps of tau, in double precision.
 
 use engine::rng::Stream;
 use engine::{Real, Tape};
@@ -14,13 +6,24 @@ use rayon::prelude::*;
 
 use super::{Schedule, ScoreModel};
 
-/// States that one task carries.
+/// States per task.
 const STATES: usize = 64;
 
-/// A flow: a score model, its schedule, its prior, and the number of steps.
+/// The probability-flow ODE of a score model (Song et al. 2021, eqs. 13 and 39). With tau = log sigma, along a
+/// path
+///
+/// dx/dtau = -sigma^2 score(x, sigma),  d(log p)/dtau = sigma^2 div score.
+///
+/// From data (sigma_min) to the prior N(0, prior_scale^2 I) at sigma_max it gives log p(x) of given states; in
+/// the other direction it samples, with their density. The divergence is exact: one backward pass for each
+/// dimension, because columns are independent. Classical Runge-Kutta of order 4 in `steps` equal steps of tau,
+/// in double precision.
+///
+/// For particles densities are on the mean-free states. The network is invariant under translations and its
+/// output mean-free, so that the trace over all coordinates is that over the subspace.
 #[derive(Clone, Copy)]
 pub struct Flow<'a, T> {
-    /// The score.
+    /// The score network and its parameters.
     pub model: ScoreModel<'a, T>,
     /// Noise levels.
     pub schedule: Schedule,
@@ -65,7 +68,7 @@ impl<T: Real> Flow<'_, T> {
         x.chunks_exact(d).map(|x| -0.5 * x.iter().map(|x| x.f64().powi(2)).sum::<f64>() / s2 - norm).collect()
     }
 
-    /// Carries `x` from one noise level to another and adds the change of log density.
+    /// Integrates `x` from one noise level to another and adds the change of log density.
     fn integrate(&self, x: &mut [T], log_p: &mut [f64], from: f64, to: f64) {
         let d = self.model.network.dim();
         (x.par_chunks_mut(STATES * d), log_p.par_chunks_mut(STATES)).into_par_iter().for_each(

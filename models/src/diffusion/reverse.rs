@@ -1,15 +1,5 @@
-//! The reverse SDE, by the exact posterior of each step.
-//!
-//! From sigma to sigma' < sigma, given the denoised state D = x + sigma^2 score(x, sigma), the step is
-//! x' = x + (sigma^2 - sigma'^2) score + sqrt((sigma^2 - sigma'^2) sigma'^2 / sigma^2) z: the law of
-//! x' given x and x_0 = D (Ho et al. 2020, eq. 6; Song et al. 2021, appendix F). The last step returns D.
-//!
-//! Path weights. Let a path end at x_0 at sigma_min, without the last step. It was drawn with the density
-//! prior(x_T) prod_k N(x_k; mean(x_k+1), v_k), and noising x_0 would give it the density
-//! prod_k N(x_k+1; x_k, sigma_k+1^2 - sigma_k^2). Whatever the score, exp(-E(x_0)) times the second over
-//! the first has the expectation Z, and weights x_0 properly for exp(-E) (Neal 2001; Doucet et al. 2022).
-//!
-//! For particles all noise is mean-free, and N the density on that subspace.
+//! The reverse SDE, by the exact posterior of each step. For particles all noise is mean-free, and densities are
+//! on that subspace.
 
 use engine::rng::Stream;
 use engine::{Real, Tape};
@@ -43,11 +33,18 @@ impl<T: Real> ScoreModel<'_, T> {
     }
 }
 
-/// States that one task carries from noise to data.
+/// States per task.
 const STATES: usize = 128;
 
-/// Fills `out` (d x n) with samples: from N(0, (sigma_max^2 + sigma_data^2) I) at sigma_max through
-/// `steps` steps to data. `prior_scale` is that standard deviation.
+/// Fills `out` (d x n) with samples of the reverse SDE: from N(0, prior_scale^2 I) at sigma_max,
+/// prior_scale^2 = sigma_max^2 + sigma_data^2, in `steps` steps to data.
+///
+/// A step from sigma to sigma' < sigma, with the denoised state D = x + sigma^2 score(x, sigma), is
+///
+/// x' = x + (sigma^2 - sigma'^2) score + sqrt((sigma^2 - sigma'^2) sigma'^2 / sigma^2) z,
+///
+/// the distribution of x' given x and x_0 = D (Ho et al. 2020, eq. 6; Song et al. 2021, appendix F). The last
+/// step returns D.
 pub fn reverse_sde<T: Real>(
     model: ScoreModel<T>,
     schedule: Schedule,
@@ -67,8 +64,15 @@ pub fn reverse_sde<T: Real>(
     });
 }
 
-/// Fills `out` with states at sigma_min, and `log_ratio` with the logarithm of the density of each path
-/// under noising over that of having drawn it; see the [module](self).
+/// Fills `out` with states at sigma_min, by the steps of [`reverse_sde`] without the last one, and `log_ratio`
+/// with log(forward / backward), the densities of each path under noising and under the reverse SDE:
+///
+/// backward = prior(x_T) prod_k N(x_k; mean(x_k+1), v_k),
+///
+/// forward = prod_k N(x_k+1; x_k, sigma_k+1^2 - sigma_k^2).
+///
+/// For any score, exp(-E(x_0)) forward / backward has the expectation Z, and weights x_0 properly for exp(-E)
+/// (Neal 2001; Doucet et al. 2022).
 pub fn reverse_paths<T: Real>(
     model: ScoreModel<T>,
     schedule: Schedule,
@@ -88,7 +92,7 @@ pub fn reverse_paths<T: Real>(
     );
 }
 
-/// From the prior to sigma_min; adds up the paths' log ratios unless `log_ratio` is empty.
+/// From the prior to sigma_min; sums the paths' log ratios unless `log_ratio` is empty.
 fn walk<T: Real>(
     model: ScoreModel<T>,
     schedule: Schedule,

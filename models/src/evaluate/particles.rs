@@ -1,11 +1,11 @@
-//! How good a sampler of particles is, against reference samples: each figure beside the same figure
-//! between two halves of the reference.
+//! Figures of a sampler of particles against reference samples, each with its floor: the same figure between two
+//! halves of the reference.
 
 use super::{EvaluationError, Figure};
 use crate::metrics::{self, MetricError};
 use crate::target::{ParticleSystem, Target, TargetError};
 
-/// Energies above this count as this: an overlap in one sample must not make a distance infinite.
+/// Upper bound of energies: an overlap in one sample must not make a distance infinite.
 const LARGEST_ENERGY: f64 = 1e100;
 
 /// Sizes of the comparison.

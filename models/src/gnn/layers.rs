@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use engine::ops::spmm::Sparse;
 use engine::rng::Stream;
+use engine::sparse::Sparse;
 use engine::{ParamId, Params, Real, Recording, Var};
 
 use super::{Adjacency, Dataset, Dropout, Normalisation};

@@ -1,47 +1,48 @@
 //! Pareto-smoothed importance sampling (Vehtari, Simpson, Gelman, Yao and Gabry, JMLR 25, 2024).
-//!
-//! The M = min(n / 5, 3 sqrt(n)) largest of n weights (rounded down) exceed the next largest one, u, by
-//! amounts that follow, nearly, a generalised Pareto law,
-//!
-//! P(w - u > y) = (1 + k y / s)^(-1/k).
-//!
-//! Its shape k decides which moments of the weights exist: those below 1/k. Estimates are reliable for
-//! k-hat < 0.7 (at n > 2000; in general for k-hat < 1 - 1 / log10(n)), and useless above 1.
-//!
-//! The fit is that of Zhang and Stephens (Technometrics 51, 2009). With b = -k / s the likelihood
-//! profiled over k is
-//!
-//! l(b) = M (log(-b / k(b)) - k(b) - 1), k(b) = (1/M) sum_i log(1 - b y_i),
-//!
-//! and b-hat is its posterior mean on a grid of m = 30 + sqrt(M) values,
-//!
-//! b_j = 1 / y_max + (1 - sqrt(m / (j - 1/2))) / (3 y_q), y_q the first quartile.
-//!
-//! k-hat = (M k(b-hat) + 5) / (M + 10) shrinks towards 1/2 as ten more exceedances would (Vehtari et
-//! al., appendix C).
 
 use super::weights::largest;
 
-/// A tail shorter than this says nothing about its shape.
+/// The shortest tail that is fitted.
 const SHORTEST_TAIL: usize = 5;
-/// Exceedances relative to the largest weight count as no smaller: their reciprocals stay finite.
+/// Lower bound of exceedances relative to the largest weight; their reciprocals stay finite.
 const LEAST: f64 = 1e-300;
 
-/// k-hat of the weights exp(log_w), which may be 0.
+/// k-hat, the estimated tail shape of the weights exp(log_w), which may be 0.
 ///
-/// It is -inf if the largest weights are all equal (there is no tail: constant weights), and NaN where
-/// the tail cannot be judged: fewer than 25 samples, fewer than 5 weights above u, or a log-weight
-/// that is NaN or +inf. NaN fails a test like `k < 0.7`, as it should.
+/// The M = min(n / 5, 3 sqrt(n)) largest of n weights (rounded down) exceed the next largest one, u, by
+/// amounts that follow nearly a generalised Pareto distribution,
+///
+/// P(w - u > y) = (1 + k y / s)^(-1/k).
+///
+/// Moments of the weights exist up to order 1/k. Estimates are reliable for k-hat < 0.7 (for n > 2000; in
+/// general for k-hat < 1 - 1 / log10(n)) and useless above 1 (Vehtari et al., JMLR 25, 2024).
+///
+/// The fit is that of Zhang and Stephens (Technometrics 51, 2009). With b = -k / s the profile likelihood
+/// is
+///
+/// l(b) = M (log(-b / k(b)) - k(b) - 1), k(b) = (1/M) sum_i log(1 - b y_i),
+///
+/// and b-hat is the posterior mean on a grid of m = 30 + sqrt(M) values,
+///
+/// b_j = 1 / y_max + (1 - sqrt(m / (j - 1/2))) / (3 y_q), y_q the first quartile.
+///
+/// k-hat = (M k(b-hat) + 5) / (M + 10): shrunk towards 1/2 by the weight of ten exceedances (Vehtari et
+/// al., appendix C).
+///
+/// The result is -inf if the largest weights are all equal (no tail), and NaN if the tail cannot be
+/// judged: fewer than 25 samples, fewer than 5 weights above u, or a log-weight that is NaN or +inf. A
+/// test like `k < 0.7` fails for NaN.
 pub fn pareto_k_hat(log_w: &[f64]) -> f64 {
     Tail::of(log_w).map_or_else(|k| k, |tail| tail.fit().k)
 }
 
-/// The log-weights with the tail replaced by the expected order statistics of the fitted law,
+/// Pareto smoothing: the log-weights with the tail replaced by the expected order statistics of the fitted
+/// distribution ([`pareto_k_hat`]),
 ///
 /// w_(z) = u + (s / k) ((1 - (z - 1/2) / M)^-k - 1), z = 1..M, but at most the largest raw weight,
 ///
-/// and k-hat. The order of the samples is kept, and equal weights go by position. Where k-hat is
-/// infinite or NaN the log-weights are returned as they came.
+/// and k-hat. The order of samples is kept; ties are ordered by position. If k-hat is infinite or NaN the
+/// log-weights are returned unchanged.
 pub fn pareto_smooth(log_w: &[f64]) -> (Vec<f64>, f64) {
     let mut smoothed = log_w.to_vec();
     let tail = match Tail::of(log_w) {
@@ -70,7 +71,7 @@ struct Tail {
 }
 
 impl Tail {
-    /// The tail, or the k-hat that says why there is none to fit.
+    /// The tail, or the k-hat to report if there is none to fit.
     fn of(log_w: &[f64]) -> Result<Self, f64> {
         let n = log_w.len();
         let length = (n as f64 / 5.0).min(3.0 * (n as f64).sqrt()) as usize;
@@ -84,7 +85,7 @@ impl Tail {
         if cutoff == top {
             return Err(f64::NEG_INFINITY);
         }
-        // Weights equal to u exceed it by nothing, and are no part of the tail.
+        // Weights equal to u are not in the tail.
         order.drain(..n - length);
         order.retain(|&i| log_w[i] > cutoff);
         if order.len() < SHORTEST_TAIL {
@@ -119,7 +120,7 @@ fn shape(b: f64, y: &[f64]) -> f64 {
     y.iter().map(|y| (-b * y).ln_1p()).sum::<f64>() / y.len() as f64
 }
 
-/// 1 / s = -b / k(b); at b = 0, where the law is exponential, one over the mean.
+/// 1 / s = -b / k(b); at b = 0, where the distribution is exponential, one over the mean.
 fn rate(b: f64, y: &[f64]) -> f64 {
     let k = shape(b, y);
     if k == 0.0 { y.len() as f64 / y.iter().sum::<f64>() } else { -b / k }
@@ -132,7 +133,7 @@ struct GeneralisedPareto {
 }
 
 impl GeneralisedPareto {
-    /// The exceedance below which the share `p` lies: s ((1 - p)^-k - 1) / k.
+    /// The `p`-quantile of the exceedance: s ((1 - p)^-k - 1) / k.
     fn quantile(&self, p: f64) -> f64 {
         let tail = -(-p).ln_1p();
         if self.k == 0.0 { self.s * tail } else { self.s * (self.k * tail).exp_m1() / self.k }

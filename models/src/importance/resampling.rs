@@ -2,14 +2,14 @@
 
 use engine::rng::Stream;
 
-/// (sum w)^2 / (n sum w^2).
+/// The effective sample size as a share of the n samples, (sum w)^2 / (n sum w^2) (Kish 1965).
 pub fn effective_share(w: &[f64]) -> f64 {
     let (sum, squares) = w.iter().fold((0.0, 0.0), |(a, b), w| (a + w, b + w * w));
     if squares > 0.0 { sum * sum / (squares * w.len() as f64) } else { 0.0 }
 }
 
-/// Systematic resampling: `picks` indices, index i in expectation `picks w_i / sum w` times (Kitagawa
-/// 1996). Calls `f` with each.
+/// Systematic resampling (Kitagawa 1996): calls `f` with `picks` indices, index i in expectation
+/// `picks w_i / sum w` times. None if no weight is positive.
 pub fn systematic(w: &[f64], picks: usize, stream: &mut Stream, mut f: impl FnMut(usize)) {
     let total: f64 = w.iter().sum();
     if total.is_nan() || total <= 0.0 {
@@ -26,20 +26,20 @@ pub fn systematic(w: &[f64], picks: usize, stream: &mut Stream, mut f: impl FnMu
     }
 }
 
-/// As many columns of `x`, of `dim` numbers, as there are weights, by [`systematic`] resampling; none where no
-/// column has a weight.
+/// [`systematic`] resampling of the columns of `x`, of `dim` numbers each, to as many columns; empty if no weight
+/// is positive.
 pub fn resampled<T: Copy>(x: &[T], dim: usize, w: &[f64], stream: &mut Stream) -> Vec<T> {
     let mut picked = Vec::with_capacity(x.len());
     systematic(w, w.len(), stream, |i| picked.extend_from_slice(&x[i * dim..(i + 1) * dim]));
     picked
 }
 
-/// w^beta, in units of the largest, with the largest beta up to 1 that leaves an effective share of at least
-/// `share`, or with beta = 0 where none does; what is no number or infinite has the weight 0.
+/// Tempered weights w^beta, in units of the largest, with the largest beta in \[0, 1\] for which the
+/// [`effective_share`] is at least `share`; beta = 0 if there is none. Weights that are NaN or infinite become 0.
 pub fn tempered(log_w: &[f64], share: f64) -> Vec<f64> {
     let most = log_w.iter().copied().filter(|l| l.is_finite()).fold(f64::NEG_INFINITY, f64::max);
     let power = |beta: f64| -> Vec<f64> {
-        // At beta = 0 too a state that the target excludes counts for nothing.
+        // States of density 0 have the weight 0 also at beta = 0.
         let one = |l: &f64| if l.is_finite() { (beta * (l - most)).exp() } else { 0.0 };
         log_w.iter().map(one).collect()
     };
@@ -47,7 +47,7 @@ pub fn tempered(log_w: &[f64], share: f64) -> Vec<f64> {
     if effective_share(&plain) >= share {
         return plain;
     }
-    // The share falls with beta; 40 halvings leave nothing of the interval.
+    // The share decreases with beta: bisection, 40 halvings.
     let (mut low, mut high) = (0.0, 1.0);
     for _ in 0..40 {
         let middle = 0.5 * (low + high);

@@ -1,8 +1,4 @@
 //! Diagnostics of importance weights w_i = exp(l_i), from the logarithms l_i, which may be -inf.
-//!
-//! With x_i drawn from q and l_i = log p~(x_i) - log q(x_i), the mean of w_i estimates Z = integral of
-//! p~ without bias; how evenly the weights are spread says how well. All but the estimates of log Z
-//! itself are unchanged when a constant is added to every l_i.
 
 /// log sum_i exp(x_i), without overflow. -inf for no terms, NaN if any is NaN.
 pub fn log_sum_exp(x: &[f64]) -> f64 {
@@ -18,11 +14,12 @@ pub fn log_mean_exp(x: &[f64]) -> f64 {
     if x.is_empty() { f64::NEG_INFINITY } else { log_sum_exp(x) - (x.len() as f64).ln() }
 }
 
-/// The effective sample size of Kish (1965) as a share of the n samples,
+/// The effective sample size of Kish (1965) as a share of the n samples, for w_i = exp(log_w_i),
 ///
 /// ESS = (sum_i w_i)^2 / (n sum_i w_i^2), in [1/n, 1].
 ///
-/// NaN if there is no positive weight, or a log-weight is NaN or +inf.
+/// A constant added to every log-weight does not change it. NaN if there is no positive weight, or a
+/// log-weight is NaN or +inf.
 pub fn normalised_ess(log_w: &[f64]) -> f64 {
     let top = largest(log_w);
     let (mut sum, mut squares) = (0.0, 0.0);
@@ -38,9 +35,10 @@ pub fn normalised_ess(log_w: &[f64]) -> f64 {
 ///
 /// se = sqrt(var(w) / n) / mean(w), var with n - 1 in the denominator.
 ///
-/// The estimate is low by about se^2 / 2, and the error is trustworthy only where Pareto k-hat is
-/// (below 0.7). The error is NaN for fewer than two samples or no positive weight; both are NaN if a
-/// log-weight is.
+/// With x_i from q and log_w_i = log p~(x_i) - log q(x_i), the mean of w_i estimates Z = integral of p~
+/// without bias; its logarithm is low by about se^2 / 2. The error is reliable only for
+/// [`pareto_k_hat`](super::pareto_k_hat) < 0.7. It is NaN for fewer than two samples or no positive
+/// weight; both results are NaN if a log-weight is.
 pub fn log_z(log_w: &[f64]) -> (f64, f64) {
     let n = log_w.len() as f64;
     let estimate = log_mean_exp(log_w);

@@ -1,35 +1,35 @@
-//! Whether chains have converged, and how much they are worth: Vehtari, Gelman, Simpson, Carpenter and
-//! Buerkner, "Rank-normalization, folding, and localization" (Bayesian Analysis 16, 2021).
-//!
-//! With M chains of N draws, W the mean of the variances within chains and B / N the variance of
-//! their means, var+ = (N - 1) W / N + B / N:
-//!
-//! - R-hat = sqrt(var+ / W), of chains split in halves;
-//! - rho_t = 1 - (W - mean_m s_m^2 rho_(t,m)) / var+, the autocorrelation at lag t of all chains, and
-//!   ESS = M N / (-1 + 2 sum_t P_t), P_t = rho_2t + rho_(2t+1) cut off at the first that is negative
-//!   and made monotone (Geyer 1992).
-//!
-//! Both are taken of ranks turned into normal quantiles, so that they make sense without moments.
+//! Convergence and effective sample size of Markov chains (Vehtari et al. 2021).
 
 use super::normal::quantile;
 
-/// How well a set of chains of one quantity has converged.
+/// Convergence diagnostics of several chains of one quantity: Vehtari, Gelman, Simpson, Carpenter and Buerkner,
+/// "Rank-normalization, folding, and localization" (Bayesian Analysis 16, 2021).
+///
+/// With M chains of N draws, W the mean of the variances within chains and B / N the variance of their means,
+/// var+ = (N - 1) W / N + B / N:
+///
+/// - R-hat = sqrt(var+ / W), of chains split in halves;
+/// - ESS = M N / (-1 + 2 sum_t P_t), P_t = rho_2t + rho_(2t+1) truncated at the first negative one and made
+///   monotone (Geyer 1992), with rho_t = 1 - (W - mean_m s_m^2 rho_(t,m)) / var+ the autocorrelation at lag t of
+///   all chains.
+///
+/// Both are computed from normal quantiles of the ranks, and so need no moments.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Convergence {
-    /// Rank-normalised split R-hat: the larger one of the values and of their distances from the median.
+    /// Rank-normalised split R-hat: the larger of those of the values and of their distances from the median.
     pub r_hat: f64,
     /// Effective sample size of the rank-normalised values.
     pub bulk_ess: f64,
-    /// The smaller effective sample size of the events "below the 5 %" and "below the 95 % quantile".
+    /// The smaller effective sample size of the indicators of values below the 5 % and the 95 % quantile.
     pub tail_ess: f64,
 }
 
-/// Effective sample sizes with the integrated autocorrelation time behind them.
+/// An effective sample size and the integrated autocorrelation time.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Ess {
-    /// Independent draws whose mean would have the same variance.
+    /// Number of independent draws whose mean has the same variance.
     pub size: f64,
-    /// Draws for one of them.
+    /// Draws per independent draw.
     pub time: f64,
 }
 
@@ -57,7 +57,7 @@ pub fn convergence(chains: &[Vec<f64>]) -> Convergence {
     }
 }
 
-/// Each chain as two; an odd one loses its middle draw.
+/// Each chain split in halves, without the middle draw of an odd one.
 fn halves(chains: &[Vec<f64>]) -> Vec<Vec<f64>> {
     chains.iter().flat_map(|c| [c[..c.len() / 2].to_vec(), c[c.len().div_ceil(2)..].to_vec()]).collect()
 }
@@ -99,7 +99,7 @@ fn r_hat(chains: &[Vec<f64>]) -> f64 {
     (total / within).sqrt()
 }
 
-/// The effective sample size of chains of equal length, taken as they are.
+/// The effective sample size of chains of equal length, without rank normalisation.
 pub fn ess(chains: &[Vec<f64>]) -> Ess {
     let nothing = Ess { size: f64::NAN, time: f64::NAN };
     if chains.is_empty() || chains.iter().any(|c| c.len() < 2 || c.len() != chains[0].len()) {
@@ -127,7 +127,7 @@ pub fn ess(chains: &[Vec<f64>]) -> Ess {
         sum += last;
     }
     let draws = (m * n) as f64;
-    // Anticorrelated chains are worth more than independent ones, but no more than this.
+    // Upper bound of the effective sample size of anticorrelated chains.
     let time = (2.0 * sum - 1.0).max(1.0 / draws.log10().max(1.0));
     Ess { size: draws / time, time }
 }

@@ -1,10 +1,4 @@
-//! An exact correction of a sampler's states: importance resampling by the weights of their paths, a random
-//! symmetry, then Hamiltonian Monte Carlo (resample-move: Gilks and Berzuini 2001).
-//!
-//! Path weights are proper, so that resampling gives exp(-E) as the number of states grows, for any number
-//! of moves; the moves leave exp(-E) invariant and spread copies of one state, and bring the states to
-//! exp(-E) as their number grows, for any number of states. A rotation or reflection and a renumbering of
-//! the particles, drawn uniformly, leave exp(-E) invariant too.
+//! An exact correction of a sampler's states by resampling and moves.
 
 use engine::rng::Stream;
 
@@ -12,10 +6,16 @@ use super::{adapted, hmc};
 use crate::importance::{resampled, tempered};
 use crate::target::{Geometry, Target, TargetError};
 
-/// How fast the step size is adapted, in the first half of the moves.
+/// Rate of the adaptation of the step size, in the first half of the moves.
 const ADAPTATION: f64 = 0.5;
 
-/// How states are corrected.
+/// An exact correction of a sampler's states: importance resampling by the weights of their paths, a random
+/// symmetry, then Hamiltonian Monte Carlo (resample-move: Gilks and Berzuini 2001).
+///
+/// Path weights are proper, so that resampling converges to exp(-E) with the number of states, for any number of
+/// moves. The moves leave exp(-E) invariant, separate copies of a state, and converge to exp(-E) with their
+/// number, for any number of states. A uniform rotation or reflection and permutation of the particles leaves
+/// exp(-E) invariant too.
 #[derive(Clone, Copy, Debug)]
 pub struct Correction {
     /// Trajectories of HMC.
@@ -37,7 +37,7 @@ impl Correction {
     pub fn apply(&self, target: &dyn Target<f64>, log_w: &[f64], x: &mut [f64]) -> Result<f64, TargetError> {
         let d = target.dim();
         let mut stream = Stream::new(self.seed, "correction", 0, 0);
-        // A share of 0 leaves the weights as they are.
+        // A share of 0: no tempering.
         let picked = resampled(x, d, &tempered(log_w, 0.0), &mut stream);
         if picked.len() == x.len() {
             x.copy_from_slice(&picked);
@@ -54,7 +54,7 @@ impl Correction {
                 late += acceptance;
             }
         }
-        // Systematic resampling leaves copies side by side, and sets of samples are cut from one end.
+        // Systematic resampling makes copies adjacent, and sets of samples are contiguous.
         stream.shuffle_columns(x, d);
         Ok(late / (self.moves / 2).max(1) as f64)
     }

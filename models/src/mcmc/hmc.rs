@@ -1,5 +1,4 @@
-//! Hamiltonian Monte Carlo for many states at once (Duane, Kennedy, Pendleton and Roweth 1987). With one leapfrog
-//! step a trajectory is a step of the Metropolis-adjusted Langevin algorithm.
+//! Hamiltonian Monte Carlo for many states at once.
 
 use engine::Real;
 use engine::rng::Stream;
@@ -7,23 +6,28 @@ use rayon::prelude::*;
 
 use crate::target::{BLOCK, Target, TargetError};
 
-/// The acceptance that step sizes are adapted to.
+/// Target acceptance of the adaptation.
 const ACCEPTANCE: f64 = 0.75;
 
-/// A step size nearer to that with an acceptance of 3/4, after trajectories with this `acceptance`.
+/// The step size adapted towards an acceptance of 3/4, after trajectories with this `acceptance`.
 pub(crate) fn adapted(step: f64, acceptance: f64, rate: f64) -> f64 {
     (step * (rate * (acceptance - ACCEPTANCE)).exp()).clamp(1e-6, 1e3)
 }
 
-/// One trajectory of `leapfrog` steps of about `step` for each column of `x` (d x n); returns the mean probability
-/// of acceptance. Evaluates the energy `leapfrog + 1` times for each state.
+/// One trajectory of Hamiltonian Monte Carlo (Duane, Kennedy, Pendleton and Roweth 1987) for each column of `x`
+/// (d x n); returns the mean probability of acceptance. With momentum p ~ N(0, I) and H(x, p) = E(x) + |p|^2 / 2,
+/// `leapfrog` steps of size h = `step`
 ///
-/// exp(-E) is left invariant, whatever the step size: a state that carries an importance weight keeps it
-/// (Neal 2001). Step sizes vary by +-20 % from block to block, so that no orbit closes on itself. Random numbers
-/// are those of (`seed`, `at`).
+/// p -= (h / 2) grad E(x),  x += h p,  p -= (h / 2) grad E(x)
+///
+/// are accepted with probability min(1, exp(H_old - H_new)). One leapfrog step is the Metropolis-adjusted Langevin
+/// algorithm. Evaluates the energy `leapfrog + 1` times for each state.
+///
+/// exp(-E) is invariant for any step size, so that importance weights of states stay valid (Neal 2001). Step sizes
+/// vary by +-20 % between blocks of states, against periodic orbits. Random numbers are those of (`seed`, `at`).
 ///
 /// # Errors
-/// Where the target cannot be evaluated.
+/// If the target cannot be evaluated.
 pub fn hmc<T: Real>(
     target: &dyn Target<T>,
     (step, leapfrog): (f64, usize),
@@ -62,7 +66,7 @@ pub(super) struct Tempering {
     pub precision: f64,
 }
 
-/// States that move together, coordinate by coordinate as targets want them: loops run over states.
+/// States that move together, coordinate-major as targets need them: inner loops run over states.
 #[derive(Clone, Default)]
 pub(super) struct States<T> {
     pub n: usize,
@@ -77,7 +81,7 @@ pub(super) struct States<T> {
     end: End<T>,
 }
 
-/// Where a trajectory has come to.
+/// The current point of a trajectory.
 #[derive(Clone, Default)]
 struct End<T> {
     x: Vec<T>,
@@ -142,7 +146,7 @@ impl<T: Real> States<T> {
         density.kick(T::HALF * step, &m.score, &m.x, &mut m.momentum);
         for k in 1..=steps {
             m.x.iter_mut().zip(&m.momentum).for_each(|(x, p)| *x += step * *p);
-            // Rounding lets the mean of particles drift.
+            // Rounding errors move the mean of particles.
             if k == steps && density.tempering.is_none() {
                 geometry.project_block(n, &mut m.x);
             }
@@ -155,7 +159,7 @@ impl<T: Real> States<T> {
         let after = density.log_joint(&m.log_p, &m.x, &m.momentum);
         for l in 0..n {
             let change = after[l] - before[l];
-            // A trajectory that flew apart has no probability, whatever its numbers are.
+            // A divergent trajectory is rejected.
             let sound = after[l].is_finite()
                 && !change.is_nan()
                 && m.x.iter().skip(l).step_by(n).all(|x| x.is_finite());

@@ -1,7 +1,7 @@
-//! Quantiles of the normal law.
+//! Quantiles of the normal distribution.
 
 /// The x at which the standard normal distribution function is `p` in (0, 1): a rational approximation
-/// of relative error 1.2e-9 (P. J. Acklam, 2003), ample for ranks.
+/// of relative error 1.2e-9 (P. J. Acklam, 2003).
 pub(super) fn quantile(p: f64) -> f64 {
     const A: [f64; 6] = [
         -3.969683028665376e1,

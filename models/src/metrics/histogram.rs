@@ -1,23 +1,29 @@
-//! Total variation between normalised histograms p, q on a fixed grid:
-//!
-//! TV = 1/2 sum over cells of |p_cell - q_cell|, in [0, 1].
-//!
-//! Everything outside the grid falls into one further cell, so that stray samples cost what they
-//! should. With more cells than samples the floor is high: two true sets of 1000 samples of the
-//! 40-component mixture differ by 0.76 on 200 x 200 cells.
+//! Total variation between histograms on a fixed grid.
 
 use super::{MetricError, count};
 
 /// Cells of the largest histogram: half a gigabyte of counts.
 const MOST_CELLS: usize = 1 << 26;
 
-/// TV between the histograms of the numbers `x` and `y` with `bins` equal bins on [low, high].
+/// Total variation between the normalised histograms p of `x` and q of `y`, `bins` equal bins on
+/// [low, high] and one cell for all points outside:
+///
+/// TV = 1/2 sum over cells of |p_cell - q_cell|, in [0, 1].
+///
+/// # Errors
+/// If an input is empty or not finite, low < high does not hold, or `bins` is not in [1, 2^26].
 pub fn tv_1d(x: &[f64], y: &[f64], low: f64, high: f64, bins: usize) -> Result<f64, MetricError> {
     tv::<1>(x, y, low, high, bins)
 }
 
-/// TV between the histograms of two clouds in the plane with `bins` x `bins` equal cells on
-/// [low, high]^2.
+/// [`tv_1d`] of points in the plane, on `bins` x `bins` equal cells of [low, high]^2 and one cell for all
+/// points outside.
+///
+/// With more cells than samples the floor is high: two exact sets of 1000 samples of the 40-component
+/// mixture differ by 0.76 on 200 x 200 cells.
+///
+/// # Errors
+/// As [`tv_1d`], with `bins`^2 at most 2^26; also if a length is odd.
 pub fn tv_2d(x: &[f64], y: &[f64], low: f64, high: f64, bins: usize) -> Result<f64, MetricError> {
     tv::<2>(x, y, low, high, bins)
 }
@@ -45,7 +51,7 @@ fn tv<const D: usize>(x: &[f64], y: &[f64], low: f64, high: f64, bins: usize) ->
     Ok(sum as f64 / (2.0 * n as f64 * m as f64))
 }
 
-/// The bin of `v`; bins hold their lower edge, and the last its upper edge too. None outside.
+/// The bin of `v`, None outside. A bin includes its lower edge, the last one also its upper edge.
 fn bin(v: f64, low: f64, high: f64, bins: usize) -> Option<usize> {
     let inside = (low..=high).contains(&v);
     inside.then(|| (((v - low) / (high - low) * bins as f64) as usize).min(bins - 1))

@@ -1,10 +1,11 @@
-//! How good samples and their weights are: distances between clouds, modes, weight diagnostics.
+//! Quality of samples and of importance weights: distances between sets of points, mode coverage,
+//! weight diagnostics.
 //!
-//! All in f64 on plain slices; a cloud of `n` points in `d` dimensions is a slice of `n * d` numbers,
-//! point `i` at `[i * d..(i + 1) * d]`. A distance between finite clouds is positive even if their
-//! laws agree, so report it beside its floor: the same distance between two sets of true samples.
+//! All in f64 on plain slices. A set of `n` points in `d` dimensions is a slice of `n * d` numbers with
+//! point `i` at `[i * d..(i + 1) * d]`. A distance between finite sets is positive even if their
+//! distributions agree: report it beside its floor, the same distance between two sets of exact samples.
 //!
-//! Malformed input is a [`MetricError`]; results are the same bits for any number of threads.
+//! Malformed input is a [`MetricError`]. Results are bit-identical for any number of threads.
 
 mod histogram;
 mod modes;
@@ -25,13 +26,13 @@ use thiserror::Error;
 /// Why a metric cannot be computed.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
 pub enum MetricError {
-    /// There is nothing to measure.
+    /// An input has no points.
     #[error("no points")]
     Empty,
     /// A number is NaN or infinite.
     #[error("the number at position {0} is NaN or infinite")]
     NotFinite(usize),
-    /// A slice is not a whole number of points.
+    /// The length of a slice is not a multiple of the dimension.
     #[error("{length} numbers are not a whole number of points in {d} dimensions")]
     Ragged {
         /// Length of the slice.
@@ -55,7 +56,7 @@ pub enum MetricError {
         /// Samples given.
         found: usize,
     },
-    /// A parameter lies outside its range; the text says which and what the range is.
+    /// A parameter is outside its range; the text names parameter and range.
     #[error("{0}")]
     Parameter(&'static str),
 }
@@ -68,7 +69,7 @@ fn finite(x: &[f64]) -> Result<(), MetricError> {
     }
 }
 
-/// The number of points in a cloud, which must be a positive whole number of finite points.
+/// The number of points in `x`; an error unless there is at least one and all are finite.
 fn count(x: &[f64], d: usize) -> Result<usize, MetricError> {
     if d == 0 || !x.len().is_multiple_of(d) {
         return Err(MetricError::Ragged { length: x.len(), d });

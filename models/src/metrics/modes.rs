@@ -1,17 +1,4 @@
-//! Are all modes of a Gaussian mixture found, and with the right weights?
-//!
-//! Mode k has mean m_k, scale s_k and weight w_k. Its frequency among samples x_1..x_n is the mean
-//! posterior responsibility
-//!
-//! f_k = (1/n) sum_i r_k(x_i), r_k(x) = w_k N(x; m_k, s_k^2 I) / sum_l w_l N(x; m_l, s_l^2 I).
-//!
-//! Under the true mixture E f_k = w_k exactly, however much modes overlap; counting each sample for
-//! its nearest, or its most likely, mode is biased there (of two coincident modes with weights 0.7
-//! and 0.3, one would get all), and a perfect sampler would seem wrong. Where modes are apart the
-//! responsibilities are 0 or 1, and f_k is the share of samples counted for mode k.
-//!
-//! KL = sum_k f_k log(f_k / w_k), and Pearson's chi2 = n sum_k (f_k - w_k)^2 / w_k. A perfect sampler
-//! has E KL = (m - 1) / 2n to first order, and E chi2 = m - 1 (m modes; less if they overlap).
+//! Mode coverage and mode weights of samples of a Gaussian mixture.
 
 use super::{MetricError, count, finite};
 
@@ -20,34 +7,34 @@ use super::{MetricError, count, finite};
 pub struct Modes<'a> {
     /// The dimension d.
     pub d: usize,
-    /// One mean of length d for each mode, one after the other.
+    /// The means of all modes, d numbers each, concatenated.
     pub means: &'a [f64],
     /// Standard deviation of each mode, positive.
     pub scales: &'a [f64],
-    /// Weight of each mode, 0 or more; they need not add to 1.
+    /// Weight of each mode, non-negative; need not sum to 1.
     pub weights: &'a [f64],
 }
 
-/// What [`mode_report`] finds.
+/// The result of [`mode_report`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModeReport {
     /// Modes with a sample within the radius.
     pub found: usize,
     /// Share of samples within the radius of some mode.
     pub in_mode: f64,
-    /// f_k, which add to 1.
+    /// f_k; they sum to 1.
     pub frequencies: Vec<f64>,
-    /// KL(f || w), 0 or more.
+    /// KL(f || w), non-negative.
     pub kl: f64,
-    /// Pearson's statistic of f against w; about m - 1 for a perfect sampler with separate modes.
+    /// Pearson's statistic of f against w; about m - 1 for an exact sampler with separate modes.
     pub chi2: f64,
 }
 
-/// The radius, in scales, of a ball that holds the share 1 - e^-4.5 = 0.989 of a Gaussian in R^d.
+/// The radius, in scales, of a ball that contains the share 1 - e^-4.5 = 0.989 of a Gaussian in R^d.
 ///
-/// In the plane it is 3. Distances grow like sqrt(d), so in R^50 hardly any sample of a mode lies
-/// within 3 scales of its mean, and the ball must grow too. For d = 1 the usual 3; for d > 2 the
-/// quantile of chi^2 by the approximation of Wilson and Hilferty (1931), right to 0.1 %.
+/// 3 for d = 1 and d = 2. For d > 2 the quantile of chi^2 by the approximation of Wilson and Hilferty
+/// (1931), accurate to 0.1 %: distances grow like sqrt(d), so that in R^50 hardly any sample of a mode
+/// is within 3 scales of its mean.
 pub fn covering_radius(d: usize) -> f64 {
     /// The normal quantile of 1 - e^-4.5.
     const Z: f64 = 2.286_620_338_178_61;
@@ -58,8 +45,25 @@ pub fn covering_radius(d: usize) -> f64 {
     (d * (1.0 - a + Z * a.sqrt()).powi(3)).sqrt()
 }
 
-/// Modes found within `radius` scales (3 in the plane; [`covering_radius`] in general), and mode
-/// frequencies against the true weights.
+/// Modes found within `radius` scales ([`covering_radius`]; 3 in the plane), and mode frequencies against
+/// the weights.
+///
+/// The frequency of mode k (mean m_k, scale s_k, weight w_k) among samples x_1..x_n is its mean posterior
+/// responsibility,
+///
+/// f_k = (1/n) sum_i r_k(x_i), r_k(x) = w_k N(x; m_k, s_k^2 I) / sum_l w_l N(x; m_l, s_l^2 I).
+///
+/// Under the mixture E f_k = w_k, also where modes overlap. Counting each sample for its nearest or most
+/// likely mode is biased there: of two coincident modes with weights 0.7 and 0.3, one would get all
+/// samples.
+///
+/// KL = sum_k f_k log(f_k / w_k), and Pearson's chi2 = n sum_k (f_k - w_k)^2 / w_k. An exact sampler of m
+/// separate modes has E KL = (m - 1) / 2n to first order and E chi2 = m - 1; less if modes overlap.
+///
+/// # Errors
+/// If samples or modes are empty or not finite, their sizes differ, a scale is not positive, the weights
+/// are not non-negative with a positive sum, `radius` is not positive, or a sample has density 0 in every
+/// mode.
 pub fn mode_report(x: &[f64], modes: &Modes, radius: f64) -> Result<ModeReport, MetricError> {
     let weights = modes.check()?;
     let n = count(x, modes.d)?;
@@ -92,7 +96,7 @@ pub fn mode_report(x: &[f64], modes: &Modes, radius: f64) -> Result<ModeReport, 
         let total: f64 = density.iter().sum();
         frequencies.iter_mut().zip(&density).for_each(|(f, p)| *f += p / total / n as f64);
     }
-    // Modes of weight 0 have frequency 0 and add nothing.
+    // Modes of weight 0 have frequency 0 and contribute nothing.
     let present = || frequencies.iter().zip(&weights).filter(|(_, w)| **w > 0.0);
     let divergence = |(f, w): (&f64, &f64)| if *f > 0.0 { f * (f / w).ln() } else { 0.0 };
     Ok(ModeReport {

@@ -1,15 +1,4 @@
-//! Distances between sets of particle states that know their symmetries.
-//!
-//! - eq-W2: exact optimal transport between two sets of states, the cost of a pair (x, y) being
-//!
-//!   c(x, y) = min over rotations R of sum_i |R x_i - y_p(i)|^2,  p = argmin_p sum_i |x_i - y_p(i)|^2,
-//!
-//!   both clouds centred: *first* the best permutation (exact assignment), *then* the best rotation
-//!   without reflection (Kabsch, Acta Crystallographica A32, 1976). This is the order of Klein,
-//!   Kraemer and Noe (2023, "Equivariant flow matching"); it bounds the joint minimum from above and is
-//!   0 for a renumbered copy, and for a turned copy as long as the turn does not confuse the numbering.
-//! - D-TV: total variation between the histograms of all distances between two particles of a state,
-//!   which sees neither turns nor numbers.
+//! Distances between sets of particle states, up to the symmetries of the states.
 
 use engine::par;
 use faer::Mat;
@@ -17,12 +6,24 @@ use faer::Mat;
 use super::{MetricError, assigned_cost, assignment, count, tv_1d};
 use crate::target::ParticleSystem;
 
-/// Distances above this fall into one further bin of D-TV.
+/// Distances above this are counted in one further bin of D-TV.
 const LARGEST_DISTANCE: f64 = 7.0;
 /// Bins of D-TV.
 const BINS: usize = 200;
 
-/// eq-W2 of two sets of equally many states: the square root of the mean cost under the best plan.
+/// eq-W2 of two sets of equally many states: exact optimal transport with the cost
+///
+/// c(x, y) = min over rotations R of sum_i |R x_i - y_p(i)|^2,  p = argmin_p sum_i |x_i - y_p(i)|^2
+///
+/// of centred states; the square root of the mean cost under the optimal plan. *First* the best
+/// permutation (exact assignment), *then* the best rotation without reflection (Kabsch, Acta
+/// Crystallographica A32, 1976), as in Klein, Kraemer and Noe (2023, "Equivariant flow matching"). This is
+/// an upper bound of the joint minimum. It is 0 for a permuted copy, and for a rotated copy if the
+/// rotation does not change the best permutation.
+///
+/// # Errors
+/// If the system has fewer than 2 particles or not 1 to 3 dimensions, an input is empty, not finite or not
+/// a whole number of states, or the numbers of states differ.
 pub fn equivariant_w2(x: &[f64], y: &[f64], system: ParticleSystem) -> Result<f64, MetricError> {
     let (n, m) = (states(x, system)?, states(y, system)?);
     if n != m {
@@ -40,7 +41,10 @@ pub fn equivariant_w2(x: &[f64], y: &[f64], system: ParticleSystem) -> Result<f6
     Ok((assigned_cost(&costs, &assignment(&costs, n)?) / n as f64).max(0.0).sqrt())
 }
 
-/// The distances of all pairs of particles, state by state.
+/// The distances |x_i - x_j| of all pairs of particles, state by state.
+///
+/// # Errors
+/// As [`equivariant_w2`], for one set.
 pub fn pair_distances(x: &[f64], system: ParticleSystem) -> Result<Vec<f64>, MetricError> {
     states(x, system)?;
     let space = system.space;
@@ -56,8 +60,11 @@ pub fn pair_distances(x: &[f64], system: ParticleSystem) -> Result<Vec<f64>, Met
     Ok(distances)
 }
 
-/// D-TV: total variation between the histograms of all pair distances of two sets of states, 200 bins
-/// on [0, 7] and one for what lies beyond.
+/// D-TV: total variation ([`tv_1d`]) between the histograms of all pair distances of two sets of states,
+/// 200 bins on [0, 7] and one above. Invariant under rotations, reflections and permutations.
+///
+/// # Errors
+/// As [`equivariant_w2`], but the numbers of states may differ.
 pub fn distance_tv(x: &[f64], y: &[f64], system: ParticleSystem) -> Result<f64, MetricError> {
     tv_1d(&pair_distances(x, system)?, &pair_distances(y, system)?, 0.0, LARGEST_DISTANCE, BINS)
 }
@@ -92,7 +99,7 @@ fn cost(x: &[f64], y: &[f64], system: ParticleSystem) -> Result<f64, MetricError
         3 => spatial_rotation(&h),
         _ => IDENTITY,
     };
-    // The residual itself, not |x|^2 + |y|^2 - 2 tr: that would lose all digits near 0.
+    // The residual itself: |x|^2 + |y|^2 - 2 tr would cancel near 0.
     let residual = |(a, b): (&[f64], &[f64])| {
         (0..space).map(|l| ((0..space).map(|k| turn[l][k] * a[k]).sum::<f64>() - b[l]).powi(2)).sum::<f64>()
     };
@@ -101,21 +108,21 @@ fn cost(x: &[f64], y: &[f64], system: ParticleSystem) -> Result<f64, MetricError
 
 const IDENTITY: [[f64; 3]; 3] = [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 1.0]];
 
-/// In the plane the best angle is that of (sum x . y, sum x cross y).
+/// The best rotation in the plane: its angle is that of the vector (sum x . y, sum x cross y).
 fn planar_rotation(h: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
     let (along, across) = (h[0][0] + h[1][1], h[0][1] - h[1][0]);
     let norm = along.hypot(across);
     if !(norm > 0.0 && norm.is_finite()) {
-        return IDENTITY; // every angle is as good
+        return IDENTITY; // all angles are equally good
     }
     let (cos, sin) = (along / norm, across / norm);
     [[cos, -sin, 0.0], [sin, cos, 0.0], [0.0, 0.0, 1.0]]
 }
 
-/// In space: H = U S V^T, R = V diag(1, 1, det V U^T) U^T.
+/// The best rotation in space: H = U S V^T, R = V diag(1, 1, det V U^T) U^T (Kabsch).
 fn spatial_rotation(h: &[[f64; 3]; 3]) -> [[f64; 3]; 3] {
     let h = Mat::from_fn(3, 3, |i, j| h[i][j]);
-    // An SVD that does not converge leaves the states as they lie: an upper bound all the same.
+    // If the SVD does not converge, no rotation: still an upper bound.
     let Ok(svd) = h.svd() else { return IDENTITY };
     let (u, v) = (svd.U(), svd.V());
     let rotation = |sign: f64| {

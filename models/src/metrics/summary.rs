@@ -1,4 +1,4 @@
-//! Mean and spread of repeated measurements, and the sets of samples to repeat them on.
+//! Mean and standard deviation of repeated measurements, and random sets of samples for them.
 
 use engine::rng::Stream;
 
@@ -18,8 +18,11 @@ pub fn sd(x: &[f64]) -> f64 {
     (x.iter().map(|v| (v - centre).powi(2)).sum::<f64>() / (x.len() as f64 - 1.0)).sqrt()
 }
 
-/// `sets` sets of `size` different indices below `n`, no index in two of them: their metrics are
-/// independent if the samples are.
+/// `sets` disjoint sets of `size` distinct indices below `n`. Metrics of the sets are independent if the
+/// samples are.
+///
+/// # Errors
+/// If `size` is 0, or there are fewer than `sets * size` indices.
 pub fn disjoint_sets(
     n: usize,
     sets: usize,

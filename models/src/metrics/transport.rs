@@ -1,18 +1,4 @@
-//! Exact optimal transport between two clouds of equal size.
-//!
-//! Between uniform measures on n points each, some optimal plan is a permutation (Birkhoff 1946), so
-//!
-//! W2(x, y)^2 = min over permutations p of (1/n) sum_i |x_i - y_p(i)|^2.
-//!
-//! [`assignment`] finds it by the algorithm of Jonker and Volgenant, "A shortest augmenting path
-//! algorithm for dense and sparse linear assignment problems" (Computing 38, 1987). Prices v_j of the
-//! columns, with u_i = min_j (c_ij - v_j), satisfy throughout
-//!
-//! c_ij - u_i - v_j >= 0, with equality on matched pairs,
-//!
-//! which proves a full matching optimal. Three cheap phases match most rows; each row left over is
-//! matched along a shortest alternating path in the reduced costs (Dijkstra, O(n^2)). Duplicated
-//! points and ties only make several permutations optimal.
+//! Exact optimal transport between two sets of equally many points: [`w2`] and the [`assignment`] under it.
 
 use engine::par;
 
@@ -20,11 +6,19 @@ use super::{MetricError, count, finite, mean, sd};
 
 /// Marks a row or a column without a partner.
 const FREE: usize = usize::MAX;
-/// Costs up to here give prices, which are sums of up to some multiple of n of them, that stay finite.
+/// Largest cost: prices are sums of a multiple of n of them, and stay finite.
 const LARGEST: f64 = 1e290;
 const OVERFLOW: MetricError = MetricError::Parameter("costs must lie within +-1e290");
 
-/// The 2-Wasserstein distance of two uniform clouds with the same number of points in R^d, exactly.
+/// The 2-Wasserstein distance of uniform measures on two sets of n points in R^d, exactly.
+///
+/// Some optimal plan is a permutation (Birkhoff 1946), so
+///
+/// W2(x, y)^2 = min over permutations p of (1/n) sum_i |x_i - y_p(i)|^2.
+///
+/// # Errors
+/// If an input is empty, not finite or no multiple of `d`, the sizes differ, or a squared distance exceeds
+/// 1e290.
 pub fn w2(x: &[f64], y: &[f64], d: usize) -> Result<f64, MetricError> {
     let (n, m) = (count(x, d)?, count(y, d)?);
     if n != m {
@@ -37,11 +31,11 @@ pub fn w2(x: &[f64], y: &[f64], d: usize) -> Result<f64, MetricError> {
     if total.is_finite() { Ok((total / n as f64).sqrt()) } else { Err(OVERFLOW) }
 }
 
-/// Both clouds centred, and each axis of x multiplied, of y divided, by sqrt(sd(y) / sd(x)).
+/// Both sets centred, and each axis of x multiplied, of y divided, by sqrt(sd(y) / sd(x)).
 ///
-/// Any shift, and any such factor f, adds to |x_i - y_j|^2 only a term in i and a term in j:
-/// (f x - y / f)^2 = (f x)^2 + (y / f)^2 - 2 x y. So the best permutation stays what it was, but near
-/// neighbours become likely partners, which saves most of the work if one cloud has collapsed.
+/// A shift, and a factor f of this kind, change |x_i - y_j|^2 by a term in i and a term in j alone:
+/// (f x - y / f)^2 = (f x)^2 + (y / f)^2 - 2 x y. The optimal permutation is the same, but near neighbours
+/// become likely partners, which saves most of the work if one set has collapsed.
 fn on_one_scale(x: &[f64], y: &[f64], d: usize) -> (Vec<f64>, Vec<f64>) {
     let (mut u, mut v) = (x.to_vec(), y.to_vec());
     for k in 0..d {
@@ -61,7 +55,10 @@ fn square(x: &[f64], y: &[f64]) -> f64 {
     x.iter().zip(y).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-/// c_ij = |x_i - y_j|^2 at `[i * n + j]`, for two clouds of `n` points each.
+/// c_ij = |x_i - y_j|^2 at `[i * n + j]`, for two sets of `n` points each.
+///
+/// # Errors
+/// If an input is empty, not finite or no multiple of `d`, or the sizes differ.
 pub fn squared_distances(x: &[f64], y: &[f64], d: usize) -> Result<Vec<f64>, MetricError> {
     /// Rows of the cost matrix that make one task.
     const ROWS: usize = 32;
@@ -90,8 +87,21 @@ pub fn assigned_cost(cost: &[f64], pairs: &[usize]) -> f64 {
     pairs.iter().enumerate().map(|(i, &j)| cost[i * n + j]).sum()
 }
 
-/// The permutation p of least sum_i c_(i, p(i)); `cost` is n x n with c_ij at `[i * n + j]`, of any sign,
-/// at most 1e290 in magnitude.
+/// The permutation p that minimises sum_i c_(i, p(i)); `cost` is n x n with c_ij at `[i * n + j]`, of any
+/// sign.
+///
+/// Algorithm of Jonker and Volgenant, "A shortest augmenting path algorithm for dense and sparse linear
+/// assignment problems" (Computing 38, 1987). Prices v_j of the columns, with u_i = min_j (c_ij - v_j),
+/// satisfy throughout
+///
+/// c_ij - u_i - v_j >= 0, with equality on matched pairs,
+///
+/// which proves a full matching optimal. Three phases of O(n^2) match most rows; each remaining row is
+/// matched along a shortest alternating path in the reduced costs (Dijkstra, O(n^2)). With ties several
+/// permutations are optimal, and one of them is returned.
+///
+/// # Errors
+/// If `cost` does not have n^2 entries, or one is not finite or exceeds 1e290 in magnitude.
 pub fn assignment(cost: &[f64], n: usize) -> Result<Vec<usize>, MetricError> {
     if n.checked_mul(n) != Some(cost.len()) {
         return Err(MetricError::Sizes { left: cost.len(), right: n.saturating_mul(n) });
@@ -113,7 +123,7 @@ pub fn assignment(cost: &[f64], n: usize) -> Result<Vec<usize>, MetricError> {
     Ok(matching.column_of)
 }
 
-/// A partial matching and the prices that prove it optimal for its rows.
+/// A partial matching and the prices that prove it optimal for its rows; see [`assignment`].
 struct Matching<'a> {
     n: usize,
     cost: &'a [f64],
@@ -165,8 +175,8 @@ impl Matching<'_> {
     }
 
     /// Augmenting row reduction, an auction: each free row takes its best column at a price lowered
-    /// until the second best is as good, and whoever held that column bids next. Returns the rows
-    /// that end up free. A budget stops bidding wars whose price steps are tiny.
+    /// until the second best is as good, and the row that had that column bids next. Returns the rows
+    /// that end up free. A budget bounds auctions whose price steps are tiny.
     fn bid(&mut self, free: Vec<usize>) -> Vec<usize> {
         let mut budget = 4 * self.n;
         let mut losers = Vec::new();
@@ -203,7 +213,7 @@ impl Matching<'_> {
         let mut distance = vec![0.0; n];
         let mut before = vec![0; n];
         let mut done: Vec<(usize, f64)> = Vec::with_capacity(n);
-        // Prices, except that -inf hides the columns whose distance is final.
+        // Prices, with -inf for columns whose distance is final, which excludes them.
         let mut open = self.v.clone();
         for &start in free {
             distance.fill(f64::INFINITY);
@@ -270,7 +280,7 @@ fn relax(row: &[f64], v: &[f64], offset: f64, i: usize, distance: &mut [f64], be
     }
 }
 
-/// The least of some numbers; side by side, so that it vectorises.
+/// The minimum, in 16 lanes so that it vectorises.
 fn least(x: &[f64]) -> f64 {
     let less = |a: f64, b: f64| if a < b { a } else { b };
     let (blocks, rest) = x.as_chunks::<16>();

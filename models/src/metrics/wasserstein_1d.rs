@@ -1,14 +1,16 @@
-//! The 2-Wasserstein distance on the line, where the optimal plan is monotone (Villani, "Topics in
-//! Optimal Transportation", 2003, Theorem 2.18):
-//!
-//! W2(x, y)^2 = integral over u in (0, 1) of (F_x^-1(u) - F_y^-1(u))^2,
-//!
-//! F^-1 the quantile function: a step function of the sorted points. Equal sizes pair the sorted
-//! points one to one; unequal sizes cut (0, 1) at all multiples of 1/n and of 1/m.
+//! The 2-Wasserstein distance on the line.
 
 use super::{MetricError, count};
 
-/// W2 between uniform measures on the numbers `x` and `y`, of any two sizes. O(n log n).
+/// W2 between uniform measures on the numbers `x` and `y`, of any two sizes, exactly:
+///
+/// W2(x, y)^2 = integral over u in (0, 1) of (F_x^-1(u) - F_y^-1(u))^2,
+///
+/// F^-1 the quantile function, because the optimal plan on the line is monotone (Villani, "Topics in
+/// Optimal Transportation", 2003, Theorem 2.18). O(n log n).
+///
+/// # Errors
+/// If an input is empty or not finite.
 pub fn w2_1d(x: &[f64], y: &[f64]) -> Result<f64, MetricError> {
     let (n, m) = (count(x, 1)?, count(y, 1)?);
     let sorted = |x: &[f64]| {
@@ -17,7 +19,8 @@ pub fn w2_1d(x: &[f64], y: &[f64]) -> Result<f64, MetricError> {
         x
     };
     let (x, y) = (sorted(x), sorted(y));
-    // Positions in (0, 1) as whole numbers of 1 / lcm(n, m): a step of x spans m / gcd of them.
+    // Quantile functions are steps. Positions in (0, 1) are integers in units of 1 / lcm(n, m): a step of x
+    // spans m / gcd of them.
     let gcd = greatest_common_divisor(n, m);
     let (step_x, step_y) = (m / gcd, n / gcd);
     let (mut i, mut j, mut at, mut sum) = (0, 0, 0, 0.0);

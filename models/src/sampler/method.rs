@@ -8,13 +8,16 @@ use crate::target::AnyTarget;
 
 /// The settings of a method.
 pub trait MethodConfig {
-    /// What is wrong with these settings for a target, if anything: one line that names the key and its range.
+    /// The first setting that does not fit the target, if any: one line with its key and its range.
     fn problem(&self, target: &dyn AnyTarget) -> Option<String>;
 
-    /// The sampler before its first step. `samples` is the number of samples that will be wanted.
+    /// Steps until `samples` samples can be drawn.
+    fn steps(&self, samples: usize) -> u64;
+
+    /// The sampler before its first step. `samples` is the number of samples that will be drawn.
     ///
     /// # Errors
-    /// Settings that do not fit, or a target that cannot be evaluated.
+    /// If settings do not fit, or the target cannot be evaluated.
     fn build<'t>(
         &self,
         target: &'t dyn AnyTarget,
@@ -25,7 +28,7 @@ pub trait MethodConfig {
 
 macro_rules! methods {
     ($($variant:ident($config:ty) = $name:literal, $about:literal;)+) => {
-        /// A method with its settings; in a file `method` holds the name.
+        /// A method with its settings; in a file the key `method` is its name.
         #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         #[serde(tag = "method")]
         pub enum Method {
@@ -33,7 +36,7 @@ macro_rules! methods {
         }
 
         impl Method {
-            /// Names, and what they mean.
+            /// Names, with descriptions.
             pub const NAMES: &[(&'static str, &'static str)] = &[$(($name, $about)),+];
 
             /// The name.

@@ -1,6 +1,6 @@
-//! Samplers: what turns a target into samples.
+//! Samplers: methods that draw samples of a target.
 //!
-//! A method is a file with its settings (a [`MethodConfig`]) and its [`Sampler`], and one line in [`methods!`], by
+//! A method is a file with its settings (a [`MethodConfig`]) and its [`Sampler`], and one line in `methods!`, by
 //! which every program knows it.
 
 pub mod iwsm;
@@ -14,13 +14,13 @@ use crate::diffusion::Flow;
 use crate::sampler::iwsm::weighting::WeightLevel;
 use crate::target::{Target, TargetError};
 
-/// Why a sampler cannot begin or go on.
+/// Why a sampler cannot start or continue.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum SamplerError {
     /// A setting is outside its range; the text names it.
     #[error("{0}")]
     Settings(String),
-    /// The training has left the finite numbers.
+    /// The training diverged.
     #[error("{0}")]
     Diverged(String),
     /// The target could not be evaluated.
@@ -31,47 +31,47 @@ pub enum SamplerError {
 /// A figure by name.
 pub type Named<T = f64> = (&'static str, T);
 
-/// What a finished sampler says of itself.
+/// Diagnostics of a finished sampler.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Diagnostics {
-    /// Figures, some with their standard error.
+    /// Figures, with their standard error if they have one.
     pub figures: Vec<(&'static str, f64, Option<f64>)>,
-    /// Lists: one number for each rung of a ladder, say.
+    /// Lists, such as one number for each rung of a ladder.
     pub lists: Vec<Named<Vec<f64>>>,
-    /// Energies of groups of chains that must agree.
+    /// Energies of groups of chains, whose distributions must agree.
     pub chains: Vec<Named<Vec<f64>>>,
     /// log Z with its standard error, if the method estimates it.
     pub log_z: Option<(f64, f64)>,
-    /// One line for each check that failed: its samples cannot be trusted.
+    /// One line for each convergence check that failed.
     pub failures: Vec<String>,
 }
 
-/// A method at work on a target: it learns or moves in steps, and gives samples.
+/// A running sampler of a target: it learns or moves in steps, and draws samples.
 ///
 /// All random numbers are functions of the seed and of the step, so that a sampler that is restored from a
-/// checkpoint goes on bit for bit.
+/// checkpoint continues bit-identically.
 pub trait Sampler: Send {
-    /// Steps done.
+    /// Number of steps done.
     fn done(&self) -> u64;
 
-    /// Steps in all.
+    /// Total number of steps.
     fn total(&self) -> u64;
 
     /// One step.
     ///
     /// # Errors
-    /// Where the target cannot be evaluated, or the training diverges.
+    /// If the target cannot be evaluated, or the training diverges.
     fn step(&mut self) -> Result<(), SamplerError>;
 
-    /// Figures of the last step; the learning curve holds their means over steps.
+    /// Figures of the last step; the learning curve has their means over steps.
     fn step_figures(&self) -> Vec<Named>;
 
-    /// Figures of the present state, for the learning curve.
+    /// Figures of the current state, for the learning curve.
     fn state_figures(&self) -> Vec<Named> {
         Vec::new()
     }
 
-    /// What the progress line shows besides.
+    /// Additional text of the progress line.
     fn note(&self) -> String {
         String::new()
     }
@@ -83,28 +83,28 @@ pub trait Sampler: Send {
     /// If there are fewer samples than `n`.
     fn draw(&self, n: usize, steps: usize, key: (u64, u64)) -> Result<Vec<f64>, SamplerError>;
 
-    /// All that changes from step to step.
+    /// The state that changes from step to step.
     fn checkpoint(&self) -> Checkpoint;
 
-    /// Goes back to a saved state.
+    /// Restores a saved state.
     ///
     /// # Errors
-    /// If the checkpoint is not one of this method with these settings; the sampler is then undefined.
+    /// If the checkpoint is not one of this method with these settings; the state is then undefined.
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError>;
 
-    /// What the sampler says of itself in the end.
+    /// Diagnostics at the end of a run.
     fn diagnostics(&self) -> Diagnostics;
 
-    /// Energies evaluated so far, each with its gradient.
+    /// Energy evaluations so far, each with its gradient.
     fn evaluations(&self) -> u64;
 
-    /// The learned density behind the samples, if there is one.
+    /// The learned model, if there is one.
     fn learned(&mut self) -> Option<&mut dyn Learned> {
         None
     }
 }
 
-/// A sampler that learns a model of the target: what its density and its weights say.
+/// A sampler with a learned model of the target: its density and its importance weights.
 pub trait Learned {
     /// The probability flow of the model, in `steps` steps.
     fn flow(&self, steps: usize) -> Flow<'_, f32>;
@@ -122,21 +122,21 @@ pub trait Learned {
         key: (u64, u64),
     ) -> Result<(Vec<f32>, Vec<f64>), TargetError>;
 
-    /// How good the importance weights are at each of `levels` noise levels, from `n` states each.
+    /// Diagnostics of the importance weights at each of `levels` noise levels, from `n` states each.
     ///
     /// # Errors
     /// Where the target cannot be evaluated.
     fn weight_levels(&mut self, levels: usize, n: usize) -> Result<Vec<WeightLevel>, TargetError>;
 
-    /// The width of one mode, the scale of first steps of Markov chains.
+    /// The width of one mode, the scale of the first steps of Markov chains.
     fn mode_scale(&self) -> f64;
 
-    /// Whether states of a buffer move on the energy, with which acceptance.
+    /// Mean acceptance of the moves of buffer states, if there are moves.
     fn move_acceptance(&self) -> Option<f64>;
 
-    /// The parameters that samples are drawn with.
+    /// The parameters with which samples are drawn.
     fn parameters(&self) -> &[f32];
 
-    /// Replaces them.
+    /// The same, to be replaced.
     fn set_parameters(&mut self) -> &mut [f32];
 }

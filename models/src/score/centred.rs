@@ -1,15 +1,15 @@
-//! Any network made a score of mean-free particle states, by projecting what goes in and what comes out.
+//! A network on mean-free particle states, by projection of its input and output.
 
 use std::sync::Arc;
 
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Recording, Shape, Var};
 
 use super::ScoreNetwork;
 use crate::target::{Geometry, ParticleSystem};
 
-/// y = c P x for each column, P the projection onto the mean-free states and c a constant of the column;
-/// inputs x (N D x n) and c (1 x n). P is symmetric: x_bar += c P y_bar.
+/// y = c P x for each column, P the projection onto mean-free states, c a constant of the column; inputs x
+/// (N D x n) and c (1 x n). P is symmetric: x_bar += c P y_bar.
 pub(super) struct Center(pub ParticleSystem);
 
 impl<T: Real> Op<T> for Center {
@@ -17,7 +17,7 @@ impl<T: Real> Op<T> for Center {
         "mean-free projection"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         match inputs {
             [x, c] if x.rows == self.0.dim() && *c == Shape::new(1, x.cols) => Ok(*x),
             _ => Err(format!("wants states of {} numbers and a factor for each", self.0.dim())),
@@ -43,14 +43,14 @@ impl<T: Real> Op<T> for Center {
     }
 }
 
-/// P o inner o P.
+/// P F(P x, sigma) for a network F, P the projection onto mean-free states: invariant under translations.
 pub struct Centred<T: Real> {
     inner: Box<dyn ScoreNetwork<T>>,
     center: Arc<Center>,
 }
 
 impl<T: Real> Centred<T> {
-    /// `inner` on the mean-free states of `system`.
+    /// The network `inner` on the mean-free states of `system`.
     pub fn new(inner: Box<dyn ScoreNetwork<T>>, system: ParticleSystem) -> Self {
         Self { inner, center: Arc::new(Center(system)) }
     }
@@ -62,7 +62,7 @@ impl<T: Real> ScoreNetwork<T> for Centred<T> {
     }
 
     fn record(&self, rec: &mut Recording<T>, x: Var, sigma: &[T]) -> Var {
-        let one = rec.constant(1, sigma.len(), &vec![T::ONE; sigma.len()]);
+        let one = rec.constant_with(1, sigma.len(), |ones| ones.fill(T::ONE));
         let x = rec.apply(self.center.clone(), &[x, one]);
         let f = self.inner.record(rec, x, sigma);
         rec.apply(self.center.clone(), &[f, one])

@@ -1,31 +1,24 @@
-//! The input layer of a score network: state, noise level and position as features of unit scale.
-//!
-//! Rows, for state x in R^d and noise level sigma:
-//! - c x, with c = 1 / sqrt(sigma^2 + sigma_data^2) (d rows; Karras et al. 2022, table 1);
-//! - sin, cos of 2^(k/2 - 1) pi tau, tau = log(sigma / sigma_min) / log(sigma_max / sigma_min) (2 T rows);
-//! - sin, cos of w_j . x, damped by exp(-(|w_j| sigma)^2 / 8) (2 S rows). Random frequencies w_j
-//!   (Rahimi and Recht 2007) let a small network resolve modes much narrower than the whole density
-//!   (Tancik et al. 2020); the damping takes away what noise of scale sigma has blurred in the score.
+//! The input layer of [`ScoreMlp`](super::ScoreMlp): features of state, noise level and position.
 
 use engine::rng::Stream;
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, simd_fn};
 
-/// The feature op; inputs x (d x n) and sigma (1 x n).
+/// The feature op, with the rows listed at [`ScoreMlp`](super::ScoreMlp); inputs x (d x n) and sigma (1 x n).
 pub(super) struct Features<T> {
     dim: usize,
     sigma_data: f64,
     sigma_range: (f64, f64),
     /// pi 2^(k/2 - 1): the factors of tau.
     time: Vec<T>,
-    /// Frequencies: row j holds w_j; column-major, so coordinate a of all of them lies together.
+    /// Frequencies: row j is w_j; column-major, so that coordinate a of all of them is contiguous.
     space: Vec<T>,
     /// -|w_j|^2 / 8.
     damping: Vec<T>,
 }
 
 impl<T: Real> Features<T> {
-    /// `space` frequencies with uniform directions and magnitudes log-uniform in `range`.
+    /// `space` frequencies with uniform directions and log-uniform magnitudes in `range`.
     pub fn new(
         (dim, time, space): (usize, usize, usize),
         sigma_data: f64,
@@ -38,7 +31,7 @@ impl<T: Real> Features<T> {
         stream.fill_normal(&mut w);
         let mut damping = vec![T::ZERO; space];
         for j in 0..space {
-            // Stratified, so that every octave is covered whatever the seed.
+            // Stratified: every octave is covered for any seed.
             let magnitude = range.0 * (range.1 / range.0).powf((j as f64 + stream.uniform()) / space as f64);
             let norm = (0..dim).map(|a| w[a * space + j].powi(2)).sum::<f64>().sqrt().max(1e-12);
             (0..dim).for_each(|a| w[a * space + j] *= magnitude / norm);
@@ -60,7 +53,7 @@ impl<T: Real> Op<T> for Features<T> {
         "score features"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         match inputs {
             [x, s] if x.rows == self.dim && s.rows == 1 && s.cols == x.cols => {
                 Ok(Shape::new(self.rows(), x.cols))
@@ -95,7 +88,7 @@ impl<T: Real> Op<T> for Features<T> {
             if waves == 0 {
                 continue;
             }
-            // d sin = w cos, d cos = -w sin; the damping is already in the saved output.
+            // d sin = w cos, d cos = -w sin; the saved output includes the damping.
             let at = d + 2 * self.time.len();
             let (sin, cos) = saved.out.col(j)[at..].split_at(waves);
             let (sin_bar, cos_bar) = out_bar[at..].split_at_mut(waves);
@@ -126,7 +119,7 @@ simd_fn! {
         }
         for ((e, s), c) in damping.iter().zip(sin).zip(cos) {
             let (sin, cos) = s.sin_cos();
-            // sqrt 2 brings an undamped wave to unit variance.
+            // sqrt 2: an undamped wave has unit variance.
             let e = (*e * sigma2).exp() * T::of(std::f64::consts::SQRT_2);
             (*s, *c) = (e * sin, e * cos);
         }

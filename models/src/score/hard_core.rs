@@ -1,23 +1,23 @@
-//! Hard cores: pairs of particles nearer than any noised pair of the target come apart.
+//! Hard cores: a repulsive score for pairs of particles that are nearer than any noised pair of the target.
 //!
-//! If no two particles of the target come nearer than r_0, then at the noise level sigma hardly any pair is
-//! nearer than r_g = r_0 - 3 sqrt(2) sigma (three standard deviations of a distance). A network never sees
-//! such a pair in training and may let it stay. This op pushes it to r_g, as the denoised state
-//! y = x + sigma^2 score sees it: score_i += sum_j (r_g - r_ij)_+ u_ij / (2 sigma^2).
+//! If no two particles of the target are nearer than r_0, hardly any pair at noise level sigma is nearer
+//! than r_g = r_0 - 3 sqrt(2) sigma (three standard deviations of a distance). Such pairs do not occur in
+//! training, and the network may not separate them. This op moves them to the distance r_g in the denoised
+//! state y = x + sigma^2 score: score_i += sum_j (r_g - r_ij)_+ u_ij / (2 sigma^2).
 
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape};
 
 use crate::target::ParticleSystem;
 
-/// Standard deviations of a distance that r_g lies below r_0.
+/// (r_0 - r_g) in standard deviations of a distance.
 const DEVIATIONS: f64 = 3.0;
 
-/// The score within r_g times a factor of the state; inputs x (N D x n) and (factor, r_g) below each other
-/// (2 x n), output N D x n.
+/// factor sum_j (r_g - r_ij)_+ u_ij / 2; inputs x (N D x n) and the rows factor and r_g (2 x n), output
+/// N D x n.
 pub(super) struct HardCore(pub ParticleSystem);
 
-/// r_g at the noise level sigma: none where it is not positive.
+/// r_g at noise level sigma, 0 where it would be negative.
 pub(super) fn reach(core: f64, sigma: f64) -> f64 {
     (core - DEVIATIONS * std::f64::consts::SQRT_2 * sigma).max(0.0)
 }
@@ -45,7 +45,7 @@ impl<T: Real> Op<T> for HardCore {
         "hard core"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         match inputs {
             [x, c] if x.rows == self.0.dim() && *c == Shape::new(2, x.cols) && self.0.space <= 3 => Ok(*x),
             _ => Err(format!("wants states of {} numbers, a factor and a reach for each", self.0.dim())),

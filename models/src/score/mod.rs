@@ -1,4 +1,4 @@
-//! Score networks: approximations of grad log p_t(x) for every noise level sigma.
+//! Score networks: approximations of grad log p_t(x) at every noise level sigma.
 
 mod centred;
 mod egnn;
@@ -9,7 +9,7 @@ mod pair;
 mod pair_ops;
 
 pub use centred::Centred;
-pub use egnn::{EVEN, Egnn, EgnnConfig, Messages, Pairs, Scales, ScoreEgnn, Update};
+pub use egnn::{Egnn, EgnnConfig, Messages, Pairs, Scales, ScoreEgnn, Update};
 pub use mlp::{MlpConfig, ScoreMlp};
 pub use pair::{PairConfig, ScorePair};
 
@@ -17,9 +17,9 @@ use engine::{Real, Recording, Var};
 
 use crate::target::Geometry;
 
-/// A network that gives scores of the noised target.
+/// A network for the score of the noised target, grad log p_t(x).
 pub trait ScoreNetwork<T: Real>: Send + Sync {
-    /// The space of the states. Of mean-free particles F is mean-free too, and does not see where the mean is.
+    /// The space of the states. For mean-free particles F is mean-free too, and invariant under translations.
     fn geometry(&self) -> Geometry;
 
     /// The length of a state.
@@ -30,7 +30,7 @@ pub trait ScoreNetwork<T: Real>: Send + Sync {
     /// Records the network's raw output F (d x n) for states `x` (d x n) at noise levels `sigma`.
     fn record(&self, rec: &mut Recording<T>, x: Var, sigma: &[T]) -> Var;
 
-    /// The coefficients (a, b) of score = a x + b F at noise level sigma: chosen so that F has unit scale.
+    /// The coefficients (a, b) of score = a x + b F at noise level sigma, chosen so that F has unit scale.
     fn scaling(&self, sigma: T) -> (T, T);
 }
 
@@ -42,16 +42,30 @@ fn scaling<T: Real>(sigma: T, sigma_data: f64, mode_scale: f64) -> (T, T) {
 
 /// sin, cos of 2^(k/2 - 1) pi tau, tau = log(sigma / low) / log(high / low): columns of 2 `count` rows,
 /// each repeated `copies` times.
-fn waves<T: Real>(count: usize, (low, high): (f64, f64), sigma: &[T], copies: usize) -> Vec<T> {
-    let mut out = Vec::with_capacity(2 * count * copies * sigma.len());
-    let mut column = vec![T::ZERO; 2 * count];
-    for s in sigma {
-        let tau = (s.f64() / low).ln() / (high / low).ln();
-        for k in 0..count {
-            let phase = T::of(std::f64::consts::PI * 2f64.powf(0.5 * k as f64 - 1.0) * tau);
-            (column[k], column[count + k]) = phase.sin_cos();
+fn waves<T: Real>(
+    rec: &mut Recording<T>,
+    count: usize,
+    (low, high): (f64, f64),
+    sigma: &[T],
+    copies: usize,
+) -> Var {
+    let rows = 2 * count;
+    rec.constant_with(rows, copies * sigma.len(), |out| {
+        for (s, out) in sigma.iter().zip(out.chunks_exact_mut((rows * copies).max(1))) {
+            let (column, others) = out.split_at_mut(rows);
+            let tau = (s.f64() / low).ln() / (high / low).ln();
+            for k in 0..count {
+                let phase = T::of(std::f64::consts::PI * 2f64.powf(0.5 * k as f64 - 1.0) * tau);
+                (column[k], column[count + k]) = phase.sin_cos();
+            }
+            others.chunks_exact_mut(rows).for_each(|other| other.copy_from_slice(column));
         }
-        (0..copies).for_each(|_| out.extend_from_slice(&column));
-    }
-    out
+    })
+}
+
+/// A row with f(sigma) for each state.
+fn per_state<T: Real>(rec: &mut Recording<T>, sigma: &[T], f: impl Fn(f64) -> f64) -> Var {
+    rec.constant_with(1, sigma.len(), |out| {
+        out.iter_mut().zip(sigma).for_each(|(out, s)| *out = T::of(f(s.f64())));
+    })
 }

@@ -1,4 +1,4 @@
-//! Particles in the plane whose pairs prefer either of two distances.
+//! Particles in the plane with double-well pair energies.
 
 use std::sync::Arc;
 
@@ -34,7 +34,7 @@ pub struct DoubleWell {
 }
 
 impl DoubleWell {
-    /// `particles` of them in the plane.
+    /// `particles` particles in the plane.
     ///
     /// # Panics
     /// For fewer than 2 particles.

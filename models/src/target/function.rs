@@ -1,4 +1,4 @@
-//! A target given by a function of one point: the easy way to bring an energy of one's own.
+//! A target given by a function of one point: the simplest way to use your own energy.
 
 use engine::Real;
 

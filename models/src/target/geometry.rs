@@ -1,4 +1,4 @@
-//! The spaces that states live in.
+//! The spaces of states.
 
 use engine::Real;
 use engine::rng::Stream;
@@ -24,7 +24,7 @@ impl Geometry {
         }
     }
 
-    /// The dimension of the space that densities live on: d, or (n - 1) D.
+    /// The dimension of the space on which densities are defined: d, or (n - 1) D.
     pub fn free_dim(&self) -> usize {
         match self {
             Self::Euclidean(d) => *d,
@@ -32,7 +32,7 @@ impl Geometry {
         }
     }
 
-    /// The particles, if states are theirs.
+    /// The particle system, for states of particles.
     pub fn particles(&self) -> Option<ParticleSystem> {
         match self {
             Self::Euclidean(_) => None,
@@ -40,21 +40,21 @@ impl Geometry {
         }
     }
 
-    /// Projects each column of `x` onto the space: particles lose their mean.
+    /// Projects each column of `x` onto the space: subtracts the mean of particles.
     pub fn project<T: Real>(&self, x: &mut [T]) {
         if let Self::Particles(system) = self {
             system.center(x);
         }
     }
 
-    /// [`project`](Self::project) for `n` states laid out coordinate by coordinate.
+    /// [`project`](Self::project) for `n` states in coordinate-major order.
     pub fn project_block<T: Real>(&self, n: usize, x: &mut [T]) {
         if let Self::Particles(system) = self {
             system.center_block(n, x);
         }
     }
 
-    /// Fills the columns of `out` with the standard Gaussian of the space.
+    /// Fills the columns of `out` with samples of the standard Gaussian of the space.
     pub fn fill_normal<T: Real>(&self, stream: &mut Stream, out: &mut [T]) {
         stream.fill_normal(out);
         self.project(out);

@@ -40,7 +40,7 @@ pub struct LennardJones {
 }
 
 impl LennardJones {
-    /// LJ-n: `particles` of them in space.
+    /// LJ-n: `particles` particles in space.
     ///
     /// # Panics
     /// For fewer than 2 particles.

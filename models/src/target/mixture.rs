@@ -1,7 +1,4 @@
-//! Mixtures of isotropic Gaussians in any dimension, with everything about them in closed form.
-//!
-//! pi(x) = sum_j w_j N(x; m_j, s_j^2 I), E = -log pi, so Z = 1. Noised by N(0, sigma^2 I) it is the
-//! mixture with s_j^2 + sigma^2 in place of s_j^2: p_t and its score are known exactly.
+//! Mixtures of isotropic Gaussians in any dimension.
 
 use std::sync::Arc;
 
@@ -74,7 +71,7 @@ fn equal(components: usize, c: &TargetConfig) -> Result<Arc<dyn AnyTarget>, Targ
 /// Why a mixture cannot be built.
 #[derive(Debug, Error, PartialEq)]
 pub enum MixtureError {
-    /// Lengths disagree.
+    /// Lengths differ.
     #[error(
         "a mixture of {components} components in {dim} dimensions needs {wanted} mean coordinates, got {got}"
     )]
@@ -96,7 +93,12 @@ pub enum MixtureError {
     Empty,
 }
 
-/// A normalised mixture of isotropic Gaussians.
+/// A normalised mixture of isotropic Gaussians, E = -log pi, Z = 1:
+///
+/// pi(x) = sum_j w_j N(x; m_j, s_j^2 I).
+///
+/// Noised by N(0, sigma^2 I) it is the mixture with s_j^2 + sigma^2 in place of s_j^2: p_t and its score are known
+/// exactly.
 #[derive(Clone, Debug)]
 pub struct Mixture {
     dim: usize,
@@ -157,8 +159,11 @@ const GMM40_MEANS: [[f64; 2]; 40] = [
 ];
 
 impl Mixture {
-    /// A mixture of `weights.len()` components; `means` holds one column of length `dim` for each.
-    /// Weights are normalised.
+    /// A mixture of `weights.len()` components; `means` has one column of length `dim` for each. Weights are
+    /// normalised.
+    ///
+    /// # Errors
+    /// If lengths differ, a scale or weight is not positive, a mean is not finite, or there is no component.
     pub fn new(
         dim: usize,
         means: Vec<f64>,
@@ -215,13 +220,13 @@ impl Mixture {
         Self::assemble(dim, means, vec![scale; components], weights)
     }
 
-    /// The mixture noised by N(0, sigma^2 I): its density is p_t and its score the exact one.
+    /// The mixture noised by N(0, sigma^2 I): density p_t and its exact score.
     pub fn noised(&self, sigma: f64) -> Self {
         let scales = self.scales.iter().map(|s| s.hypot(sigma)).collect();
         Self::assemble(self.dim, self.means.clone(), scales, self.weights.clone())
     }
 
-    /// The marginal law of the first two coordinates.
+    /// The marginal distribution of the first two coordinates.
     pub fn first_plane(&self) -> Self {
         let means = self.means.chunks_exact(self.dim).flat_map(|m| [m[0], m.get(1).copied().unwrap_or(0.0)]);
         Self::assemble(2, means.collect(), self.scales.clone(), self.weights.clone())

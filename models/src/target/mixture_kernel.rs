@@ -4,12 +4,12 @@
 //! score(x) = sum_j r_j (m_j - x) / s_j^2,  r_j = exp(q_j - log pi).
 //!
 //! Two sweeps over the components, the inner loop over points: one for the largest q_j, one for the
-//! sums. The planar case computes q_j twice rather than store it; beyond, q_j is stored. Cost for
+//! sums. In the plane q_j is computed twice, in higher dimensions stored. Cost for
 //! each point and component: one exponential and 12 (planar) or 4 d + 4 flops.
 
 use engine::{Real, simd_fn};
 
-/// One Gaussian as the kernel wants it.
+/// One Gaussian in the form that the kernel needs.
 pub(super) struct Component<'a, T> {
     pub mean: &'a [f64],
     pub inv_variance: T,

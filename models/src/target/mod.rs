@@ -33,7 +33,7 @@ use engine::{Real, par};
 
 use crate::metrics::Modes;
 
-/// Points in a block: small enough for a kernel's working set to stay in the first-level cache.
+/// Points in a block: few enough for a kernel's working set to stay in the L1 cache.
 pub const BLOCK: usize = 128;
 
 /// Why a target cannot be built or evaluated.
@@ -45,14 +45,14 @@ pub enum TargetError {
     /// A parameter is unknown or outside its range.
     #[error("{0}")]
     Parameter(String),
-    /// The energy could not be computed (a program or library outside failed, say).
+    /// The energy could not be computed, for example because an external program failed.
     #[error("the energy could not be evaluated: {0}")]
     Evaluation(String),
 }
 
 /// A target density exp(-E(x)) / Z on R^d, or on the mean-free states of particles.
 pub trait Target<T: Real>: Send + Sync {
-    /// The space that states live in.
+    /// The space of the states.
     fn geometry(&self) -> Geometry;
 
     /// The length d of a state.
@@ -64,8 +64,8 @@ pub trait Target<T: Real>: Send + Sync {
     /// coordinate. `scratch` belongs to the kernel and is kept from call to call.
     ///
     /// # Errors
-    /// [`TargetError::Evaluation`] where the energy cannot be computed. A state that the target excludes is no
-    /// error: its `log_p` is -infinity or very low.
+    /// [`TargetError::Evaluation`] if the energy cannot be computed. A state of density 0 is no error: its `log_p`
+    /// is -infinity or very low.
     fn log_density_block(
         &self,
         n: usize,
@@ -76,8 +76,8 @@ pub trait Target<T: Real>: Send + Sync {
     ) -> Result<(), TargetError>;
 
     /// Writes -E to `log_p` (n) and, unless `score` is empty, -grad E to `score` (d x n), for each column of `x`
-    /// (d x n). The default cuts the batch into blocks that run in parallel; an energy in another program
-    /// overrides it and takes the batch whole.
+    /// (d x n). The default divides the batch into blocks that run in parallel; an energy in another program
+    /// overrides it and takes the whole batch.
     ///
     /// # Errors
     /// As [`log_density_block`](Self::log_density_block).
@@ -108,7 +108,7 @@ pub trait Target<T: Real>: Send + Sync {
         None
     }
 
-    /// The target with pairs of particles softened within the radius `core`, for training only; none if it has no
+    /// The target with pairs of particles softened within the radius `core`, for training only; None if it has no
     /// pairs.
     fn softened(&self, _core: f64) -> Option<Box<dyn Target<T>>> {
         None

@@ -1,25 +1,7 @@
-//! Particles that interact in pairs: states that physics does not change when it turns, mirrors, shifts or
-//! renumbers them, and the kernel of their energies and gradients.
+//! Particles that interact in pairs: the kernel of their energies and gradients.
 //!
-//! E(x) = sum over i < j of u(|x_i - x_j|) + (k / 2) sum_i |x_i - mean|^2.
-//!
-//! A state of n particles in D dimensions is a column of n D numbers, particle by particle. The energy
-//! does not see where the mean is, so exp(-E) is a density on the mean-free states, of dimension
-//! (n - 1) D; [`ParticleSystem`] projects onto them.
-//!
-//! No state gives a NaN: for coordinates up to a quarter of the largest number MAX of the type,
-//!
-//! - an energy above MAX, and that of particles on the same spot where u diverges, is MAX;
-//! - what one pair adds to one component of the gradient is held within +-MAX / (4 n), so that the
-//!   gradient is finite;
-//! - particles nearer than 1e-19 (f32; 1e-154 in f64) count as coinciding: the pair then has no direction
-//!   and, where u is finite, no gradient.
-//!
-//! Everything else is as exact as the arithmetic: nothing is smoothed. Only [`SoftenedCore`](super::SoftenedCore) does that, for
-//! training; measurements use the energies themselves.
-//!
-//! Points of a block are worked off [`WIDTH`] at a time, so that a chunk's states and gradients stay in
-//! the first-level cache; the innermost loop runs over points. Cost for each pair and point: one
+//! Points of a block are processed in chunks of [`WIDTH`], so that a chunk's states and gradients stay in
+//! the L1 cache; the innermost loop runs over points. Cost for each pair and point: one
 //! division and about 30 (wells: 30 and a square root) flops; measured with AVX-512, 0.4 to 0.6 ns in f32
 //! and twice that in f64.
 
@@ -27,7 +9,7 @@ use engine::{Real, simd_fn};
 
 use super::ParticleSystem;
 
-/// Points that are worked off together.
+/// Points of a chunk.
 const WIDTH: usize = 32;
 
 /// One number of each point of a chunk.
@@ -41,11 +23,27 @@ pub struct Pair<T> {
     /// The gradient by x_i is `strength * (scale * (x_i - x_j))`; in this order neither factor
     /// overflows before the product does.
     pub strength: T,
-    /// See `strength`.
+    /// The other factor; see [`Pair::strength`].
     pub scale: T,
 }
 
-/// An energy that is a sum over pairs of particles, and a harmonic trap about their mean.
+/// An energy that is a sum over pairs of particles, and a harmonic trap about their mean:
+///
+/// E(x) = sum over i < j of u(|x_i - x_j|) + (k / 2) sum_i |x_i - mean|^2, k = 0 or 1.
+///
+/// A state of n particles in D dimensions is a column of n D numbers, particle by particle. The energy is invariant
+/// under rotations, reflections, translations and permutations; exp(-E) is a density on the mean-free states, of
+/// dimension (n - 1) D, onto which [`ParticleSystem`] projects.
+///
+/// No state gives NaN. For coordinates up to a quarter of the largest number MAX of the type:
+///
+/// - an energy above MAX, and that of coincident particles where u diverges, is MAX;
+/// - the contribution of a pair to a component of the gradient is clamped to +-MAX / (4 n), so that the gradient is
+///   finite;
+/// - particles nearer than 1e-19 (f32; 1e-154 in f64) are taken as coincident: the pair then has no direction and,
+///   if u is finite, no gradient.
+///
+/// Nothing else is modified; [`SoftenedCore`](super::SoftenedCore) is for training alone.
 pub trait PairEnergy: Send + Sync {
     /// Dimension of the space: 1, 2 or 3.
     const SPACE: usize;
@@ -55,7 +53,7 @@ pub trait PairEnergy: Send + Sync {
     /// Number of particles.
     fn particles(&self) -> usize;
 
-    /// The pair at squared distance `r2`, which is at least [`least_square`]. Must be
+    /// The pair at squared distance `r2`, at least the smallest number with a finite inverse. Must be
     /// `#[inline(always)]` to be vectorised. No NaN for any `r2`, and energies bounded from below.
     fn pair<T: Real>(&self, r2: T) -> Pair<T>;
 
@@ -72,19 +70,19 @@ pub(super) fn largest<T: Real>() -> T {
     if wide.is_finite() { wide } else { T::of(f64::from(f32::MAX)) }
 }
 
-/// Squared distances are at least this, the smallest number with a full mantissa and a finite inverse.
+/// Lower bound of squared distances: the smallest number with a full mantissa and a finite inverse.
 #[inline(always)]
 pub(super) fn least_square<T: Real>() -> T {
     T::of(4.0) / largest::<T>()
 }
 
-/// `x` held within +-`limit`.
+/// `x` clamped to +-`limit`.
 #[inline(always)]
 pub(super) fn clamp<T: Real>(x: T, limit: T) -> T {
     x.max(-limit).min(limit)
 }
 
-/// -E and -grad E of a block; see [`Energy::log_density_block`](super::Target).
+/// -E and -grad E of a block; see [`Target::log_density_block`](super::Target::log_density_block).
 pub(super) fn log_density_block<T: Real, P: PairEnergy>(
     potential: &P,
     n: usize,
@@ -102,7 +100,7 @@ pub(super) fn log_density_block<T: Real, P: PairEnergy>(
         for (a, lanes) in states.iter_mut().enumerate() {
             let row = &x[a * n + first..a * n + first + count];
             lanes[..count].copy_from_slice(row);
-            // Lanes without a point repeat one, so that they compute nothing unheard of.
+            // Lanes without a point repeat the first one, so that their values are finite.
             lanes[count..].fill(row[0]);
         }
         let mut energy = [T::ZERO; WIDTH];

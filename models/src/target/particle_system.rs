@@ -8,7 +8,7 @@ use engine::rng::Stream;
 pub struct ParticleSystem {
     /// n.
     pub particles: usize,
-    /// D, the dimension of the space they move in.
+    /// D, the dimension of space.
     pub space: usize,
 }
 
@@ -72,9 +72,9 @@ impl ParticleSystem {
         self.center(out);
     }
 
-    /// Turns or mirrors the state `x` and renumbers its particles, by an orthogonal map (Gram-Schmidt on a
-    /// Gaussian matrix) and a permutation drawn uniformly. That leaves exp(-E) invariant, and makes states of
-    /// a Markov chain that turns slowly forget how it lay.
+    /// Applies a uniform random orthogonal map (Gram-Schmidt on a Gaussian matrix) and a uniform permutation of the
+    /// particles to the state `x`. exp(-E) is invariant under both, and states of a Markov chain that rotates slowly
+    /// lose their common orientation.
     ///
     /// # Panics
     /// If `x` is not one state.

@@ -1,8 +1,7 @@
 //! Targets by name.
 //!
-//! Every file of targets lists its [`Entry`]s, and [`FILES`] lists the files: the one line by which a target is
-//! known to every program. An entry holds the function that builds it, so that a name without a target cannot
-//! exist.
+//! Every file of targets lists its [`Entry`]s, and `FILES` lists the files: one line that makes a target available
+//! to every program. An entry contains the function that builds the target, so that every name has one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,9 +16,9 @@ const FILES: &[&[Entry]] =
 
 /// A target in single and in double precision.
 pub trait AnyTarget: Target<f32> + Target<f64> {
-    /// In single precision, as samplers are trained.
+    /// In single precision, for training.
     fn single(&self) -> &dyn Target<f32>;
-    /// In double precision, as measurements are taken.
+    /// In double precision, for measurements.
     fn double(&self) -> &dyn Target<f64>;
 }
 
@@ -47,23 +46,23 @@ pub enum Parameter {
 pub struct TargetConfig {
     /// One of [`names`].
     pub name: String,
-    /// The parameters of that target; those that are left out have their defaults.
+    /// The parameters of that target; missing ones have their defaults.
     #[serde(flatten)]
     pub parameters: BTreeMap<String, Parameter>,
 }
 
-/// What a name stands for.
+/// A registered target.
 pub struct Entry {
     /// The name.
     pub name: &'static str,
-    /// A line for lists and help texts.
+    /// One line for lists and help texts.
     pub about: &'static str,
     /// Parameters: name, default, and the least and largest value.
     pub parameters: &'static [(&'static str, Parameter, [f64; 2])],
     /// Rough scales for networks and ladders, where they are known: the root mean square of a coordinate and the width
     /// of one mode.
     pub scales: fn(&TargetConfig) -> Option<[f64; 2]>,
-    /// Makes it; every parameter is there and within its range.
+    /// Builds the target; all parameters are present and within their ranges.
     pub build: fn(&TargetConfig) -> Result<Arc<dyn AnyTarget>, TargetError>,
 }
 
@@ -81,7 +80,7 @@ impl TargetConfig {
     /// The target of that name with its default parameters.
     ///
     /// # Errors
-    /// [`TargetError::Unknown`] if there is none.
+    /// [`TargetError::Unknown`] if no target has this name.
     pub fn of(name: &str) -> Result<Self, TargetError> {
         let parameters = entry(name)?.parameters.iter().map(|(key, v, _)| (key.to_string(), *v)).collect();
         Ok(Self { name: name.into(), parameters })
@@ -90,7 +89,7 @@ impl TargetConfig {
     /// Builds the target.
     ///
     /// # Errors
-    /// An unknown name, an unknown parameter, or one outside its range.
+    /// If the name or a parameter is unknown, or a parameter is out of range.
     pub fn build(&self) -> Result<Arc<dyn AnyTarget>, TargetError> {
         let entry = entry(&self.name)?;
         let known = |key: &String| entry.parameters.iter().find(|(k, ..)| k == key);
@@ -119,7 +118,7 @@ impl TargetConfig {
     /// mode.
     ///
     /// # Errors
-    /// An unknown name.
+    /// If the name is unknown.
     pub fn scales(&self) -> Result<Option<[f64; 2]>, TargetError> {
         Ok((entry(&self.name)?.scales)(self))
     }
@@ -137,7 +136,7 @@ impl TargetConfig {
         }
     }
 
-    /// A parameter as a real number; NaN where there is none, which [`build`](Self::build) rules out.
+    /// A parameter as a real number; NaN if it is missing, which [`build`](Self::build) rules out.
     pub fn real(&self, key: &str) -> f64 {
         self.parameters.get(key).map_or(f64::NAN, Parameter::real)
     }

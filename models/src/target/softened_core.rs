@@ -5,13 +5,13 @@ use engine::Real;
 use super::pair_energy::{Pair, PairEnergy, log_density_block};
 use super::{Geometry, Target, TargetError};
 
-/// An energy whose pairs are softened within a core radius c, by going on as a straight line:
+/// An energy whose pair energies are continued linearly within a core radius c:
 ///
 /// u_c(r) = u(r) for r >= c,  u(c) + u'(c) (r - c) for r < c.
 ///
-/// Continuous with its first derivative; the slope nowhere in the core exceeds |u'(c)|. This changes
-/// the target where particles overlap, so it is for *training* only: every measurement takes the
-/// energy itself. On Lennard-Jones pairs c = 0.8 gives u = 13.8 and u' = -322 at the core's edge.
+/// The first derivative is continuous, and at most |u'(c)| in the core. The target is changed where particles
+/// overlap: for *training* alone, measurements take the exact energy. For Lennard-Jones pairs c = 0.8 gives u = 13.8
+/// and u' = -322 at the edge of the core.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct SoftenedCore<P> {
     inner: P,

@@ -38,9 +38,7 @@ fn products_of_several_blocks() {
     let (a, b) = (entries(ROWS, INNER, 1, false), entries(INNER, COLS, 2, false));
     let want = product(&a, &b);
     check("matmul", &[a.clone(), b.clone()], &want, |g, x| g.matmul(x[0], x[1]));
-    check("matmul_tn", &[flip(&a), b.clone()], &want, |g, x| g.matmul_tn(x[0], x[1]));
-    check("matmul_nt", &[a.clone(), flip(&b)], &want, |g, x| g.matmul_nt(x[0], x[1]));
-    check("matmul_tt", &[flip(&a), flip(&b)], &want, |g, x| g.matmul_tt(x[0], x[1]));
+    check("matmul_tn", &[flip(&a), b], &want, |g, x| g.matmul_tn(x[0], x[1]));
 }
 
 #[test]

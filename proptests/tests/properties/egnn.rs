@@ -8,8 +8,10 @@ use engine::ops::index::Moves;
 use engine::rng::Stream;
 use engine::shard::Shards;
 use engine::{Matrix, Params, Recording, Tape, Var};
-use models::score::{EVEN, EgnnConfig, Messages, Pairs, Scales, ScoreEgnn, ScoreNetwork};
+use models::score::{EgnnConfig, Messages, Pairs, Scales, ScoreEgnn, ScoreNetwork};
 use proptest::prelude::*;
+
+use crate::cases::cases;
 
 fn random(rows: usize, cols: usize, scale: f64, seed: u64) -> Matrix<f64> {
     let mut s = Stream::new(seed, "test", 0, 0);
@@ -93,7 +95,7 @@ fn shapes() -> impl Strategy<Value = (Pairs, usize, usize, u64)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(cases(40))]
 
     #[test]
     fn messages_are_those_of_the_plain_equations((pairs, states, hidden, seed) in shapes()) {
@@ -140,6 +142,7 @@ fn check_even(pairs: Pairs, states: usize, hidden: usize, seed: u64) -> Result<(
     let want = reference(pairs, &v);
     v[0] = one;
     let op = Arc::new(Messages::new(pairs));
+    let uniform = Arc::new(op.for_uniform_nodes());
     let spread = Moves::new(state.clone(), states).map_err(|e| TestCaseError::fail(e.to_string()))?;
     let f = |g: &mut Recording<f64>, x: &[Var]| {
         let mut x = x.to_vec();
@@ -147,7 +150,7 @@ fn check_even(pairs: Pairs, states: usize, hidden: usize, seed: u64) -> Result<(
         if x.len() < 13 {
             x.insert(2, g.constant(v[2].rows(), v[2].cols(), v[2].data()));
         }
-        g.apply_with(op.clone(), &x, EVEN)
+        g.apply(uniform.clone(), &x)
     };
     let mut tape = Tape::<f64>::new();
     let mut g = tape.record(&[]);
@@ -165,7 +168,7 @@ fn check_even(pairs: Pairs, states: usize, hidden: usize, seed: u64) -> Result<(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, ..ProptestConfig::default() })]
+    #![proptest_config(cases(40))]
 
     #[test]
     fn one_edge_of_a_pair_is_enough_in_a_first_layer((pairs, states, hidden, seed) in shapes()) {

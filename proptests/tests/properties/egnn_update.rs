@@ -6,8 +6,10 @@ use engine::gradcheck::gradcheck;
 use engine::ops::index::Moves;
 use engine::rng::Stream;
 use engine::{Matrix, Recording, Tape, Var};
-use models::score::{EVEN, Pairs, Update};
+use models::score::{Pairs, Update};
 use proptest::prelude::*;
+
+use crate::cases::cases;
 
 fn random(rows: usize, cols: usize, seed: u64) -> Matrix<f64> {
     let mut s = Stream::new(seed, "update", rows as u64, cols as u64);
@@ -61,7 +63,7 @@ fn check(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(cases(48))]
 
     #[test]
     fn an_update_is_that_of_the_plain_ops(
@@ -73,6 +75,7 @@ proptest! {
     ) {
         let pairs = Pairs { particles, space, cutoff: f64::INFINITY };
         let (op, nodes) = (Arc::new(Update::new(pairs)), states * particles);
+        let uniform = Arc::new(op.for_uniform_nodes());
         check(&inputs(pairs, nodes, nodes, hidden, seed), |g, x| g.apply(op.clone(), x), plain)?;
         // In a first layer all particles of a state have one h, and the gradient to that is the sum of theirs.
         let state: Vec<usize> = (0..nodes).map(|i| i / particles).collect();
@@ -84,7 +87,7 @@ proptest! {
         };
         let even = |g: &mut Recording<f64>, x: &[Var]| {
             let x = alike(g, x);
-            g.apply_with(op.clone(), &x, EVEN)
+            g.apply(uniform.clone(), &x)
         };
         let plain = |g: &mut Recording<f64>, x: &[Var]| {
             let x = alike(g, x);

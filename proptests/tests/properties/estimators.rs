@@ -150,7 +150,7 @@ fn estimates_have_the_same_bits_for_any_number_of_threads() {
 #[test]
 fn a_point_out_of_reach_of_the_target_carries_no_information() {
     let t = Mixture::new(2, vec![0.0, 0.0], vec![1e-3], vec![1.0]).unwrap();
-    let mut e = Estimates::<f32>::new(2);
+    let mut e = Estimates::<f32>::new(Geometry::Euclidean(2));
     e.run(&t, &[1e30, 0.0], &[1.0], 16, (0, 0)).unwrap();
     assert_eq!(e.get(0).log_density, f32::NEG_INFINITY);
     assert!(e.get(0).target.iter().all(|v| *v == 0.0));

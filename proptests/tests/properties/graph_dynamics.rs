@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use engine::gradcheck::gradcheck;
-use engine::ops::flux::Mean;
+use engine::ops::edge::Mean;
 use engine::rng::Stream;
 use engine::{Matrix, Params, Recording, Tape, Var};
 use models::gnn::data::synthetic::BlockModel;

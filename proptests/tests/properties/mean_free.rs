@@ -4,13 +4,12 @@
 use engine::rng::Stream;
 use models::sampler::iwsm::noised_score::Estimates;
 use models::sampler::iwsm::{Config, Form, Identity, Kind, Objective, Trainer};
-use models::target::{LennardJones, SoftenedCore};
-use models::target::{ParticleSystem, Pointwise};
+use models::target::{LennardJones, ParticleSystem, Pointwise, SoftenedCore};
 
 const SYSTEM: ParticleSystem = ParticleSystem { particles: 3, space: 2 };
 
 fn trap<T: engine::Real>() -> Pointwise<impl Fn(&[T], &mut [T]) -> T + Send + Sync> {
-    Pointwise::new(SYSTEM.dim(), |x: &[T], g: &mut [T]| {
+    Pointwise::on(SYSTEM.into(), |x: &[T], g: &mut [T]| {
         g.copy_from_slice(x);
         SYSTEM.center(g);
         T::HALF * g.iter().map(|v| *v * *v).sum::<T>()
@@ -59,7 +58,7 @@ fn trajectory_weights_average_to_z_for_any_score() {
     let energy = trap::<f64>();
     // Before training the score is that of a Gaussian of the wrong width.
     let trainer = Trainer::new(config(Identity::Stored, Form::Trajectory), &energy, 0);
-    let (x, log_w) = trainer.sample_weighted(&energy, 10_000, 200, (7, 0));
+    let (x, log_w) = trainer.sample_weighted(&energy, 10_000, 200, (7, 0)).unwrap();
     assert!(x.chunks_exact(6).all(|x| (x[0] + x[2] + x[4]).abs() < 1e-9));
     let w: Vec<f64> = log_w.iter().map(|l| (l - log_z()).exp()).collect();
     let mean = w.iter().sum::<f64>() / w.len() as f64;
@@ -145,7 +144,6 @@ fn recycled_draws_bring_the_buffer_to_the_target() {
 
 #[test]
 fn a_cold_start_on_overlapping_particles_trains_without_a_nan() {
-    let system = ParticleSystem { particles: 13, space: 3 };
     for core in [0.0, 0.7] {
         let (hard, soft) = (LennardJones::new(13), SoftenedCore::new(LennardJones::new(13), 0.7));
         let energy: &dyn models::target::Target<f32> = if core > 0.0 { &soft } else { &hard };

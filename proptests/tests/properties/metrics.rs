@@ -9,6 +9,8 @@ use models::metrics::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
+use crate::cases::cases;
+
 /// Two clouds of equal size in one to four dimensions; half of them on a coarse grid, where points
 /// coincide and costs tie.
 fn clouds(count: usize) -> impl Strategy<Value = (Vec<Vec<f64>>, usize)> {
@@ -43,6 +45,8 @@ fn close(a: f64, b: f64, tolerance: f64) -> bool {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn transport_is_a_distance((c, d) in clouds(3)) {
         let w = |a: usize, b: usize| w2(&c[a], &c[b], d).unwrap();

@@ -1,8 +1,10 @@
 //! The mixture's kernels against a plain reference, finite differences and each other.
 
 use engine::rng::Stream;
-use models::target::Mixture;
+use models::target::{Mixture, Target};
 use proptest::prelude::*;
+
+use crate::cases::cases;
 
 /// log pi and score, term by term.
 fn reference(m: &Mixture, d: usize, x: &[f64]) -> (f64, Vec<f64>) {
@@ -27,6 +29,8 @@ fn reference(m: &Mixture, d: usize, x: &[f64]) -> (f64, Vec<f64>) {
 }
 
 proptest! {
+    #![proptest_config(cases(256))]
+
     #[test]
     fn kernels_agree_with_the_reference(d in 1_usize..6, components in 1_usize..9, n in 0_usize..200, seed in 0_u64..1000) {
         let m = Mixture::random(components, d, 5.0, 0.8, true, seed);

@@ -3,10 +3,12 @@
 
 use engine::gradcheck::gradcheck;
 use engine::ops::index::Moves;
-use engine::ops::spmm::Sparse;
 use engine::rng::Stream;
+use engine::sparse::Sparse;
 use engine::{Matrix, Real, Recording, Tape, Var};
 use proptest::prelude::*;
+
+use crate::cases::cases;
 
 /// A matrix of numbers away from the kinks of the ops: 0.2 < |x| < 2.2.
 pub(crate) fn entries(rows: usize, cols: usize, seed: u64, positive: bool) -> Matrix<f64> {
@@ -105,7 +107,7 @@ fn check(name: &str, inputs: &[Matrix<f64>], f: impl Fn(&mut Recording<f64>, &[V
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(cases(40))]
 
     #[test]
     fn unary_ops_have_the_right_gradients(rows in size(), cols in size(), seed in 0_u64..1 << 40) {
@@ -185,11 +187,9 @@ proptest! {
         let [a, b] = [entries(m, k, seed, false), entries(k, n, seed ^ 1, false)].map(|x| eighths(&x, 0.0));
         let want = product(&a, &b);
         type Product = fn(&mut Recording<f64>, Var, Var) -> Var;
-        let uses: [(Matrix<f64>, Matrix<f64>, Product); 4] = [
+        let uses: [(Matrix<f64>, Matrix<f64>, Product); 2] = [
             (a.clone(), b.clone(), |g, a, b| g.matmul(a, b)),
             (flip(&a), b.clone(), |g, a, b| g.matmul_tn(a, b)),
-            (a.clone(), flip(&b), |g, a, b| g.matmul_nt(a, b)),
-            (flip(&a), flip(&b), |g, a, b| g.matmul_tt(a, b)),
         ];
         for (a, b, f) in uses {
             let inputs = [a, b];
@@ -200,14 +200,11 @@ proptest! {
         let inputs = [a, b, eighths(&entries(m, 1, seed ^ 2, false), 1.0 / 128.0)];
         type Layer = fn(&mut Recording<f64>, Var, Var, Var) -> Var;
         type Case = (&'static str, Layer, fn(f64) -> f64);
-        let layers: [Case; 5] = [
+        let layers: [Case; 4] = [
             ("linear", |g, w, x, b| g.linear(w, x, b), |z| z),
             ("linear_relu", |g, w, x, b| g.linear_relu(w, x, b), |z| z.max(0.0)),
             ("linear_silu", |g, w, x, b| g.linear_silu(w, x, b), |z| z / (1.0 + (-z).exp())),
             ("linear_tanh", |g, w, x, b| g.linear_tanh(w, x, b), f64::tanh),
-            ("linear_gelu", |g, w, x, b| g.linear_gelu(w, x, b), |z| {
-                0.5 * z * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (z + 0.044_715 * z.powi(3))).tanh())
-            }),
         ];
         for (name, layer, reference) in layers {
             let got = run::<f64>(&inputs, |g, x| layer(g, x[0], x[1], x[2]));
@@ -251,16 +248,11 @@ proptest! {
         let csr = sprs::CsMat::new((m, n), starts, columns, data);
         let (sparse, values) = Sparse::new(&csr);
         let w = Matrix::from_vec(1, values.len(), values);
-        let x = [w.clone(), entries(d, n, seed, false)];
+        let x = [w, entries(d, n, seed, false)];
         let got = run::<f64>(&x, |g, x| g.sparse_columns(&sparse, x[0], x[1]));
         let want = Matrix::from_fn(d, m, |a, i| (0..n).map(|j| dense[(i, j)] * x[1][(a, j)]).sum::<f64>());
         prop_assert!(got.iter().zip(want.data()).all(|(a, b)| (a - b).abs() < 1e-12));
         check("sparse_columns", &x, |g, x| g.sparse_columns(&sparse, x[0], x[1]));
-        let x = [w, entries(n, d, seed, false)];
-        let got = run::<f64>(&x, |g, x| g.sparse_rows(&sparse, x[0], x[1]));
-        let want = Matrix::from_fn(m, d, |i, a| (0..n).map(|j| dense[(i, j)] * x[1][(j, a)]).sum::<f64>());
-        prop_assert!(got.iter().zip(want.data()).all(|(a, b)| (a - b).abs() < 1e-12));
-        check("sparse_rows", &x, |g, x| g.sparse_rows(&sparse, x[0], x[1]));
     }
 
     #[test]

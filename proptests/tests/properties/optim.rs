@@ -5,6 +5,8 @@ use engine::optim::{Adam, Ema, clip_by_norm};
 use engine::par::CHUNK;
 use proptest::prelude::*;
 
+use crate::cases::cases;
+
 /// Lengths around the SIMD widths, and around the chunks of the parallel loops.
 fn len() -> impl Strategy<Value = usize> {
     prop_oneof![3 => 0..70usize, 1 => (0..3usize, 0..20usize).prop_map(|(n, more)| n * CHUNK + more)]
@@ -50,7 +52,7 @@ fn run<T: Real>(mut adam: Adam<T>, w: &[T], steps: &[Vec<T>], lr: f64) -> Vec<T>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn adam_is_its_scalar_definition(

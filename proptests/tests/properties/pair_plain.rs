@@ -6,6 +6,8 @@ use models::score::{PairConfig, ScoreNetwork, ScorePair};
 use models::target::ParticleSystem;
 use proptest::prelude::*;
 
+use crate::cases::cases;
+
 type Vector = Vec<f64>;
 
 struct Plain<'a> {
@@ -123,7 +125,7 @@ impl Plain<'_> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn the_network_is_its_equations(

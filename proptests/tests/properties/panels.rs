@@ -1,10 +1,12 @@
 //! Products of matrices in panels against plain loops, bit for bit: whatever the tiles, an entry is one fused
 //! sum in the order of its terms.
 
-use engine::panels::{self, LANES, Operand, Packed, Target};
+use engine::packed_gemm::{self, LANES, Operand, Output, Packed};
 use engine::rng::Stream;
 use engine::{Matrix, Real, Shape, View};
 use proptest::prelude::*;
+
+use crate::cases::cases;
 
 fn matrix<T: Real>(rows: usize, cols: usize, seed: u64) -> Matrix<T> {
     let mut s = Stream::new(seed, "panels", rows as u64, cols as u64);
@@ -13,7 +15,7 @@ fn matrix<T: Real>(rows: usize, cols: usize, seed: u64) -> Matrix<T> {
 
 fn packed<T: Real>(x: &Matrix<T>) -> Packed<T> {
     let mut out = Packed::default();
-    panels::pack(x.view(), &mut out);
+    packed_gemm::pack(x.view(), &mut out);
     out
 }
 
@@ -32,23 +34,23 @@ fn products<T: Real>(m: usize, k: usize, n: usize, seed: u64) {
     let want = Matrix::from_fn(m, n, |i, j| fused(k, |l| (w[(i, l)], x[(l, j)])));
     let (wp, xp) = (packed(&w), packed(&x));
     let mut again = Packed::default();
-    panels::pack_transposed(transposed(&w).view(), &mut again);
+    packed_gemm::pack_transposed(transposed(&w).view(), &mut again);
     assert_eq!(wp[..], again[..], "a packed transpose");
     let below = Matrix::from_fn(k + 2, n, |i, j| if i < k { x[(i, j)] } else { T::ONE });
     for x in [Operand::columns(x.view()), Operand::top(below.view(), k), Operand::panels(&xp, k, n)] {
         let mut out = matrix::<T>(m, n, 99);
-        panels::product(&wp, x, Target::columns(out.data_mut(), m, false));
+        packed_gemm::product(&wp, x, Output::columns(out.data_mut(), m, false));
         assert_eq!(out, want, "columns");
         let mut out = old.clone();
-        panels::product(&wp, x, Target::columns(out.data_mut(), m, true));
+        packed_gemm::product(&wp, x, Output::columns(out.data_mut(), m, true));
         assert_eq!(out, Matrix::from_fn(m, n, |i, j| old[(i, j)] + want[(i, j)]), "added");
         let tall = matrix::<T>(m + 3, n, seed + 3);
         let mut out = tall.clone();
-        panels::product(&wp, x, Target::top(out.data_mut(), m + 3, m, false));
+        packed_gemm::product(&wp, x, Output::top(out.data_mut(), m + 3, m, false));
         let upper = Matrix::from_fn(m + 3, n, |i, j| if i < m { want[(i, j)] } else { tall[(i, j)] });
         assert_eq!(out, upper, "the upper rows");
-        let mut out = vec![[T::ONE; LANES]; panels::count(m) * n];
-        panels::product(&wp, x, Target::panels(&mut out, n, false));
+        let mut out = vec![[T::ONE; LANES]; packed_gemm::count(m) * n];
+        packed_gemm::product(&wp, x, Output::panels(&mut out, n, false));
         assert_eq!(out[..], packed(&want)[..], "panels, filled up with zeros");
     }
 }
@@ -60,17 +62,17 @@ fn outers<T: Real>(m: usize, k: usize, n: usize, seed: u64) {
     let (ap, bp) = (packed(&a), packed(&b));
     for b in [Operand::columns(b.view()), Operand::panels(&bp, k, n)] {
         let mut sums = packed(&old);
-        panels::outer(&ap, b, &mut sums);
+        packed_gemm::outer(&ap, b, &mut sums);
         assert_eq!(sums[..], packed(&want)[..]);
         let mut out = matrix::<T>(m, k, 99);
         let before = out.clone();
-        panels::add_unpacked(&sums, m, out.data_mut());
+        packed_gemm::add_unpacked(&sums, m, out.data_mut());
         assert_eq!(out, Matrix::from_fn(m, k, |i, j| before[(i, j)] + want[(i, j)]));
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(cases(64))]
 
     #[test]
     fn products_are_plain_fused_sums(m in 0_usize..40, k in 0_usize..40, n in 0_usize..30, seed in 0_u64..1000) {
@@ -90,7 +92,7 @@ proptest! {
 fn sizes_that_do_not_go_together_are_refused() {
     let x = [1.0_f32; 6];
     let x = Operand::columns(View { data: &x, shape: Shape::new(3, 2) });
-    panels::product(&[[0.0; LANES]; 2], x, Target::columns(&mut [0.0; 4], 2, false));
+    packed_gemm::product(&[[0.0; LANES]; 2], x, Output::columns(&mut [0.0; 4], 2, false));
 }
 
 #[test]
@@ -98,5 +100,5 @@ fn sizes_that_do_not_go_together_are_refused() {
 fn outer_products_of_parts_of_columns_are_refused() {
     let b = [1.0_f32; 6];
     let b = Operand::columns(View { data: &b, shape: Shape::new(3, 2) });
-    panels::outer(&[[0.0; LANES]; 3], b, &mut [[0.0; LANES]; 3]);
+    packed_gemm::outer(&[[0.0; LANES]; 3], b, &mut [[0.0; LANES]; 3]);
 }

@@ -6,7 +6,8 @@ use models::diffusion::{Flow, Schedule, ScoreModel, reverse_sde};
 use models::score::{MlpConfig, ScoreMlp};
 use proptest::prelude::*;
 
-use crate::networks::{contracted, normals};
+use crate::cases::cases;
+use crate::networks::{contracted, normals, slope};
 
 fn network(dim: usize, space: usize) -> (ScoreMlp<f64>, Params<f64>) {
     let config = MlpConfig {
@@ -28,7 +29,7 @@ fn network(dim: usize, space: usize) -> (ScoreMlp<f64>, Params<f64>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
+    #![proptest_config(cases(24))]
 
     #[test]
     fn gradients_are_right_along_random_directions(dim in 1_usize..5, n in 1_usize..20, space in 0_usize..19, seed in 0_u64..999) {
@@ -37,13 +38,12 @@ proptest! {
         let sigma: Vec<f64> = (0..n).map(|i| 0.05 * 1.3f64.powi(i as i32)).collect();
         let (_, x_bar, p_bar) = contracted(&net, params.values(), &x, &sigma, &w);
         let (u, v) = (normals(x.len(), seed + 2), normals(params.len(), seed + 3));
-        let h = 1e-5;
         let at = |s: f64| {
-            let x: Vec<f64> = x.iter().zip(&u).map(|(x, u)| x + s * h * u).collect();
-            let p: Vec<f64> = params.values().iter().zip(&v).map(|(p, v)| p + s * h * v).collect();
+            let x: Vec<f64> = x.iter().zip(&u).map(|(x, u)| x + s * u).collect();
+            let p: Vec<f64> = params.values().iter().zip(&v).map(|(p, v)| p + s * v).collect();
             contracted(&net, &p, &x, &sigma, &w).0
         };
-        let numeric = (at(1.0) - at(-1.0)) / (2.0 * h);
+        let numeric = slope(at);
         let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
         let analytic = dot(&x_bar, &u) + dot(&p_bar, &v);
         prop_assert!((numeric - analytic).abs() < 1e-6 * analytic.abs().max(1.0), "{numeric} {analytic}");

@@ -3,6 +3,7 @@
 use engine::{Matrix, Recording, Var};
 use proptest::prelude::*;
 
+use crate::cases::cases;
 use crate::ops::{entries, run, size};
 
 fn check(name: &str, inputs: &[Matrix<f64>], want: &[f64], f: impl Fn(&mut Recording<f64>, &[Var]) -> Var) {
@@ -28,7 +29,7 @@ fn sum_of_exponentials(x: &[f64]) -> f64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(40))]
+    #![proptest_config(cases(40))]
 
     #[test]
     fn reductions_have_the_right_values(rows in size(), cols in size(), seed in 0_u64..1 << 40) {

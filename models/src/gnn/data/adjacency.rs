@@ -2,7 +2,7 @@
 
 use engine::Real;
 use engine::ops::index::Moves;
-use engine::ops::spmm::Sparse;
+use engine::sparse::Sparse;
 use serde::{Deserialize, Serialize};
 use sprs::CsMat;
 

@@ -9,7 +9,7 @@
 
 use std::sync::Arc;
 
-use engine::ops::flux::Mean;
+use engine::ops::edge::Mean;
 use engine::{ParamId, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 

@@ -22,7 +22,7 @@ impl Equation for GrandSettings {
         self.source = drawn.source;
     }
 
-    fn build<T: Real>(&self, on: &mut Builder<'_, T>, mixing: Mixing<T>, _: usize) -> Arc<dyn Dynamics<T>> {
+    fn build<T: Real>(&self, on: &mut Builder<'_, T>, mixing: Mixing<T>, _: usize) -> Shared<T> {
         let alpha = Coefficient::new(on, "alpha", Dependence::Scalar, 1, 0.0);
         let source = self.source.then(|| on.params.add_zeros("source", 1, 1));
         Arc::new(Grand { mixing, alpha, source })

@@ -15,7 +15,7 @@ pub struct KuramotoSettings {}
 impl Equation for KuramotoSettings {
     const ATTENTION: bool = true;
 
-    fn build<T: Real>(&self, on: &mut Builder<'_, T>, mixing: Mixing<T>, _: usize) -> Arc<dyn Dynamics<T>> {
+    fn build<T: Real>(&self, on: &mut Builder<'_, T>, mixing: Mixing<T>, _: usize) -> Shared<T> {
         let coupling = on.params.add("coupling", 1, 1, || T::ONE);
         Arc::new(Kuramoto { mixing, coupling })
     }

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::integral::{Gradient, Integral, RightHandSide, Steps};
-use engine::integrate::tableau;
-use engine::ode::Method;
+use engine::ode::{Gradient, OdeError, OdeSolve, RightHandSide, RungeKutta, Steps, tableau};
 use engine::{Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
@@ -216,7 +214,6 @@ impl<E: Equation> Architecture for Continuous<E> {
 
     fn remedy(&self) -> &'static str {
         match self.integration.solver {
-            // An integration that takes too many steps gives no number either.
             Solver::Adaptive => " or model.time, or raise model.tolerance",
             _ => " or model.time",
         }
@@ -224,10 +221,11 @@ impl<E: Equation> Architecture for Continuous<E> {
 }
 
 impl<T: Real, E: Equation> Build<T> for Continuous<E> {
-    fn build(&self, on: &mut Builder<'_, T>) -> Box<dyn Classifier<T>> {
+    fn build(&self, on: &mut Builder<'_, T>) -> Result<Box<dyn Classifier<T>>, String> {
         let ends = self.ends.build(on);
         let dynamics = self.dynamics(on, self.ends.width.hidden);
-        Box::new(Ode::new(&self.integration, ends, dynamics))
+        let ode = Ode::new(&self.integration, ends, dynamics).map_err(|e| e.to_string())?;
+        Ok(Box::new(ode))
     }
 
     fn evolution(&self, on: &mut Builder<'_, T>, channels: usize) -> Option<Evolution<T>> {
@@ -246,23 +244,23 @@ impl<E: Equation> Continuous<E> {
 struct Ode<T: Real> {
     ends: EncoderDecoder<T>,
     dynamics: Shared<T>,
-    way: Way<T>,
+    solver: Solve<T>,
     time: f64,
 }
 
 /// How the equation is integrated.
-enum Way<T: Real> {
+enum Solve<T: Real> {
     /// Equal steps on the network's own tape.
-    Fixed(Method, usize),
+    Recorded(RungeKutta, usize),
     /// As one op with a tape of its own: long integrations, and steps chosen by their error.
-    Apart(Arc<Integral<T>>),
+    SolveOp(Arc<OdeSolve<T>>),
 }
 
 /// Steps after which an adaptive integration gives up.
 const MAX_STEPS: usize = 1000;
 
 impl<T: Real> Ode<T> {
-    fn new(m: &Integration, ends: EncoderDecoder<T>, dynamics: Shared<T>) -> Self {
+    fn new(m: &Integration, ends: EncoderDecoder<T>, dynamics: Shared<T>) -> Result<Self, OdeError> {
         let tableau = match m.solver {
             Solver::Euler => Some(&tableau::EULER),
             Solver::Midpoint => Some(&tableau::MIDPOINT),
@@ -270,36 +268,35 @@ impl<T: Real> Ode<T> {
             Solver::Adaptive => None,
         };
         let steps = steps(m.time, m.step);
-        let apart = |gradient| {
+        let solve_op = |gradient| {
             let steps = match tableau {
                 Some(tableau) => Steps::Fixed(tableau, steps),
                 None => Steps::Adaptive(m.tolerance, MAX_STEPS),
             };
             let f = Arc::new(Velocity(dynamics.clone()));
-            Way::Apart(Arc::new(Integral::new(f, (0.0, m.time), steps, gradient)))
+            OdeSolve::new(f, (0.0, m.time), steps, gradient).map(|op| Solve::SolveOp(Arc::new(op)))
         };
-        let way = match (m.backward, tableau) {
-            (Backward::Tape, Some(tableau)) => Way::Fixed(Method::new(tableau), steps),
+        let solver = match (m.backward, tableau) {
+            (Backward::Tape, Some(tableau)) => Solve::Recorded(RungeKutta::new(tableau)?, steps),
             // The gradient through the steps that were taken is the same with and without checkpoints.
-            (Backward::Tape, None) | (Backward::Checkpointed, _) => apart(Gradient::Checkpointed),
-            (Backward::Adjoint, _) => apart(Gradient::Adjoint),
+            (Backward::Tape, None) | (Backward::Checkpointed, _) => solve_op(Gradient::Checkpointed)?,
+            (Backward::Adjoint, _) => solve_op(Gradient::Adjoint)?,
         };
-        Self { ends, dynamics, way, time: m.time }
+        Ok(Self { ends, dynamics, solver, time: m.time })
     }
 
     /// The state at T from the state `x0`.
     fn integrate(&self, g: &mut Recording<T>, x0: Var) -> Var {
         let start = Start { weights: self.dynamics.weights(g, x0), x0 };
         let f = |g: &mut Recording<T>, x: Var, t: f64| self.dynamics.velocity(g, x, t, start);
-        match &self.way {
-            Way::Fixed(method, steps) => method.integrate(g, x0, (0.0, self.time), *steps, f),
-            // One that fails gives a state that is not a number, and the training stops there.
-            Way::Apart(integral) => g.apply(integral.clone(), &[x0, start.weights, x0]),
+        match &self.solver {
+            Solve::Recorded(method, steps) => method.integrate(g, x0, (0.0, self.time), *steps, f),
+            Solve::SolveOp(op) => g.apply(op.clone(), &[x0, start.weights, x0]),
         }
     }
 }
 
-/// Dynamics as an integral's right-hand side; given are the edge weights and the initial state.
+/// Dynamics as the right-hand side of a solve op; given are the edge weights and the initial state.
 struct Velocity<T>(Shared<T>);
 
 impl<T: Real> RightHandSide<T> for Velocity<T> {

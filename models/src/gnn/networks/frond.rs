@@ -79,12 +79,12 @@ impl Architecture for Frond {
 }
 
 impl<T: Real> Build<T> for Frond {
-    fn build(&self, on: &mut Builder<'_, T>) -> Box<dyn Classifier<T>> {
+    fn build(&self, on: &mut Builder<'_, T>) -> Result<Box<dyn Classifier<T>>, String> {
         let (ends, hidden) = (self.ends.build(on), self.ends.width.hidden);
         let mixing = self.mixing.build(on, hidden);
         let dynamics = self.diffusion.build(on, mixing, hidden);
         let (order, time) = (self.order, self.time);
-        Box::new(Fractional { ends, dynamics, order, steps: steps(time, self.step), time })
+        Ok(Box::new(Fractional { ends, dynamics, order, steps: steps(time, self.step), time }))
     }
 }
 

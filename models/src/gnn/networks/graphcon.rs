@@ -65,11 +65,11 @@ impl Architecture for GraphCon {
 }
 
 impl<T: Real> Build<T> for GraphCon {
-    fn build(&self, on: &mut Builder<'_, T>) -> Box<dyn Classifier<T>> {
+    fn build(&self, on: &mut Builder<'_, T>) -> Result<Box<dyn Classifier<T>>, String> {
         let (ends, hidden) = (self.ends.build(on), self.ends.width.hidden);
         let coupling = on.linear("coupling", hidden, hidden);
         let (steps, h, damping, rate) = (self.layers, self.step, self.teleport, self.ends.width.dropout);
-        Box::new(Oscillators { ends, adjacency: on.symmetric(), coupling, steps, h, damping, rate })
+        Ok(Box::new(Oscillators { ends, adjacency: on.symmetric(), coupling, steps, h, damping, rate }))
     }
 }
 

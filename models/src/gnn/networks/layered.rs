@@ -80,8 +80,8 @@ impl<N: Layers> Architecture for Layered<N> {
 }
 
 impl<T: Real, N: Layers> Build<T> for Layered<N> {
-    fn build(&self, on: &mut Builder<'_, T>) -> Box<dyn Classifier<T>> {
-        self.own.build(self.width, self.layers, on)
+    fn build(&self, on: &mut Builder<'_, T>) -> Result<Box<dyn Classifier<T>>, String> {
+        Ok(self.own.build(self.width, self.layers, on))
     }
 
     fn evolution(&self, on: &mut Builder<'_, T>, channels: usize) -> Option<Evolution<T>> {

@@ -101,8 +101,8 @@ pub trait Architecture {
 
 /// How settings become a network.
 pub trait Build<T: Real> {
-    /// The network, with its parameters.
-    fn build(&self, on: &mut Builder<'_, T>) -> Box<dyn Classifier<T>>;
+    /// The network, with its parameters; an error if its solver cannot be made.
+    fn build(&self, on: &mut Builder<'_, T>) -> Result<Box<dyn Classifier<T>>, String>;
 
     /// The network as a dynamical system on states of `channels`, if it is one.
     fn evolution(&self, _: &mut Builder<'_, T>, _: usize) -> Option<Evolution<T>> {
@@ -198,7 +198,7 @@ impl Network {
         seed: u64,
     ) -> Result<Box<dyn Classifier<T>>, String> {
         self.settings().check()?;
-        Ok(self.builder().build(&mut Builder { data, params, seed }))
+        self.builder().build(&mut Builder { data, params, seed })
     }
 
     /// The network as a dynamical system on states of `channels`; none if it is not one.

@@ -2,8 +2,8 @@
 
 use std::ops::ControlFlow;
 
-use engine::integrate::tableau::EULER;
-use engine::ode::Method;
+use engine::ode::RungeKutta;
+use engine::ode::tableau::EULER;
 use engine::{Params, Real, Tape};
 
 use crate::gnn::Dataset;
@@ -30,7 +30,7 @@ pub fn evolve<T: Real>(
     let Some(evolution) = network.evolution(data, &mut params, channels, seed)? else {
         return Err(format!("{} is no dynamical system", network.name()));
     };
-    let method = Method::new(&EULER);
+    let method = RungeKutta::new(&EULER).map_err(|e| e.to_string())?;
     let (mut tape, mut x) = (Tape::new(), x0.to_vec());
     Ok((0..=layers).try_for_each(|layer| {
         if layer > 0 {

@@ -89,8 +89,9 @@ pub fn fit(
         let loss = cross_entropy(scores, data.classes, &data.labels, &split.train, &mut seed_bar);
         if !loss.is_finite() {
             let remedy = network.settings().remedy();
+            let why = g.failure().map_or(String::new(), |e| format!(" ({e})"));
             return Err(TrainError::Diverged(format!(
-                "the loss is not finite in epoch {epoch}; lower train.learning_rate{remedy}"
+                "the loss is not finite in epoch {epoch}{why}; lower train.learning_rate{remedy}"
             )));
         }
         gradient.fill(0.0);

@@ -16,7 +16,7 @@ impl Block {
         Ok(block)
     }
 
-    /// Replaces every state by a fresh one from a Gaussian.
+    /// Replaces every state by an independent one from a Gaussian.
     pub fn draw(
         &mut self,
         target: &dyn Target<f64>,

@@ -13,13 +13,13 @@ pub struct Config {
     pub walkers: usize,
     /// Rungs of the ladder, the target and the Gaussian included.
     pub rungs: usize,
-    /// Where the first ladder turns from geometric to even spacing: the size of the least lambda > 0.
+    /// lambda at which the initial ladder changes from geometric to even spacing: about the least lambda > 0.
     pub least_lambda: f64,
     /// Standard deviation of the Gaussian at the ladder's end.
     pub scale: f64,
     /// Leapfrog steps of a trajectory.
     pub leapfrog_steps: usize,
-    /// The acceptance that step sizes are adapted to.
+    /// Target acceptance of the adaptation of step sizes.
     pub acceptance: f64,
     /// Sweeps before recording begins.
     pub warm_up: usize,
@@ -55,7 +55,15 @@ impl From<ConfigError> for SamplerError {
 }
 
 impl Config {
-    /// An error if some value is outside its range.
+    /// Sweeps until `states` of them are recorded after the warm-up, from the beginning.
+    pub fn sweeps_for(&self, states: usize) -> usize {
+        self.warm_up + states.div_ceil(self.walkers.max(1)) * self.thin
+    }
+
+    /// Checks all ranges.
+    ///
+    /// # Errors
+    /// Names the first setting that is out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
         let counts = [
             ("walkers", self.walkers, 2, 100_000),

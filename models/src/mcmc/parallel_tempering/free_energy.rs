@@ -5,12 +5,12 @@
 //!
 //! sum over x ~ a of f(D(x) - C) = sum over y ~ b of f(C - D(y)),  D = E_b - E_a,  f(t) = 1 / (1 + e^t),
 //!
-//! and log Z_b - log Z_a = -C: of all estimates from the two sets the one of least variance. The
-//! walkers are independent of each other, which gives the error without any assumption on
-//! autocorrelation: walker m moves the root C by -g_m / g'(C), g_m its part of the difference of both
-//! sides; summed over the edges, these are its influence on log Z.
+//! and log Z_b - log Z_a = -C, the estimate of least variance from the two sets. The
+//! walkers are independent, which gives the error without assumptions on autocorrelation: walker m moves the root C
+//! by -g_m / g'(C), g_m its part of the difference of both sides. Summed over the edges, these are its influence
+//! on log Z.
 
-/// The draws of two neighbouring states, for each walker.
+/// The draws on two neighbouring rungs, for each walker.
 #[derive(Clone, Copy)]
 pub struct Edge<'a> {
     /// D = gap U: the factor.
@@ -21,7 +21,7 @@ pub struct Edge<'a> {
     pub b: &'a [Vec<f64>],
 }
 
-/// A log-ratio of normalising constants.
+/// log Z by Bennett's acceptance ratio (Journal of Computational Physics 22, 1976) along the ladder.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LogZ {
     /// The estimate.

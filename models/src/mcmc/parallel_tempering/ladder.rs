@@ -1,6 +1,6 @@
-//! The rungs between the target and the Gaussian, and how they are spaced.
+//! The rungs between target and Gaussian, and their spacing.
 
-/// Rejections below this count as this much, so that no two rungs drift infinitely far apart.
+/// Lower bound of rejection rates, which bounds the distance of two rungs.
 const LEAST_REJECTION: f64 = 0.01;
 
 /// lambda from 1 (the target) down to 0 (the Gaussian).
@@ -28,7 +28,7 @@ impl Ladder {
         &self.rungs
     }
 
-    /// Goes back to saved rungs, as many as there are.
+    /// Restores saved rungs, of the same number.
     pub fn restore(&mut self, rungs: &[f64]) {
         self.rungs.copy_from_slice(rungs);
     }
@@ -42,10 +42,10 @@ impl Ladder {
         self.least * height.exp_m1()
     }
 
-    /// Moves the rungs so that swaps between any two neighbours are rejected equally often. The mean
-    /// rejections add up along the ladder to a length that does not depend on the rungs (Syed et al. 2022,
-    /// section 4); rungs go where that length, interpolated linearly, is divided evenly. Returns for each
-    /// new rung its place among the old ones: 2.25 lies a quarter of the way from rung 2 to rung 3.
+    /// Moves the rungs so that swaps of all neighbours have equal rejection rates. The sum of the mean
+    /// rejections along the ladder does not depend on the rungs (Syed et al. 2022, section 4); the new rungs
+    /// divide it evenly, by linear interpolation. Returns the position of each new rung among the old ones: 2.25
+    /// is a quarter of the way from rung 2 to rung 3.
     pub fn respace(&mut self, rejections: &[f64]) -> Vec<f64> {
         let count = self.rungs.len();
         let length = |r: &f64| if r.is_finite() { r.clamp(LEAST_REJECTION, 1.0) } else { 1.0 };
@@ -70,7 +70,7 @@ impl Ladder {
     }
 }
 
-/// The value of `y` at a place between its indices.
+/// Linear interpolation of `y` at a fractional index.
 pub(super) fn interpolate(y: &[f64], place: f64) -> f64 {
     let k = (place.floor() as usize).min(y.len().saturating_sub(2));
     let t = place - k as f64;

@@ -20,6 +20,10 @@ impl MethodConfig for Settings {
         self.sampler.check().err().map(|e| format!("sampler.{e}"))
     }
 
+    fn steps(&self, samples: usize) -> u64 {
+        self.sampler.sweeps_for(samples) as u64
+    }
+
     fn build<'t>(
         &self,
         target: &'t dyn AnyTarget,
@@ -27,14 +31,14 @@ impl MethodConfig for Settings {
         seed: u64,
     ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
         let sampler = ParallelTempering::new(self.sampler.clone(), target.double(), seed)?;
-        Ok(Box::new(Run { total: sampler.sweeps_for(samples), sampler }))
+        Ok(Box::new(Run { total: self.steps(samples), sampler }))
     }
 }
 
 /// A sampler that stops when the wanted samples are recorded.
 struct Run<'t> {
     sampler: ParallelTempering<'t>,
-    total: usize,
+    total: u64,
 }
 
 impl Sampler for Run<'_> {
@@ -43,7 +47,7 @@ impl Sampler for Run<'_> {
     }
 
     fn total(&self) -> u64 {
-        self.total as u64
+        self.total
     }
 
     fn step(&mut self) -> Result<(), SamplerError> {

@@ -1,17 +1,17 @@
-//! What the record says, and whether to believe it.
+//! Figures of a run and its convergence checks.
 
 use super::free_energy::{Edge, LogZ, log_z};
 use super::sampler::ParallelTempering;
 use crate::mcmc::convergence::{Convergence, convergence};
 use crate::metrics::{mean, sd};
 
-/// R-hat must be below this.
+/// Upper bound of R-hat.
 const R_HAT: f64 = 1.01;
-/// Effective samples for each chain that Vehtari et al. (2021) ask for, in the bulk and in the tails.
+/// Effective samples per chain required by Vehtari et al. (2021), bulk and tails.
 const ESS_PER_CHAIN: f64 = 50.0;
-/// Standard errors by which walkers from the two starts may differ.
+/// Largest difference between walkers from the two starts, in standard errors.
 const AGREEMENT: f64 = 4.0;
-/// Swaps between some neighbours rarer than this cut the ladder in two.
+/// Least acceptance of swaps; below, the ladder is disconnected.
 const SWAP: f64 = 0.05;
 
 /// Figures of a finished run.
@@ -47,7 +47,7 @@ pub struct Report {
     pub steps: Vec<f64>,
     /// lambda of each rung.
     pub rungs: Vec<f64>,
-    /// Times that a state drawn afresh at the Gaussian end arrived at the target.
+    /// Number of states from the Gaussian end that arrived at the target.
     pub round_trips: usize,
     /// log Z of the target, in the mean-free space for particles.
     pub log_z: LogZ,
@@ -57,7 +57,7 @@ impl Report {
     /// One line for each check that failed.
     pub fn failures(&self) -> Vec<String> {
         let mut out = Vec::new();
-        // Written so that a NaN fails.
+        // NaN fails.
         let mut demand = |holds: bool, text: String| {
             if !holds {
                 out.push(text);
@@ -85,7 +85,7 @@ impl Report {
 }
 
 impl ParallelTempering<'_> {
-    /// The figures of what was recorded so far.
+    /// The figures of the states recorded so far.
     pub fn report(&self) -> Report {
         let r = &self.record;
         let all = |chains: &[Vec<f64>]| chains.concat();

@@ -1,4 +1,4 @@
-//! Checkpoints of a sampling run: all that changes, so that a resumed run repeats an unbroken one.
+//! Checkpoints of a sampling run: a resumed run is bit-identical to an uninterrupted one.
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
 
@@ -34,8 +34,10 @@ impl ParallelTempering<'_> {
         c
     }
 
-    /// Goes back to a saved state of a sampler with the same settings. On an error the state is undefined: drop
-    /// the sampler.
+    /// Restores a saved state of a sampler with the same settings.
+    ///
+    /// # Errors
+    /// If the checkpoint does not fit these settings. The sampler is then in an undefined state: drop it.
     pub fn restore(&mut self, c: &Checkpoint) -> Result<(), CheckpointError> {
         let (walkers, rungs) = (self.config.walkers, self.config.rungs);
         let read = |name: &str, len: usize| {
@@ -75,7 +77,7 @@ impl ParallelTempering<'_> {
         Ok(())
     }
 
-    /// Hands each block its part of `values`, in order.
+    /// Copies to each block its part of `values`, in order.
     fn deal(&mut self, mut values: &[f64], part: fn(&mut Block) -> &mut Vec<f64>) {
         for block in &mut self.blocks {
             let target = part(block);

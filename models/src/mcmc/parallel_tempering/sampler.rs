@@ -1,4 +1,4 @@
-//! The sampler: walkers on all rungs, swaps, warm-up, what is recorded.
+//! The sampler: walkers on all rungs, swaps, warm-up, recording.
 
 use engine::par;
 use engine::rng::Stream;
@@ -15,10 +15,10 @@ use crate::target::{Geometry, ParticleSystem, Target, TargetError};
 const GROUP: usize = 32;
 /// The warm-up respaces the ladder after each of this many parts but the last three.
 const PARTS: usize = 8;
-/// Starts are Gaussians of these multiples of the scale, in turn over the walkers.
+/// Starts are from Gaussians of these multiples of the scale, alternating over walkers.
 pub(super) const STARTS: [f64; 2] = [0.5, 1.5];
 
-/// Walkers on all rungs of the ladder.
+/// Parallel tempering: walkers on all rungs of the ladder; see the [module](super).
 pub struct ParallelTempering<'a> {
     pub(super) config: Config,
     target: &'a dyn Target<f64>,
@@ -32,7 +32,7 @@ pub struct ParallelTempering<'a> {
     pub(super) evaluations: u64,
     /// Sweeps since the ladder last changed.
     pub(super) settled: usize,
-    /// For each (rung, walker), whether its state was last at the hot end.
+    /// For each (rung, walker), whether its state was last at the Gaussian end.
     pub(super) from_hot: Vec<bool>,
     pub(super) record: Record,
 }
@@ -53,8 +53,8 @@ pub(super) struct Record {
     pub round_trips: usize,
     /// E(x) - |x|^2 / 2 s^2 every `thin` sweeps: \[rung\]\[walker\].
     pub excess: Vec<Vec<Vec<f64>>>,
-    /// The first rung's states every `thin` sweeps, as columns; particles each turned and renumbered at random,
-    /// because a walker of a large cluster keeps its orientation and its numbering for very long.
+    /// The first rung's states every `thin` sweeps, as columns; particle states are rotated or reflected and
+    /// permuted at random, because a large cluster keeps its orientation and numbering for very long.
     pub states: Vec<f64>,
 }
 
@@ -113,7 +113,8 @@ impl<'a> ParallelTempering<'a> {
         self.record.states.len() / self.dim()
     }
 
-    /// The recorded states as columns, walkers in turn; particles each turned and renumbered at random.
+    /// The recorded states as columns, walkers in turn; particle states are rotated or reflected and permuted at
+    /// random.
     pub fn states(&self) -> &[f64] {
         &self.record.states
     }
@@ -126,11 +127,6 @@ impl<'a> ParallelTempering<'a> {
     /// The ladder: lambda of each rung, from 1 down to 0.
     pub fn rungs(&self) -> &[f64] {
         self.ladder.rungs()
-    }
-
-    /// Sweeps until `states` of them are recorded after the warm-up, from the beginning.
-    pub fn sweeps_for(&self, states: usize) -> usize {
-        self.config.warm_up + states.div_ceil(self.config.walkers) * self.config.thin
     }
 
     /// Energies evaluated so far, each with its gradient.
@@ -155,7 +151,7 @@ impl<'a> ParallelTempering<'a> {
         self.target.dim()
     }
 
-    /// The dimension of the space that states live in.
+    /// The dimension of the space of states, (n - 1) D for particles.
     pub(super) fn mean_free_dim(&self) -> usize {
         self.target.geometry().free_dim()
     }
@@ -200,7 +196,7 @@ impl<'a> ParallelTempering<'a> {
                 block.draw(target, &vec![config.scale; block.n], stream)?;
                 Ok(block.n)
             } else {
-                // Trajectories of one length could come back to where they began.
+                // Random step sizes, against periodic orbits.
                 let step = steps[k] * (0.8 + 0.4 * stream.uniform());
                 let least = config.leapfrog_steps.div_ceil(2);
                 let count = least + stream.index(config.leapfrog_steps - least + 1);

@@ -1,12 +1,11 @@
-//! What the buffer's states do besides being noised: they enter with the weights of their paths, move on
-//! the energy, and give scores of their own.
+//! Refresh of the replay buffer, moves of its states, and scores from stored states.
 //!
-//! - Trajectory weights: see [`reverse_paths`]; moves that leave exp(-E) invariant keep a state's weight. Where
-//!   fresh samples are resampled by them, moves tell the copies apart (resample-move: Gilks and Berzuini 2001).
+//! - Trajectory weights: see [`reverse_paths`]; under moves that leave exp(-E) invariant a state keeps its weight. If
+//!   fresh samples are resampled by them, moves separate the copies (resample-move: Gilks and Berzuini 2001).
 //! - Stored identity: for x_t = x_0 + sigma eps the score of p_t at x_t is the posterior mean of both
 //!   a = -grad E(x_0) (De Bortoli et al. 2024) and b = (x_0 - x_t) / sigma^2 (Vincent 2011), so of
-//!   kappa a + (1 - kappa) b. As all these have one posterior mean, the kappa with the least variance is
-//!   that with the least mean square: kappa = E[b . (b - a)] / E|a - b|^2, kept for each noise level.
+//!   kappa a + (1 - kappa) b. All of these have the same posterior mean, so that the kappa of least variance is that
+//!   of least mean square: kappa = E b . (b - a) / E|a - b|^2, tracked for each noise level.
 
 use engine::Real;
 use engine::rng::Stream;
@@ -17,18 +16,18 @@ use crate::importance::{resampled, tempered};
 use crate::mcmc::{adapted, hmc};
 use crate::target::{Target, TargetError};
 
-/// How fast the moves' step size is adapted.
+/// Rate of the adaptation of the moves' step size.
 const ADAPTATION: f64 = 0.3;
-/// Effective share of the weights that fresh samples are resampled by.
+/// Effective share of the tempered weights by which fresh samples are resampled.
 const RESAMPLED: f64 = 0.5;
 
 impl<T: Real> Trainer<'_, T> {
-    /// `n` samples that end at sigma_min, with the logarithms of their trajectory weights towards `target`:
-    /// log w = -E(x_0) + log of (forward path measure / backward path measure): E[w] = Z. The target may be
-    /// another one than that of the training.
+    /// `n` samples that end at sigma_min, with the logarithms of their trajectory weights towards `target`,
+    /// log w = -E(x_0) + log(forward path density / backward path density), E w = Z; see [`reverse_paths`]. The
+    /// target may differ from that of the training.
     ///
     /// # Errors
-    /// Where the target cannot be evaluated.
+    /// If the target cannot be evaluated.
     pub fn sample_weighted(
         &self,
         target: &dyn Target<T>,
@@ -45,7 +44,7 @@ impl<T: Real> Trainer<'_, T> {
         Ok((x, log_w))
     }
 
-    /// Before the first step: the wide Gaussian's states get the weights exp(-E) / N, and move.
+    /// Before the first step: states of the wide Gaussian get the weights exp(-E) / N, and are moved.
     pub(super) fn prepare_buffer(&mut self) -> Result<(), TargetError> {
         let replay = &self.config.replay;
         if self.config.weights.form == Form::Trajectory {
@@ -61,9 +60,9 @@ impl<T: Real> Trainer<'_, T> {
         self.move_buffer(replay.first_moves)
     }
 
-    /// The sampler's own samples enter, with the weights of their paths or resampled by them where that is asked
-    /// for. Resampling tempers the weights as far as needed to keep half of the samples: each refresh then goes a
-    /// part of the way to the target, from wherever the sampler is.
+    /// Stores samples of the current model, with the weights of their paths or (`replay.resample`) resampled by them.
+    /// For resampling the weights are tempered to an effective share of one half, so that each refresh goes a part of
+    /// the way to the target.
     pub(super) fn refresh_buffer(&mut self) -> Result<(), TargetError> {
         let (replay, step) = (&self.config.replay, self.state.step);
         let (n, steps, key) = (replay.refresh_samples, replay.refresh_steps, (self.seed, step));
@@ -85,7 +84,7 @@ impl<T: Real> Trainer<'_, T> {
         Ok(())
     }
 
-    /// Every stored state makes `trajectories`.
+    /// Moves every stored state by `trajectories` trajectories of HMC.
     pub(super) fn move_buffer(&mut self, trajectories: usize) -> Result<(), TargetError> {
         if trajectories == 0 {
             return Ok(());

@@ -6,33 +6,33 @@ use serde::{Deserialize, Serialize};
 use super::symmetric;
 use crate::target::Target;
 
-/// What the score-matching loss is weighted with.
+/// The weights of the score-matching loss.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Objective {
-    /// Importance weights towards the target (Wang et al. 2025).
+    /// Importance weights p_t / proposal (Wang et al. 2025).
     #[default]
     Iwsm,
-    /// Weights of one (Akhound-Sadegh et al. 2024).
+    /// No weights (Akhound-Sadegh et al. 2024).
     Idem,
 }
 
-/// Which identity gives the score that the network is trained on.
+/// The identity for the scores on which the network is trained.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Identity {
-    /// Gradients of the energy.
+    /// Target score identity: gradients of the energy.
     Target,
-    /// Displacements of the draws.
+    /// Denoising score identity: displacements of the draws.
     Denoising,
     /// The mixture of both with the least variance at each noise level.
     Mixed,
-    /// The same mixture with the stored state x_0 behind x_t in place of draws:
+    /// The same mixture for the stored state x_0 from which x_t was made, in place of draws:
     /// kappa (-grad E(x_0)) + (1 - kappa) (x_0 - x_t) / sigma^2. Unbiased if the buffer, weighted, is an
     /// equilibrium sample; costs one energy for each state.
     Stored,
 }
 
-/// What the weights are the ratio of.
+/// The form of the importance weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Form {
@@ -42,7 +42,7 @@ pub enum Form {
     Trajectory,
 }
 
-/// Which network gives the score.
+/// The score network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -68,7 +68,7 @@ pub struct Train {
     pub identity: Identity,
     /// Adam's largest learning rate.
     pub learning_rate: f64,
-    /// Steps over which it rises from zero; then it falls as a cosine to a hundredth.
+    /// Steps of its linear rise from zero; then cosine decay to a hundredth.
     pub warm_up: u64,
     /// Largest norm of a gradient.
     pub clip: f64,
@@ -78,7 +78,7 @@ pub struct Train {
     pub score_clip: f64,
     /// Radius within which pairs of particles are softened; 0 for none. For training only.
     pub core: f64,
-    /// Share of a batch whose noise levels lie near `focus_sigma`; the rest is uniform in log sigma.
+    /// Share of a batch with noise levels around `focus_sigma`; the rest is uniform in log sigma.
     #[serde(default)]
     pub focus_share: f64,
     /// The noise level where the score is hardest to learn.
@@ -92,18 +92,18 @@ pub struct Train {
 pub struct Weights {
     /// marginal or trajectory.
     pub form: Form,
-    /// Replace the largest weights by quantiles of a Pareto law fitted to them.
+    /// Pareto smoothing: replace the largest weights by quantiles of a Pareto distribution fitted to them.
     pub smooth: bool,
     /// Exponent on w: 1 is plain, 1/2 trains on the geometric mean of target and proposal.
     pub power: f64,
-    /// Least noise level at which the proposal's density is taken (0: its own). A wider one smooths
-    /// the spikes that single states of the buffer leave in it.
+    /// Lower bound of the noise level at which the proposal's density is computed (0: none). A larger one smooths
+    /// its peaks at single states of the buffer.
     pub bandwidth: f64,
-    /// States of the buffer that estimate the proposal's density; 0 takes all of them, exactly.
+    /// Number of buffer states that estimate the proposal's density; 0 for the exact sum over all.
     pub denominator_samples: usize,
     /// Largest weight, in units of their mean.
     pub clip: f64,
-    /// Average the proposal's density over rotations, reflections and renumberings of a few particles in the
+    /// Average the proposal's density over rotations, reflections and permutations of a few particles in the
     /// plane.
     #[serde(default)]
     pub symmetric: bool,
@@ -111,13 +111,13 @@ pub struct Weights {
     pub resample: bool,
 }
 
-/// The replay buffer and what fills it.
+/// The replay buffer and its refresh.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Replay {
-    /// States it holds.
+    /// Number of states.
     pub capacity: usize,
-    /// Steps between refreshes with the sampler's own samples.
+    /// Steps between refreshes with samples of the current model.
     pub refresh_every: u64,
     /// Samples in a refresh.
     pub refresh_samples: usize,
@@ -127,15 +127,15 @@ pub struct Replay {
     pub defensive: f64,
     /// Monte Carlo draws that enter the buffer in each step, resampled by their weights.
     pub recycle: usize,
-    /// Trajectories of Hamiltonian Monte Carlo on the energy that every stored state makes after a refresh.
+    /// Trajectories of Hamiltonian Monte Carlo of every stored state after a refresh.
     pub moves: usize,
-    /// The same before the first step, so that the buffer does not begin with impossible states.
+    /// The same before the first step, so that the buffer starts with likely states.
     pub first_moves: usize,
     /// Leapfrog steps of a trajectory; 1 is the Metropolis-adjusted Langevin algorithm.
     pub leapfrog_steps: usize,
-    /// Resample the fresh samples by the weights of their reverse paths before they are stored, so that groups
-    /// of states between which no moves lead get their right shares. Not where weights.form = trajectory takes
-    /// the same weights to the loss.
+    /// Resample fresh samples by the weights of their reverse paths before they are stored, so that modes between
+    /// which no moves lead get their right shares. Not with weights.form = trajectory, which has the same weights in
+    /// the loss.
     #[serde(default)]
     pub resample: bool,
 }
@@ -150,10 +150,10 @@ pub struct Network {
     pub hidden: usize,
     /// Number of hidden layers (mlp, egnn), or of rounds over the pairs in a pass (pair).
     pub layers: usize,
-    /// Passes over the particles, each from where the last one puts them (pair).
+    /// Passes over the particles, each at the denoised state of the one before (pair).
     #[serde(default = "one")]
     pub passes: usize,
-    /// Least distance of two particles of the target: nearer ones come apart (pair); 0 for none.
+    /// Least distance of two particles of the target, for the hard core (pair); 0 for none.
     #[serde(default)]
     pub core: f64,
     /// Sines and cosines of the noise level.
@@ -166,18 +166,18 @@ pub struct Network {
     pub sigma_data: f64,
     /// Width of one mode, roughly.
     pub mode_scale: f64,
-    /// Least noise level: well below `mode_scale`.
+    /// Least noise level, well below `mode_scale`.
     pub sigma_min: f64,
-    /// Largest noise level: well above `sigma_data`.
+    /// Largest noise level, well above `sigma_data`.
     pub sigma_max: f64,
 }
 
-/// The focus of networks stored before there was one; its share is zero.
+/// Default of files written before the key existed; its share is zero.
 fn unit() -> f64 {
     1.0
 }
 
-/// What networks stored before there were passes have.
+/// Default of files written before the key existed.
 fn one() -> usize {
     1
 }
@@ -186,7 +186,7 @@ fn one() -> usize {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// What the loss is weighted with: set by the method's name, not by a key.
+    /// The weights of the loss: set by the method's name, not by a key.
     #[serde(skip)]
     pub objective: Objective,
     /// The loop.
@@ -259,8 +259,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// What is wrong with these settings for a target, if anything: [`problem`](Self::problem), and settings that
-    /// only particles have.
+    /// The first setting that does not fit the target, if any: [`problem`](Self::problem), and settings for particles
+    /// alone.
     pub fn problem_on<T: Real>(&self, target: &dyn Target<T>) -> Option<String> {
         let particles = target.geometry().particles();
         if self.train.core > 0.0 && target.softened(self.train.core).is_none() {
@@ -278,7 +278,7 @@ impl Config {
         self.problem()
     }
 
-    /// What is wrong with these settings, if anything: one line that names the key and its range.
+    /// The first setting that is out of range, if any: one line with its key and its range.
     pub fn problem(&self) -> Option<String> {
         let (t, w, r, n) = (&self.train, &self.weights, &self.replay, &self.network);
         let counts = [

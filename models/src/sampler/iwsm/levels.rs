@@ -1,19 +1,19 @@
-//! Which noise levels a batch has.
+//! The noise levels of a batch.
 
 use crate::diffusion::Schedule;
 
 /// Width of the focus, in units of log sigma.
 const WIDTH: f64 = 0.5;
 
-/// The law of t(sigma) in a batch: uniform, but for a share `focus_share` that is logistic around t(focus_sigma)
-/// with the scale 1/2 in log sigma. All levels keep some states, and a focused one gets more.
+/// The distribution of t(sigma) in a batch: uniform, but for a share `focus_share` that is logistic around
+/// t(focus_sigma) with scale 1/2 in log sigma.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Levels {
     schedule: Schedule,
     share: f64,
     centre: f64,
     width: f64,
-    /// The logistic law at t = 0 and the mass between there and t = 1.
+    /// The logistic distribution function at t = 0, and the mass between t = 0 and t = 1.
     ends: (f64, f64),
 }
 
@@ -26,7 +26,7 @@ impl Levels {
         Self { schedule, share, centre, width, ends }
     }
 
-    /// The noise level below which a share `u` of all lies.
+    /// The `u`-quantile of the noise level.
     pub fn quantile(&self, u: f64) -> f64 {
         if self.share == 0.0 {
             return self.schedule.sigma(u);
@@ -40,7 +40,7 @@ impl Levels {
         self.schedule.sigma(0.5 * (low + high))
     }
 
-    /// Share of the states whose t lies below `t`.
+    /// Share of the states below `t`.
     fn share_below(&self, t: f64) -> f64 {
         let (below, inside) = self.ends;
         let focused = (logistic((t - self.centre) / self.width) - below) / inside;

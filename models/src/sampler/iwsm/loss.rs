@@ -1,4 +1,4 @@
-//! What a batch's loss is made of: weights, the scores to learn, and the update of the parameters.
+//! The loss of a batch: weights, regression targets, and the update of the parameters.
 
 use engine::Real;
 use engine::optim::{Schedule as LearningRate, clip_by_norm};
@@ -9,11 +9,11 @@ use super::weighting::normalise;
 use super::{Form, Identity, Objective, Trainer};
 use crate::importance::{effective_share, systematic};
 
-/// Share of one new state in the running covariances of its noise level.
+/// Weight of a new state in the running covariances of its noise level.
 const COVARIANCE_RATE: f64 = 0.002;
 
 impl<T: Real> Trainer<'_, T> {
-    /// Weights of the loss; recycles draws; returns the weights' effective share.
+    /// Computes the weights of the loss and recycles draws; returns the weights' effective share.
     pub(super) fn weigh(&mut self, stream: &mut Stream) -> f64 {
         let (batch, n) = (&mut self.batch, self.config.train.batch);
         let (weights, recycle) = (&self.config.weights, self.config.replay.recycle);
@@ -38,7 +38,7 @@ impl<T: Real> Trainer<'_, T> {
             systematic(&batch.w, recycle, stream, |i| proposal.push(estimates.get(i).draw));
         }
         if !iwsm {
-            // A state whose draws all miss the target has no score to learn.
+            // A state whose draws all have density 0 has no score.
             let stored = self.config.train.identity == Identity::Stored;
             for (i, w) in batch.w.iter_mut().enumerate() {
                 let known = stored || self.estimates.get(i).log_density.is_finite();
@@ -111,32 +111,35 @@ impl<T: Real> Trainer<'_, T> {
 
     /// Gradient and parameter update; returns loss and gradient norm.
     pub(super) fn update(&mut self) -> (f64, f64) {
+        let batch = &mut self.batch;
+        batch.picked_sigma.clear();
+        batch.picked_sigma.extend(batch.picked.iter().map(|i| batch.sigma[*i]));
         let (d, network, batch) = (self.target.dim(), &*self.network, &self.batch);
         let n = batch.picked.len();
         let scale = 1.0 / n.max(1) as f64;
         let state = &mut self.state;
         let (loss, gradient) = self.shards.gradient(state.params.values(), n, |rec, range, gradient| {
-            let picked = &batch.picked[range];
-            let columns = |from: &[T]| -> Vec<T> {
-                picked.iter().flat_map(|i| &from[i * d..(i + 1) * d]).copied().collect()
-            };
-            let (x, mut seed) = (columns(&batch.x), columns(&batch.target));
-            let sigma: Vec<T> = picked.iter().map(|i| batch.sigma[*i]).collect();
-            let x = rec.constant(d, picked.len(), &x);
-            let f = network.record(rec, x, &sigma);
-            let mut loss = 0.0;
-            for ((f, seed), i) in rec.value(f).data.chunks_exact(d).zip(seed.chunks_exact_mut(d)).zip(picked)
-            {
-                let w = batch.w[*i] * scale;
-                for (f, s) in f.iter().zip(seed) {
-                    let error = f.f64() - s.f64();
-                    // A state without weight may have no score at all.
-                    loss += if w > 0.0 { w * error * error } else { 0.0 };
-                    *s = if w > 0.0 { T::of(2.0 * w * error) } else { T::ZERO };
+            let (picked, sigma) = (&batch.picked[range.clone()], &batch.picked_sigma[range]);
+            let column = |i: usize| i * d..(i + 1) * d;
+            let x = rec.constant_with(d, picked.len(), |x| {
+                for (x, i) in x.chunks_exact_mut(d).zip(picked) {
+                    x.copy_from_slice(&batch.x[column(*i)]);
                 }
-            }
-            rec.backward_from(f, &seed, gradient);
-            loss
+            });
+            let f = network.record(rec, x, sigma);
+            rec.backward_with(f, gradient, |f, seed| {
+                let mut loss = 0.0;
+                for ((f, seed), i) in f.data.chunks_exact(d).zip(seed.chunks_exact_mut(d)).zip(picked) {
+                    let w = batch.w[*i] * scale;
+                    for ((f, s), target) in f.iter().zip(seed).zip(&batch.target[column(*i)]) {
+                        let error = f.f64() - target.f64();
+                        // A state without weight may have no score at all.
+                        loss += if w > 0.0 { w * error * error } else { 0.0 };
+                        *s = if w > 0.0 { T::of(2.0 * w * error) } else { T::ZERO };
+                    }
+                }
+                loss
+            })
         });
         let norm = clip_by_norm(gradient, self.config.train.clip);
         if norm.is_finite() && loss.is_finite() {

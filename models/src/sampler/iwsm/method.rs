@@ -1,4 +1,4 @@
-//! The trainer as a [`Sampler`], under its two names: with importance weights, and with weights of one.
+//! The trainer as a [`Sampler`], with and without importance weights.
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
 use serde::{Deserialize, Serialize};
@@ -9,12 +9,12 @@ use crate::diffusion::Flow;
 use crate::sampler::{Diagnostics, Learned, MethodConfig, Named, Sampler, SamplerError};
 use crate::target::{AnyTarget, Target, TargetError};
 
-/// Importance weighted score matching.
+/// Importance weighted score matching (Wang et al. 2025, arXiv 2505.19431); see [`Trainer`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Iwsm(pub Config);
 
-/// The same loop with weights of one.
+/// iDEM (Akhound-Sadegh et al. 2024, arXiv 2402.06121): the same training without weights; see [`Trainer`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Idem(pub Config);
@@ -47,6 +47,10 @@ macro_rules! method_config {
         impl MethodConfig for $name {
             fn problem(&self, target: &dyn AnyTarget) -> Option<String> {
                 self.config().problem_on(target.single())
+            }
+
+            fn steps(&self, _: usize) -> u64 {
+                self.0.train.steps
             }
 
             fn build<'t>(
@@ -92,10 +96,10 @@ impl Sampler for Trainer<'_, f32> {
     }
 
     fn state_figures(&self) -> Vec<Named> {
-        match self.config.replay.moves {
-            0 => Vec::new(),
-            _ => vec![("move_step", self.state.move_step), ("acceptance", self.state.acceptance)],
+        if self.config.replay.moves == 0 && self.target.geometry().particles().is_none() {
+            return Vec::new();
         }
+        vec![("move_step", self.state.move_step), ("acceptance", self.state.acceptance)]
     }
 
     fn draw(&self, n: usize, steps: usize, key: (u64, u64)) -> Result<Vec<f64>, SamplerError> {

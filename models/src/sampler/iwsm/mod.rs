@@ -1,5 +1,8 @@
-//! Importance weighted score matching (Wang et al. 2025, arXiv 2505.19431), and iDEM (Akhound-Sadegh
-//! et al. 2024, arXiv 2402.06121), which is the same loop with weights of one.
+//! Importance weighted score matching (Wang et al. 2025, arXiv 2505.19431), and iDEM (Akhound-Sadegh et al. 2024,
+//! arXiv 2402.06121), the same training without weights.
+//!
+//! [`Trainer`] has the loss, [`noised_score`] the estimates of p_t and its score, [`Proposal`] the density of the
+//! noised replay buffer, [`weighting`] the weights, [`symmetric`] their average over symmetries.
 
 mod buffer_refresh;
 mod config;

@@ -1,4 +1,4 @@
-//! The score network that a configuration names.
+//! The score network of a configuration.
 
 use engine::{Params, Real};
 
@@ -8,11 +8,10 @@ use crate::score::{
 };
 use crate::target::Geometry;
 
-/// Adds the network's parameters to `params`. A network that is not made for particles is projected onto their
-/// mean-free states.
+/// Adds the network's parameters to `params`. For particles, a network in R^d is projected onto mean-free states.
 ///
 /// # Panics
-/// If a network for particles is asked for in R^d.
+/// If the network is for particles and the geometry is R^d.
 pub fn build<T: Real>(
     net: &Network,
     geometry: Geometry,
@@ -68,11 +67,11 @@ pub fn build<T: Real>(
     }
 }
 
-/// States of a shard, so that its activations stay in cache: a constant of the network, since it fixes the
-/// order of sums.
+/// States of a shard, few enough for its activations to stay in cache: a constant of the network, because it fixes
+/// the order of sums.
 pub(super) fn shard(kind: Kind, geometry: Geometry) -> usize {
     const STATES: usize = 64;
-    /// Edges whose values an equivariant graph network keeps in a last-level cache.
+    /// Edges whose stored values fit the last-level cache (egnn).
     const EDGES: usize = 1280;
     match (kind, geometry) {
         (Kind::Egnn, Geometry::Particles(s)) => {

@@ -6,15 +6,15 @@
 //! - target score identity: grad log p_t = sum_k r_k a_k, a_k = -grad E(x^k) (Akhound-Sadegh et al.
 //!   2024, eq. 8; De Bortoli et al. 2024, "Target score matching");
 //! - denoising score identity: grad log p_t = sum_k r_k b_k, b_k = (x^k - x_t) / sigma^2 = eps_k / sigma;
-//! - any mixture kappa a + (1 - kappa) b of the two. Under r its variance is least at
+//! - any mixture kappa a + (1 - kappa) b of the two. Under r its variance is minimal at
 //!   kappa = (V_bb - V_ab) / (V_aa - 2 V_ab + V_bb), V the covariances summed over coordinates. For a
 //!   Gaussian of standard deviation s that is s^2 / (s^2 + sigma^2), and the variance vanishes;
-//! - a draw x_0 from the r_k: with the weight Z p_t(x_t) it is properly weighted for the target
-//!   whatever K, because E[(1/K) sum_k exp(-E(x^k)) f(x^k)] = E[exp(-E(x_0)) f(x_0)].
+//! - a draw x_0 from the r_k: with the weight Z p_t(x_t) it is properly weighted for the target for any K,
+//!   because E((1/K) sum_k exp(-E(x^k)) f(x^k)) = E(exp(-E(x_0)) f(x_0)).
 //!
-//! Everything is accumulated block by block in one pass with a running maximum; nothing of size K d
-//! is stored. Draws come in antithetic pairs +-eps. Sums run in [`WIDTH`] fixed strands, so results do
-//! not depend on the number of threads or on the SIMD width.
+//! Sums are accumulated block by block in one pass with a running maximum; nothing of size K d is stored.
+//! Draws are antithetic pairs +-eps. Sums have 64 fixed partial sums, so that results do not depend on the
+//! number of threads or the SIMD width.
 //!
 //! For particles eps_k is the standard Gaussian of the mean-free states, so that the density is one on
 //! that subspace, of dimension (n - 1) D.
@@ -25,12 +25,12 @@ use rayon::prelude::*;
 
 use crate::target::{BLOCK, Geometry, Target, TargetError};
 
-/// Points that one task works off.
+/// Points per task.
 const POINTS: usize = 16;
-/// Strands of each running sum.
+/// Partial sums of each sum.
 const WIDTH: usize = 64;
 
-/// Estimates at a batch of points, and the memory to make them; reuse it from step to step.
+/// Estimates at a batch of points, with their buffers; reuse it from step to step.
 pub struct Estimates<T> {
     geometry: Geometry,
     dim: usize,
@@ -43,11 +43,11 @@ pub struct Estimates<T> {
 pub struct Estimate<'a, T> {
     /// log of the estimate of Z p_t(x_t).
     pub log_density: T,
-    /// V_aa, V_ab, V_bb.
+    /// The covariances V_aa, V_ab, V_bb.
     pub covariance: [T; 3],
-    /// The score by the target identity.
+    /// The score by the target identity, sum_k r_k a_k.
     pub target: &'a [T],
-    /// The score by the denoising identity.
+    /// The score by the denoising identity, sum_k r_k b_k.
     pub denoising: &'a [T],
     /// One x_0 drawn from the r_k.
     pub draw: &'a [T],
@@ -67,7 +67,7 @@ struct Workspace<T> {
 const HEAD: usize = 4;
 
 impl<T: Real> Estimates<T> {
-    /// Memory for states of that space.
+    /// Buffers for states of that space.
     pub fn new(geometry: Geometry) -> Self {
         Self { geometry, dim: geometry.dim(), records: Vec::new(), workspaces: Vec::new() }
     }
@@ -88,7 +88,7 @@ impl<T: Real> Estimates<T> {
     /// random numbers are those of (`seed`, `step`).
     ///
     /// # Errors
-    /// Where the target cannot be evaluated.
+    /// If the target cannot be evaluated.
     pub fn run(
         &mut self,
         target: &dyn Target<T>,
@@ -129,7 +129,7 @@ impl<T: Real> Workspace<T> {
         record: &mut [T],
     ) -> Result<(), TargetError> {
         let d = x_t.len();
-        // Strands of: w, w a.a, w a.b, w b.b, w a (d), w b (d).
+        // Partial sums of: w, w a.a, w a.b, w b.b, w a (d), w b (d).
         let quantities = HEAD + 2 * d;
         self.noise.resize(d * BLOCK, T::ZERO);
         self.x.resize(d * BLOCK, T::ZERO);
@@ -169,7 +169,7 @@ impl<T: Real> Workspace<T> {
                 continue;
             }
             accumulate(max, log_p, score, noise, &mut self.sums);
-            // Reservoir sampling over blocks, then inversion within the block: log_p now holds w.
+            // Reservoir sampling over blocks, then inversion within the block; log_p is w by now.
             let block_total: f64 = log_p.iter().map(|w| w.f64()).sum();
             chosen_total += block_total;
             if stream.uniform() * chosen_total < block_total {
@@ -183,7 +183,7 @@ impl<T: Real> Workspace<T> {
             }
         }
         if max == T::NEG_INFINITY {
-            // No draw has any density: no information, not a wrong score.
+            // All draws have density 0: no estimate.
             record.fill(T::ZERO);
             record[0] = T::NEG_INFINITY;
             record[HEAD + 2 * d..].copy_from_slice(x_t);
@@ -232,7 +232,7 @@ simd_fn! {
         }
     }
 
-    /// Turns log_p into w = exp(log_p - max) and adds a block to the strands of every sum.
+    /// Replaces log_p by w = exp(log_p - max) and adds a block to the partial sums.
     fn accumulate<T: Real>(max: T, log_p: &mut [T], score: &[T], noise: &[T], sums: &mut [T]) {
         let n = log_p.len();
         for w in log_p.iter_mut() {
@@ -265,7 +265,7 @@ simd_fn! {
     }
 }
 
-/// The sum of the strands, by halving.
+/// The sum of the partial sums, by halving.
 fn fold<T: Real>(strands: &mut [T]) -> T {
     let mut n = strands.len();
     while n > 1 {

@@ -1,9 +1,4 @@
-//! The proposal: a replay buffer noised, with an optional defensive component.
-//!
-//! x_t = x_0 + sigma eps with x_0 from the buffer B, or with probability rho from a wide Gaussian, has
-//! the density (1 - rho) (1/|B|) sum_l N(x; b_l, sigma^2 I) + rho N(x; 0, (flat^2 + sigma^2) I),
-//! exactly, given the buffer. L of its states estimate the sum without bias; all of them give it.
-//! For particles noise and states are mean-free, and N is the density on that subspace.
+//! The proposal: the noised replay buffer, with an optional defensive component.
 
 use std::ops::Range;
 
@@ -16,7 +11,14 @@ use super::symmetric::Symmetric;
 use crate::importance::log_mean_exp;
 use crate::target::Geometry;
 
-/// A ring of states, stored coordinate by coordinate, and the density of its noised states.
+/// A replay buffer B (a ring of states, coordinate-major) and the density of its noised states.
+///
+/// x_t = x_0 + sigma eps, with x_0 from B or with probability rho from a wide Gaussian, has exactly the density
+///
+/// q(x) = (1 - rho) (1/|B|) sum_l N(x; b_l, sigma^2 I) + rho N(x; 0, (flat^2 + sigma^2) I).
+///
+/// L of the states estimate the sum without bias. For particles noise and states are mean-free, and N is the density
+/// on that subspace.
 pub struct Proposal<T> {
     geometry: Geometry,
     dim: usize,
@@ -31,8 +33,8 @@ pub struct Proposal<T> {
 }
 
 impl<T: Real> Proposal<T> {
-    /// A buffer filled with samples of N(0, `flat_scale`^2 I), and the share `defensive` of that
-    /// Gaussian in the proposal.
+    /// A buffer filled with samples of N(0, `flat_scale`^2 I), and the share rho = `defensive` of that Gaussian in
+    /// the proposal.
     pub fn new(geometry: Geometry, capacity: usize, flat_scale: f64, defensive: f64, seed: u64) -> Self {
         let dim = geometry.dim();
         let (coordinates, log_w) = (vec![T::ZERO; dim * capacity], vec![0.0; capacity]);
@@ -44,23 +46,23 @@ impl<T: Real> Proposal<T> {
         proposal.push(&x);
         proposal
     }
-    /// Number of states held.
+    /// Number of states.
     pub fn len(&self) -> usize {
         self.len
     }
-    /// Whether it holds none.
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
-    /// Dimension of the space that densities live on.
+    /// Dimension of the space on which densities are defined.
     fn free_dim(&self) -> f64 {
         self.geometry.free_dim() as f64
     }
-    /// Adds columns, replacing the oldest states when full. Columns that are not finite are left out.
+    /// Adds columns, which replace the oldest states if the buffer is full. Columns that are not finite are skipped.
     pub fn push(&mut self, columns: &[T]) {
         self.push_weighted(columns, &[]);
     }
-    /// Adds columns with the logarithms of their weights; none stand for weights of one.
+    /// Adds columns with the logarithms of their weights; an empty slice stands for weights of one.
     pub fn push_weighted(&mut self, columns: &[T], log_w: &[f64]) {
         for (k, x) in columns.chunks_exact(self.dim).enumerate() {
             let log_w = log_w.get(k).copied().unwrap_or(0.0);
@@ -75,11 +77,11 @@ impl<T: Real> Proposal<T> {
             self.len = (self.len + 1).min(self.capacity);
         }
     }
-    /// What a checkpoint keeps: coordinates, number of states, next place.
+    /// The contents for a checkpoint: coordinates, number of states, next position.
     pub fn contents(&self) -> (&[T], [u64; 2]) {
         (&self.coordinates, [self.len as u64, self.next as u64])
     }
-    /// log density of the wide Gaussian that the buffer begins with, at one state.
+    /// log density of the initial wide Gaussian at one state.
     pub(super) fn log_flat(&self, x: &[T]) -> f64 {
         let (s2, square) = (self.flat_scale.powi(2), x.iter().map(|x| x.f64().powi(2)).sum::<f64>());
         -0.5 * square / s2 - 0.5 * self.free_dim() * (std::f64::consts::TAU * s2).ln()
@@ -106,14 +108,14 @@ impl<T: Real> Proposal<T> {
         x.chunks_exact_mut(self.dim).enumerate().for_each(|(l, x)| self.state(l, x));
         x
     }
-    /// Replaces all stored states, each in its place and with its weight.
+    /// Replaces all stored states; positions and weights stay.
     pub fn replace(&mut self, columns: &[T]) {
         assert_eq!(columns.len(), self.len * self.dim, "one column for each stored state");
         for (l, x) in columns.chunks_exact(self.dim).enumerate() {
             x.iter().enumerate().for_each(|(a, v)| self.coordinates[a * self.capacity + l] = *v);
         }
     }
-    /// Takes back what [`contents`](Self::contents) gave; false if it does not fit.
+    /// Restores the [`contents`](Self::contents); false if they do not fit.
     pub fn restore(&mut self, coordinates: &[T], [len, next]: [u64; 2]) -> bool {
         let fits = coordinates.len() == self.coordinates.len()
             && len as usize <= self.capacity
@@ -125,8 +127,8 @@ impl<T: Real> Proposal<T> {
         fits
     }
 
-    /// Fills `x` with proposal states, one for each noise level, and `from` with the stored states behind
-    /// them (the number of states where it was the broad component).
+    /// Fills `x` with states of the proposal, one for each noise level, and `from` with the indices of the stored
+    /// states they were made from (the number of states for the defensive component).
     pub fn draw(&self, sigma: &[T], stream: &mut Stream, x: &mut [T], from: &mut Vec<usize>) {
         self.geometry.fill_normal(stream, x);
         from.clear();
@@ -145,8 +147,8 @@ impl<T: Real> Proposal<T> {
         }
     }
 
-    /// log of the proposal's density at each column of `x` with its own noise level, from the whole
-    /// buffer or from `denominator_samples` of its states, with the bandwidth of `weights`.
+    /// log q at each column of `x` with its own noise level, from the whole buffer or from `denominator_samples` of
+    /// its states, with the bandwidth of `weights`.
     pub fn log_density(&self, x: &[T], sigma: &[T], weights: &Weights, stream: &mut Stream, out: &mut [T]) {
         const POINTS: usize = 16;
         let d = self.dim;
@@ -164,9 +166,8 @@ impl<T: Real> Proposal<T> {
             });
     }
 
-    /// The places of `samples` states (0: of all) that follow each other on the ring, from any place on: every
-    /// state is as likely to be among them, whatever the order in which states entered. The second part is what
-    /// lies behind the end of the storage.
+    /// The positions of `samples` consecutive states of the ring (0: of all) from a random position on, so that every
+    /// state is equally likely to be among them. The second range is the part that wraps around.
     fn window(&self, samples: usize, stream: &mut Stream) -> [Range<usize>; 2] {
         if samples == 0 || samples >= self.len {
             return [0..self.len, 0..0];
@@ -176,7 +177,7 @@ impl<T: Real> Proposal<T> {
         [start..end.min(self.len), 0..end.saturating_sub(self.len)]
     }
 
-    /// The same, averaged over the symmetries of `group`.
+    /// `log_density` averaged over the symmetries of `group`.
     fn symmetric_log_density(
         &self,
         group: &Symmetric,
@@ -234,7 +235,7 @@ impl<T: Real> Proposal<T> {
     }
 }
 
-/// Strands of a sum.
+/// Partial sums of a sum.
 const WIDTH: usize = 32;
 
 simd_fn! {

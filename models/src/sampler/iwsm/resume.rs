@@ -1,4 +1,4 @@
-//! Checkpoints of a training run: all that changes, so that a resumed run repeats an unbroken one.
+//! Checkpoints of a training run: a resumed run is bit-identical to an uninterrupted one.
 
 use engine::Real;
 use engine::checkpoint::{Checkpoint, CheckpointError};
@@ -32,7 +32,10 @@ impl<T: Real> Trainer<'_, T> {
         c
     }
 
-    /// Goes back to a saved state. On an error the state is undefined: drop the trainer.
+    /// Restores a saved state.
+    ///
+    /// # Errors
+    /// If the checkpoint does not fit these settings. The state is then undefined: drop the trainer.
     pub fn restore(&mut self, c: &Checkpoint) -> Result<(), CheckpointError> {
         let s = &mut self.state;
         let entries: Vec<_> = s.params.entries().map(|(name, id)| (name.to_string(), id)).collect();

@@ -1,27 +1,27 @@
 //! The proposal's density averaged over the symmetries of a few particles in the plane.
 //!
-//! q(x) = (1/M) sum_b N(x; b, sigma^2 I) treats a state and its turned, mirrored or renumbered copies as
-//! strangers, though the target does not. Its average over O(2) and the permutations,
+//! Unlike the target, q(x) = (1/M) sum_b N(x; b, sigma^2 I) is not invariant under rotations, reflections and
+//! permutations of a state. Its average over O(2) and the permutations,
 //!
 //! qbar(x) = (1/M) sum_b (1 / 2 N!) sum_{p, +-} N_0(x, b) I_0(|w_{p, +-}| / sigma^2),
 //!     w_{p,+} = sum_i x_i conj(b_p(i)),  w_{p,-} = sum_i x_i b_p(i)  (points as complex numbers),
 //!
 //! N_0(x, b) = exp(-(|x|^2 + |b|^2) / 2 sigma^2) up to the normaliser of N, is exact: the integral over angles
-//! is a Bessel function. Losses of an equivariant network have the same expectation under x ~ q and x ~ qbar,
-//! so p_t / qbar is a weight as right as p_t / q, and by Jensen's inequality its variance is no larger
-//! (Rao-Blackwell: p_t / qbar is the mean of p_t / q over the orbit under the law of q there).
+//! is a Bessel function. Losses of an equivariant network have the same expectation under x ~ q and x ~ qbar, so
+//! that p_t / qbar is a valid weight too, and by Jensen's inequality its variance is no larger than that of p_t / q
+//! (Rao-Blackwell: p_t / qbar is the mean of p_t / q over the orbit under q).
 
 use crate::target::ParticleSystem;
 
-/// Most particles whose permutations are summed: 5! = 120.
+/// Largest number of particles: 5! = 120 permutations.
 pub const MOST: usize = 5;
 
-/// Whether the symmetries of `system` can be summed: at most [`MOST`] particles in the plane.
+/// Whether the sum over the symmetries of `system` is supported: at most [`MOST`] particles in the plane.
 pub fn applies(system: ParticleSystem) -> bool {
     system.space == 2 && system.particles <= MOST
 }
 
-/// The group: all permutations, each with all angles, mirrored or not.
+/// The group O(2) x S_N, represented by all permutations.
 #[derive(Clone)]
 pub(super) struct Symmetric {
     particles: usize,
@@ -29,7 +29,7 @@ pub(super) struct Symmetric {
 }
 
 impl Symmetric {
-    /// The symmetries of `system`; none if it is not planar or has more than [`MOST`] particles.
+    /// The symmetries of `system`; None if it is not planar or has more than [`MOST`] particles.
     pub fn of(system: ParticleSystem) -> Option<Self> {
         applies(system)
             .then(|| Self { particles: system.particles, permutations: permutations(system.particles) })
@@ -69,7 +69,7 @@ impl Symmetric {
     }
 }
 
-/// All orders of 0..n.
+/// All permutations of 0..n.
 fn permutations(n: usize) -> Vec<Vec<usize>> {
     let mut all = vec![vec![]];
     for k in 0..n {
@@ -88,7 +88,7 @@ fn permutations(n: usize) -> Vec<Vec<usize>> {
 }
 
 /// log I_0(k), k >= 0: the power series below 12, the asymptotic one above (DLMF 10.25.2, 10.40.1); the relative
-/// error of I_0 is below 1e-6 at the seam and far smaller elsewhere.
+/// error of I_0 is below 1e-6 at 12 and far smaller elsewhere.
 fn log_bessel_i0(k: f64) -> f64 {
     if k < 12.0 {
         let (q, mut term, mut sum) = (0.25 * k * k, 1.0, 1.0);

@@ -1,11 +1,4 @@
 //! The training loop.
-//!
-//! Each step draws noised states from the proposal, estimates density and score of the noised target
-//! at them, weights them, and regresses the network on the scores:
-//! L = sum_i w_i |F(x_i, sigma_i) - F*_i|^2 / n, F* the score in the network's own units, which makes
-//! lambda(t) the inverse square of the score's scale. Every `refresh_every` steps the sampler's own
-//! samples enter the buffer. A step is a function of (state, seed, step number) alone, so a resumed
-//! run is bit-identical to an unbroken one.
 
 use engine::optim::{Adam, Ema};
 use engine::rng::Stream;
@@ -21,15 +14,15 @@ use crate::sampler::iwsm::noised_score::Estimates;
 use crate::score::ScoreNetwork;
 use crate::target::{Target, TargetError};
 
-/// Shares of the noise levels' law for which the identities' covariances are tracked.
+/// Quantile bins of the noise level for which the covariances of the identities are tracked.
 pub(super) const LEVELS: usize = 32;
 
-/// What a step did.
+/// Figures of a step.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StepReport {
     /// The weighted loss.
     pub loss: f64,
-    /// Effective share of the weights that the loss was taken with.
+    /// Effective share of the weights of the loss.
     pub ess: f64,
     /// Norm of the gradient before clipping.
     pub gradient_norm: f64,
@@ -38,7 +31,7 @@ pub struct StepReport {
 /// Why training stopped.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TrainError {
-    /// A loss or gradient that is not a number.
+    /// A loss or gradient that is not finite.
     #[error(
         "the loss is not finite at step {step} (noise level {sigma:.4}, sample {sample} of the batch): lower train.learning_rate or check the energy there"
     )]
@@ -47,7 +40,7 @@ pub enum TrainError {
         step: u64,
         /// Noise level of the worst state.
         sigma: f64,
-        /// Its place in the batch.
+        /// Its index in the batch.
         sample: usize,
     },
     /// The target could not be evaluated.
@@ -55,7 +48,7 @@ pub enum TrainError {
     Target(#[from] TargetError),
 }
 
-/// Everything that changes during training; a checkpoint holds just this.
+/// The state of a training, which a checkpoint stores.
 pub struct State<T: Real> {
     /// Optimiser steps done.
     pub step: u64,
@@ -73,19 +66,21 @@ pub struct State<T: Real> {
     pub move_step: f64,
     /// Mean probability of acceptance of the last moves; 0 before there were any.
     pub acceptance: f64,
-    /// Energies evaluated so far; each came with its gradient.
+    /// Energy evaluations so far, each with its gradient.
     pub energy_evaluations: u64,
 }
 
 pub(super) struct Batch<T> {
     pub sigma: Vec<T>,
     pub x: Vec<T>,
-    /// The stored states behind x.
+    /// Indices of the stored states from which x was made.
     pub from: Vec<usize>,
     pub log_w: Vec<T>,
     pub w: Vec<f64>,
     pub target: Vec<T>,
+    /// The states that the loss is taken over, and their noise levels.
     pub picked: Vec<usize>,
+    pub picked_sigma: Vec<T>,
 }
 
 /// The target of a training.
@@ -106,28 +101,39 @@ impl<'e, T: Real> std::ops::Deref for Trained<'e, T> {
     }
 }
 
-/// Trains a score network on one target.
+/// Training of a score network on a target, without samples of it (Wang et al. 2025, arXiv 2505.19431).
+///
+/// Each step draws noised states x_i at noise levels sigma_i from the [`Proposal`], estimates density and score of
+/// the noised target there ([`noised_score`](super::noised_score)), and minimises
+///
+/// L = (1/n) sum_i w_i |F(x_i, sigma_i) - F*_i|^2,  w_i = (p_t(x_i) / proposal(x_i))^power / mean,
+///
+/// with F* the estimated score in the network's scaling, score = a x + b F, so that lambda(t) is the inverse square
+/// of the score's scale. With w_i = 1 this is iDEM (Akhound-Sadegh et al. 2024, arXiv 2402.06121). Every
+/// `refresh_every` steps samples of the current model enter the replay buffer.
+///
+/// A step is a function of (state, seed, step number): a resumed run is bit-identical to an uninterrupted one.
 pub struct Trainer<'e, T: Real> {
     pub(super) config: Config,
     pub(super) seed: u64,
     pub(super) target: Trained<'e, T>,
     pub(super) network: Box<dyn ScoreNetwork<T>>,
-    /// The state that a checkpoint holds.
+    /// The state that a checkpoint stores.
     pub state: State<T>,
     pub(super) estimates: Estimates<T>,
     pub(super) shards: Shards<T>,
     pub(super) batch: Batch<T>,
     pub(super) stored: Stored<T>,
-    /// What the last step did.
+    /// Figures of the last step.
     pub(super) last: StepReport,
 }
 
 impl<'e, T: Real> Trainer<'e, T> {
-    /// A trainer before its first step. The buffer begins with samples of a wide Gaussian: nothing is
-    /// known of the target but its scale.
+    /// A trainer before its first step. The buffer starts with samples of a wide Gaussian: only the scale of the
+    /// target is used.
     ///
     /// # Panics
-    /// If the network or `train.core` is for particles and the target is none of theirs; see [`Config::problem_on`].
+    /// If the network or `train.core` is for particles and the target is not; see [`Config::problem_on`].
     pub fn new(config: Config, target: &'e dyn Target<T>, seed: u64) -> Self {
         let geometry = target.geometry();
         let target = match config.train.core {
@@ -158,6 +164,7 @@ impl<'e, T: Real> Trainer<'e, T> {
             w: vec![1.0; n],
             target: vec![T::ZERO; n * d],
             picked: Vec::with_capacity(n),
+            picked_sigma: Vec::with_capacity(n),
         };
         let shards = Shards::new(network::shard(net.kind, geometry));
         Self {
@@ -204,17 +211,16 @@ impl<'e, T: Real> Trainer<'e, T> {
     /// One step: refresh if due, batch, estimates, weights, gradient, update.
     ///
     /// # Errors
-    /// A loss or gradient that is not finite, or a target that cannot be evaluated.
+    /// If the loss or the gradient is not finite, or the target cannot be evaluated.
     pub fn step(&mut self) -> Result<StepReport, TrainError> {
         let step = self.state.step;
-        let replay = self.config.replay.clone();
         if step == 0 {
             self.prepare_buffer()?;
-        } else if step.is_multiple_of(replay.refresh_every) {
-            if replay.refresh_samples > 0 {
+        } else if step.is_multiple_of(self.config.replay.refresh_every) {
+            if self.config.replay.refresh_samples > 0 {
                 self.refresh_buffer()?;
             }
-            self.move_buffer(replay.moves)?;
+            self.move_buffer(self.config.replay.moves)?;
         }
         let mut stream = Stream::new(self.seed, "batch", step, 0);
         self.draw_batch(&mut stream);
@@ -243,11 +249,11 @@ impl<'e, T: Real> Trainer<'e, T> {
         c.train.identity != Identity::Stored || marginal || c.replay.recycle > 0
     }
 
-    /// How good the marginal weights are at each of `levels` noise levels, from `n` fresh proposal states at
+    /// Diagnostics of the marginal weights at each of `levels` noise levels, from `n` new states of the proposal
     /// each.
     ///
     /// # Errors
-    /// Where the target cannot be evaluated.
+    /// If the target cannot be evaluated.
     pub fn weight_report(&mut self, levels: usize, n: usize) -> Result<Vec<WeightLevel>, TargetError> {
         let (schedule, d) = (self.schedule(), self.target.dim());
         let (mut x, mut log_q) = (vec![T::ZERO; n * d], vec![T::ZERO; n]);
@@ -267,7 +273,7 @@ impl<'e, T: Real> Trainer<'e, T> {
         Ok(rows)
     }
 
-    /// States x_t at noise levels stratified over their law.
+    /// States x_t at stratified noise levels.
     fn draw_batch(&mut self, stream: &mut Stream) {
         let t = &self.config.train;
         let (n, levels) = (t.batch, Levels::new(self.schedule(), t.focus_share, t.focus_sigma));

@@ -1,10 +1,10 @@
 //! Importance weights of a batch.
 //!
-//! At every noise level E[p_t(x) Z / proposal(x)] = Z under the proposal, so one normaliser serves
-//! the batch: w_i = exp(power (log Z p_t(x_i) - log proposal(x_i))), divided by their mean, clipped.
-//! With power 1/2 the loss is taken over sqrt(p_t proposal), the geometric mean: it moves the weight
-//! to the target's modes and still trains between them, where reverse paths travel. With `smooth` the
-//! largest weights are first replaced by quantiles of a fitted Pareto law (Vehtari et al. 2024).
+//! At every noise level the mean of Z p_t(x) / proposal(x) under the proposal is Z, so that one normaliser serves
+//! the batch: w_i = exp(power (log Z p_t(x_i) - log proposal(x_i))), divided by their mean, clipped. With power 1/2
+//! the loss is over sqrt(p_t proposal), the geometric mean of both densities, which has more mass at the target's
+//! modes than the proposal and still covers the space between them, which reverse paths cross. With `smooth` the
+//! largest weights are first replaced by quantiles of a fitted Pareto distribution (Vehtari et al. 2024).
 
 use engine::Real;
 
@@ -23,7 +23,7 @@ pub fn normalise<T: Real>(log_w: &[T], config: &Weights, w: &mut [f64]) -> f64 {
     }
     let max = log_w.iter().map(|l| l.f64()).filter(|l| l.is_finite()).fold(f64::NEG_INFINITY, f64::max);
     for (w, l) in w.iter_mut().zip(log_w) {
-        // No draw had any density: the estimate knows nothing about this state.
+        // All draws have density 0: no estimate at this state.
         *w = if l.is_finite() { (config.power * (l.f64() - max)).exp() } else { 0.0 };
     }
     let mean = w.iter().sum::<f64>() / w.len() as f64;
@@ -33,18 +33,18 @@ pub fn normalise<T: Real>(log_w: &[T], config: &Weights, w: &mut [f64]) -> f64 {
     effective_share(w)
 }
 
-/// How good the weights p_t / proposal are at one noise level.
+/// Diagnostics of the weights p_t / proposal at one noise level.
 #[derive(Clone, Copy, Debug)]
 pub struct WeightLevel {
     /// The noise level.
     pub sigma: f64,
     /// Effective share of the plain weights.
     pub plain: f64,
-    /// That of their square roots.
+    /// Effective share of their square roots.
     pub root: f64,
-    /// That of the Pareto-smoothed weights.
+    /// Effective share of the Pareto-smoothed weights.
     pub smoothed: f64,
-    /// Pareto k-hat: above 0.7, averages with plain weights cannot be trusted.
+    /// Pareto k-hat: above 0.7, averages with plain weights are unreliable.
     pub k_hat: f64,
 }
 

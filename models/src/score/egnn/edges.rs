@@ -1,42 +1,42 @@
-//! The pairs of particles that hear each other, and the geometry of each.
+//! The edges between particles and their geometry.
 //!
-//! Nodes are the particles of all states of a batch, state after state. An edge (i, j) says that i hears j;
-//! edges are listed by i, then by j. Every ordered pair of a state is an edge, or those whose distance in the
-//! network's input is below a cut-off.
+//! Nodes are the particles of all states of a batch, state after state. In an edge (i, j) i is the receiver
+//! and j the sender; edges are sorted by i, then by j. Every ordered pair of particles of a state is an edge, or
+//! those whose distance in the network's input is below a cut-off.
 
-use engine::panels::LANES;
+use engine::packed_gemm::LANES;
 use engine::{Real, Shape, View, simd_fn};
 
-/// What an edge op is made for: the shape of its states, and which pairs are edges.
+/// The shape of a state, and which pairs of its particles are edges.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Pairs {
     /// Particles of a state.
     pub particles: usize,
     /// Dimension of the space, 1 to 3.
     pub space: usize,
-    /// Pairs farther apart than this in the network's input are no edges; infinite for all pairs.
+    /// Pairs farther apart than this in the network's input are not edges; infinite for all pairs.
     pub cutoff: f64,
 }
 
 /// One edge.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Edge<T> {
-    /// The node that hears.
+    /// The receiver.
     pub i: u32,
-    /// The node that is heard.
+    /// The sender.
     pub j: u32,
-    /// The columns of P and Q that stand for i and j.
+    /// The columns of P and Q for i and j.
     pub p: u32,
     pub q: u32,
     /// x_i - x_j.
     pub d: [T; 3],
     /// |x_i - x_j|^2.
     pub r2: T,
-    /// The same in the network's input.
+    /// |x_i - x_j|^2 in the network's input.
     pub e0: T,
 }
 
-/// A node's numbers in its column of the output: hidden ones, then its position.
+/// Layout of a node's column of the output: hidden features, then the position.
 #[derive(Clone, Copy)]
 pub(super) struct Columns {
     pub hidden: usize,
@@ -50,14 +50,14 @@ impl Columns {
         self.hidden + self.space
     }
 
-    /// Where panel `k` of a node's hidden numbers lies.
+    /// Range of panel `k` of a node's hidden features.
     #[inline(always)]
     pub fn panel(self, node: u32, k: usize) -> std::ops::Range<usize> {
         let at = node as usize * self.len();
         at + k * LANES..at + ((k + 1) * LANES).min(self.hidden)
     }
 
-    /// Where a node's position lies.
+    /// Range of a node's position.
     #[inline(always)]
     pub fn position(self, node: u32) -> std::ops::Range<usize> {
         let at = node as usize * self.len() + self.hidden;
@@ -66,8 +66,8 @@ impl Columns {
 }
 
 impl Pairs {
-    /// Nodes whose edges are worked off together: enough columns for a matrix product at full speed, few
-    /// enough for its operands to stay in a second-level cache. Whole states where only half of their edges are
+    /// Number of nodes whose edges are processed as a block: enough columns for a matrix product at full speed,
+    /// few enough for the operands to stay in the L2 cache. Whole states if only half of their edges are
     /// listed (`even`).
     pub(super) fn block(&self, even: bool) -> usize {
         const EDGES: usize = 144;
@@ -78,17 +78,17 @@ impl Pairs {
         }
     }
 
-    /// Most edges of a block.
+    /// Largest number of edges of a block.
     pub(super) fn most_edges(&self, even: bool) -> usize {
         self.edges(self.block(even), even)
     }
 
-    /// Most edges of so many nodes.
+    /// Largest number of edges of `nodes` nodes.
     pub(super) fn edges(&self, nodes: usize, even: bool) -> usize {
         nodes * (self.particles - 1) / if even { 2 } else { 1 }
     }
 
-    /// The column of each state's first particle, in `space`.
+    /// The columns of each state's first particle, copied to `space`.
     pub(super) fn first_of_each<'a, T: Real>(&self, h: View<T>, space: &'a mut Vec<T>) -> View<'a, T> {
         let (rows, n) = (h.shape.rows, self.particles);
         space.clear();
@@ -96,8 +96,8 @@ impl Pairs {
         View { data: space, shape: Shape::new(rows, h.shape.cols / n) }
     }
 
-    /// Replaces `edges` by those of the nodes `nodes`, at positions `x` and `origin` (space x nodes each). Of a
-    /// pair that is `even` only i < j is listed, and a state's first node stands for all of them in P and Q.
+    /// Replaces `edges` by those of `nodes`, at positions `x` and `origin` (space x nodes each). If `even`, only
+    /// i < j is listed, and P and Q have one column for each state.
     pub(super) fn list<T: Real>(
         &self,
         nodes: std::ops::Range<usize>,
@@ -125,7 +125,7 @@ impl Pairs {
 }
 
 simd_fn! {
-    /// Differences and squared distances of each edge's ends.
+    /// Differences and squared distances of each edge's nodes.
     fn measure<T: Real>(space: usize, x: &[T], origin: &[T], edges: &mut [Edge<T>]) {
         for e in edges {
             let (i, j) = (e.i as usize * space, e.j as usize * space);

@@ -1,11 +1,12 @@
-//! The passes over a block of edges between its matrix products. Hidden numbers lie in panels
-//! ([`engine::panels`]): panel k of edge e is `x[k * n + e]` among n edges, and P and Q have a column for each
-//! node, or for each state whose nodes are alike. A pass goes panel by panel where it sums over edges, so that
-//! the sums stay in registers, and edge by edge where it sums over hidden numbers. What fills up the last panel
-//! is zero in weights and cotangents.
+//! The passes over a block of edges between its matrix products. Hidden features are packed in panels
+//! ([`engine::packed_gemm`]): panel k of edge e is `x[k * n + e]` among n edges. P and Q have a column for each node,
+//! or for each state (`even`). A pass runs panel by panel if it sums over edges, so that the sums stay in
+//! registers, and edge by edge if it sums over features. The padding of the last panel is zero in weights and
+//! cotangents.
 
 use engine::ops::activation::{Activation, Silu};
-use engine::panels::{LANES, Lanes, lanes};
+use engine::packed_gemm::{LANES, Lanes};
+use engine::simd::round_by_round;
 use engine::{Real, simd_fn};
 
 use super::edges::{Columns, Edge};
@@ -15,13 +16,15 @@ simd_fn! {
     pub(super) fn add_bias<T: Real>(b: &[Lanes<T>], x: &mut [Lanes<T>]) {
         let n = x.len() / b.len().max(1);
         for (b, x) in b.iter().zip(x.chunks_exact_mut(n.max(1))) {
+            let b = *b;
             for x in x {
-                add(b, x);
+                add(&b, x);
+                round_by_round();
             }
         }
     }
 
-    /// x += b for columns of `rows` numbers.
+    /// x += b for columns of `rows` entries.
     pub(super) fn add_bias_to_columns<T: Real>(b: &[Lanes<T>], rows: usize, x: &mut [T]) {
         for column in x.chunks_exact_mut(rows) {
             for (x, b) in column.chunks_mut(LANES).zip(b) {
@@ -30,7 +33,7 @@ simd_fn! {
         }
     }
 
-    /// sum += every column of x.
+    /// sum += sum of all columns of x.
     pub(super) fn add_columns<T: Real>(x: &[Lanes<T>], sum: &mut [Lanes<T>]) {
         let n = x.len() / sum.len().max(1);
         for (x, sum) in x.chunks_exact(n.max(1)).zip(sum) {
@@ -58,7 +61,7 @@ simd_fn! {
         }
     }
 
-    /// The same, with the slope of silu beside its value.
+    /// [`first`] with the slopes of silu.
     pub(super) fn first_again<T: Real>(
         edges: &[Edge<T>], p: &[Lanes<T>], q: &[Lanes<T>], c: &[Lanes<T>], d: &[Lanes<T>], u: &mut [Lanes<T>],
         slope: &mut [Lanes<T>],
@@ -99,7 +102,7 @@ simd_fn! {
         }
     }
 
-    /// m = g silu(z) again, from z with its bias and the gates, and the slopes of silu.
+    /// Recomputes m = g silu(z), z with its bias, from the gates; and the slopes of silu.
     pub(super) fn gated<T: Real>(
         z: &[Lanes<T>], gates: &[T], m: &mut [Lanes<T>], slope: &mut [Lanes<T>],
     ) {
@@ -117,7 +120,7 @@ simd_fn! {
 
     /// From m_bar to z_bar in place. With u = silu(z) and m = g u, the gate's argument has the cotangent
     /// l_bar = (m_bar . m) (1 - g), and u_bar = g m_bar + l_bar a; a_bar += l_bar u, a0_bar += l_bar,
-    /// b_bar += z_bar. `spare` has a place for each edge.
+    /// b_bar += z_bar. `spare` has one entry for each edge.
     pub(super) fn gate_back<T: Real>(
         a: &[Lanes<T>], m: &[Lanes<T>], slope: &[Lanes<T>], gates: &[T], bar: &mut [Lanes<T>],
         a_bar: &mut [Lanes<T>], b_bar: &mut [Lanes<T>], a0_bar: &mut T, spare: &mut [[T; 2]],
@@ -125,7 +128,7 @@ simd_fn! {
         let n = gates.len();
         for ((e, g), spare) in gates.iter().enumerate().zip(spare.iter_mut()) {
             let l_bar = dot(n, e, bar, m, a.len()) * (T::ONE - *g);
-            // u = m / g; a gate that is 0 has left nothing of u, and l_bar is 0 with it.
+            // u = m / g. If g is 0, m and with it l_bar are 0 too.
             *spare = [l_bar, l_bar / g.max(T::of(1e-30))];
             *a0_bar += l_bar;
         }
@@ -162,7 +165,7 @@ simd_fn! {
         }
     }
 
-    /// z_bar of the coordinate weight's layer from t_bar, the cotangent of what tanh is taken of:
+    /// z_bar of the coordinate weight's layer from t_bar, the cotangent of the argument of tanh:
     /// z_bar = t_bar w silu'(z), w_bar += t_bar silu(z), b_bar += z_bar.
     pub(super) fn weigh_back<T: Real>(
         w: &[Lanes<T>], z: &[Lanes<T>], t_bars: &[T], z_bar: &mut [Lanes<T>], w_bar: &mut [Lanes<T>],
@@ -184,7 +187,7 @@ simd_fn! {
         }
     }
 
-    /// Adds each edge's m to the node that hears it, and to the other one too where it stands for both ways.
+    /// Adds each edge's m to its receiver, and with `even` to its sender too.
     pub(super) fn hear<T: Real>(edges: &[Edge<T>], m: &[Lanes<T>], even: bool, columns: Columns, out: &mut [T]) {
         for (k, m) in m.chunks_exact(edges.len().max(1)).enumerate() {
             for (e, m) in edges.iter().zip(m) {
@@ -196,22 +199,22 @@ simd_fn! {
         }
     }
 
-    /// Adds to each edge's m_bar the cotangent of what its nodes have heard.
+    /// The transpose of `hear`: adds the cotangents of the receivers' sums to each edge's m_bar.
     pub(super) fn hear_back<T: Real>(
         edges: &[Edge<T>], out_bar: &[T], even: bool, columns: Columns, bar: &mut [Lanes<T>],
     ) {
         for (k, bar) in bar.chunks_exact_mut(edges.len().max(1)).enumerate() {
             for (e, bar) in edges.iter().zip(bar) {
-                add(&lanes(&out_bar[columns.panel(e.i, k)]), bar);
+                add_from(&out_bar[columns.panel(e.i, k)], bar);
                 if even {
-                    add(&lanes(&out_bar[columns.panel(e.j, k)]), bar);
+                    add_from(&out_bar[columns.panel(e.j, k)], bar);
                 }
             }
         }
     }
 
-    /// From the cotangent of u in the first layer to that of its argument z, in place, and from there to P_i and
-    /// Q_j, to c and d, and to r2 and e0 of each edge (`bars`).
+    /// In place from the cotangent of u in the first layer to that of its argument z, and from there to the
+    /// cotangents of P_i and Q_j, of c and d, and of r2 and e0 of each edge (`bars`).
     pub(super) fn spread<T: Real>(
         edges: &[Edge<T>], slope: &[Lanes<T>], bar: &mut [Lanes<T>], c: &[Lanes<T>], d: &[Lanes<T>],
         p_bar: &mut [Lanes<T>], q_bar: &mut [Lanes<T>], c_bar: &mut [Lanes<T>], d_bar: &mut [Lanes<T>],
@@ -233,16 +236,25 @@ simd_fn! {
             }
             (*c_bar, *d_bar) = (c_sum, d_sum);
         }
-        for (e, bars) in bars.iter_mut().enumerate() {
-            let (mut by_r2, mut by_e0) = ([T::ZERO; LANES], [T::ZERO; LANES]);
-            for ((k, c), d) in c.iter().enumerate().zip(d) {
-                let z = &bar[k * n + e];
-                for l in 0..LANES {
-                    by_r2[l] = c[l].mul_add(z[l], by_r2[l]);
-                    by_e0[l] = d[l].mul_add(z[l], by_e0[l]);
+        // Lanes are added up in a second loop over many edges: next to the first, the compiler would keep both
+        // sums in one register, number by number.
+        const GROUP: usize = 32;
+        let mut sums = [[[T::ZERO; LANES]; 2]; GROUP];
+        for (first, bars) in (0..).step_by(GROUP).zip(bars.chunks_mut(GROUP)) {
+            for (e, sums) in (first..).zip(&mut sums[..bars.len()]) {
+                let (mut by_r2, mut by_e0) = ([T::ZERO; LANES], [T::ZERO; LANES]);
+                for ((k, c), d) in c.iter().enumerate().zip(d) {
+                    let z = &bar[k * n + e];
+                    for l in 0..LANES {
+                        by_r2[l] = c[l].mul_add(z[l], by_r2[l]);
+                        by_e0[l] = d[l].mul_add(z[l], by_e0[l]);
+                    }
                 }
+                *sums = [by_r2, by_e0];
             }
-            *bars = [total(by_r2), total(by_e0)];
+            for (bars, sums) in bars.iter_mut().zip(&sums) {
+                *bars = sums.map(total);
+            }
         }
     }
 }
@@ -266,6 +278,15 @@ fn add<T: Real>(x: &Lanes<T>, sum: &mut Lanes<T>) {
     }
 }
 
+/// sum += x, where x may be shorter.
+#[inline(always)]
+fn add_from<T: Real>(x: &[T], sum: &mut Lanes<T>) {
+    match x.first_chunk() {
+        Some(x) => add(x, sum),
+        None => sum.iter_mut().zip(x).for_each(|(s, x)| *s += *x),
+    }
+}
+
 /// sum += x, where sum may be shorter.
 #[inline(always)]
 fn add_to<T: Real>(x: &Lanes<T>, sum: &mut [T]) {
@@ -275,7 +296,7 @@ fn add_to<T: Real>(x: &Lanes<T>, sum: &mut [T]) {
     }
 }
 
-/// <x, y> of edge `e` among `n`, over panels.
+/// <x, y> over the features of edge `e` of `n`.
 #[inline(always)]
 fn dot<T: Real>(n: usize, e: usize, x: &[Lanes<T>], y: &[Lanes<T>], panels: usize) -> T {
     let mut sum = [T::ZERO; LANES];
@@ -288,7 +309,7 @@ fn dot<T: Real>(n: usize, e: usize, x: &[Lanes<T>], y: &[Lanes<T>], panels: usiz
     total(sum)
 }
 
-/// The sum of all lanes, in their order.
+/// The sum of all lanes, in order.
 #[inline(always)]
 fn total<T: Real>(lanes: Lanes<T>) -> T {
     lanes.into_iter().fold(T::ZERO, |sum, v| sum + v)

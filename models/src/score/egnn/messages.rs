@@ -1,41 +1,43 @@
-//! The edge half of an EGNN layer (Satorras, Hoogeboom and Welling 2021, eqs. 3 and 4, with the attention
-//! gate of their section 3.3) as one op. For every edge (i, j), with d = x_i - x_j, r2 = |d|^2 and e0 the
-//! squared distance in the network's input:
+//! The edge half of an EGNN layer as one op.
 //!
-//! m_ij = g u,  u = silu(E2 silu(E1 [h_i; h_j; r2; e0] + b1) + b2),  g = sigmoid(a . u + a0),
-//! c_ij = tanh(w . silu(C m_ij + c1) + w0),
-//! output: sum_j m_ij above x_i + sum_j c_ij d / (sqrt(r2 + 1e-8) + 1).
-//!
-//! E1 [h_i; h_j; r2; e0] = E1_a h_i + E1_b h_j + r2 E1_c + e0 E1_d, so the first product costs nodes, not
-//! edges. Edges are worked off in blocks whose operands stay in cache, in panels ([`engine::panels`]), which
-//! all six products of a step read as they are. What forward keeps for an edge is z2 and z3, the arguments of
-//! the second and third SiLU (2 H numbers; recomputing them would cost two of the six products), g and c.
-//! Everything else is computed again.
-//!
-//! Cost for an edge: 4 H^2 flops forward, 8 H^2 backward.
-//!
-//! In a first layer all particles of a state have the same h, which is the noise level's embedding. Then
-//! m_ij = m_ji and c_ij = c_ji, and half of the edges is enough ([`EVEN`]); P and Q have one column for a state.
+//! Edges are processed in blocks whose operands stay in cache, packed in panels ([`engine::packed_gemm`]) that all six
+//! products of a step read directly. Forward stores z2 and z3 of an edge, the arguments of the second and third
+//! SiLU (2 H numbers; recomputing them would cost two of the six products), g and c. The rest is recomputed.
 
-use engine::panels::{self, LANES, Lanes, Operand, Packed, Target};
+use std::sync::Arc;
+
+use engine::packed_gemm::{self, LANES, Lanes, Operand, Output, Packed};
 use engine::slab::padded;
 use engine::spares::Spares;
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, View};
 
 use super::edges::{Columns, Edge, Pairs};
 use super::{kernels, places};
 
-/// The op; inputs h (H x nodes), x and the network's input positions (space x nodes), E1 (H x 2H + 2), b1,
-/// E2 (H x H), b2, a (1 x H), a0, C (H x H), c1, w (1 x H), w0. The output is (H + space) x nodes.
+/// The edge half of an EGNN layer (Satorras, Hoogeboom and Welling 2021, eqs. 3 and 4, with the attention gate
+/// of their section 3.3). For every edge (i, j), with d = x_i - x_j, r2 = |d|^2 and e0 the squared distance in
+/// the network's input:
+///
+/// m_ij = g u,  u = silu(E2 silu(E1 \[h_i; h_j; r2; e0\] + b1) + b2),  g = sigmoid(a . u + a0),
+///
+/// c_ij = tanh(w . silu(C m_ij + c1) + w0).
+///
+/// The output has the rows sum_j m_ij (H) and x_i + sum_j c_ij d / (sqrt(r2 + 1e-8) + 1) (space) for each node.
+/// Inputs: h (H x nodes), x and the network's input positions (space x nodes), E1 (H x 2H + 2), b1, E2 (H x H),
+/// b2, a (1 x H), a0, C (H x H), c1, w (1 x H), w0.
+///
+/// E1 \[h_i; h_j; r2; e0\] = E1_a h_i + E1_b h_j + r2 E1_c + e0 E1_d, so that the first product is over nodes,
+/// not edges: P = E1_a h + b1 and Q = E1_b h. Cost of an edge: 4 H^2 flops forward, 8 H^2 backward.
+///
+/// In a first layer all particles of a state have the same h, the embedding of the noise level. Then m_ij = m_ji
+/// and c_ij = c_ji, half of the edges suffice ([`Messages::for_uniform_nodes`]), and P and Q have one column for each state.
 pub struct Messages<T> {
     pairs: Pairs,
-    scratch: Spares<Scratch<T>>,
+    /// All nodes of a state have the same h: that of the first is read, and the sum of their cotangents goes to it.
+    uniform: bool,
+    scratch: Arc<Spares<Scratch<T>>>,
 }
-
-/// The first of an op's scalars where all nodes of a state have the same h: the first one's is read, and the sum
-/// of their cotangents goes to it.
-pub const EVEN: Attr = [1.0, 0.0];
 
 const H: usize = 0;
 const X: usize = 1;
@@ -51,22 +53,22 @@ const C1: usize = 10;
 const W: usize = 11;
 const W0: usize = 12;
 
-/// Memory of a call, handed on from one to the next.
+/// Scratch of a call, reused by later calls.
 #[derive(Default)]
 struct Scratch<T> {
     weights: Weights<T>,
     edges: Vec<Edge<T>>,
-    /// Hidden numbers of a block of edges.
+    /// Hidden features of a block of edges.
     blocks: [Packed<T>; 4],
     t_bars: Vec<T>,
     distance_bars: Vec<[T; 2]>,
-    /// Sums over edges: those of vectors, of E2 and C, of E1's halves, of P and of Q.
+    /// Sums over edges: cotangents of vectors, of E2 and C, of E1's halves, of P and of Q.
     sums: [Packed<T>; 6],
-    /// h, a column for each column of P.
+    /// h with one column for each column of P.
     seen: Vec<T>,
 }
 
-/// Weights in panels: E1's two halves, E2 and C, as they are (forward) or transposed (backward), and vectors.
+/// Packed weights: E1's two halves, E2 and C, plain (forward) or transposed (backward), and vectors.
 #[derive(Default)]
 struct Weights<T> {
     matrices: [Packed<T>; 4],
@@ -83,16 +85,16 @@ impl<T: Real> Weights<T> {
         let matrices = [halves[0], halves[1], v.get(E2), v.get(C)];
         for (packed, matrix) in self.matrices.iter_mut().zip(matrices) {
             if transposed {
-                panels::pack_transposed(matrix, packed);
+                packed_gemm::pack_transposed(matrix, packed);
             } else {
-                panels::pack(matrix, packed);
+                packed_gemm::pack(matrix, packed);
             }
         }
         let of_r2 = part(e1, 2 * h..2 * h + 1);
         let of_e0 = part(e1, 2 * h + 1..2 * h + 2);
         let [b1, b2, a, c1, w] = [B1, B2, A, C1, W].map(|k| v.get(k).data);
         for (packed, data) in self.vectors.iter_mut().zip([b1, b2, a, c1, w, of_r2, of_e0]) {
-            panels::pack(View { data, shape: Shape::new(h, 1) }, packed);
+            packed_gemm::pack(View { data, shape: Shape::new(h, 1) }, packed);
         }
     }
 }
@@ -107,32 +109,38 @@ impl<T: Real> Messages<T> {
             pairs.particles >= 2 && (1..=3).contains(&pairs.space),
             "a pair needs two particles in space"
         );
-        Self { pairs, scratch: Spares::default() }
+        Self { pairs, uniform: false, scratch: Arc::default() }
+    }
+
+    /// The op for nodes of which all of a state have the same h, with the scratch memory of this one: the h of each
+    /// state's first node is read, and the sum of their cotangents goes to it.
+    pub fn for_uniform_nodes(&self) -> Self {
+        Self { pairs: self.pairs, uniform: true, scratch: self.scratch.clone() }
     }
 
     fn borrow(&self, hidden: usize, even: bool) -> Scratch<T> {
         let most = self.pairs.most_edges(even);
         let mut scratch = self.scratch.take();
-        // What is spare may come from a layer of another width, or with other edges.
+        // A reused buffer may come from a layer of another width, or with other edges.
         scratch.t_bars.resize(most, T::ZERO);
         scratch.distance_bars.resize(most, [T::ZERO; 2]);
         for block in &mut scratch.blocks {
-            block.resize(most * panels::count(hidden));
+            block.resize(most * packed_gemm::count(hidden));
         }
         scratch
     }
 
-    /// Room for P and Q of the nodes.
+    /// Size of P and Q of the nodes.
     fn node_room(hidden: usize, nodes: usize) -> usize {
-        2 * panels::count(hidden) * LANES * nodes
+        2 * packed_gemm::count(hidden) * LANES * nodes
     }
 
-    /// Room for what is kept of a block's edges.
+    /// Size of the values stored for a block's edges.
     fn edge_room(hidden: usize, edges: usize) -> usize {
-        2 * panels::count(hidden) * LANES * edges + padded(2 * edges)
+        2 * packed_gemm::count(hidden) * LANES * edges + padded(2 * edges)
     }
 
-    /// h with a column for each column of P: all of them, or each state's first.
+    /// h with one column for each column of P: all of them, or each state's first.
     fn seen<'a>(&self, h: View<'a, T>, even: bool, space: &'a mut Vec<T>) -> View<'a, T> {
         if even { self.pairs.first_of_each(h, space) } else { h }
     }
@@ -148,7 +156,7 @@ impl<T: Real> Op<T> for Messages<T> {
         "messages of an equivariant layer"
     }
 
-    fn shape(&self, s: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, s: &[Shape]) -> Result<Shape, String> {
         let [h, x, origin, e1, b1, e2, b2, a, a0, c, c1, w, w0] = s else {
             return Err("wants h, x, the input's x, E1, b1, E2, b2, a, a0, C, c1, w and w0".into());
         };
@@ -185,7 +193,7 @@ impl<T: Real> Op<T> for Messages<T> {
         let node_room = Self::node_room(hidden, nodes);
         let (node, mut free) = aux.split_at_mut(node_room);
         let (p, q) = node.as_chunks_mut().0.split_at_mut(node_room / (2 * LANES));
-        let (columns, even) = (Columns { hidden, space: self.pairs.space }, v.attr == EVEN);
+        let (columns, even) = (Columns { hidden, space: self.pairs.space }, self.uniform);
         let mut scratch = self.borrow(hidden, even);
         let Scratch { weights, edges, blocks: [u, m, ..], seen, .. } = &mut scratch;
         weights.load(v, false);
@@ -198,8 +206,8 @@ impl<T: Real> Op<T> for Messages<T> {
         let h = self.seen(v.get(H), even, seen);
         let (cols, h) = (h.shape.cols, Operand::columns(h));
         let (p, q) = (&mut p[..b1.len() * cols], &mut q[..b1.len() * cols]);
-        panels::product(e1_i, h, Target::panels(p, cols, false));
-        panels::product(e1_j, h, Target::panels(q, cols, false));
+        packed_gemm::product(e1_i, h, Output::panels(p, cols, false));
+        packed_gemm::product(e1_j, h, Output::panels(q, cols, false));
         kernels::add_bias(b1, p);
         let block = self.pairs.block(even);
         for first in (0..nodes).step_by(block) {
@@ -210,9 +218,9 @@ impl<T: Real> Op<T> for Messages<T> {
             free = rest;
             let ([z2, z3], [gates, steps]) = kept_mut(room, n);
             kernels::first(edges, p, q, of_r2, of_e0, u);
-            panels::product(e2, Operand::panels(u, hidden, n), Target::panels(z2, n, false));
+            packed_gemm::product(e2, Operand::panels(u, hidden, n), Output::panels(z2, n, false));
             kernels::gate(b2, a, v.get(A0).data[0], z2, m, gates);
-            panels::product(c, Operand::panels(m, hidden, n), Target::panels(z3, n, false));
+            packed_gemm::product(c, Operand::panels(m, hidden, n), Output::panels(z3, n, false));
             kernels::weigh(c1, w, v.get(W0).data[0], z3, steps);
             kernels::hear(edges, m, even, columns, out);
             places::push(edges, steps, even, columns, out);
@@ -224,7 +232,7 @@ impl<T: Real> Op<T> for Messages<T> {
         let v = &saved.x;
         let (hidden, nodes) = (v.get(H).shape.rows, v.get(H).shape.cols);
         let (x, origin) = (v.get(X).data, v.get(ORIGIN).data);
-        let (columns, even) = (Columns { hidden, space: self.pairs.space }, v.attr == EVEN);
+        let (columns, even) = (Columns { hidden, space: self.pairs.space }, self.uniform);
         if let Some(x_bar) = bars.get(X) {
             for (bar, out) in x_bar.chunks_exact_mut(columns.space).zip(out_bar.chunks_exact(columns.len())) {
                 bar.iter_mut().zip(&out[hidden..]).for_each(|(b, o)| *b += *o);
@@ -266,16 +274,16 @@ impl<T: Real> Op<T> for Messages<T> {
             kernels::weigh_back(w, z3, t_bars, u, w_bar, c1_bar);
             kernels::gated(z2, gates, m, slope);
             if bars.wants(C) {
-                panels::outer(u, Operand::panels(m, hidden, n), c_bar);
+                packed_gemm::outer(u, Operand::panels(m, hidden, n), c_bar);
             }
-            panels::product(c, Operand::panels(u, hidden, n), Target::panels(bar, n, false));
+            packed_gemm::product(c, Operand::panels(u, hidden, n), Output::panels(bar, n, false));
             kernels::hear_back(edges, out_bar, even, columns, bar);
             kernels::gate_back(a, m, slope, gates, bar, a_bar, b2_bar, &mut a0_bar, distance_bars);
             kernels::first_again(edges, p, q, of_r2, of_e0, u, m);
             if bars.wants(E2) {
-                panels::outer(bar, Operand::panels(u, hidden, n), e2_bar);
+                packed_gemm::outer(bar, Operand::panels(u, hidden, n), e2_bar);
             }
-            panels::product(e2, Operand::panels(bar, hidden, n), Target::panels(u, n, false));
+            packed_gemm::product(e2, Operand::panels(bar, hidden, n), Output::panels(u, n, false));
             kernels::spread(edges, m, u, of_r2, of_e0, p_bar, q_bar, r2_sum, e0_sum, distance_bars);
             if let Some(x_bar) = bars.get(X) {
                 places::push_back(edges, steps, distance_bars, even, columns, out_bar, x_bar);
@@ -289,7 +297,7 @@ impl<T: Real> Op<T> for Messages<T> {
         let vectors = [(W, &*w_bar), (C1, c1_bar), (A, a_bar), (B2, b2_bar), (B1, b1_bar)];
         for (k, sum) in matrices.into_iter().chain(vectors) {
             if let Some(bar) = bars.get(k) {
-                panels::add_unpacked(sum, hidden, bar);
+                packed_gemm::add_unpacked(sum, hidden, bar);
             }
         }
         for (k, sum) in [(W0, w0_bar), (A0, a0_bar)] {
@@ -302,21 +310,21 @@ impl<T: Real> Op<T> for Messages<T> {
             let (of_j, rest) = rest.split_at_mut(hidden * hidden);
             for (sum, of) in [(&*p_bar, of_i), (q_bar, of_j)] {
                 e1_bar.fill([T::ZERO; LANES]);
-                panels::outer(sum, Operand::columns(h), e1_bar);
-                panels::add_unpacked(e1_bar, hidden, of);
+                packed_gemm::outer(sum, Operand::columns(h), e1_bar);
+                packed_gemm::add_unpacked(e1_bar, hidden, of);
             }
-            panels::add_unpacked(r2_sum, hidden, &mut rest[..hidden]);
-            panels::add_unpacked(e0_sum, hidden, &mut rest[hidden..]);
+            packed_gemm::add_unpacked(r2_sum, hidden, &mut rest[..hidden]);
+            packed_gemm::add_unpacked(e0_sum, hidden, &mut rest[hidden..]);
         }
         if let Some(h_bar) = bars.get(H) {
             let add = |h_bar: &mut [T]| {
                 for (e1, sum) in [(e1_i, p_bar), (e1_j, q_bar)] {
                     let sum = Operand::panels(sum, hidden, cols);
-                    panels::product(e1, sum, Target::columns(h_bar, hidden, true));
+                    packed_gemm::product(e1, sum, Output::columns(h_bar, hidden, true));
                 }
             };
             if even {
-                // What was spread is in the sums of P and Q; `seen` has served and is as large as the result.
+                // `seen` is free again, and as large as the result.
                 seen.fill(T::ZERO);
                 add(seen);
                 let states = h_bar.chunks_exact_mut(hidden * self.pairs.particles);
@@ -331,7 +339,7 @@ impl<T: Real> Op<T> for Messages<T> {
     }
 }
 
-/// What is kept of a block's edges: z2, z3, gates and weights.
+/// The values stored for a block's edges: z2, z3, gates and weights.
 fn kept<T>(block: &[T], edges: usize) -> ([&[Lanes<T>]; 2], [&[T]; 2]) {
     let (hidden, scalars) = block.split_at(block.len() - padded(2 * edges));
     let (z2, z3) = hidden.as_chunks().0.split_at(hidden.len() / (2 * LANES));
@@ -339,7 +347,7 @@ fn kept<T>(block: &[T], edges: usize) -> ([&[Lanes<T>]; 2], [&[T]; 2]) {
     ([z2, z3], [gates, weights])
 }
 
-/// The same, to write.
+/// [`kept`], mutable.
 fn kept_mut<T>(block: &mut [T], edges: usize) -> ([&mut [Lanes<T>]; 2], [&mut [T]; 2]) {
     let (hidden, scalars) = block.split_at_mut(block.len() - padded(2 * edges));
     let half = hidden.len() / (2 * LANES);

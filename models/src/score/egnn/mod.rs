@@ -1,13 +1,4 @@
 //! An equivariant score network for particles: EGNN (Satorras, Hoogeboom and Welling 2021).
-//!
-//! The noised state x, divided by sqrt(sigma^2 + sigma_data^2), goes through L layers of messages
-//! ([`Messages`]) and node updates ([`Update`]) h_i += N2 silu(N1 [h_i; sum_j m_ij] + n1) + n2, where h_i starts as a
-//! linear map of sines and cosines of log sigma. The output F is what the positions have moved by, without
-//! the move of their mean: it turns, mirrors and renumbers with the state, and does not see where the state
-//! is. The last layer's node update has no effect and is not computed; its parameters exist all the same.
-//!
-//! Parameters have the names and shapes of the authors' public code, so that a checkpoint can be compared with
-//! another implementation: `gcl_0.edge_mlp.0.weight` is H x (2 H + 2), and so on.
 
 mod edges;
 mod kernels;
@@ -21,16 +12,16 @@ use std::sync::Arc;
 use engine::{ParamId, Params, Real, Recording, Var};
 
 pub use edges::Pairs;
-pub use messages::{EVEN, Messages};
+pub use messages::Messages;
 pub use network::{Scales, ScoreEgnn};
 pub use update::Update;
 
 /// Sizes of an EGNN.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EgnnConfig {
-    /// The states, and which pairs hear each other.
+    /// The states and their edges.
     pub pairs: Pairs,
-    /// H, numbers for each particle.
+    /// H, features of a particle.
     pub hidden: usize,
     /// L, layers.
     pub layers: usize,
@@ -65,11 +56,18 @@ struct Layer {
     node: [Affine; 2],
 }
 
-/// The layers on given node features; the score network puts an embedding of the noise level in front.
+/// L layers of an EGNN (Satorras, Hoogeboom and Welling 2021): messages and moves of the coordinates
+/// ([`Messages`]), then the update of the nodes ([`Update`]). [`ScoreEgnn`] adds the embedding of the noise
+/// level and the scaling.
+///
+/// The last layer's node update does not affect the output and is not computed; its parameters exist all the
+/// same. Parameters have the names and shapes of the authors' code, so that checkpoints can be compared with
+/// other implementations: `gcl_0.edge_mlp.0.weight` is H x (2 H + 2), and so on.
 pub struct Egnn<T> {
     config: EgnnConfig,
-    messages: Arc<Messages<T>>,
-    update: Arc<Update<T>>,
+    /// Of the first layer, in which the particles of a state have the same h, and of the others.
+    messages: [Arc<Messages<T>>; 2],
+    update: [Arc<Update<T>>; 2],
     layers: Vec<Layer>,
 }
 
@@ -81,21 +79,23 @@ impl<T: Real> Egnn<T> {
             let mut affine =
                 |name: &str, sizes, gain| Affine::new(params, &format!("gcl_{l}.{name}"), sizes, gain, seed);
             Layer {
-                // SiLU halves the scale of its input, about.
+                // SiLU about halves the scale of its input.
                 edge: [affine("edge_mlp.0", (2 * h + 2, h), 1.0), affine("edge_mlp.2", (h, h), 1.5)],
                 attention: affine("att_mlp.0", (h, 1), 1.0),
-                // A small last weight lets positions start almost at rest.
+                // With a small last weight, positions hardly move at the start of training.
                 coordinate: [affine("coord_mlp.0", (h, h), 1.5), affine("coord_mlp.2", (h, 1), 0.01)],
                 node: [affine("node_mlp.0", (2 * h, h), 1.5), affine("node_mlp.2", (h, h), 1.0)],
             }
         };
         let layers = (0..config.layers).map(layer).collect();
         let (messages, update) = (Messages::new(config.pairs), Update::new(config.pairs));
-        Self { config, messages: Arc::new(messages), update: Arc::new(update), layers }
+        let messages = [messages.for_uniform_nodes(), messages].map(Arc::new);
+        let update = [update.for_uniform_nodes(), update].map(Arc::new);
+        Self { config, messages, update, layers }
     }
 
-    /// The positions after all layers, from node features `h` (H x nodes), the same for all particles of a state,
-    /// and positions `x` (space x nodes). The gradient of a state's features goes to its first particle's.
+    /// The positions after all layers, from node features `h` (H x nodes), equal for all particles of a state,
+    /// and positions `x` (space x nodes). The gradient of a state's features is added to its first particle.
     pub fn record(&self, g: &mut Recording<T>, mut h: Var, x: Var) -> Var {
         let (hidden, mut at) = (self.config.hidden, x);
         for (l, layer) in self.layers.iter().enumerate() {
@@ -105,12 +105,12 @@ impl<T: Real> Egnn<T> {
             let [c, c1] = layer.coordinate[0].vars(g);
             let [w, w0] = layer.coordinate[1].vars(g);
             let inputs = [h, at, x, e1, b1, e2, b2, a, a0, c, c1, w, w0];
-            let alike = if l == 0 { EVEN } else { [0.0; 2] };
-            let out = g.apply_with(self.messages.clone(), &inputs, alike);
+            let which = usize::from(l > 0);
+            let out = g.apply(self.messages[which].clone(), &inputs);
             at = g.slice_rows(out, hidden..hidden + self.config.pairs.space);
             if l + 1 < self.layers.len() {
                 let ([n1, b1], [n2, b2]) = (layer.node[0].vars(g), layer.node[1].vars(g));
-                h = g.apply_with(self.update.clone(), &[h, out, n1, b1, n2, b2], alike);
+                h = g.apply(self.update[which].clone(), &[h, out, n1, b1, n2, b2]);
             }
         }
         at

@@ -1,11 +1,11 @@
-//! The positions' part of an edge: the step c_ij d / (sqrt(r2 + 1e-8) + 1) and its derivatives.
+//! The move of the coordinates by an edge, c_ij d / (sqrt(r2 + 1e-8) + 1), and its derivatives.
 
 use engine::{Real, simd_fn};
 
 use super::edges::{Columns, Edge};
 
 simd_fn! {
-    /// Moves x_i by each edge's step, and x_j the other way where the edge stands for both ways.
+    /// Adds each edge's step to x_i, and with `even` subtracts it from x_j.
     pub(super) fn push<T: Real>(edges: &[Edge<T>], weights: &[T], even: bool, columns: Columns, out: &mut [T]) {
         for (e, weight) in edges.iter().zip(weights) {
             let scale = *weight * step_scale(e.r2).0;
@@ -17,7 +17,7 @@ simd_fn! {
         }
     }
 
-    /// t_bar of each edge, the cotangent of what the tanh in c_ij is taken of.
+    /// t_bar of each edge, the cotangent of the argument of tanh in c_ij.
     pub(super) fn weights_back<T: Real>(
         edges: &[Edge<T>], weights: &[T], even: bool, columns: Columns, out_bar: &[T], t_bars: &mut [T],
     ) {
@@ -27,8 +27,8 @@ simd_fn! {
         }
     }
 
-    /// Adds to x_bar (columns of positions alone) what comes by d and by r2, whose cotangents are the first of
-    /// `bars`.
+    /// Adds the gradients through d and r2 to x_bar (columns of positions); `bars` has the cotangents of r2
+    /// first.
     pub(super) fn push_back<T: Real>(
         edges: &[Edge<T>], weights: &[T], bars: &[[T; 2]], even: bool, columns: Columns, out_bar: &[T],
         x_bar: &mut [T],
@@ -46,7 +46,7 @@ simd_fn! {
         }
     }
 
-    /// Adds to origin_bar what comes by e0, whose cotangents are the second of `bars`.
+    /// Adds the gradient through e0 to origin_bar; `bars` has the cotangents of e0 second.
     pub(super) fn origin_back<T: Real>(
         edges: &[Edge<T>], bars: &[[T; 2]], space: usize, origin: &[T], origin_bar: &mut [T],
     ) {
@@ -61,7 +61,7 @@ simd_fn! {
     }
 }
 
-/// The cotangent of an edge's step: that of x_i, less that of x_j where the edge stands for both ways.
+/// The cotangent of an edge's step: that of x_i, with `even` less that of x_j.
 #[inline(always)]
 fn step_bar<T: Real>(e: &Edge<T>, even: bool, columns: Columns, out_bar: &[T]) -> [T; 3] {
     let mut bar = [T::ZERO; 3];

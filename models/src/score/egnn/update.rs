@@ -1,29 +1,35 @@
-//! The node half of an EGNN layer (Satorras, Hoogeboom and Welling 2021, eq. 6) as one op:
+//! The node half of an EGNN layer as one op.
 //!
-//! h'_i = h_i + N2 silu(z_i) + n2,  z_i = N1 [h_i; m_i] + n1 = N1_a h_i + N1_b m_i + n1,
-//!
-//! with m_i what node i has heard, the upper rows of [`Messages`](super::Messages)'s output. With g the cotangent
-//! of h': N2_bar += g silu(z)^T,  n2_bar += g 1,  z_bar = silu'(z) o N2^T g,  N1_a_bar += z_bar h^T,
-//! N1_b_bar += z_bar m^T,  n1_bar += z_bar 1,  h_bar += g + N1_a^T z_bar,  m_bar += N1_b^T z_bar.
-//!
-//! Hidden numbers lie in panels, as in [`Messages`](super::Messages), so that neither [h; m] nor m alone is
-//! ever copied together. z is kept, silu(z) is computed again. Cost for a node: 6 H^2 flops forward, 12 H^2
-//! backward. In a first layer all particles of a state have the same h ([`EVEN`]), and N1_a h costs states, not
-//! nodes.
+//! Hidden features are packed in panels, as in [`Messages`](super::Messages), so that [h; m] is never formed. z
+//! is stored, silu(z) recomputed.
+
+use std::sync::Arc;
 
 use engine::ops::activation::{Activation, Silu};
-use engine::panels::{self, LANES, Lanes, Operand, Packed, Target};
+use engine::packed_gemm::{self, LANES, Lanes, Operand, Output, Packed};
 use engine::simd::add;
 use engine::spares::Spares;
-use engine::tape::{Attr, Bar, Cotangents, Inputs, Saved};
+use engine::tape::{Bar, Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, View, simd_fn};
 
-use super::{EVEN, Pairs, kernels};
+use super::{Pairs, kernels};
 
-/// The op; inputs h (H x nodes), the messages' output ((H + space) x nodes), N1 (H x 2H), n1, N2 (H x H), n2.
+/// The node half of an EGNN layer (Satorras, Hoogeboom and Welling 2021, eq. 6),
+///
+/// h'_i = h_i + N2 silu(z_i) + n2,  z_i = N1 \[h_i; m_i\] + n1 = N1_a h_i + N1_b m_i + n1,
+///
+/// m_i the upper rows of the output of [`Messages`](super::Messages). With g the cotangent of h':
+///
+/// N2_bar += g silu(z)^T,  n2_bar += g 1,  z_bar = silu'(z) o N2^T g,  N1_a_bar += z_bar h^T,
+/// N1_b_bar += z_bar m^T,  n1_bar += z_bar 1,  h_bar += g + N1_a^T z_bar,  m_bar += N1_b^T z_bar.
+///
+/// Inputs: h (H x nodes), the output of the messages ((H + space) x nodes), N1 (H x 2H), n1, N2 (H x H), n2.
+/// Cost of a node: 6 H^2 flops forward, 12 H^2 backward. For uniform nodes the product N1_a h is over states.
 pub struct Update<T> {
     pairs: Pairs,
-    scratch: Spares<Scratch<T>>,
+    /// All nodes of a state have the same h.
+    uniform: bool,
+    scratch: Arc<Spares<Scratch<T>>>,
 }
 
 const H: usize = 0;
@@ -33,21 +39,21 @@ const B1: usize = 3;
 const N2: usize = 4;
 const B2: usize = 5;
 
-/// Memory of a call, handed on from one to the next.
+/// Scratch of a call, reused by later calls.
 #[derive(Default)]
 struct Scratch<T> {
-    /// N1_a, N1_b and N2, as they are (forward) or transposed (backward).
+    /// N1_a, N1_b and N2, plain (forward) or transposed (backward).
     weights: [Packed<T>; 3],
     /// n1 and n2.
     biases: [Packed<T>; 2],
-    /// silu(z), and in the first layer N1_a h of each state.
+    /// silu(z), and with [`EVEN`] N1_a h of each state.
     s: Packed<T>,
     of_states: Packed<T>,
     /// g, and z_bar.
     bars: [Packed<T>; 2],
-    /// A weight's or a bias's cotangent.
+    /// Cotangent of a weight or a bias.
     sum: Packed<T>,
-    /// h with a column for each column of N1_a h, and the cotangent of that.
+    /// h with one column for each column of N1_a h, and its cotangent.
     seen: Vec<T>,
 }
 
@@ -57,10 +63,14 @@ impl<T: Real> Scratch<T> {
         let (of_h, of_m) = v.get(N1).data.split_at(h * h);
         for (packed, data) in self.weights.iter_mut().zip([of_h, of_m, v.get(N2).data]) {
             let square = View { data, shape: Shape::new(h, h) };
-            if transposed { panels::pack_transposed(square, packed) } else { panels::pack(square, packed) }
+            if transposed {
+                packed_gemm::pack_transposed(square, packed)
+            } else {
+                packed_gemm::pack(square, packed)
+            }
         }
         for (packed, k) in self.biases.iter_mut().zip([B1, B2]) {
-            panels::pack(v.get(k), packed);
+            packed_gemm::pack(v.get(k), packed);
         }
     }
 }
@@ -68,7 +78,12 @@ impl<T: Real> Scratch<T> {
 impl<T: Real> Update<T> {
     /// For states of this shape.
     pub fn new(pairs: Pairs) -> Self {
-        Self { pairs, scratch: Spares::default() }
+        Self { pairs, uniform: false, scratch: Arc::default() }
+    }
+
+    /// The op for nodes of which all of a state have the same h, with the scratch memory of this one.
+    pub fn for_uniform_nodes(&self) -> Self {
+        Self { pairs: self.pairs, uniform: true, scratch: self.scratch.clone() }
     }
 }
 
@@ -77,7 +92,7 @@ impl<T: Real> Op<T> for Update<T> {
         "node update of an equivariant layer"
     }
 
-    fn shape(&self, s: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, s: &[Shape]) -> Result<Shape, String> {
         let [h, heard, n1, b1, n2, b2] = s else {
             return Err("wants h, what is heard, N1, n1, N2 and n2".into());
         };
@@ -95,7 +110,7 @@ impl<T: Real> Op<T> for Update<T> {
 
     /// z.
     fn aux_len(&self, inputs: &[Shape], _: Shape) -> usize {
-        panels::count(inputs[H].rows) * LANES * inputs[H].cols
+        packed_gemm::count(inputs[H].rows) * LANES * inputs[H].cols
     }
 
     fn forward(&self, v: &Inputs<T>, out: &mut [T], aux: &mut [T]) {
@@ -109,25 +124,25 @@ impl<T: Real> Op<T> for Update<T> {
         scratch.load(v, false);
         let Scratch { weights: [of_h, of_m, n2], biases: [b1, b2], s, of_states, seen, .. } = &mut scratch;
         s.resize(z.len());
-        panels::product(of_m, Operand::top(heard, hidden), Target::panels(z, nodes, false));
-        if v.attr == EVEN {
+        packed_gemm::product(of_m, Operand::top(heard, hidden), Output::panels(z, nodes, false));
+        if self.uniform {
             let h = self.pairs.first_of_each(h, seen);
             of_states.resize(b1.len() * h.shape.cols);
-            panels::product(of_h, Operand::columns(h), Target::panels(of_states, h.shape.cols, false));
+            packed_gemm::product(of_h, Operand::columns(h), Output::panels(of_states, h.shape.cols, false));
             activate(b1, of_states, self.pairs.particles, z, s);
         } else {
-            panels::product(of_h, Operand::columns(h), Target::panels(z, nodes, true));
+            packed_gemm::product(of_h, Operand::columns(h), Output::panels(z, nodes, true));
             activate(b1, &[], 1, z, s);
         }
         out.copy_from_slice(h.data);
         kernels::add_bias_to_columns(b2, hidden, out);
-        panels::product(n2, Operand::panels(s, hidden, nodes), Target::columns(out, hidden, true));
+        packed_gemm::product(n2, Operand::panels(s, hidden, nodes), Output::columns(out, hidden, true));
         self.scratch.give_back(scratch);
     }
 
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], bars: &mut Cotangents<T>) {
         let v = &saved.x;
-        let (h, heard, even) = (v.get(H), v.get(HEARD), v.attr == EVEN);
+        let (h, heard, even) = (v.get(H), v.get(HEARD), self.uniform);
         let (hidden, nodes) = (h.shape.rows, h.shape.cols);
         if nodes == 0 {
             return;
@@ -139,27 +154,27 @@ impl<T: Real> Op<T> for Update<T> {
             &mut scratch;
         let high = biases[0].len();
         let out_bar = View { data: out_bar, shape: h.shape };
-        panels::pack(out_bar, g);
+        packed_gemm::pack(out_bar, g);
         z_bar.resize(z.len());
         s.resize(z.len());
-        panels::product(n2, Operand::columns(out_bar), Target::panels(z_bar, nodes, false));
+        packed_gemm::product(n2, Operand::columns(out_bar), Output::panels(z_bar, nodes, false));
         activate_back(z, s, z_bar);
         for (k, bar) in [(B2, &*g), (B1, z_bar)] {
             if let Some(b_bar) = bars.get(k) {
                 sum.clear(high);
                 kernels::add_columns(bar, sum);
-                panels::add_unpacked(sum, hidden, b_bar);
+                packed_gemm::add_unpacked(sum, hidden, b_bar);
             }
         }
         let mut outer = |a: &[Lanes<T>], b: Operand<T>, bar: &mut [T]| {
             sum.clear(high * hidden);
-            panels::outer(a, b, sum);
-            panels::add_unpacked(sum, hidden, bar);
+            packed_gemm::outer(a, b, sum);
+            packed_gemm::add_unpacked(sum, hidden, bar);
         };
         if let Some(bar) = bars.get(N2) {
             outer(g, Operand::panels(s, hidden, nodes), bar);
         }
-        // Of h as it is seen: the sums over each state's particles where they are alike.
+        // z_bar for the columns of h: with `even` the sums over each state's particles.
         let (of_seen, h) = if even {
             of_states.clear(high * (nodes / self.pairs.particles));
             add_particles(self.pairs.particles, nodes, z_bar, of_states);
@@ -178,7 +193,7 @@ impl<T: Real> Op<T> for Update<T> {
                 data.chunks_exact_mut(rows).for_each(|column| column[hidden..].fill(T::ZERO));
             }
             let z_bar = Operand::panels(z_bar, hidden, nodes);
-            panels::product(of_m, z_bar, Target::top(data, rows, hidden, !fresh));
+            packed_gemm::product(of_m, z_bar, Output::top(data, rows, hidden, !fresh));
         }
         let cols = h.shape.cols;
         let of_seen = Operand::panels(of_seen, hidden, cols);
@@ -188,16 +203,16 @@ impl<T: Real> Op<T> for Update<T> {
             } else {
                 add(out_bar.data, data);
             }
-            // A state's first particle takes the whole sum.
+            // With `even` the whole sum is added to a state's first particle.
             let rows = hidden * nodes / cols;
-            panels::product(of_h, of_seen, Target::top(data, rows, hidden, true));
+            packed_gemm::product(of_h, of_seen, Output::top(data, rows, hidden, true));
         }
         self.scratch.give_back(scratch);
     }
 }
 
 simd_fn! {
-    /// z += b, and the column of the node's state in `of_states` if there are any; s = silu(z).
+    /// z += b, and the column of the node's state in `of_states` unless that is empty; s = silu(z).
     fn activate<T: Real>(
         b: &[Lanes<T>], of_states: &[Lanes<T>], particles: usize, z: &mut [Lanes<T>], s: &mut [Lanes<T>],
     ) {
@@ -221,7 +236,7 @@ simd_fn! {
         }
     }
 
-    /// s = silu(z), and bar times its slope.
+    /// s = silu(z); bar *= silu'(z).
     fn activate_back<T: Real>(z: &[Lanes<T>], s: &mut [Lanes<T>], bar: &mut [Lanes<T>]) {
         for ((z, s), bar) in z.iter().zip(s).zip(bar) {
             for l in 0..LANES {

@@ -1,6 +1,6 @@
 //! Radial functions and directions of pairs.
 
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, simd_fn};
 
 use super::{LANES, Pairs, column, total};
@@ -13,7 +13,7 @@ impl<T: Real> Op<T> for Basis {
         "pair basis"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         match inputs {
             [x] if x.rows == self.0.system.dim() => Ok(Shape::new(self.0.rows(), self.0.count() * x.cols)),
             _ => Err(format!("wants states of {} numbers", self.0.system.dim())),
@@ -41,7 +41,7 @@ simd_fn! {
     fn fill<T: Real>(p: Pairs, x: &[T], out: &mut [T]) {
         let (w, k, d) = (p.window(), T::of(p.basis as f64), p.system.space);
         let (rho, eps2) = (T::of(p.scale), T::of(p.softening().powi(2)));
-        // All lanes are computed, whatever the window: loops of a fixed length become vectors.
+        // All lanes are computed for any window: loops of fixed length vectorise.
         let ramp: [T; LANES] = std::array::from_fn(|m| T::of(m as f64));
         for ((i, j), column) in p.each().zip(out.chunks_exact_mut(p.rows())) {
             let (b, rest) = column.split_at_mut(w);
@@ -54,7 +54,7 @@ simd_fn! {
             let r = r2.sqrt();
             u.iter_mut().for_each(|u| *u /= r);
             let place = k * (r / (r + rho));
-            // A state that is not finite has no place: it begins at 0 and keeps its NaN in b.
+            // For a NaN distance the window begins at 0, and b is NaN.
             let start = (place.f64() - 0.5 * w as f64).max(0.0).min((p.basis - w) as f64).floor();
             first[0] = T::of(start);
             let t = place - T::of(start + 0.5);

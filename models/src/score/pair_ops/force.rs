@@ -1,11 +1,11 @@
-//! Forces along the lines between particles.
+//! Forces along the directions between particles.
 
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, simd_fn};
 
 use super::{LANES, Pairs, column, total};
 
-/// Inputs basis, a with beta below it ((K + 1) x N n), and c (x - mean) (N D x n), output N D x n.
+/// Inputs basis, the rows a and beta ((K + 1) x N n), and c (x - mean) (N D x n), output N D x n.
 pub(in super::super) struct Force(pub Pairs);
 
 impl<T: Real> Op<T> for Force {
@@ -13,7 +13,7 @@ impl<T: Real> Op<T> for Force {
         "pair force"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let p = self.0;
         match inputs {
             [b, a, x]
@@ -46,7 +46,7 @@ impl<T: Real> Op<T> for Force {
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (p, basis, a, x) = (self.0, saved.x.get(0).data, saved.x.get(1), saved.x.get(2));
         let (k, d) = (p.basis, p.system.space);
-        // The projection is its own transpose.
+        // The projection is symmetric.
         p.system.center(out_bar);
         if let Some(bar) = x_bar.get(2) {
             for (i, (bar, out)) in bar.chunks_exact_mut(d).zip(out_bar.chunks_exact(d)).enumerate() {

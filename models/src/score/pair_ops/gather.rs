@@ -1,20 +1,31 @@
-//! Sums over the partners of a particle.
+//! Sums over the senders of a particle.
 
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::spares::Spares;
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, simd_fn};
 
 use super::{LANES, Pairs, column, total};
 
 /// Inputs basis and g (K x N n), output 2 K x N n.
-pub(in super::super) struct Gather(pub Pairs);
+pub(in super::super) struct Gather<T> {
+    pairs: Pairs,
+    /// V_bar of a call, handed on from one to the next.
+    scratch: Spares<Vec<T>>,
+}
 
-impl<T: Real> Op<T> for Gather {
+impl<T> Gather<T> {
+    pub(in super::super) fn new(pairs: Pairs) -> Self {
+        Self { pairs, scratch: Spares::default() }
+    }
+}
+
+impl<T: Real> Op<T> for Gather<T> {
     fn name(&self) -> &'static str {
         "pair gather"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
-        let p = self.0;
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
+        let p = self.pairs;
         match inputs {
             [b, g]
                 if b.rows == p.rows() && g.rows == p.basis && g.cols == p.states(*b) * p.system.particles =>
@@ -25,13 +36,13 @@ impl<T: Real> Op<T> for Gather {
         }
     }
 
-    /// V of every particle, D x K of them.
+    /// V of every particle, D x K numbers each.
     fn aux_len(&self, inputs: &[Shape], _: Shape) -> usize {
-        inputs[1].len() * self.0.system.space
+        inputs[1].len() * self.pairs.system.space
     }
 
     fn forward(&self, x: &Inputs<T>, out: &mut [T], aux: &mut [T]) {
-        let (p, k) = (self.0, self.0.basis);
+        let (p, k) = (self.pairs, self.pairs.basis);
         let (n, pairs) = (p.system.particles, p.rows() * p.count());
         out.fill(T::ZERO);
         aux.fill(T::ZERO);
@@ -43,10 +54,12 @@ impl<T: Real> Op<T> for Gather {
     }
 
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
-        let (p, k) = (self.0, self.0.basis);
+        let (p, k) = (self.pairs, self.pairs.basis);
         let (n, d, pairs) = (p.system.particles, p.system.space, p.rows() * p.count());
         // V_bar = 2 q_bar V.
-        let mut v_bar = saved.aux.to_vec();
+        let mut v_bar = self.scratch.take();
+        v_bar.clear();
+        v_bar.extend_from_slice(saved.aux);
         for (v, bar) in v_bar.chunks_exact_mut(k * d).zip(out_bar.chunks_exact(2 * k)) {
             for v in v.chunks_exact_mut(k) {
                 v.iter_mut().zip(&bar[k..]).for_each(|(v, q)| *v *= *q + *q);
@@ -66,10 +79,11 @@ impl<T: Real> Op<T> for Gather {
                 basis_back(p, basis, g, bar, v_bar, basis_bar);
             }
         }
+        self.scratch.give_back(v_bar);
     }
 }
 
-/// The two directions of a pair: who takes up, from whom, and the sign of u times 1 / sqrt N.
+/// The two directions of a pair: receiver, sender, and the sign of u times 1 / sqrt N.
 #[inline(always)]
 fn directions<T: Real>(i: usize, j: usize, share: T) -> [(usize, usize, T); 2] {
     [(i, j, share), (j, i, -share)]

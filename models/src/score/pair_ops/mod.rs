@@ -1,15 +1,15 @@
 //! The fused ops of the pair network, over all pairs i < j of each state's particles.
 //!
 //! - basis: delta = x_i - x_j, r = sqrt(|delta|^2 + eps^2), u = delta / r; with z = r / (r + rho), which
-//!   brings all distances into (0, 1), b_k = exp(-t_k^2 / 2), t_k = K z - (k + 1/2), k < K. Of these at most
-//!   16 are kept, those with |t_k| < 7 or so; the others are below 3e-11 and count as zero. One column (b, index
-//!   of the first b, u) for each pair.
-//! - gather: for each particle i, with weights g_j in R^K of its partners,
+//!   maps distances to (0, 1), b_k = exp(-t_k^2 / 2), t_k = K z - (k + 1/2), k < K. At most 16 of these are
+//!   stored, those with |t_k| < 7 or so; the others are below 3e-11 and taken as zero. One column (b, index of
+//!   the first b, u) for each pair.
+//! - gather: for each receiver i, with weights g_j in R^K of its senders,
 //!   A_i = sum_j b_ij g_j / sqrt N,  V_i = sum_j (b_ij g_j) u_ij / sqrt N,  out (A_i, |V_i|^2): 2 K rows.
-//! - force: F_i = sum_j (b_ij . (a_i + a_j)) u_ij + beta_i c (x_i - mean), the mean over i taken away.
+//! - force: F_i = sum_j (b_ij . (a_i + a_j)) u_ij + beta_i c (x_i - mean), less its mean over i.
 //!
-//! All are invariant (gather) or equivariant (force) under rotations, reflections, translations and
-//! renumbering, since they see only r, u and symmetric sums.
+//! Under rotations, reflections, translations and permutations gather is invariant and force equivariant,
+//! because they depend on r, u and symmetric sums alone.
 
 mod basis;
 mod force;
@@ -23,7 +23,7 @@ use engine::{Real, Shape};
 
 use crate::target::ParticleSystem;
 
-/// Most radial functions that a pair keeps: a vector register of f32.
+/// Most radial functions stored for a pair: a vector register of f32.
 const LANES: usize = 16;
 
 /// Sizes that the three ops share.
@@ -41,7 +41,7 @@ impl Pairs {
     pub fn count(self) -> usize {
         self.system.particles * (self.system.particles - 1) / 2
     }
-    /// Radial functions that a pair keeps.
+    /// Radial functions stored for a pair.
     fn window(self) -> usize {
         self.basis.min(LANES)
     }
@@ -66,14 +66,14 @@ impl Pairs {
     }
 }
 
-/// One pair's column: b, where it begins among the K, and u.
+/// The parts of a pair's column: b, the index of its first entry among the K, and u.
 #[inline(always)]
 fn column<T: Real>(column: &[T], w: usize) -> (&[T], usize, &[T]) {
     let (b, rest) = column.split_at(w);
     (b, rest[0].f64() as usize, &rest[1..])
 }
 
-/// The sum of up to 16 numbers, in a fixed order.
+/// The sum of 16 numbers, in a fixed order.
 #[inline(always)]
 fn total<T: Real>(mut x: [T; LANES]) -> T {
     for half in [8, 4, 2, 1] {

@@ -1,0 +1,41 @@
+//! Functions on the edges of a graph, with gradients to both ends: one op, one file.
+//!
+//! Edge e = (i, j) is an entry of a [`Sparse`](crate::sparse::Sparse) structure: node i, the receiver, hears of
+//! node j, the sender. Values on edges have one column for each entry, in the order of CSR; several heads are
+//! several rows.
+//!
+//! To add an op write its file, with a handle to the structure among its fields, and add its name here.
+
+mod attend;
+mod bilinear_attention;
+mod distance;
+mod dot;
+mod flux;
+mod sine;
+mod softmax;
+mod spmm;
+
+use crate::Shape;
+use crate::sparse::Pattern;
+
+pub use flux::Mean;
+
+/// Features of receivers and senders have a column for each node, and as many rows.
+fn check_ends(pattern: &Pattern, a: Shape, b: Shape) -> Result<(), String> {
+    let s = pattern.shape();
+    if a.cols != s.rows || b.cols != s.cols || a.rows != b.rows {
+        return Err(format!("the graph is {s}: features of {} receivers and {} senders", s.rows, s.cols));
+    }
+    Ok(())
+}
+
+/// Weights have one column for each entry, and their heads divide the rows they weigh.
+fn check_weights(pattern: &Pattern, w: Shape, rows: usize) -> Result<(), String> {
+    if w.cols != pattern.len() {
+        return Err(format!("S has {} entries, with a column of weights for each", pattern.len()));
+    }
+    if w.rows == 0 || !rows.is_multiple_of(w.rows) {
+        return Err("the number of heads divides the rows of x".into());
+    }
+    Ok(())
+}

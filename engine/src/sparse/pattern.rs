@@ -1,0 +1,267 @@
+//! The fixed structure of a sparse matrix, in both orders, cut into tasks of equal work.
+//!
+//! S is m x n; entry e stands in row i and column j: on a graph, the edge by which node i receives
+//! from node j. Entries are numbered in the order of CSR (by row, then by column).
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use sprs::CsMat;
+
+use super::degree_order::DegreeOrder;
+use crate::{Real, Shape, par};
+
+/// Entries that a task works off: tens of microseconds at usual feature lengths. A constant, so that
+/// results do not depend on threads.
+const TASK: usize = 1024;
+
+/// The structure of a sparse matrix.
+#[derive(Debug)]
+pub struct Pattern {
+    shape: Shape,
+    /// Entries of each row.
+    pub(crate) by_row: CompressedAxis,
+    /// Entries of each column.
+    pub(crate) by_col: CompressedAxis,
+    /// The nodes sorted by degree, for kernels that want them so; made when first asked for.
+    degree_order: OnceLock<DegreeOrder>,
+}
+
+/// Entries grouped by row (or by column): where each points, and its number.
+#[derive(Debug)]
+pub(crate) struct CompressedAxis {
+    starts: Vec<usize>,
+    others: Vec<u32>,
+    /// The number of each entry; empty where the order is that of the numbers.
+    numbers: Vec<u32>,
+    /// Groups are worked off in these ranges: tasks[k]..tasks[k + 1].
+    tasks: Vec<usize>,
+}
+
+impl Pattern {
+    /// The structure of `matrix`, and its values in the order of their numbers. Panics beyond 2^32 rows,
+    /// columns or entries.
+    pub fn new<T: Real>(matrix: &CsMat<T>) -> (Self, Vec<T>) {
+        let csr = matrix.to_csr();
+        let limit = u32::MAX as usize;
+        assert!(
+            csr.nnz() < limit && csr.rows() < limit && csr.cols() < limit,
+            "a pattern has 32-bit indices"
+        );
+        let number = |n: &usize| *n as u32;
+        let starts = csr.indptr().raw_storage().to_vec();
+        let by_row = CompressedAxis::new(starts, csr.indices().iter().map(number).collect(), Vec::new());
+        let numbered = CsMat::new(
+            csr.shape(),
+            csr.indptr().raw_storage().to_vec(),
+            csr.indices().to_vec(),
+            (0..csr.nnz()).collect::<Vec<usize>>(),
+        );
+        let csc = numbered.to_csc();
+        let by_col = CompressedAxis::new(
+            csc.indptr().raw_storage().to_vec(),
+            csc.indices().iter().map(number).collect(),
+            csc.data().iter().map(number).collect(),
+        );
+        let shape = Shape::new(csr.rows(), csr.cols());
+        (Self { shape, by_row, by_col, degree_order: OnceLock::new() }, csr.data().to_vec())
+    }
+
+    /// Rows and columns.
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+    /// Number of entries.
+    pub fn len(&self) -> usize {
+        self.by_row.others.len()
+    }
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+    /// The numbers of the entries of row i.
+    pub fn row(&self, i: usize) -> Range<usize> {
+        self.by_row.starts[i]..self.by_row.starts[i + 1]
+    }
+    /// The column of each entry.
+    pub fn columns(&self) -> &[u32] {
+        &self.by_row.others
+    }
+    /// The row of each entry.
+    pub fn rows(&self) -> impl Iterator<Item = u32> {
+        (0..self.shape.rows).flat_map(|i| self.row(i).map(move |_| i as u32))
+    }
+
+    /// The nodes of a square pattern sorted by degree.
+    pub(crate) fn degree_order(&self) -> &DegreeOrder {
+        self.degree_order.get_or_init(|| DegreeOrder::new(self))
+    }
+
+    /// Runs `f(i, the slice of row i's entries)` for every row, with `stride` numbers for each entry.
+    pub(crate) fn for_rows<T: Send>(
+        &self,
+        data: &mut [T],
+        stride: usize,
+        f: impl Fn(usize, &mut [T]) + Sync,
+    ) {
+        self.by_row.for_tasks(
+            [data],
+            |[_, entries, _]| [entries * stride],
+            |_, rows, [mut part]| {
+                for i in rows {
+                    let (row, rest) = part.split_at_mut(stride * self.row(i).len());
+                    f(i, row);
+                    part = rest;
+                }
+            },
+        );
+    }
+}
+
+impl CompressedAxis {
+    fn new(starts: Vec<usize>, others: Vec<u32>, numbers: Vec<u32>) -> Self {
+        let groups = starts.len() - 1;
+        let mut tasks = vec![0];
+        let mut work = 0;
+        for g in 0..groups {
+            work += 1 + starts[g + 1] - starts[g];
+            if work >= TASK || g + 1 == groups {
+                tasks.push(g + 1);
+                work = 0;
+            }
+        }
+        Self { starts, others, numbers, tasks }
+    }
+
+    /// The same entries with other names for the nodes: node `nodes[p]` is called p, and `places` is the inverse.
+    /// Entries keep their order within a group.
+    pub(crate) fn renamed(&self, nodes: &[u32], places: &[u32]) -> Self {
+        let (mut starts, mut others, mut numbers) = (vec![0], Vec::new(), Vec::new());
+        for node in nodes {
+            let (group, group_numbers) = self.group(*node as usize);
+            others.extend(group.iter().map(|other| places[*other as usize]));
+            numbers.extend((0..group.len()).map(|k| group_numbers.get(k) as u32));
+            starts.push(others.len());
+        }
+        Self::new(starts, others, numbers)
+    }
+
+    /// The number of each entry of an order whose numbers are listed.
+    pub(crate) fn numbers(&self) -> &[u32] {
+        &self.numbers
+    }
+
+    /// The other ends of group g's entries and their numbers.
+    #[inline]
+    pub(crate) fn group(&self, g: usize) -> (&[u32], EdgeIds<'_>) {
+        let entries = self.starts[g]..self.starts[g + 1];
+        let numbers = match self.numbers.is_empty() {
+            true => EdgeIds::From(entries.start),
+            false => EdgeIds::List(&self.numbers[entries.clone()]),
+        };
+        (&self.others[entries], numbers)
+    }
+
+    /// Where group g's entries lie in this order.
+    #[inline]
+    pub(crate) fn entries(&self, g: usize) -> Range<usize> {
+        self.starts[g]..self.starts[g + 1]
+    }
+
+    /// The values `w` in this order, into `out`.
+    pub(crate) fn sorted<T: Copy>(&self, w: &[T], out: &mut [T]) {
+        match self.numbers.is_empty() {
+            true => out.copy_from_slice(w),
+            false => out.iter_mut().zip(&self.numbers).for_each(|(out, k)| *out = w[*k as usize]),
+        }
+    }
+
+    /// The other ends of the entries from the beginning of group g on, over the groups after it too.
+    #[inline]
+    pub(crate) fn from(&self, g: usize) -> &[u32] {
+        &self.others[self.starts[g]..]
+    }
+
+    /// Runs `f(g, column g of out)` for every group, in parallel tasks; columns have `rows` numbers.
+    pub(crate) fn for_groups<T: Send>(&self, out: &mut [T], rows: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+        if rows == 0 {
+            return;
+        }
+        self.for_tasks(
+            [out],
+            |[groups, ..]| [groups * rows],
+            |_, groups, [part]| {
+                groups.zip(part.chunks_exact_mut(rows)).for_each(|(g, column)| f(g, column));
+            },
+        );
+    }
+
+    /// Number of tasks.
+    pub(crate) fn tasks(&self) -> usize {
+        self.tasks.len() - 1
+    }
+
+    /// Runs `f(task, its groups, its part of each array)` for every task, in parallel. `at` says where a task's
+    /// parts begin, given the numbers of groups, of entries and of tasks before it.
+    pub(crate) fn for_tasks<T: Send, const N: usize>(
+        &self,
+        arrays: [&mut [T]; N],
+        at: impl Fn([usize; 3]) -> [usize; N] + Sync,
+        f: impl Fn(usize, Range<usize>, [&mut [T]; N]) + Sync,
+    ) {
+        let begin = |task: usize| at([self.tasks[task], self.starts[self.tasks[task]], task]);
+        split(arrays, 0..self.tasks(), &begin, &|task, parts| {
+            f(task, self.tasks[task]..self.tasks[task + 1], parts);
+        });
+    }
+}
+
+/// EdgeIds of a group's entries.
+#[derive(Clone, Copy)]
+pub(crate) enum EdgeIds<'a> {
+    /// Consecutive, from the first.
+    From(usize),
+    /// One by one.
+    List(&'a [u32]),
+}
+
+impl EdgeIds<'_> {
+    /// The number of the group's k-th entry.
+    #[inline]
+    pub(crate) fn get(self, k: usize) -> usize {
+        match self {
+            Self::From(first) => first + k,
+            Self::List(list) => list[k] as usize,
+        }
+    }
+}
+
+/// Runs `f(task, parts)` for the tasks of a range on the parts of `arrays`, each of which begins where `begin`
+/// says.
+fn split<T: Send, const N: usize>(
+    arrays: [&mut [T]; N],
+    tasks: Range<usize>,
+    begin: &(impl Fn(usize) -> [usize; N] + Sync),
+    f: &(impl Fn(usize, [&mut [T]; N]) + Sync),
+) {
+    match tasks.len() {
+        0 => {}
+        1 => f(tasks.start, arrays),
+        n => {
+            let middle = tasks.start + n / 2;
+            let (first, cut) = (begin(tasks.start), begin(middle));
+            let mut left = arrays;
+            let mut k = 0;
+            let right = left.each_mut().map(|array| {
+                let (before, behind) = std::mem::take(array).split_at_mut(cut[k] - first[k]);
+                *array = before;
+                k += 1;
+                behind
+            });
+            par::join(
+                || split(left, tasks.start..middle, begin, f),
+                || split(right, middle..tasks.end, begin, f),
+            );
+        }
+    }
+}

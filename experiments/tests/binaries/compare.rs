@@ -1,0 +1,81 @@
+//! The binary `compare` as a user meets it.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::binary;
+
+fn compare(args: &[&str], dir: &Path) -> Command {
+    let mut command = binary::command(env!("CARGO_BIN_EXE_compare"), args);
+    command.current_dir(dir);
+    command
+}
+
+fn write(dir: &Path, run: &str, history: &str) {
+    std::fs::create_dir_all(dir.join(run)).unwrap();
+    std::fs::write(dir.join(run).join("history.csv"), history).unwrap();
+}
+
+/// The picture that the arguments give.
+fn picture(args: &[&str], dir: &Path) -> Vec<u8> {
+    binary::succeed(&mut compare(args, dir));
+    std::fs::read(dir.join("curves.png")).unwrap()
+}
+
+#[test]
+fn what_would_be_blank_or_ignored_is_refused_in_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    let refused = |args: &[&str], needle: &str| {
+        binary::refused(&mut compare(args, dir.path()), needle);
+        assert!(!dir.path().join("curves.png").exists());
+    };
+    write(dir.path(), "a", "step,loss,ess\n1,0.5,nan\n2,-0.25,nan\n");
+    write(dir.path(), "header", "step,loss\n");
+    write(dir.path(), "damaged", "step,loss\n1,0.5\n2\n");
+    for (seed, step) in [(0, 1), (1, 2)] {
+        write(dir.path(), &format!("apart/seed{seed}"), &format!("step,loss\n{step},1\n"));
+    }
+    refused(&["a", "--log", "nope"], "--log nope: not one of --columns");
+    refused(&["a", "--until", "nan"], "--until");
+    refused(&["a", "--until", "-5"], "wants a step, 0 or more");
+    refused(&["a", "--until", "0"], "a: no step up to --until 0");
+    refused(&["a", "header"], "header: history.csv has no rows");
+    refused(&["apart"], "apart: its seeds have no step in common");
+    refused(&["a", "--columns", "ess"], "--columns ess: no value in it is finite");
+    refused(&["a", "--columns", "none"], "no column `none`; the columns are step, loss, ess");
+    refused(&["damaged"], "line 3 is damaged");
+    refused(&["a", "--columns", &vec!["loss"; 4400].join(",")], "4400 panels do not fit");
+}
+
+#[test]
+fn seeds_are_averaged_over_the_steps_that_all_have() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "seeds/seed0", "step,loss\n1,9\n2,1\n4,2\n6,3\n");
+    write(dir.path(), "seeds/seed3", "step,loss\n2,2\n3,50\n4,4\n6,6\n8,1\n");
+    let seeds = picture(&["seeds"], dir.path());
+    // The same as a run, under the name that the legend shows.
+    std::fs::remove_dir_all(dir.path().join("seeds")).unwrap();
+    write(dir.path(), "seeds", "step,loss\n2,1.5\n4,3\n6,4.5\n");
+    assert_eq!(picture(&["seeds"], dir.path()), seeds);
+    assert_ne!(picture(&["seeds", "--until", "4"], dir.path()), seeds);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_picture_that_cannot_be_written_is_no_wrong_use() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path(), "a", "step,loss\n1,2\n2,1\n");
+    // Files stay below one block of 512 bytes: to the program a disk that fills up.
+    let limited = format!("trap '' XFSZ; ulimit -f 1; exec {} a", env!("CARGO_BIN_EXE_compare"));
+    let output = binary::command("sh", &["-c", &limited]).current_dir(dir.path()).output().unwrap();
+    let error = binary::stderr(&output);
+    assert_eq!((output.status.code(), error.lines().count()), (Some(1), 1), "{error}");
+    assert!(error.contains("curves.png: ") && error.contains("try again"), "{error}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn the_version_is_its_own() {
+    let output = binary::succeed(&mut compare(&["--version"], Path::new(".")));
+    assert!(binary::stdout(&output).starts_with("compare "));
+}

@@ -1,0 +1,9 @@
+//! The binaries as a user runs them, in one test program: each is linked once, and all run side by side.
+
+mod binary;
+mod compare;
+mod data;
+mod graph;
+mod oversmoothing;
+mod sample;
+mod sample_particles;

@@ -1,0 +1,144 @@
+//! The binary `oversmoothing` as a user meets it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::binary;
+
+fn oversmoothing(args: &[&str]) -> Command {
+    let mut command = binary::command(env!("CARGO_BIN_EXE_oversmoothing"), args);
+    command.args(["--quiet", "--threads", "1"]);
+    command
+}
+
+fn run(args: &[&str], out: &Path) {
+    binary::succeed(&mut oversmoothing(&[args, &["--out", out.to_str().unwrap()]].concat()));
+}
+
+fn refused(args: &[&str], needle: &str) {
+    binary::refused(&mut oversmoothing(args), needle);
+}
+
+fn text(path: PathBuf) -> String {
+    std::fs::read_to_string(path).unwrap()
+}
+
+#[test]
+fn what_has_no_effect_or_cannot_be_done_is_refused_before_the_folder_is_made() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, file) = (dir.path().join("never"), dir.path().join("gcn.toml"));
+    std::fs::write(&file, "[model]\nname = \"gcn\"\n").unwrap();
+    let file = file.to_str().unwrap();
+    let grid = |more: &[&str], needle: &str| {
+        refused(&[more, &["--layers", "3", "--out", out.to_str().unwrap()]].concat(), needle);
+    };
+    grid(&["--models", "grade,grand", "--set", "model.name=gcn"], "model.name = \"gcn\" has no effect here");
+    grid(&["--models", "gcn,grand", "--config", file], "name the networks with --models");
+    grid(&["--set", "data.name=karate"], "name the data with --data");
+    grid(&["--set", "train.epochs=5"], "train.epochs = 5 has no effect here");
+    grid(&["--set", "model.hidden=32"], "model.hidden = 32 has no effect here");
+    grid(&["--set", "model.layers=9"], "give --layers");
+    grid(&["--set", "model.kernel=foo"], "--set: model.kernel = \"foo\": unknown variant `foo`");
+    grid(&["--depths", "2,4"], "cannot be used with");
+    grid(&["--seed", "18446744073709551615"], "0..=9223372036854775807");
+    let trained = |more: &[&str], needle: &str| {
+        refused(&[more, &["--out", out.to_str().unwrap()]].concat(), needle);
+    };
+    trained(&["--layers", "-1"], "invalid value");
+    trained(&["--depths", "2,4"], "--data");
+    trained(&["--data", "karate", "--depths", "-1"], "invalid value");
+    trained(&["--data", "karate", "--models", "gcn", "--config", file, "--depths", "0"], "gcn at depth 0");
+    trained(&["--data", "karate", "--models", "grand", "--depths", "2,5000"], "grand at depth 5000");
+    trained(&["--data", "karate", "--models", "gcn,h2gcn", "--depths", "2,4"], "h2gcn at depth 4");
+    trained(
+        &["--data", "karate", "--set", "data.split=public"],
+        "data.split = \"public\" has no effect here",
+    );
+    trained(&["--data", "karate", "--set", "model.step=0.25"], "--depths");
+    trained(&["--data", "csbm", "--set", "data.metric=roc-auc"], "roc-auc wants two classes");
+    assert!(!out.exists());
+}
+
+#[test]
+fn networks_keep_their_names_and_a_seed_may_stand_in_a_setting() {
+    let dir = tempfile::tempdir().unwrap();
+    let energies = |name: &str, args: &[&str]| {
+        let out = dir.path().join(name);
+        run(&[&["--layers", "3", "--models", "grade,gcn"], args].concat(), &out);
+        text(out.join("energy.csv"))
+    };
+    let five = energies("flag", &["--seed", "5"]);
+    assert_eq!(five, energies("setting", &["--set", "seed=5"]));
+    assert_eq!(five, energies("both", &["--set", "seed=1", "--seed", "5"]));
+    assert_ne!(five, energies("none", &[]));
+    let config = text(dir.path().join("setting/config.toml"));
+    assert_eq!(config.lines().filter(|l| *l == "seed = 5").count(), 3, "{config}");
+    // GRADE and GCN are not one network.
+    let rows = |name: &str| -> Vec<String> {
+        let own = five.lines().filter_map(|l| l.strip_prefix(&format!("{name},")));
+        own.map(String::from).collect()
+    };
+    assert!(rows("grade").len() == 4 && rows("gcn").len() == 4 && rows("grade")[3] != rows("gcn")[3]);
+}
+
+#[test]
+fn a_damaged_depth_csv_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let args = ["--data", "karate", "--models", "gcn", "--depths", "2,4", "--set", "train.epochs=2"];
+    run(&args, &out);
+    let file = out.join("depth.csv");
+    let whole = text(file.clone());
+    let (header, rows) = whole.split_once('\n').unwrap();
+    let (first, second) = rows.split_once('\n').unwrap();
+    let resume = ["--resume", out.to_str().unwrap()];
+    let damages = [
+        String::new(),
+        "model,depth\n".into(),
+        format!("{header}\ngcn,2,foo\n"),
+        format!("{header}\n{first}"),
+        format!("{header}\n{first}\n{first}\n"),
+        format!("{header}\n{first}\n{}\n", second.trim_end().rsplit_once(',').unwrap().0),
+        format!("{header}\n{}\n", first.replace("gcn,2", "gcn,3")),
+    ];
+    for damage in damages {
+        std::fs::write(&file, &damage).unwrap();
+        refused(&resume, "is damaged; start a new run");
+        assert_eq!(text(file.clone()), damage);
+    }
+    std::fs::write(&file, &whole).unwrap();
+    assert!(oversmoothing(&resume).output().unwrap().status.success());
+    assert_eq!(text(file), whole);
+}
+
+#[test]
+fn a_plan_without_settings_of_a_network_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    run(&["--layers", "2", "--models", "grand"], &out);
+    let config = text(out.join("config.toml"));
+    std::fs::write(out.join("config.toml"), config.replace("[\"grand\"]", "[\"gcn\"]")).unwrap();
+    refused(&["--resume", out.to_str().unwrap()], "no [settings.gcn] with the model gcn");
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_grid() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let path = out.to_str().unwrap();
+    let mut command = oversmoothing(&["--layers", "1000000", "--models", "gcn,gat", "--out", path]);
+    let child = binary::start_and_wait_for(&out.join("env.json"), 120, &mut command);
+    assert!(Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    let stderr = binary::stderr(&output);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("again with: oversmoothing --resume") && stderr.lines().count() == 1, "{stderr}");
+    assert!(!out.join("energy.csv").exists() && !out.join("DONE").exists());
+}
+
+#[test]
+fn the_version_is_its_own() {
+    let output = binary::succeed(&mut oversmoothing(&["--version"]));
+    assert!(binary::stdout(&output).starts_with("oversmoothing "));
+}

@@ -1,0 +1,201 @@
+//! The binary `sample` on mixtures, as a user meets it: interruptions, threads, bad input.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::binary::{self, metrics, stderr, stdout};
+
+fn sample(args: &[&str]) -> Command {
+    binary::command(env!("CARGO_BIN_EXE_sample"), args)
+}
+
+fn run(args: &[&str]) {
+    binary::succeed(&mut sample(args));
+}
+
+/// Runs to the end and gives the folder back.
+fn succeed(args: &[&str], out: &Path) -> PathBuf {
+    run(&[args, &["--out", out.to_str().unwrap()]].concat());
+    out.to_path_buf()
+}
+
+/// Runs `args` up to a step, as if Ctrl-C had been pressed there, with a checkpoint after each step.
+fn stop_after(steps: &str, args: &[&str], out: &Path) -> String {
+    let tail = ["--save-every", "0", "--stop-after", steps, "--out", out.to_str().unwrap()];
+    let output = sample(&[args, &tail].concat()).output().unwrap();
+    assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
+    stderr(&output)
+}
+
+fn refused(args: &[&str], needle: &str) {
+    binary::refused(&mut sample(args), needle);
+}
+
+const SMALL: &[&str] = &[
+    "--quick",
+    "--quiet",
+    "--steps",
+    "160",
+    "--set",
+    "train.batch=64",
+    "--set",
+    "evaluation.snapshots=16",
+    "--seed",
+    "5",
+];
+
+fn assert_same_run(a: &Path, b: &Path) {
+    binary::assert_same_run(a, b, &["samples.npy", "history.csv", "weights.csv", "model.safetensors"]);
+}
+
+#[test]
+fn a_run_that_stops_and_goes_on_equals_an_unbroken_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = succeed(SMALL, &dir.path().join("whole"));
+    let broken = dir.path().join("broken");
+    let said = stop_after("75", SMALL, &broken);
+    assert!(
+        said.contains("stopped at step 75 of 160") && said.contains("go on with: sample --resume"),
+        "{said}"
+    );
+    // A run that was killed may have written rows beyond its checkpoint: they are redone.
+    let history = broken.join("history.csv");
+    let text = std::fs::read_to_string(&history).unwrap();
+    let last = text.lines().last().unwrap();
+    let ahead = last.replacen("70,", "80,", 1);
+    assert_ne!(last, ahead);
+    std::fs::write(&history, format!("{text}{ahead}\n")).unwrap();
+    run(&["--quiet", "--resume", broken.to_str().unwrap()]);
+    assert_same_run(&whole, &broken);
+    // Measuring once more gives the same figures.
+    let before = metrics(&whole);
+    run(&["--quiet", "--eval-only", whole.to_str().unwrap()]);
+    assert_eq!(metrics(&whole), before);
+}
+
+#[test]
+fn one_and_two_threads_give_the_same_bits() {
+    let dir = tempfile::tempdir().unwrap();
+    let one = succeed(&[SMALL, &["--threads", "1"]].concat(), &dir.path().join("one"));
+    let two = succeed(&[SMALL, &["--threads", "2"]].concat(), &dir.path().join("two"));
+    assert_same_run(&one, &two);
+}
+
+#[test]
+fn a_run_over_several_seeds_goes_on_as_a_whole() {
+    let dir = tempfile::tempdir().unwrap();
+    // Four runs and two measurements: short ones.
+    let short = ["reverse_steps=20", "flow_steps=10", "flow_samples=50", "nll_samples=50", "set_size=100"];
+    let short: Vec<String> = short.iter().map(|s| format!("evaluation.{s}")).collect();
+    let short = short.iter().flat_map(|s| ["--set", s.as_str()]);
+    let two: Vec<&str> = SMALL.iter().copied().chain(["--seeds", "2"]).chain(short).collect();
+    let whole = succeed(&two, &dir.path().join("whole"));
+    let broken = dir.path().join("broken");
+    assert!(stop_after("30", &two, &broken).contains("stopped at seed 5"));
+    assert!(!broken.join("metrics.json").exists());
+    run(&["--quiet", "--resume", broken.to_str().unwrap()]);
+    assert_eq!(metrics(&whole), metrics(&broken));
+    for seed in ["seed5", "seed6"] {
+        assert_same_run(&whole.join(seed), &broken.join(seed));
+    }
+    let before = metrics(&whole);
+    run(&["--quiet", "--eval-only", whole.to_str().unwrap()]);
+    assert_eq!(metrics(&whole), before);
+}
+
+#[test]
+fn a_target_named_in_a_file_brings_its_scales() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("c.toml");
+    std::fs::write(&file, "[target]\nname = \"gmm-d\"\ndim = 3\nspread = 6\n").unwrap();
+    let args =
+        ["--quick", "--quiet", "--steps", "1", "--set", "train.batch=8", "--set", "replay.capacity=50"];
+    let file = ["--config", file.to_str().unwrap()];
+    let out = succeed(&[&args[..], &file].concat(), &dir.path().join("run"));
+    let text = std::fs::read_to_string(out.join("config.toml")).unwrap();
+    for line in ["dim = 3", "spread = 6.0", "sigma_data = 4.0", "sigma_max = 12.0"] {
+        assert!(text.lines().any(|l| l.starts_with(line)), "{line}: {text}");
+    }
+    let flags = ["--dim", "4"];
+    let out = succeed(&[&args[..], &file, &flags].concat(), &dir.path().join("flag"));
+    let text = std::fs::read_to_string(out.join("config.toml")).unwrap();
+    assert!(text.lines().any(|l| l.starts_with("dim = 4")), "a flag wins over the file: {text}");
+}
+
+#[test]
+fn targets_are_listed() {
+    let text = stdout(&binary::succeed(&mut sample(&["--target", "list"])));
+    assert!(text.lines().any(|l| l.starts_with("gmm-d ") && l.contains("(dim, spread, seed)")), "{text}");
+    assert!(text.lines().any(|l| l.starts_with("lj13 ")), "{text}");
+}
+
+#[test]
+fn parallel_tempering_samples_a_mixture_and_is_measured_against_exact_samples() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let args = ["--method", "pt", "--quick", "--quiet", "--samples", "500", "--out", out.to_str().unwrap()];
+    // So short a run may fail its checks, which its exit code says.
+    let code = sample(&args).output().unwrap().status.code();
+    assert!([Some(0), Some(1)].contains(&code), "{code:?}");
+    let text = metrics(&out).join("\n");
+    for name in ["x_w2", "modes_found", "log_z", "energy_r_hat", "energy_evaluations"] {
+        assert!(text.contains(&format!("\"{name}\"")), "{name}: {text}");
+    }
+    assert!(
+        ["samples.png", "energies.png", "history.csv", "diagnostics.csv"]
+            .iter()
+            .all(|f| out.join(f).exists())
+    );
+}
+
+#[test]
+fn bad_arguments_are_refused_in_one_line_and_nothing_is_written() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let out = out.to_str().unwrap();
+    let with = |more: &[&'static str]| [more, &["--out", out]].concat();
+    refused(&with(&["--target", "gmm41"]), "did you mean gmm40");
+    refused(&with(&["--target", "gmm40", "--dim", "3"]), "target.dim");
+    refused(&with(&["--target", "gmm-d", "--dim", "0"]), "target.dim = 0");
+    refused(&with(&["--steps", "-1"]), "invalid value");
+    refused(&with(&["--steps", "0"]), "train.steps must be at least 1");
+    refused(&with(&["--threads", "0"]), "not in 1..");
+    refused(&with(&["--method", "magic"]), "methods: iwsm, idem, pt");
+    refused(&with(&["--network", "pair"]), "set it to mlp");
+    refused(&with(&["--method", "pt", "--steps", "3"]), "unknown key `train`");
+    refused(&with(&["--set", "train.bach=3"]), "did you mean `train.batch`");
+    refused(&with(&["--set", "network.sigma_min=nan"]), "finite number");
+    refused(&with(&["--set", "train.batch=-5"]), "must not be negative");
+    refused(&with(&["--config", "/nonexistent.toml"]), "no such file");
+    assert!(!Path::new(out).exists());
+}
+
+#[test]
+fn a_folder_in_use_and_a_file_in_the_way_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("mine.txt"), "x").unwrap();
+    refused(&["--quick", "--out", dir.path().to_str().unwrap()], "--force");
+    refused(&["--quick", "--out", dir.path().join("mine.txt").to_str().unwrap()], "a file is in the way");
+    refused(&["--resume", dir.path().to_str().unwrap()], "config.toml is missing");
+    refused(&["--eval-only", "/nonexistent"], "no such run folder");
+}
+
+#[test]
+fn damaged_and_foreign_checkpoints_are_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = succeed(SMALL, &dir.path().join("run"));
+    let path = folder.join("checkpoint.safetensors");
+    let bytes = std::fs::read(&path).unwrap();
+    let resume = ["--resume", folder.to_str().unwrap()];
+    std::fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+    refused(&resume, "truncated");
+    std::fs::write(&path, b"\x02\0\0\0\0\0\0\0{}").unwrap();
+    refused(&resume, "not a checkpoint of this program");
+    std::fs::write(&path, &bytes).unwrap();
+    let config = folder.join("config.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, text.replace("hidden = 128", "hidden = 64")).unwrap();
+    refused(&resume, "another configuration");
+    std::fs::write(&config, text + "\n[nonsense]\nkey = 1\n").unwrap();
+    refused(&resume, "config.toml");
+}
