@@ -9,14 +9,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// `defaults` overridden by `file`, then by each `key=value` of `sets`.
 pub fn resolve<C: Serialize + DeserializeOwned>(
     defaults: &C,
     file: Option<&Path>,
     sets: &[String],
-) -> Result<C, Failure> {
+) -> Result<C, CliError> {
     resolve_without(defaults, file, sets, |_| false)
 }
 
@@ -26,7 +26,7 @@ pub fn resolve_without<C: Serialize + DeserializeOwned>(
     file: Option<&Path>,
     sets: &[String],
     skip: impl Fn(&str) -> bool,
-) -> Result<C, Failure> {
+) -> Result<C, CliError> {
     let mut table = to_table(defaults)?;
     if let Some(path) = file {
         let source = path.display().to_string();
@@ -34,17 +34,17 @@ pub fn resolve_without<C: Serialize + DeserializeOwned>(
     }
     for set in sets {
         let Some((key, value)) = set.split_once('=') else {
-            return Err(Failure::usage(format!(
+            return Err(CliError::usage(format!(
                 "--set {set}: write it as key=value, for example train.batch=256"
             )));
         };
         put::<C>(&mut table, nested(key.trim(), from_command_line(value.trim())), "--set", &skip)?;
     }
-    typed(table).map_err(Failure::usage)
+    typed(table).map_err(CliError::usage)
 }
 
 /// What a file and single settings say, before anything is checked: for the keys that decide which preset is meant.
-pub fn layers(file: Option<&Path>, sets: &[String]) -> Result<Table, Failure> {
+pub fn layers(file: Option<&Path>, sets: &[String]) -> Result<Table, CliError> {
     let mut table = match file {
         Some(path) => parse(&read(path)?, &path.display().to_string())?,
         None => Table::new(),
@@ -77,37 +77,37 @@ fn from_command_line(text: &str) -> Value {
 }
 
 /// `base` overridden by the TOML text of `source`.
-pub fn overlay<C: Serialize + DeserializeOwned>(base: &C, text: &str, source: &str) -> Result<C, Failure> {
+pub fn overlay<C: Serialize + DeserializeOwned>(base: &C, text: &str, source: &str) -> Result<C, CliError> {
     let mut table = to_table(base)?;
     put::<C>(&mut table, parse(text, source)?, source, |_| false)?;
-    typed(table).map_err(Failure::usage)
+    typed(table).map_err(CliError::usage)
 }
 
 /// Reads a configuration that must be whole, as a run folder holds it.
-pub fn load_exact<C: Serialize + DeserializeOwned>(path: &Path) -> Result<C, Failure> {
+pub fn load_exact<C: Serialize + DeserializeOwned>(path: &Path) -> Result<C, CliError> {
     exact(&read(path)?, &path.display().to_string())
 }
 
 /// The same from the TOML text of `source`.
-pub fn exact<C: Serialize + DeserializeOwned>(text: &str, source: &str) -> Result<C, Failure> {
+pub fn exact<C: Serialize + DeserializeOwned>(text: &str, source: &str) -> Result<C, CliError> {
     let config: C = toml::from_str(text).map_err(|e| located(&e, text, source))?;
     // Where one struct is a part of another serde takes any key.
     let known = leaves(to_table(&config)?, "");
     match leaves(parse(text, source)?, "").iter().find(|(key, _)| !known.iter().any(|(k, _)| k == key)) {
-        Some((key, _)) => Err(Failure::usage(format!("{source}: unknown key `{key}`"))),
+        Some((key, _)) => Err(CliError::usage(format!("{source}: unknown key `{key}`"))),
         None => Ok(config),
     }
 }
 
 /// The configuration as TOML; keys that still have their default say so.
-pub fn to_toml<C: Serialize>(config: &C, defaults: &C) -> Result<String, Failure> {
+pub fn to_toml<C: Serialize>(config: &C, defaults: &C) -> Result<String, CliError> {
     let mut out = String::new();
     write_table(&to_table(config)?, &to_table(defaults)?, "", &mut out);
     Ok(out)
 }
 
 /// The same without notes.
-pub fn to_plain_toml<C: Serialize>(config: &C) -> Result<String, Failure> {
+pub fn to_plain_toml<C: Serialize>(config: &C) -> Result<String, CliError> {
     let mut out = String::new();
     write_table(&to_table(config)?, &Table::new(), "", &mut out);
     Ok(out)
@@ -130,28 +130,28 @@ fn write_table(table: &Table, defaults: &Table, prefix: &str, out: &mut String) 
 }
 
 /// As a table of TOML.
-pub(crate) fn to_table<C: Serialize>(config: &C) -> Result<Table, Failure> {
+pub(crate) fn to_table<C: Serialize>(config: &C) -> Result<Table, CliError> {
     Table::try_from(config)
-        .map_err(|e| Failure::Failed(format!("the configuration cannot be written as TOML: {e}")))
+        .map_err(|e| CliError::Failed(format!("the configuration cannot be written as TOML: {e}")))
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|e| Failure::io(path, &e))
+fn read(path: &Path) -> Result<String, CliError> {
+    std::fs::read_to_string(path).map_err(|e| CliError::io(path, &e))
 }
 
-fn parse(text: &str, source: &str) -> Result<Table, Failure> {
+fn parse(text: &str, source: &str) -> Result<Table, CliError> {
     text.parse::<Table>().map_err(|e| located(&e, text, source))
 }
 
 /// An error in `text`, with its line and column where they are known.
-fn located(e: &toml::de::Error, text: &str, source: &str) -> Failure {
+fn located(e: &toml::de::Error, text: &str, source: &str) -> CliError {
     let place = e.span().map_or(String::new(), |s| {
         let before = &text.as_bytes()[..s.start.min(text.len())];
         let line = 1 + before.iter().filter(|b| **b == b'\n').count();
         let column = 1 + before.iter().rev().take_while(|b| **b != b'\n').count();
         format!(":{line}:{column}")
     });
-    Failure::usage(format!("{source}{place}: {}", first_line(e)))
+    CliError::usage(format!("{source}{place}: {}", first_line(e)))
 }
 
 fn first_line(e: &toml::de::Error) -> String {
@@ -168,12 +168,12 @@ fn put<C: DeserializeOwned>(
     from: Table,
     source: &str,
     skip: impl Fn(&str) -> bool,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     for (key, value) in leaves(from, "").into_iter().filter(|(key, _)| !skip(key)) {
         merge(base, nested(&key, value.clone()), "", source)?;
         // An error of serde does not say where.
         typed::<C>(base.clone())
-            .map_err(|problem| Failure::usage(format!("{source}: {key} = {value}: {problem}")))?;
+            .map_err(|problem| CliError::usage(format!("{source}: {key} = {value}: {problem}")))?;
     }
     Ok(())
 }
@@ -198,7 +198,7 @@ pub(crate) fn leaves(table: Table, prefix: &str) -> Vec<(String, Value)> {
 }
 
 /// Puts `from` over `base`; every key must exist there, with the same type.
-fn merge(base: &mut Table, from: Table, prefix: &str, source: &str) -> Result<(), Failure> {
+fn merge(base: &mut Table, from: Table, prefix: &str, source: &str) -> Result<(), CliError> {
     for (key, value) in from {
         let name = format!("{prefix}{key}");
         let Some(old) = base.get_mut(&key) else {
@@ -212,21 +212,21 @@ fn merge(base: &mut Table, from: Table, prefix: &str, source: &str) -> Result<()
                 },
                 |k| format!("did you mean `{prefix}{k}`?"),
             );
-            return Err(Failure::usage(format!("{source}: unknown key `{name}`; {hint}")));
+            return Err(CliError::usage(format!("{source}: unknown key `{name}`; {hint}")));
         };
         match (old, value) {
             (Value::Table(old), Value::Table(new)) => merge(old, new, &format!("{name}."), source)?,
             (old @ Value::Float(_), Value::Integer(i)) => *old = Value::Float(i as f64),
             (Value::Float(_), Value::Float(f)) if !f.is_finite() => {
-                return Err(Failure::usage(format!("{source}: `{name}` = {f} must be a finite number")));
+                return Err(CliError::usage(format!("{source}: `{name}` = {f} must be a finite number")));
             }
             (Value::Integer(_), Value::Integer(i)) if i < 0 => {
-                return Err(Failure::usage(format!("{source}: `{name}` = {i} must not be negative")));
+                return Err(CliError::usage(format!("{source}: `{name}` = {i} must not be negative")));
             }
             (old, new) if old.same_type(&new) => *old = new,
             (old, new) => {
                 let (want, got) = (old.type_str(), new.type_str());
-                return Err(Failure::usage(format!("{source}: `{name}` wants {want}, got {got} {new}")));
+                return Err(CliError::usage(format!("{source}: `{name}` wants {want}, got {got} {new}")));
             }
         }
     }

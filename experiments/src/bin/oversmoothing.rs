@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use experiments::cli::{Common, on_threads, parse};
 use experiments::config::{load_exact, to_toml};
-use experiments::failure::{Failure, run};
-use experiments::interrupt::Interrupt;
 use experiments::oversmoothing::{OversmoothingConfig, OversmoothingRequest, execute};
-use experiments::run_folder::RunFolder;
+use experiments::run::cli::{Common, on_threads, parse};
+use experiments::run::error::{CliError, run};
+use experiments::run::folder::RunFolder;
+use experiments::run::interrupt::Interrupt;
 
 /// Draws how alike nodes become with depth: the Dirichlet energy of untrained networks over up to 1000
 /// layers of a 10 x 10 grid with random features, and, with --data, accuracy and energy of trained ones.
@@ -58,7 +58,7 @@ fn main() -> ExitCode {
     run(|| on_threads(args.common.threads, |threads| body(&args, threads)))
 }
 
-fn body(args: &Args, threads: usize) -> Result<(), Failure> {
+fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     let interrupt = Interrupt::install()?;
     let data_dir = args.data_dir.as_deref();
     let (folder, plan, data) = match &args.resume {
@@ -92,7 +92,7 @@ fn body(args: &Args, threads: usize) -> Result<(), Failure> {
 }
 
 /// The plan of the flags, and what it would be without settings.
-fn plans(args: &Args) -> Result<(OversmoothingConfig, OversmoothingConfig), Failure> {
+fn plans(args: &Args) -> Result<(OversmoothingConfig, OversmoothingConfig), CliError> {
     let request = OversmoothingRequest {
         seed: args.common.seed,
         data: args.data.as_deref(),

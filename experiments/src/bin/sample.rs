@@ -4,10 +4,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use experiments::cli::{Common, Saving, on_threads, parse};
 use experiments::config::{load_exact, to_plain_toml};
-use experiments::failure::{Failure, run};
-use experiments::interrupt::Interrupt;
+use experiments::run::cli::{Common, Saving, on_threads, parse};
+use experiments::run::error::{CliError, run};
+use experiments::run::interrupt::Interrupt;
 use experiments::run::{Options, Plan, Several};
 use experiments::sample::{
     Extras, Request, Run, SampleConfig, configure, metrics_json, model_config, shipped,
@@ -110,7 +110,7 @@ fn main() -> ExitCode {
     run(|| on_threads(args.common.threads, |threads| body(&args, threads)))
 }
 
-fn body(args: &Args, threads: usize) -> Result<(), Failure> {
+fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     if args.target.as_deref() == Some("list") {
         list();
         return Ok(());
@@ -142,7 +142,7 @@ fn body(args: &Args, threads: usize) -> Result<(), Failure> {
     let failures = plan.execute(one, |figures, runs| metrics_json(&config, figures, runs))?;
     match failures.is_empty() {
         true => Ok(()),
-        false => Err(Failure::Failed(format!("the samples cannot be trusted: {}", failures.join("; ")))),
+        false => Err(CliError::Failed(format!("the samples cannot be trusted: {}", failures.join("; ")))),
     }
 }
 
@@ -157,14 +157,14 @@ fn list() {
 }
 
 /// Preset or pretrained, file, overrides, flags: the later wins.
-fn settings(args: &Args) -> Result<(SampleConfig, Extras), Failure> {
+fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
     let pretrained = match args.pretrained {
         true => Some(shipped(args.target.as_deref().unwrap_or("dw4"))?),
         false => None,
     };
     let mut sets = args.common.sets.clone();
     if pretrained.is_some() && sets.iter().any(|s| !s.trim_start().starts_with("evaluation.")) {
-        return Err(Failure::usage("with --pretrained only evaluation.* can be set: the network is given"));
+        return Err(CliError::usage("with --pretrained only evaluation.* can be set: the network is given"));
     }
     sets.extend(args.dim.iter().map(|d| format!("target.dim={d}")));
     sets.extend(args.spread.iter().map(|s| format!("target.spread={s:?}")));

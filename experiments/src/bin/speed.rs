@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use engine::parallel;
-use experiments::failure::Failure;
+use experiments::run::error::CliError;
 use experiments::workloads::levels::{self, inversion, least, median};
 use experiments::workloads::{ALL, Workload};
 
@@ -37,7 +37,7 @@ struct Args {
 }
 
 fn main() -> std::process::ExitCode {
-    let args = experiments::cli::parse::<Args>();
+    let args = experiments::run::cli::parse::<Args>();
     let measure = |threads| {
         let mut slower = Vec::new();
         for workload in ALL.iter().filter(|w| args.only.as_deref().is_none_or(|only| only == w.name)) {
@@ -48,9 +48,9 @@ fn main() -> std::process::ExitCode {
                 print(workload, threads, None, &ms);
             }
         }
-        if slower.is_empty() { Ok(()) } else { Err(Failure::Failed(slower.join("; "))) }
+        if slower.is_empty() { Ok(()) } else { Err(CliError::Failed(slower.join("; "))) }
     };
-    experiments::failure::run(|| experiments::cli::on_threads(args.threads, measure))
+    experiments::run::error::run(|| experiments::run::cli::on_threads(args.threads, measure))
 }
 
 /// Times a workload at every level; says so if a higher one is slower, and stays so in longer runs.

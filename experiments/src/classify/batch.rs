@@ -9,8 +9,8 @@ use super::folders::{begun, fresh};
 use super::task::{self, Task};
 use super::{Context, GraphConfig, Summary, search};
 use crate::config::load_exact;
-use crate::failure::Failure;
-use crate::run_folder::RunFolder;
+use crate::run::error::CliError;
+use crate::run::folder::RunFolder;
 
 /// The file by which a folder is known to hold a batch.
 const FILE: &str = "batch.toml";
@@ -41,7 +41,7 @@ impl Batch {
         settings: Vec<GraphConfig>,
         search: Option<u64>,
         with: &Context<'_>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CliError> {
         let mut checked = settings.iter().map(|config| task::check(config, search, with.data_dir));
         if let Some(Err(refused)) = checked.next()
             && !checked.any(|other| other.is_ok())
@@ -55,13 +55,13 @@ impl Batch {
         let order = settings.iter().map(|c| c.data.name.clone()).collect();
         let settings = settings.into_iter().map(|c| (c.data.name.clone(), c)).collect();
         let plan = BatchConfig { order, search, settings };
-        let text = toml::to_string(&plan).map_err(|e| Failure::Failed(e.to_string()))?;
+        let text = toml::to_string(&plan).map_err(|e| CliError::Failed(e.to_string()))?;
         folder.write(FILE, text.as_bytes())?;
         Ok(Self { folder, plan })
     }
 
     /// The batch that a folder holds, if it holds one.
-    pub fn open(path: &Path) -> Result<Option<Self>, Failure> {
+    pub fn open(path: &Path) -> Result<Option<Self>, CliError> {
         if !path.join(FILE).is_file() {
             return Ok(None);
         }
@@ -71,14 +71,14 @@ impl Batch {
             search::check_trials(trials, &format!("{}: search", folder.file(FILE).display()))?;
         }
         match plan.order.iter().find(|name| !plan.settings.contains_key(*name)) {
-            Some(name) => Err(Failure::usage(format!("{FILE} has no [settings.{name}]"))),
+            Some(name) => Err(CliError::usage(format!("{FILE} has no [settings.{name}]"))),
             None => Ok(Some(Self { folder, plan })),
         }
     }
 
     /// Does what is not done. A task that fails, because a network diverges or a split is missing, does not keep
     /// the others from being done: the figures of those come with the first failure.
-    pub fn execute(&self, with: &Context<'_>) -> Result<(Vec<Summary>, Option<Failure>), Failure> {
+    pub fn execute(&self, with: &Context<'_>) -> Result<(Vec<Summary>, Option<CliError>), CliError> {
         self.folder.mark_latest();
         let (mut rows, mut failure) = (Vec::new(), None);
         for name in &self.plan.order {
@@ -90,7 +90,7 @@ impl Batch {
             };
             match task.and_then(Task::execute) {
                 Ok(row) => rows.push(row),
-                Err(e @ Failure::Interrupted(_)) => return Err(task::stopped_in(self.folder.path(), e)),
+                Err(e @ CliError::Interrupted(_)) => return Err(task::stopped_in(self.folder.path(), e)),
                 Err(e) => failure = failure.or(Some(e)),
             }
         }

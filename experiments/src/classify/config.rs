@@ -9,7 +9,7 @@ use models::gnn::{Dataset, Network, Split};
 use models::range::{self, Range};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// Where splits come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -112,7 +112,7 @@ impl GraphConfig {
     }
 
     /// An error if some value is outside its range.
-    pub fn check(&self) -> Result<(), Failure> {
+    pub fn check(&self) -> Result<(), CliError> {
         let d = &self.data;
         let count = |key, v: usize, most: usize| (key, v as f64, Range::Between(1.0, most as f64));
         range::check(&[
@@ -123,17 +123,17 @@ impl GraphConfig {
         ])
         .and_then(|()| self.model.settings().check())
         .and_then(|()| self.train.check())
-        .map_err(Failure::usage)
+        .map_err(CliError::usage)
     }
 }
 
 /// The graph as it is used, and its splits, on which the figure can be measured.
-pub fn splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>), Failure> {
+pub fn splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>), CliError> {
     let (mut data, splits) = drawn_splits(data, choice)?;
     check_splits(&data, &splits, choice.metric)?;
     if choice.edges != Edges::Undirected {
         let Some(raw) = data.raw_edges.take() else {
-            return Err(Failure::usage(format!(
+            return Err(CliError::usage(format!(
                 "data.edges: {} has no directions of its edges; use undirected",
                 data.name
             )));
@@ -146,24 +146,24 @@ pub fn splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>
     Ok((data, splits))
 }
 
-fn check_splits(data: &Dataset, splits: &[Split], metric: Metric) -> Result<(), Failure> {
+fn check_splits(data: &Dataset, splits: &[Split], metric: Metric) -> Result<(), CliError> {
     let problem = |(k, s): (usize, &Split)| {
         split_problem(s, data.nodes())
             .or_else(|| metric.problem(&data.labels, s))
-            .map(|what| Failure::usage(format!("data set {}: split {k}: {what}", data.name)))
+            .map(|what| CliError::usage(format!("data set {}: split {k}: {what}", data.name)))
     };
     splits.iter().enumerate().find_map(problem).map_or(Ok(()), Err)
 }
 
-fn drawn_splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>), Failure> {
+fn drawn_splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>), CliError> {
     if choice.metric == Metric::RocAuc && data.classes != 2 {
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "data.metric = roc-auc wants two classes; {} has {}",
             data.name, data.classes
         )));
     }
     let none = |what: &str| {
-        Failure::usage(format!(
+        CliError::usage(format!(
             "data set {} has no {what} split; choose another --split (fixed, public, random)",
             data.name
         ))
@@ -182,7 +182,7 @@ fn drawn_splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Spli
             let nodes = data.largest_component();
             let part = data.restrict(&nodes);
             if choice.development >= part.nodes() {
-                return Err(Failure::usage(format!(
+                return Err(CliError::usage(format!(
                     "data.development = {} leaves no test nodes; the largest component of {} has {}",
                     choice.development,
                     part.name,

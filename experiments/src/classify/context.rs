@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::interrupt::Interrupt;
+use crate::run::interrupt::Interrupt;
 
 /// Where data are found, and how a task is watched.
 #[derive(Clone, Copy)]

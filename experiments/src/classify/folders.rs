@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use crate::failure::Failure;
-use crate::run_folder::RunFolder;
+use crate::run::error::CliError;
+use crate::run::folder::RunFolder;
 
 /// Folders of a search within the task's: what it is about, and the run of what it found.
 pub(super) const PARTS: [&str; 2] = ["search", "best"];
 
 /// The folder of a new task. With `force` nothing of an earlier one is left, of a search neither: it would be
 /// taken for the new task's.
-pub(super) fn fresh(out: &Path, force: bool) -> Result<RunFolder, Failure> {
+pub(super) fn fresh(out: &Path, force: bool) -> Result<RunFolder, CliError> {
     let folder = RunFolder::create(out, force)?;
     for part in PARTS.map(|part| out.join(part)).iter().filter(|part| force && part.is_dir()) {
         RunFolder::create(part, true)?;

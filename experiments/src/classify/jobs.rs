@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::GraphConfig;
-use crate::failure::Failure;
-use crate::rows::{self, Row};
-use crate::run_folder::RunFolder;
+use crate::run::error::CliError;
+use crate::run::folder::RunFolder;
+use crate::run::rows::{self, Row};
 
 /// One training: a split and an initialisation, with and without aggregation.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -59,11 +59,11 @@ impl Job {
 }
 
 /// The trainings that are in jobs.csv.
-pub(super) fn read(folder: &RunFolder, config: &GraphConfig, splits: usize) -> Result<Vec<Job>, Failure> {
+pub(super) fn read(folder: &RunFolder, config: &GraphConfig, splits: usize) -> Result<Vec<Job>, CliError> {
     let jobs = rows::read(folder, |job: &Job| job.belongs(config, splits), Job::key)?;
     // Versions that did not keep --no-ablation leave such folders.
     match jobs.iter().find(|job| config.ablated() && job.ablation.is_nan()) {
-        Some(job) => Err(Failure::usage(format!(
+        Some(job) => Err(CliError::usage(format!(
             "{}: split {} has no ablation, which config.toml asks for; write ablation = false under [data] there",
             folder.file(Job::FILE).display(),
             job.split

@@ -5,7 +5,7 @@ use models::gnn::training::classification::Metric;
 
 use super::GraphConfig;
 use crate::config::{nearest, overlay};
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 macro_rules! presets {
     ($($data:literal: $($model:literal),*;)*) => {
@@ -44,7 +44,7 @@ presets! {
 
 /// The settings that were found for a network on a data set, or the network's defaults. Those for another kind of
 /// split than the fixed ones (`random`) stand under a name of their own: few labels are another task.
-pub fn preset(data: &str, model: &str, split: Option<&str>) -> Result<GraphConfig, Failure> {
+pub fn preset(data: &str, model: &str, split: Option<&str>) -> Result<GraphConfig, CliError> {
     let config = defaults(data, model)?;
     let key = match split {
         Some(split) => format!("{data}_{split}-{model}"),
@@ -58,11 +58,11 @@ pub fn preset(data: &str, model: &str, split: Option<&str>) -> Result<GraphConfi
 
 /// A network's settings before any search; a search begins with them, so that none starts from the outcome
 /// of another.
-pub fn defaults(data: &str, model: &str) -> Result<GraphConfig, Failure> {
+pub fn defaults(data: &str, model: &str) -> Result<GraphConfig, CliError> {
     let Some(mut network) = Network::named(model) else {
         let hint = nearest(model, Network::NAMES).map_or(String::new(), |n| format!(", did you mean {n}?"));
         let all = Network::NAMES.join(", ");
-        return Err(Failure::usage(format!("unknown model `{model}`{hint} (models: {all})")));
+        return Err(CliError::usage(format!("unknown model `{model}`{hint} (models: {all})")));
     };
     if (data == "karate" || data.starts_with("csbm"))
         && let Some(width) = network.settings_mut().width()

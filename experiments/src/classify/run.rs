@@ -14,12 +14,12 @@ use super::jobs::Job;
 use super::{Context, GraphConfig, SplitKind, Summary, picture, preset, splits};
 use crate::config::{load_exact, to_toml};
 use crate::datasets::load;
-use crate::failure::Failure;
-use crate::interrupt::Interrupt;
 use crate::npy;
 use crate::plot::{Panel, Series, panels};
-use crate::run_folder::{History, RunFolder};
-use crate::{jobs, rows};
+use crate::run::error::CliError;
+use crate::run::folder::{History, RunFolder};
+use crate::run::interrupt::Interrupt;
+use crate::run::{jobs, rows};
 
 /// Columns of history.csv: the first training's epochs.
 const HISTORY: [&str; 5] = ["epoch", "loss", "validation_loss", "validation", "test"];
@@ -43,7 +43,7 @@ impl Classification {
         config: GraphConfig,
         data: Dataset,
         threads: usize,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CliError> {
         config.check()?;
         let (data, splits) = splits(data, &config.data)?;
         let split = (config.data.split == SplitKind::Random).then_some("random");
@@ -55,7 +55,7 @@ impl Classification {
     }
 
     /// Goes on with a run: trainings that are in jobs.csv are not done again.
-    pub fn resume(path: &Path, data_dir: Option<&Path>) -> Result<Self, Failure> {
+    pub fn resume(path: &Path, data_dir: Option<&Path>) -> Result<Self, CliError> {
         let folder = RunFolder::open(path, &["config.toml"])?;
         let config: GraphConfig = load_exact(&folder.file("config.toml"))?;
         config.check()?;
@@ -71,7 +71,7 @@ impl Classification {
     }
 
     /// Trains everything that is not done, measures and draws.
-    pub fn execute(&self, with: &Context<'_>) -> Result<Summary, Failure> {
+    pub fn execute(&self, with: &Context<'_>) -> Result<Summary, CliError> {
         let began = Instant::now();
         let seconds = || self.before + began.elapsed().as_secs_f64();
         let inits = self.config.data.initialisations;
@@ -91,13 +91,13 @@ impl Classification {
         let (done, outcome) = jobs::run(&all, self.done.clone(), Job::key, with.quiet, work, save, message);
         outcome?;
         let mut params = Params::<f32>::new();
-        self.config.model.build::<f32>(&self.data, &mut params, 0).map_err(Failure::usage)?;
+        self.config.model.build::<f32>(&self.data, &mut params, 0).map_err(CliError::usage)?;
         let summary = Summary::new(&self.config, &done, params.len(), seconds());
         self.folder.write("metrics.json", summary.to_json(&self.config).as_bytes())?;
         Ok(summary)
     }
 
-    fn train(&self, split: usize, initialisation: usize, interrupt: &Interrupt) -> Result<Job, Failure> {
+    fn train(&self, split: usize, initialisation: usize, interrupt: &Interrupt) -> Result<Job, CliError> {
         let seed = self.config.training_seed(split, initialisation);
         let fit = |network: &Network| {
             let stop = || interrupt.requested();
@@ -127,18 +127,18 @@ impl Classification {
         })
     }
 
-    fn failure(&self, e: TrainError, split: usize) -> Failure {
+    fn failure(&self, e: TrainError, split: usize) -> CliError {
         match e {
-            TrainError::Settings(what) => Failure::usage(what),
+            TrainError::Settings(what) => CliError::usage(what),
             TrainError::Diverged(_) => {
-                Failure::Diverged(format!("{} on split {split}: {e}", self.config.data.name))
+                CliError::Diverged(format!("{} on split {split}: {e}", self.config.data.name))
             }
-            TrainError::Stopped => Failure::Interrupted(e.to_string()),
+            TrainError::Stopped => CliError::Interrupted(e.to_string()),
         }
     }
 
     /// Files of the first training: its curve, its network, what it says of every node.
-    fn show(&self, outcome: &Outcome, seed: u64) -> Result<(), Failure> {
+    fn show(&self, outcome: &Outcome, seed: u64) -> Result<(), CliError> {
         let mut history = History::new(&HISTORY);
         for (k, e) in outcome.epochs.iter().enumerate() {
             history.push(&[k as f64, e.loss, e.validation_loss, e.validation, e.test]);
@@ -171,11 +171,11 @@ impl Classification {
         }
         checkpoint.note("seed", seed);
         checkpoint.note("epoch", outcome.best);
-        let bytes = checkpoint.encode().map_err(|e| Failure::Failed(e.to_string()))?;
+        let bytes = checkpoint.encode().map_err(|e| CliError::Failed(e.to_string()))?;
         self.folder.write("checkpoint.safetensors", &bytes)?;
 
         let [first, last, logits] = states(&self.data, &self.config.model, &outcome.params, seed)
-            .map_err(|e| Failure::Failed(e.to_string()))?;
+            .map_err(|e| CliError::Failed(e.to_string()))?;
         let n = self.data.nodes().max(1);
         self.folder.write("embeddings.npy", &npy::encode(last.len() / n, &last))?;
         let lines: String = (logits.chunks_exact(self.data.classes).zip(&self.data.labels).enumerate())

@@ -5,8 +5,8 @@ use std::path::Path;
 use super::folders::PARTS;
 use super::{Classification, Context, GraphConfig, Search, Summary, search, splits};
 use crate::datasets::load;
-use crate::failure::Failure;
-use crate::run_folder::{RunFolder, resolved};
+use crate::run::error::CliError;
+use crate::run::folder::{RunFolder, resolved};
 
 /// A task in its folder.
 pub struct Task<'a> {
@@ -32,7 +32,7 @@ impl<'a> Task<'a> {
         config: GraphConfig,
         trials: Option<u64>,
         with: &Context<'a>,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CliError> {
         let data = load(&config.data.name, with.data_dir)?;
         let stage = match trials {
             Some(trials) => Stage::Search(Search::create(out, force, config, trials, data)?),
@@ -42,12 +42,12 @@ impl<'a> Task<'a> {
     }
 
     /// The task that a folder holds, to go on with it.
-    pub fn open(path: &Path, with: &Context<'a>) -> Result<Self, Failure> {
+    pub fn open(path: &Path, with: &Context<'a>) -> Result<Self, CliError> {
         let folder = RunFolder::open(path, &[])?;
         if folder.file("plan.toml").exists() {
             // Named in full: in the folder itself its parent has no name.
-            let path = path.canonicalize().map_err(|e| Failure::io(path, &e))?;
-            return Err(Failure::usage(format!(
+            let path = path.canonicalize().map_err(|e| CliError::io(path, &e))?;
+            return Err(CliError::usage(format!(
                 "{} is a part of a search; go on with: graph --resume {}",
                 path.display(),
                 resolved(path.parent().unwrap_or(&path)).display()
@@ -69,7 +69,7 @@ impl<'a> Task<'a> {
     }
 
     /// Does what is not done.
-    pub fn execute(self) -> Result<Summary, Failure> {
+    pub fn execute(self) -> Result<Summary, CliError> {
         let run = match self.stage {
             Stage::Run(run) => Ok(run),
             Stage::Search(search) => search.execute(&self.with).and_then(|(best, data)| {
@@ -81,9 +81,9 @@ impl<'a> Task<'a> {
 }
 
 /// The same failure; one by Ctrl-C says how to go on with what is in `path`.
-pub(super) fn stopped_in(path: &Path, failure: Failure) -> Failure {
+pub(super) fn stopped_in(path: &Path, failure: CliError) -> CliError {
     match failure {
-        Failure::Interrupted(_) => Failure::Interrupted(format!(
+        CliError::Interrupted(_) => CliError::Interrupted(format!(
             "stopped; finished trainings are saved, go on with: graph --resume {}",
             path.display()
         )),
@@ -96,7 +96,7 @@ pub(super) fn check(
     config: &GraphConfig,
     trials: Option<u64>,
     data_dir: Option<&Path>,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     config.check()?;
     let data = load(&config.data.name, data_dir)?;
     match trials {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::classify::{DataChoice, Edges, GraphConfig, SplitKind, preset, splits};
 use crate::config::{layers, leaves, resolve_without, to_table};
 use crate::datasets::load;
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// The name of the data that need no training.
 pub const GRID: &str = "grid";
@@ -63,7 +63,7 @@ pub struct OversmoothingRequest<'a> {
 
 impl OversmoothingConfig {
     /// The plan of a request; an error if a network or a setting is unknown, or has no effect.
-    pub fn new(r: &OversmoothingRequest<'_>) -> Result<Self, Failure> {
+    pub fn new(r: &OversmoothingRequest<'_>) -> Result<Self, CliError> {
         let data = r.data.unwrap_or(GRID);
         let on_grid = data == GRID;
         let named: Vec<&str> = r.networks.iter().map(String::as_str).collect();
@@ -79,7 +79,7 @@ impl OversmoothingConfig {
         if let Some(base) = bases.iter().find(|base| on_grid && !evolves(&base.model)) {
             let all = Network::NAMES.iter().filter(|name| Network::named(name).is_some_and(|n| evolves(&n)));
             let (name, all) = (base.model.name(), all.copied().collect::<Vec<_>>().join(", "));
-            return Err(Failure::usage(format!("--models {name}: on the grid there are {all}")));
+            return Err(CliError::usage(format!("--models {name}: on the grid there are {all}")));
         }
         if let Some(other) = layers(r.file, &sets)?.get("model").and_then(|model| model.get("name"))
             && networks.iter().any(|name| other.as_str() != Some(name))
@@ -87,7 +87,7 @@ impl OversmoothingConfig {
             return Err(no_effect("model.name", other, "name the networks with --models"));
         }
         // A setting is for the networks that have it.
-        let keys = |config: &GraphConfig| -> Result<BTreeSet<String>, Failure> {
+        let keys = |config: &GraphConfig| -> Result<BTreeSet<String>, CliError> {
             Ok(leaves(to_table(config)?, "").into_iter().map(|(key, _)| key).collect())
         };
         let own: Vec<BTreeSet<String>> = bases.iter().map(keys).collect::<Result<_, _>>()?;
@@ -105,14 +105,14 @@ impl OversmoothingConfig {
     }
 
     /// The data to train on; none for the grid.
-    pub fn load(&self, data_dir: Option<&Path>) -> Result<Option<Dataset>, Failure> {
+    pub fn load(&self, data_dir: Option<&Path>) -> Result<Option<Dataset>, CliError> {
         if self.data == GRID {
             return Ok(None);
         }
         let data = load(&self.data, data_dir)?;
         if data.splits.is_empty() {
             let name = &data.name;
-            return Err(Failure::usage(format!("data set {name} has no fixed split; see `graph --split`")));
+            return Err(CliError::usage(format!("data set {name} has no fixed split; see `graph --split`")));
         }
         // What `graph` checks is checked here too, of the first split; whatever a preset says, edges are
         // undirected here.
@@ -138,10 +138,10 @@ impl OversmoothingConfig {
     }
 
     /// An error if the plan does not hold together, or a network does not go to one of its depths.
-    pub fn check(&self) -> Result<(), Failure> {
+    pub fn check(&self) -> Result<(), CliError> {
         let own = |name: &String| self.settings.get(name).is_some_and(|c| c.model.name() == name);
         if let Some(name) = self.networks.iter().find(|n| !own(n)) {
-            return Err(Failure::usage(format!(
+            return Err(CliError::usage(format!(
                 "config.toml has no [settings.{name}] with the model {name}; start a new run"
             )));
         }
@@ -149,7 +149,7 @@ impl OversmoothingConfig {
         self.jobs().try_for_each(|(name, depth)| {
             range::check(&[("depth", depth as f64, Range::Between(1.0, DEEPEST))])
                 .and_then(|()| self.model(name, depth).settings().check())
-                .map_err(|problem| Failure::usage(format!("{name} at depth {depth}: {problem}")))
+                .map_err(|problem| CliError::usage(format!("{name} at depth {depth}: {problem}")))
         })
     }
 }
@@ -159,12 +159,12 @@ fn evolves(network: &Network) -> bool {
     matches!(network.evolution::<f32>(&grid(2), &mut Params::new(), 1, 0), Ok(Some(_)))
 }
 
-fn no_effect(key: &str, value: &toml::Value, instead: &str) -> Failure {
-    Failure::usage(format!("{key} = {value} has no effect here: {instead}"))
+fn no_effect(key: &str, value: &toml::Value, instead: &str) -> CliError {
+    CliError::usage(format!("{key} = {value} has no effect here: {instead}"))
 }
 
 /// An error if a setting was changed that has no effect.
-fn check_effect(config: &GraphConfig, base: &GraphConfig, on_grid: bool) -> Result<(), Failure> {
+fn check_effect(config: &GraphConfig, base: &GraphConfig, on_grid: bool) -> Result<(), CliError> {
     let before = leaves(to_table(base)?, "");
     let after = leaves(to_table(config)?, "");
     let changed = after.iter().zip(&before).filter(|(a, b)| a != b).map(|(a, _)| a);

@@ -6,12 +6,12 @@ use models::gnn::training::train::{TrainError, fit, states};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::{OversmoothingConfig, line};
-use crate::failure::Failure;
-use crate::interrupt::Interrupt;
-use crate::jobs;
 use crate::plot::{Panel, panels};
-use crate::rows::{self, Row};
-use crate::run_folder::RunFolder;
+use crate::run::error::CliError;
+use crate::run::folder::RunFolder;
+use crate::run::interrupt::Interrupt;
+use crate::run::jobs;
+use crate::run::rows::{self, Row};
 use crate::table::shortest;
 
 /// A finished training; its figures are no numbers where it diverged.
@@ -48,7 +48,7 @@ pub(super) fn trained(
     folder: &RunFolder,
     interrupt: &Interrupt,
     quiet: bool,
-) -> Result<String, Failure> {
+) -> Result<String, CliError> {
     let all: Vec<(&str, usize)> = plan.jobs().collect();
     // Rows stand in the order of the plan.
     let place = |row: &Trained| all.iter().position(|job| *job == (row.model.as_str(), row.depth));
@@ -59,9 +59,9 @@ pub(super) fn trained(
     let message = |done: &[Trained]| format!("{} of {} trainings", done.len(), all.len());
     let (rows, outcome) = jobs::run(&wanted, done, place, quiet, work, save, message);
     outcome.map_err(|e| match e {
-        Failure::Interrupted(_) => {
+        CliError::Interrupted(_) => {
             let at = folder.path().display();
-            Failure::Interrupted(format!(
+            CliError::Interrupted(format!(
                 "stopped; finished depths are in {at}; go on with: oversmoothing --resume {at}"
             ))
         }
@@ -76,7 +76,7 @@ fn train(
     data: &Dataset,
     (name, depth): (&str, usize),
     interrupt: &Interrupt,
-) -> Result<Trained, Failure> {
+) -> Result<Trained, CliError> {
     let config = &plan.settings[name];
     let network = plan.model(name, depth);
     let stop = || interrupt.requested();
@@ -93,20 +93,20 @@ fn train(
     match fit(data, &data.splits[0], settings, config.data.metric, plan.seed, &stop) {
         Ok(outcome) => {
             let [first, last, _] = states(data, &network, &outcome.params, plan.seed)
-                .map_err(|e| Failure::Failed(e.to_string()))?;
+                .map_err(|e| CliError::Failed(e.to_string()))?;
             let [before, after] = [first, last].map(|x| smoothness(data, &x).energy);
             let (f, seconds) = (outcome.figures(), (outcome.seconds * 100.0).round() / 100.0);
             Ok(row([f.validation, f.test, before, after, seconds]))
         }
         // A depth at which training blows up is a result, not an end.
         Err(TrainError::Diverged(_)) => Ok(row([f64::NAN; 5])),
-        Err(e @ TrainError::Stopped) => Err(Failure::Interrupted(e.to_string())),
-        Err(e) => Err(Failure::usage(e)),
+        Err(e @ TrainError::Stopped) => Err(CliError::Interrupted(e.to_string())),
+        Err(e) => Err(CliError::usage(e)),
     }
 }
 
 /// What the rows of depth.csv show.
-fn picture(plan: &OversmoothingConfig, data: &Dataset, rows: &[Trained]) -> Result<Vec<u8>, Failure> {
+fn picture(plan: &OversmoothingConfig, data: &Dataset, rows: &[Trained]) -> Result<Vec<u8>, CliError> {
     let (mut accuracies, mut energies) = (Vec::new(), Vec::new());
     for name in &plan.networks {
         let of = |figure: fn(&Trained) -> f64| {

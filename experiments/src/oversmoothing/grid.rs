@@ -8,10 +8,10 @@ use models::gnn::oversmoothing::evolve::evolve;
 use models::gnn::oversmoothing::smoothing::{plateau, smoothness};
 
 use super::{OversmoothingConfig, line};
-use crate::failure::Failure;
-use crate::interrupt::Interrupt;
 use crate::plot::{Panel, panels};
-use crate::run_folder::RunFolder;
+use crate::run::error::CliError;
+use crate::run::folder::RunFolder;
+use crate::run::interrupt::Interrupt;
 use crate::table::{plain, shortest};
 
 const CHANNELS: usize = 16;
@@ -23,7 +23,7 @@ pub(super) fn on_grid(
     plan: &OversmoothingConfig,
     folder: &RunFolder,
     interrupt: &Interrupt,
-) -> Result<String, Failure> {
+) -> Result<String, CliError> {
     let data = grid(10);
     let mut x0 = vec![0.0_f64; CHANNELS * data.nodes()];
     Stream::new(plan.seed, "features", 0, 0).fill_uniform(&mut x0);
@@ -45,8 +45,8 @@ pub(super) fn on_grid(
             lines += &format!("{name},{layer},{by_degree},{bare},{mad},{},{change}\n", s.clusters);
             if interrupt.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        if end.map_err(Failure::usage)?.is_break() {
-            return Err(Failure::Interrupted(format!(
+        if end.map_err(CliError::usage)?.is_break() {
+            return Err(CliError::Interrupted(format!(
                 "stopped; nothing is finished yet, begin again with: oversmoothing --resume {}",
                 folder.path().display()
             )));

@@ -7,7 +7,7 @@ use models::target::TargetConfig;
 
 use super::{Evaluation, SampleConfig};
 use crate::config::overlay;
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => {
@@ -33,14 +33,14 @@ pub(super) fn preset(
     target: &TargetConfig,
     method: Option<&str>,
     quick: bool,
-) -> Result<SampleConfig, Failure> {
+) -> Result<SampleConfig, CliError> {
     let name = target.name.as_str();
-    let scales = target.scales().map_err(Failure::usage)?;
+    let scales = target.scales().map_err(CliError::usage)?;
     // Particles, whose scales stand in their presets, move on the energy with weights of one.
     let method = method.unwrap_or(if scales.is_none() { "idem" } else { "iwsm" });
     let method = Method::named(method, scales).ok_or_else(|| {
         let names: Vec<&str> = Method::NAMES.iter().map(|(name, _)| *name).collect();
-        Failure::usage(format!("unknown method `{method}` (methods: {})", names.join(", ")))
+        CliError::usage(format!("unknown method `{method}` (methods: {})", names.join(", ")))
     })?;
     let (learns, own) = (method.config().learns(), method.name());
     let mut config =
@@ -62,14 +62,14 @@ pub(super) fn preset(
 }
 
 /// experiments/assets/pretrained/NAME.safetensors, in this folder or the program's, or in one above.
-pub fn shipped(target: &str) -> Result<PathBuf, Failure> {
+pub fn shipped(target: &str) -> Result<PathBuf, CliError> {
     let place = Path::new("experiments/assets/pretrained").join(format!("{target}.safetensors"));
     let here = std::env::current_dir().unwrap_or_default();
     let program = std::env::current_exe().unwrap_or_default();
     here.ancestors().chain(program.ancestors()).map(|r| r.join(&place)).find(|p| p.is_file()).ok_or_else(
         || {
             let place = place.display();
-            Failure::usage(format!(
+            CliError::usage(format!(
                 "no trained network for {target} ({place} is not there); train one without --pretrained"
             ))
         },

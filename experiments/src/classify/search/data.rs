@@ -4,7 +4,7 @@ use models::gnn::space::GraphFacts;
 use models::gnn::{Dataset, Split};
 
 use crate::classify::{DataChoice, Edges, splits};
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// The graph with its edges used in every way that trials may choose, and its splits.
 pub(super) struct SearchData {
@@ -14,7 +14,7 @@ pub(super) struct SearchData {
 }
 
 impl SearchData {
-    pub fn new(data: &Dataset, choice: &DataChoice) -> Result<Self, Failure> {
+    pub fn new(data: &Dataset, choice: &DataChoice) -> Result<Self, CliError> {
         let directed = data.raw_edges.is_some();
         let mut uses = Vec::new();
         let (own, splits_of_own) = splits(data.clone(), choice)?;

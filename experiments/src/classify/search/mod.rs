@@ -30,11 +30,11 @@ use super::folders::{PARTS, fresh};
 use super::{Context, GraphConfig};
 use crate::config::{load_exact, to_plain_toml, to_toml};
 use crate::datasets::load;
-use crate::failure::Failure;
-use crate::interrupt::Interrupt;
-use crate::jobs;
-use crate::rows;
-use crate::run_folder::RunFolder;
+use crate::run::error::CliError;
+use crate::run::folder::RunFolder;
+use crate::run::interrupt::Interrupt;
+use crate::run::jobs;
+use crate::run::rows;
 
 /// Splits of rounds 1 and 2, initialisations for each split in round 3, and how many tenths of the trials are
 /// drawn; the others are refined.
@@ -84,15 +84,15 @@ pub struct Search {
 }
 
 /// An error where a search from `base` would be refused.
-pub(super) fn check(base: &GraphConfig, trials: u64, data: &Dataset) -> Result<(), Failure> {
+pub(super) fn check(base: &GraphConfig, trials: u64, data: &Dataset) -> Result<(), CliError> {
     prepared(base, trials, data).map(drop)
 }
 
 /// An error if there are none, or too many; `key` is what holds their number.
-pub(super) fn check_trials(trials: u64, key: &str) -> Result<(), Failure> {
+pub(super) fn check_trials(trials: u64, key: &str) -> Result<(), CliError> {
     match trials {
         1..=MOST_TRIALS => Ok(()),
-        _ => Err(Failure::usage(format!("{key} = {trials} must lie between 1 and {MOST_TRIALS}"))),
+        _ => Err(CliError::usage(format!("{key} = {trials} must lie between 1 and {MOST_TRIALS}"))),
     }
 }
 
@@ -101,7 +101,7 @@ fn prepared(
     base: &GraphConfig,
     trials: u64,
     data: &Dataset,
-) -> Result<(SearchData, Vec<GraphConfig>), Failure> {
+) -> Result<(SearchData, Vec<GraphConfig>), CliError> {
     base.check()?;
     let graphs = SearchData::new(data, &base.data)?;
     let drawn = (trials * rounds(&graphs).drawn).div_ceil(10);
@@ -124,7 +124,7 @@ impl Search {
         base: GraphConfig,
         trials: u64,
         data: Dataset,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CliError> {
         check_trials(trials, "--search")?;
         let (graphs, settings) = prepared(&base, trials, &data)?;
         let folder = RunFolder::create(&fresh(out, force)?.file(PARTS[0]), force)?;
@@ -135,7 +135,7 @@ impl Search {
     }
 
     /// Goes on with a search: trainings in trainings.csv are not done again.
-    pub fn resume(path: &Path, data_dir: Option<&Path>) -> Result<Self, Failure> {
+    pub fn resume(path: &Path, data_dir: Option<&Path>) -> Result<Self, CliError> {
         let folder = RunFolder::open(path, &["config.toml", PLAN])?;
         let base: GraphConfig = load_exact(&folder.file("config.toml"))?;
         let SearchConfig { trials } = load_exact(&folder.file(PLAN))?;
@@ -149,7 +149,7 @@ impl Search {
 
     /// Runs what is left; writes trainings.csv, search.csv and best.toml, and returns the best settings with the
     /// data.
-    pub fn execute(mut self, with: &Context<'_>) -> Result<(GraphConfig, Dataset), Failure> {
+    pub fn execute(mut self, with: &Context<'_>) -> Result<(GraphConfig, Dataset), CliError> {
         let n = self.graphs.splits.len();
         let Rounds { first, second, initialisations, .. } = rounds(&self.graphs);
         let drawn = self.settings.len() as u64;
@@ -186,7 +186,7 @@ impl Search {
     }
 
     /// Trains the trials so far on their first `splits` splits and adds trials up to number `end` near the best.
-    fn refine(&mut self, end: u64, splits: usize, with: &Context<'_>) -> Result<(), Failure> {
+    fn refine(&mut self, end: u64, splits: usize, with: &Context<'_>) -> Result<(), CliError> {
         let known: Vec<u64> = (0..self.settings.len() as u64).collect();
         let new = self.settings.len() as u64..end;
         if new.is_empty() {
@@ -221,7 +221,7 @@ impl Search {
     }
 
     /// Trains what is wanted and not done, several trainings at a time.
-    fn train(&mut self, round: usize, wanted: &[Key], with: &Context<'_>) -> Result<(), Failure> {
+    fn train(&mut self, round: usize, wanted: &[Key], with: &Context<'_>) -> Result<(), CliError> {
         let before = std::mem::take(&mut self.done);
         let this = &*self;
         let (model, data) = (this.base.model.name(), &this.base.data.name);
@@ -241,7 +241,7 @@ impl Search {
         outcome
     }
 
-    fn one(&self, key: Key, interrupt: &Interrupt) -> Result<Training, Failure> {
+    fn one(&self, key: Key, interrupt: &Interrupt) -> Result<Training, CliError> {
         let (trial, split, initialisation) = key;
         let config = &self.settings[trial as usize];
         let seed = self.base.training_seed(split, initialisation);
@@ -253,14 +253,14 @@ impl Search {
                 Ok(outcome) => outcome.figures().validation,
                 // Settings under which the equation blows up are the worst there are.
                 Err(TrainError::Diverged(_)) => 0.0,
-                Err(e @ TrainError::Stopped) => return Err(Failure::Interrupted(e.to_string())),
-                Err(e) => return Err(Failure::usage(e)),
+                Err(e @ TrainError::Stopped) => return Err(CliError::Interrupted(e.to_string())),
+                Err(e) => return Err(CliError::usage(e)),
             };
         Ok(Training { trial, split, initialisation, validation })
     }
 
     /// search.csv: every round's trials with their figures, best first, and what each changes.
-    fn log(&self, rows: &[(usize, u64, f64)]) -> Result<(), Failure> {
+    fn log(&self, rows: &[(usize, u64, f64)]) -> Result<(), CliError> {
         let mut log = String::from("round,trial,validation,settings\n");
         for (round, trial, figure) in rows {
             let text = to_toml(&self.settings[*trial as usize], &self.base)?;

@@ -7,7 +7,7 @@ use engine::rng::Stream;
 use toml::{Table, Value};
 
 use crate::classify::GraphConfig;
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// The share of settings that are drawn afresh.
 const FRESH: f64 = 0.25;
@@ -25,8 +25,8 @@ const TRIES: u64 = 100;
 
 /// `parent` with a quarter of its settings from `fresh`, chosen by the trial's own stream; `parent` itself if
 /// no mixture is sound.
-pub(super) fn cross(parent: &GraphConfig, fresh: &GraphConfig, trial: u64) -> Result<GraphConfig, Failure> {
-    let table = |c: &GraphConfig| Table::try_from(c).map_err(|e| Failure::Failed(e.to_string()));
+pub(super) fn cross(parent: &GraphConfig, fresh: &GraphConfig, trial: u64) -> Result<GraphConfig, CliError> {
+    let table = |c: &GraphConfig| Table::try_from(c).map_err(|e| CliError::Failed(e.to_string()));
     let (own, mut other) = (table(parent)?, table(fresh)?);
     // It is no part of the space, and draws no number: searches that began before the key was there go on with
     // the trials that they had.
@@ -35,7 +35,7 @@ pub(super) fn cross(parent: &GraphConfig, fresh: &GraphConfig, trial: u64) -> Re
         let mut stream = Stream::new(parent.seed, "refine", trial, k);
         let mixed: GraphConfig = Value::Table(mixture(&own, &other, &[], &mut stream))
             .try_into()
-            .map_err(|e: toml::de::Error| Failure::Failed(e.to_string()))?;
+            .map_err(|e: toml::de::Error| CliError::Failed(e.to_string()))?;
         if mixed.check().is_ok() {
             return Ok(mixed);
         }

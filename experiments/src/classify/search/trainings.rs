@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
-use crate::rows::{self, Row};
-use crate::run_folder::RunFolder;
+use crate::run::error::CliError;
+use crate::run::folder::RunFolder;
+use crate::run::rows::{self, Row};
 
 /// (trial, split, initialisation).
 pub(super) type Key = (u64, usize, usize);
@@ -31,7 +31,7 @@ impl Training {
 }
 
 /// The trainings that are in trainings.csv; each number of their keys lies below that of `most`.
-pub(super) fn read(folder: &RunFolder, most: Key) -> Result<Vec<Training>, Failure> {
+pub(super) fn read(folder: &RunFolder, most: Key) -> Result<Vec<Training>, CliError> {
     let belongs = |t: &Training| {
         t.trial < most.0
             && t.split < most.1

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use signal_hook::consts::{SIGINT, SIGTERM};
 
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// Whether the user asked to stop.
 #[derive(Clone)]
@@ -13,13 +13,13 @@ pub struct Interrupt(Arc<AtomicBool>);
 
 impl Interrupt {
     /// Listens for SIGINT and SIGTERM from here on.
-    pub fn install() -> Result<Self, Failure> {
+    pub fn install() -> Result<Self, CliError> {
         let flag = Arc::new(AtomicBool::new(false));
         for signal in [SIGINT, SIGTERM] {
             // In this order a second signal finds the flag set and ends the process.
             signal_hook::flag::register_conditional_shutdown(signal, 130, flag.clone())
                 .and_then(|_| signal_hook::flag::register(signal, flag.clone()))
-                .map_err(|e| Failure::Failed(format!("cannot listen for Ctrl-C: {e}")))?;
+                .map_err(|e| CliError::Failed(format!("cannot listen for Ctrl-C: {e}")))?;
         }
         Ok(Self(flag))
     }

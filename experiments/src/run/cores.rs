@@ -8,13 +8,13 @@
 /// Moves the calling thread, the k-th of `workers` (0: one for each core), to the k-th of the cores it may use,
 /// and holds it there if there is a worker for every core.
 #[cfg(target_os = "linux")]
-pub fn place(k: usize, workers: usize) {
+pub fn pin_worker(k: usize, workers: usize) {
     use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
     let Ok(all) = sched_getaffinity(None) else { return };
     let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| all.is_set(*core)).collect();
     let mut one = CpuSet::new();
     one.set(cores[k % cores.len()]);
-    // Failure is no error: the thread stays where the system put it.
+    // CliError is no error: the thread stays where the system put it.
     if sched_setaffinity(None, &one).is_ok() && workers != 0 && workers != cores.len() {
         let _ = sched_setaffinity(None, &all);
     }
@@ -22,4 +22,4 @@ pub fn place(k: usize, workers: usize) {
 
 /// Elsewhere the system alone decides.
 #[cfg(not(target_os = "linux"))]
-pub fn place(_: usize, _: usize) {}
+pub fn pin_worker(_: usize, _: usize) {}

@@ -10,7 +10,7 @@ use sprs::CsMat;
 
 use super::csr;
 use super::npz::{Npz, Writer};
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// The last class that there may be.
 pub(super) const LAST_CLASS: u32 = 100_000;
@@ -18,16 +18,16 @@ pub(super) const LAST_CLASS: u32 = 100_000;
 pub(super) const MOST_FEATURES: usize = 1_000_000;
 
 /// Reads a file; sizes, types and ranges are checked, splits and edges are left to `check`.
-pub fn decode(path: &Path) -> Result<Dataset, Failure> {
+pub fn decode(path: &Path) -> Result<Dataset, CliError> {
     dataset(&Npz::read(path)?, path)
 }
 
 /// Reads a file's bytes; `path` is its name in messages.
-pub fn decode_bytes(path: &Path, bytes: Vec<u8>) -> Result<Dataset, Failure> {
+pub fn decode_bytes(path: &Path, bytes: Vec<u8>) -> Result<Dataset, CliError> {
     dataset(&Npz::new(path, bytes)?, path)
 }
 
-fn dataset(npz: &Npz, path: &Path) -> Result<Dataset, Failure> {
+fn dataset(npz: &Npz, path: &Path) -> Result<Dataset, CliError> {
     let (shape, labels) = npz.indices("y", LAST_CLASS as usize + 1)?;
     let nodes = labels.len();
     if shape.len() != 1 || nodes == 0 {
@@ -56,7 +56,7 @@ fn dataset(npz: &Npz, path: &Path) -> Result<Dataset, Failure> {
     })
 }
 
-fn pairs(npz: &Npz, name: &str, nodes: usize) -> Result<Vec<(u32, u32)>, Failure> {
+fn pairs(npz: &Npz, name: &str, nodes: usize) -> Result<Vec<(u32, u32)>, CliError> {
     let (shape, ends) = npz.indices(name, nodes)?;
     let [2, count] = shape[..] else {
         return Err(npz.wrong(name, format!("has the shape {shape:?}; [2, edges] is wanted")));
@@ -65,7 +65,7 @@ fn pairs(npz: &Npz, name: &str, nodes: usize) -> Result<Vec<(u32, u32)>, Failure
     Ok(from.iter().copied().zip(to.iter().copied()).collect())
 }
 
-fn features(npz: &Npz, nodes: usize) -> Result<CsMat<f32>, Failure> {
+fn features(npz: &Npz, nodes: usize) -> Result<CsMat<f32>, CliError> {
     if !npz.has("x") {
         let x = csr::read(npz, "x", MOST_FEATURES)?;
         return if x.rows() == nodes {
@@ -78,7 +78,7 @@ fn features(npz: &Npz, nodes: usize) -> Result<CsMat<f32>, Failure> {
 }
 
 /// Features that stand row by row: [nodes, features].
-pub(super) fn rows(npz: &Npz, name: &str, nodes: usize) -> Result<CsMat<f32>, Failure> {
+pub(super) fn rows(npz: &Npz, name: &str, nodes: usize) -> Result<CsMat<f32>, CliError> {
     let (shape, x) = npz.floats(name)?;
     let [rows, cols] = shape[..] else {
         return Err(npz.wrong(name, format!("has the shape {shape:?}; [nodes, features] is wanted")));
@@ -93,8 +93,8 @@ pub(super) fn rows(npz: &Npz, name: &str, nodes: usize) -> Result<CsMat<f32>, Fa
 }
 
 /// Splits from the masks of the parts `train`, `val` and `test`: [splits, nodes], or [nodes] for one.
-pub(super) fn splits(npz: &Npz, mask: impl Fn(&str) -> String, nodes: usize) -> Result<Vec<Split>, Failure> {
-    let part = |name: &str| -> Result<Vec<Vec<u32>>, Failure> {
+pub(super) fn splits(npz: &Npz, mask: impl Fn(&str) -> String, nodes: usize) -> Result<Vec<Split>, CliError> {
+    let part = |name: &str| -> Result<Vec<Vec<u32>>, CliError> {
         let name = mask(name);
         let (shape, mask) = npz.mask(&name)?;
         if shape.last() != Some(&nodes) || shape.len() > 2 {
@@ -112,7 +112,7 @@ pub(super) fn splits(npz: &Npz, mask: impl Fn(&str) -> String, nodes: usize) -> 
 }
 
 /// The bytes of a file that `decode` reads back.
-pub fn encode(data: &Dataset) -> Result<Vec<u8>, Failure> {
+pub fn encode(data: &Dataset) -> Result<Vec<u8>, CliError> {
     let mut w = Writer::default();
     let ends = |name: &str, pairs: &[(u32, u32)]| {
         narrow(name, pairs.iter().map(|p| p.0).chain(pairs.iter().map(|p| p.1)))
@@ -133,7 +133,7 @@ pub fn encode(data: &Dataset) -> Result<Vec<u8>, Failure> {
         let list = narrow("unlabelled", data.unlabelled.iter().copied())?;
         w.integers("unlabelled", &[list.len()], &list)?;
     }
-    let mut masks = |prefix: &str, splits: &[Split], shape: &[usize]| -> Result<(), Failure> {
+    let mut masks = |prefix: &str, splits: &[Split], shape: &[usize]| -> Result<(), CliError> {
         type Part = fn(&Split) -> &[u32];
         let parts: [(&str, Part); 3] =
             [("train", |s| &s.train), ("val", |s| &s.validation), ("test", |s| &s.test)];
@@ -159,7 +159,8 @@ pub fn encode(data: &Dataset) -> Result<Vec<u8>, Failure> {
 fn narrow<V: TryInto<i32> + Copy + std::fmt::Display>(
     name: &str,
     values: impl Iterator<Item = V>,
-) -> Result<Vec<i32>, Failure> {
-    let fit = |v: V| v.try_into().map_err(|_| Failure::usage(format!("{name}: {v} needs more than 32 bits")));
+) -> Result<Vec<i32>, CliError> {
+    let fit =
+        |v: V| v.try_into().map_err(|_| CliError::usage(format!("{name}: {v} needs more than 32 bits")));
     values.map(fit).collect()
 }

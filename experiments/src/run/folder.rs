@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use engine::checkpoint::write_atomic;
 use jiff::Timestamp;
 
-use crate::failure::Failure;
+use crate::run::error::CliError;
 use crate::table::shortest;
 
 const SECONDS: &str = "seconds.txt";
@@ -15,7 +15,7 @@ pub const SEEDS: &str = "seeds.toml";
 const WHOLES: [&str; 2] = [SEEDS, "batch.toml"];
 
 /// The files that a run writes; `--force` removes these and nothing else.
-const OURS: &[&str] = &[
+const OUTPUT_FILES: &[&str] = &[
     "config.toml",
     "metrics.json",
     "summary.json",
@@ -59,11 +59,11 @@ pub struct RunFolder {
 impl RunFolder {
     /// Creates `path`. A folder that is not empty is refused; with `force` an earlier run's files are
     /// removed from it.
-    pub fn create(path: &Path, force: bool) -> Result<Self, Failure> {
-        let io = |e: std::io::Error| Failure::io(path, &e);
+    pub fn create(path: &Path, force: bool) -> Result<Self, CliError> {
+        let io = |e: std::io::Error| CliError::io(path, &e);
         if path.exists() {
             if !path.is_dir() {
-                return Err(Failure::usage(format!(
+                return Err(CliError::usage(format!(
                     "{}: a file is in the way; choose another --out",
                     path.display()
                 )));
@@ -71,7 +71,7 @@ impl RunFolder {
             let mut entries = std::fs::read_dir(path).map_err(io)?;
             if entries.next().is_some() && !force {
                 let path = path.display();
-                return Err(Failure::usage(format!(
+                return Err(CliError::usage(format!(
                     "{path} is not empty; give another --out, or --force to replace its run"
                 )));
             }
@@ -88,8 +88,8 @@ impl RunFolder {
     }
 
     /// Removes an earlier run's files, those of its seeds too.
-    fn clear(&self) -> Result<(), Failure> {
-        for name in OURS {
+    fn clear(&self) -> Result<(), CliError> {
+        for name in OUTPUT_FILES {
             self.remove(name)?;
         }
         for (_, path) in seed_folders(&self.path) {
@@ -101,14 +101,14 @@ impl RunFolder {
     }
 
     /// Opens an earlier run's folder, which must hold `needed`.
-    pub fn open(path: &Path, needed: &[&str]) -> Result<Self, Failure> {
+    pub fn open(path: &Path, needed: &[&str]) -> Result<Self, CliError> {
         let path = &resolved(path);
         if !path.is_dir() {
-            return Err(Failure::usage(format!("{}: no such run folder", path.display())));
+            return Err(CliError::usage(format!("{}: no such run folder", path.display())));
         }
         for name in needed {
             if !path.join(name).is_file() {
-                return Err(Failure::usage(format!(
+                return Err(CliError::usage(format!(
                     "{}: not a run folder that can go on, {name} is missing",
                     path.display()
                 )));
@@ -136,15 +136,15 @@ impl RunFolder {
     }
 
     /// Writes a file whole or not at all: temporary file, sync, rename, sync of the folder.
-    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+    pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CliError> {
         let target = self.file(name);
-        write_atomic(&target, bytes).map_err(|e| Failure::io(&target, &e))
+        write_atomic(&target, bytes).map_err(|e| CliError::io(&target, &e))
     }
 
     /// Reads a file of the folder.
-    pub fn read(&self, name: &str) -> Result<Vec<u8>, Failure> {
+    pub fn read(&self, name: &str) -> Result<Vec<u8>, CliError> {
         let path = self.file(name);
-        std::fs::read(&path).map_err(|e| Failure::io(&path, &e))
+        std::fs::read(&path).map_err(|e| CliError::io(&path, &e))
     }
 
     /// Seconds that the run has taken so far, by its seconds.txt; 0 without one.
@@ -154,15 +154,15 @@ impl RunFolder {
     }
 
     /// Keeps them for a run that goes on.
-    pub fn write_seconds(&self, seconds: f64) -> Result<(), Failure> {
+    pub fn write_seconds(&self, seconds: f64) -> Result<(), CliError> {
         self.write(SECONDS, format!("{seconds:.3}\n").as_bytes())
     }
 
     /// Removes a file if it is there.
-    pub fn remove(&self, name: &str) -> Result<(), Failure> {
+    pub fn remove(&self, name: &str) -> Result<(), CliError> {
         let path = self.file(name);
         match std::fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Failure::io(&path, &e)),
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(CliError::io(&path, &e)),
             _ => Ok(()),
         }
     }
@@ -185,7 +185,7 @@ impl RunFolder {
     }
 
     /// Writes env.json: what is needed to repeat the run elsewhere.
-    pub fn write_environment(&self, threads: usize) -> Result<(), Failure> {
+    pub fn write_environment(&self, threads: usize) -> Result<(), CliError> {
         let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
         let model = cpu
             .lines()
@@ -251,17 +251,17 @@ impl History {
     }
 
     /// Reads history.csv up to the row of `last_step`; what an interrupted run wrote beyond is redone.
-    pub fn read(text: &str, header: &[&str], last_step: u64) -> Result<Self, Failure> {
+    pub fn read(text: &str, header: &[&str], last_step: u64) -> Result<Self, CliError> {
         let (names, rows) = numbers(text);
         if names != header {
-            return Err(Failure::usage(
+            return Err(CliError::usage(
                 "history.csv has other columns than this version writes; start a new run",
             ));
         }
         let mut history = Self::new(header);
         for row in rows {
             let row = row.map_err(|line| {
-                Failure::usage(format!("history.csv: line {line} is damaged; start a new run"))
+                CliError::usage(format!("history.csv: line {line} is damaged; start a new run"))
             })?;
             if row[0] > last_step as f64 {
                 break;

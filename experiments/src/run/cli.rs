@@ -3,8 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::cores;
-use crate::failure::Failure;
+use crate::run::cores;
+use crate::run::error::CliError;
 
 /// Where to write, what to set, how to run.
 #[derive(Clone, Debug, clap::Args)]
@@ -79,14 +79,14 @@ fn named<A: clap::Parser>(path: Option<OsString>) -> clap::Command {
 /// where a call from outside the pool costs two wake-ups (some ten microseconds) each time.
 pub fn on_threads(
     threads: Option<u16>,
-    body: impl FnOnce(usize) -> Result<(), Failure> + Send,
-) -> Result<(), Failure> {
+    body: impl FnOnce(usize) -> Result<(), CliError> + Send,
+) -> Result<(), CliError> {
     let workers = threads.map_or(0, usize::from);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(workers)
         .stack_size(STACK)
-        .start_handler(move |k| cores::place(k, workers));
-    pool.build_global().map_err(|e| Failure::Failed(format!("cannot start the threads: {e}")))?;
+        .start_handler(move |k| cores::pin_worker(k, workers));
+    pool.build_global().map_err(|e| CliError::Failed(format!("cannot start the threads: {e}")))?;
     rayon::scope(|_| body(rayon::current_num_threads()))
 }
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 /// A reason to stop, with the exit code that goes with its kind.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum Failure {
+pub enum CliError {
     /// The user asked for something that cannot be done: exit code 2.
     #[error("{0}")]
     Usage(String),
@@ -22,7 +22,7 @@ pub enum Failure {
     Interrupted(String),
 }
 
-impl Failure {
+impl CliError {
     /// A usage failure.
     pub fn usage(message: impl Display) -> Self {
         Self::Usage(message.to_string())
@@ -69,7 +69,7 @@ impl Failure {
 }
 
 /// Runs a binary's body and turns its outcome, or a panic, into one line and an exit code.
-pub fn run(body: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
+pub fn run(body: impl FnOnce() -> Result<(), CliError>) -> ExitCode {
     std::panic::set_hook(Box::new(|info| {
         let message = info.payload_as_str().unwrap_or("unknown");
         // A reader that closed the pipe has seen enough.
@@ -83,7 +83,7 @@ pub fn run(body: impl FnOnce() -> Result<(), Failure>) -> ExitCode {
     match body() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            let prefix = if matches!(failure, Failure::Interrupted(_)) { "" } else { "error: " };
+            let prefix = if matches!(failure, CliError::Interrupted(_)) { "" } else { "error: " };
             eprintln!("{prefix}{}", one_line(&failure.to_string()));
             ExitCode::from(failure.code())
         }
@@ -100,8 +100,8 @@ mod tests {
 
     #[test]
     fn codes_are_as_documented_and_messages_fit_a_line() {
-        assert_eq!(Failure::usage("x").code(), 2);
-        assert_eq!(Failure::Interrupted(String::new()).code(), 130);
+        assert_eq!(CliError::usage("x").code(), 2);
+        assert_eq!(CliError::Interrupted(String::new()).code(), 130);
         assert_eq!(one_line("a\n  b"), "a b");
     }
 
@@ -126,7 +126,7 @@ mod tests {
             (ErrorKind::ReadOnlyFilesystem.into(), 1, "read-only; choose another"),
             (ErrorKind::TimedOut.into(), 1, "then try again"),
         ] {
-            let failure = Failure::io(path, &error);
+            let failure = CliError::io(path, &error);
             assert_eq!(failure.code(), code, "{failure}");
             assert!(failure.to_string().contains(words), "{failure}");
         }

@@ -6,8 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use engine::parallel;
 use rayon::prelude::*;
 
-use crate::failure::Failure;
-use crate::progress::Progress;
+use crate::run::error::CliError;
+use crate::run::progress::Progress;
 
 /// Does what is `wanted` and not among the rows that are `done`, which are in the order of their keys, and gives all
 /// rows in that order with the first failure. `save` is called after each job.
@@ -16,10 +16,10 @@ pub fn run<K: Ord + Sync, R: Send>(
     done: Vec<R>,
     key: impl Fn(&R) -> K + Sync,
     quiet: bool,
-    work: impl Fn(&K) -> Result<R, Failure> + Sync,
-    save: impl FnMut(&[R]) -> Result<(), Failure> + Send,
+    work: impl Fn(&K) -> Result<R, CliError> + Sync,
+    save: impl FnMut(&[R]) -> Result<(), CliError> + Send,
     message: impl Fn(&[R]) -> String + Sync,
-) -> (Vec<R>, Result<(), Failure>) {
+) -> (Vec<R>, Result<(), CliError>) {
     let open = |job: &&K| done.binary_search_by(|row| key(row).cmp(job)).is_err();
     let left: Vec<&K> = wanted.iter().filter(open).collect();
     let count = (wanted.len() - left.len()) as u64;

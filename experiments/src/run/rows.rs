@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 
-use crate::failure::Failure;
-use crate::run_folder::RunFolder;
+use crate::run::error::CliError;
+use crate::run::folder::RunFolder;
 
 /// A finished job.
 pub trait Row: Serialize + DeserializeOwned {
@@ -25,13 +25,13 @@ pub fn read<R: Row, K: Ord>(
     folder: &RunFolder,
     belongs: impl Fn(&R) -> bool,
     key: impl Fn(&R) -> K,
-) -> Result<Vec<R>, Failure> {
+) -> Result<Vec<R>, CliError> {
     let file = folder.file(R::FILE);
     if !file.exists() {
         return Ok(Vec::new());
     }
     let damaged =
-        |line: usize| Failure::usage(format!("{}: line {line} is damaged; start a new run", file.display()));
+        |line: usize| CliError::usage(format!("{}: line {line} is damaged; start a new run", file.display()));
     let text = String::from_utf8_lossy(&folder.read(R::FILE)?).into_owned();
     let lines = text.strip_prefix(R::COLUMNS).and_then(|rest| rest.strip_prefix('\n')).ok_or(damaged(1))?;
     if !lines.is_empty() && !lines.ends_with('\n') {
@@ -52,10 +52,10 @@ pub fn read<R: Row, K: Ord>(
 ///
 /// # Errors
 /// The folder cannot be written to.
-pub fn write<R: Row>(folder: &RunFolder, rows: &[R]) -> Result<(), Failure> {
+pub fn write<R: Row>(folder: &RunFolder, rows: &[R]) -> Result<(), CliError> {
     let mut writer =
         csv::WriterBuilder::new().has_headers(false).from_writer(format!("{}\n", R::COLUMNS).into_bytes());
-    let wrong = |e: &dyn std::error::Error| Failure::Failed(format!("{}: {e}", R::FILE));
+    let wrong = |e: &dyn std::error::Error| CliError::Failed(format!("{}: {e}", R::FILE));
     rows.iter().try_for_each(|row| writer.serialize(row)).map_err(|e| wrong(&e))?;
     folder.write(R::FILE, &writer.into_inner().map_err(|e| wrong(&e))?)
 }
