@@ -10,7 +10,7 @@ use crate::packed_gemm::HasRegisters;
 /// A real number type on which every kernel, op and model is generic: `f32` or `f64`.
 ///
 /// The elementary functions are branch-free polynomials that vectorise inside
-/// [`simd_fn!`](crate::simd_fn). [`math`] states their errors. Unlike those of `libm` they give the same bits
+/// [`simd_fn!`](crate::simd_fn). The module `math` states their errors. Unlike those of `libm` they give the same bits
 /// on every machine.
 pub trait Real:
     faer::traits::RealField

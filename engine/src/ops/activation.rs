@@ -2,7 +2,7 @@
 //!
 //! An [`Activation`] gives f and f' together, because they share their expensive part. f' is stored by the
 //! forward pass, so that the backward pass is one multiplication. The same types are the epilogue of
-//! [`linear`](super::linear).
+//! `linear`.
 
 use std::marker::PhantomData;
 

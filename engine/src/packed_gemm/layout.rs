@@ -24,7 +24,7 @@ impl<T> Default for Packed<T> {
 }
 
 impl<T: Real> Packed<T> {
-    /// Sets the number of columns; they hold whatever numbers there were.
+    /// Sets the number of columns; their contents are unspecified.
     pub fn resize(&mut self, len: usize) {
         self.slab.grow(len * LANES);
         self.len = len;

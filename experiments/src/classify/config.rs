@@ -23,16 +23,16 @@ pub enum SplitKind {
     Random,
 }
 
-/// Which way edges are used: whom a node listens to.
+/// Which way edges are used: who sends to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Edges {
-    /// Both ends of an edge listen to each other.
+    /// Both ends of an edge receive from each other.
     Undirected,
-    /// A node listens to the nodes that its own edges in the source's list lead to (a page to the pages that
+    /// A node receives from the nodes that its own edges in the source's list lead to (a page from the pages that
     /// it links to). GREAD and its kin use WebKB and Film so.
     Directed,
-    /// A node listens to the nodes whose edges lead to it.
+    /// A node receives from the nodes whose edges lead to it.
     Reversed,
 }
 

@@ -1,5 +1,5 @@
 //! Every graph network against its equations on dense matrices of a small graph: states are features x nodes, and
-//! A_ij is how much node i listens to node j.
+//! A_ij is the weight with which receiver i takes from sender j.
 
 use engine::rng::Stream;
 use engine::{Matrix, Params, Tape};

@@ -1,4 +1,4 @@
-//! Normalised adjacency matrices. A_ij is how much node i listens to node j.
+//! Normalised adjacency matrices. A_ij is the weight with which receiver i takes from sender j.
 
 use engine::Real;
 use engine::ops::index::Moves;
@@ -31,14 +31,14 @@ pub struct Adjacency<T> {
     pub row_sums: Vec<T>,
     /// Number of entries in each row.
     pub degrees: Vec<usize>,
-    /// Edge -> the node that listens.
-    pub listener: Moves,
-    /// Edge -> the node that is heard.
-    pub heard: Moves,
+    /// Edge -> its receiver.
+    pub receiver: Moves,
+    /// Edge -> its sender.
+    pub sender: Moves,
 }
 
 impl<T: Real> Adjacency<T> {
-    /// From directed pairs (i listens to j), sorted and without duplicates; loops are added to every
+    /// From directed pairs (receiver i, sender j), sorted and without duplicates; loops are added to every
     /// node if `loops`. A node without neighbours has a row of zeros.
     pub fn new(nodes: usize, edges: &[(u32, u32)], normalisation: Normalisation, loops: bool) -> Self {
         let own = (0..if loops { nodes as u32 } else { 0 }).map(|i| (i, i));
@@ -65,15 +65,15 @@ impl<T: Real> Adjacency<T> {
         (0..nodes).for_each(|i| starts[i + 1] = starts[i] + rows[i]);
         let mut row_sums = vec![T::ZERO; nodes];
         pairs.iter().zip(&weights).for_each(|((i, _), w)| row_sums[*i as usize] += *w);
-        let heard: Vec<usize> = pairs.iter().map(|(_, j)| *j as usize).collect();
-        let listener: Vec<usize> = pairs.iter().map(|(i, _)| *i as usize).collect();
+        let sender: Vec<usize> = pairs.iter().map(|(_, j)| *j as usize).collect();
+        let receiver: Vec<usize> = pairs.iter().map(|(i, _)| *i as usize).collect();
         let moves = |indices| match Moves::new(indices, nodes) {
             Ok(moves) => moves,
             Err(e) => panic!("an edge of the graph: {e}"),
         };
-        let matrix = CsMat::new((nodes, nodes), starts, heard.clone(), weights);
+        let matrix = CsMat::new((nodes, nodes), starts, sender.clone(), weights);
         let (sparse, weights) = Sparse::new(&matrix);
-        Self { sparse, weights, row_sums, degrees: rows, listener: moves(listener), heard: moves(heard) }
+        Self { sparse, weights, row_sums, degrees: rows, receiver: moves(receiver), sender: moves(sender) }
     }
 
     /// Number of nodes.

@@ -47,7 +47,7 @@ impl<T: Real> Dynamics<T> for Acmp<T> {
         let beta = g.param(self.repulsion);
         let w = g.sub(start.weights, beta);
         let pulled = self.mixing.mix(g, w, x);
-        let total = g.scatter_add(w, &self.mixing.adjacency.listener);
+        let total = g.scatter_add(w, &self.mixing.adjacency.receiver);
         let own = g.mul(x, total);
         let change = g.sub(pulled, own);
         let (alpha, delta) = (self.alpha.squashed(g, t), self.delta.squashed(g, t));

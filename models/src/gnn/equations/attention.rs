@@ -7,7 +7,7 @@ use engine::{ParamId, Params, Real, Recording, Var};
 
 use crate::gnn::Adjacency;
 
-/// One map in place of a query and a key, for scores that go through a softmax over each listening node's edges:
+/// One map in place of a query and a key, for scores that go through a softmax over each receiver's edges:
 /// <W_q x_i + b_q, W_k x_j + b_k> = <M x_i + c, x_j> + (what depends on i alone, which softmax takes away),
 /// M = W_k^T W_q, c = W_k^T b_q. Returns (M, c), times `scale`.
 pub fn merged<T: Real>(g: &mut Recording<T>, (w_q, b_q): (Var, Var), w_k: Var, scale: f64) -> (Var, Var) {
@@ -61,8 +61,8 @@ impl<T: Real> DotAttention<T> {
 pub struct PairAttention<T> {
     adjacency: Arc<Adjacency<T>>,
     w: ParamId,
-    listening: ParamId,
-    heard: ParamId,
+    receiver: ParamId,
+    sender: ParamId,
 }
 
 impl<T: Real> PairAttention<T> {
@@ -78,17 +78,17 @@ impl<T: Real> PairAttention<T> {
         let gain = |rows: usize, cols: usize| 2.0 * (cols as f64 / (rows + cols) as f64).sqrt();
         let w = params.add_weight("kernel.weight", size, channels, gain(size, channels), seed);
         let mut side = |name: &str| params.add_weight(name, 1, size, gain(1, 2 * size) / 2f64.sqrt(), seed);
-        let (listening, heard) = (side("kernel.listening"), side("kernel.heard"));
-        Self { adjacency, w, listening, heard }
+        let (receiver, sender) = (side("kernel.listening"), side("kernel.heard"));
+        Self { adjacency, w, receiver, sender }
     }
 
     /// 1 x nnz; each row sums to 1.
     pub fn weights(&self, g: &mut Recording<T>, x: Var) -> Var {
-        let (w, a, b) = (g.param(self.w), g.param(self.listening), g.param(self.heard));
+        let (w, a, b) = (g.param(self.w), g.param(self.receiver), g.param(self.sender));
         // a (W x) = (a W) x: two numbers a node instead of `size`.
         let (a, b) = (g.matmul(a, w), g.matmul(b, w));
         let (p, q) = (g.matmul(a, x), g.matmul(b, x));
-        let (p, q) = (g.gather(p, &self.adjacency.listener), g.gather(q, &self.adjacency.heard));
+        let (p, q) = (g.gather(p, &self.adjacency.receiver), g.gather(q, &self.adjacency.sender));
         let s = g.add(p, q);
         let s = g.leaky_relu(s);
         g.edge_softmax(&self.adjacency.sparse, s)

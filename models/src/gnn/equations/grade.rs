@@ -207,7 +207,7 @@ struct Grade<T> {
     alpha: Coefficient,
     beta: Coefficient,
     gat: Option<PairAttention<T>>,
-    /// (w0, w1) of the sine kernel, and 1 / degree^2 of the listener on each edge.
+    /// (w0, w1) of the sine kernel, and 1 / degree^2 of the receiver of each edge.
     sine: Option<(ParamId, ParamId, Vec<T>)>,
     learned: Option<(ParamId, ParamId)>,
     source: Option<ParamId>,

@@ -23,7 +23,7 @@ enum Reaction {
     BlurringSharpening,
 }
 
-/// Settings of GREAD with the reaction number `R` of [`REACTIONS`].
+/// Settings of GREAD with the reaction number `R` of `REACTIONS`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GreadSettings<const R: usize> {
     /// Dependence of alpha.

@@ -55,7 +55,7 @@ impl Layers for Gat {
             let gain = (rows as f64).recip().sqrt() * (heads as f64).sqrt();
             let mut side =
                 |name: &str| on.params.add_weight(format!("layer.{l}.{name}"), rows, 1, gain, on.seed);
-            Scores { listening: side("listening"), heard: side("heard"), heads }
+            Scores { receiver: side("listening"), sender: side("heard"), heads }
         };
         let attention = (1..=layers).map(&mut scores).collect();
         Box::new(Net {
@@ -81,10 +81,10 @@ struct Net<T> {
     rates: (f64, f64),
 }
 
-/// a of each head, for the listening and the heard end (rows x 1).
+/// a of each head, for receivers and senders (rows x 1).
 struct Scores {
-    listening: ParamId,
-    heard: ParamId,
+    receiver: ParamId,
+    sender: ParamId,
     heads: usize,
 }
 
@@ -98,8 +98,8 @@ impl<T: Real> Net<T> {
             let sums = g.column_sum(products);
             g.reshape(sums, scores.heads, nodes)
         };
-        let (p, q) = (side(scores.listening), side(scores.heard));
-        let (p, q) = (g.gather(p, &self.adjacency.listener), g.gather(q, &self.adjacency.heard));
+        let (p, q) = (side(scores.receiver), side(scores.sender));
+        let (p, q) = (g.gather(p, &self.adjacency.receiver), g.gather(q, &self.adjacency.sender));
         let s = g.add(p, q);
         let s = g.leaky_relu(s);
         g.attend(&self.adjacency.sparse, s, x)
