@@ -23,9 +23,8 @@ fn every_network_learns_a_block_model() {
         let outcome =
             fit(&data, &data.splits[0], (&network, &training), Metric::Accuracy, 1, &|| false).unwrap();
         let (first, best) = (outcome.epochs[0], outcome.figures());
-        println!("{name}: {} {}, {} {}", first.loss, best.loss, best.validation, best.test);
-        // Reactions that pull every state to 1 learn little from edges in so few epochs; a perceptron has none.
-        let least = if ["mlp", "gread-fisher", "gread-allen-cahn"].contains(name) { 0.6 } else { 0.82 };
+        // A perceptron sees no edges.
+        let least = if ["mlp"].contains(name) { 0.6 } else { 0.82 };
         assert!(best.validation > least, "{name}: {} of the validation nodes, not {least}", best.validation);
         assert!(best.loss < 0.8 * first.loss, "{name}: the loss went from {} to {}", first.loss, best.loss);
     }
