@@ -47,17 +47,21 @@ impl ParticleSystem {
     /// # Panics
     /// If `x` does not hold `n` states.
     pub fn center_block<T: Real>(&self, n: usize, x: &mut [T]) {
+        /// States whose means lie on the stack.
+        const STATES: usize = 64;
         assert_eq!(x.len(), n * self.dim(), "x holds n states");
         let scale = T::of(1.0 / self.particles.max(1) as f64);
-        let mut mean = vec![T::ZERO; n];
-        for k in 0..self.space {
+        let mut means = [T::ZERO; STATES];
+        for (k, first) in (0..self.space).flat_map(|k| (0..n).step_by(STATES).map(move |first| (k, first))) {
+            let mean = &mut means[..STATES.min(n - first)];
+            let row = |particle: usize| (particle * self.space + k) * n + first;
             mean.fill(T::ZERO);
-            for x in x.chunks_exact(n.max(1)).skip(k).step_by(self.space) {
-                mean.iter_mut().zip(x).for_each(|(m, x)| *m += *x);
+            for particle in 0..self.particles {
+                mean.iter_mut().zip(&x[row(particle)..]).for_each(|(m, x)| *m += *x);
             }
             mean.iter_mut().for_each(|m| *m *= scale);
-            for x in x.chunks_exact_mut(n.max(1)).skip(k).step_by(self.space) {
-                x.iter_mut().zip(&mean).for_each(|(x, m)| *x -= *m);
+            for particle in 0..self.particles {
+                x[row(particle)..].iter_mut().zip(&*mean).for_each(|(x, m)| *x -= *m);
             }
         }
     }
