@@ -5,10 +5,11 @@
 
 use experiments::datasets::Format;
 use experiments::failure::Failure;
-use models::gnn::score::Metric;
-use models::gnn::settings::{Model, Training};
-use models::gnn::synthetic::{karate, random_split};
-use models::gnn::train::fit;
+use models::gnn::Network;
+use models::gnn::data::synthetic::{karate, random_split};
+use models::gnn::training::Training;
+use models::gnn::training::classification::Metric;
+use models::gnn::training::train::fit;
 
 fn main() -> Result<(), Failure> {
     let folder = std::env::temp_dir().join(format!("metastable-example-{}", std::process::id()));
@@ -40,8 +41,9 @@ fn main() -> Result<(), Failure> {
 
     // 14 nodes to develop on, five of each class of them to learn from; 20 to test.
     let split = random_split(&data, 14, 5, 0);
+    let network = Network::default();
     let training = Training { epochs: 100, ..Training::default() };
-    let outcome = fit(&data, &split, (&Model::default(), &training), Metric::Accuracy, 0, &|| false);
+    let outcome = fit(&data, &split, (&network, &training), Metric::Accuracy, 0, &|| false);
     let figures = outcome.map_err(Failure::usage)?.figures();
     println!("accuracy on {} nodes that it has not seen: {:.3}", split.test.len(), figures.test);
     assert!(figures.test >= 0.85, "the two camps are not told apart");

@@ -17,10 +17,20 @@ pub fn resolve<C: Serialize + DeserializeOwned>(
     file: Option<&Path>,
     sets: &[String],
 ) -> Result<C, Failure> {
+    resolve_without(defaults, file, sets, |_| false)
+}
+
+/// The same without the keys that `skip` takes: what they say was decided before, or belongs to another network.
+pub fn resolve_without<C: Serialize + DeserializeOwned>(
+    defaults: &C,
+    file: Option<&Path>,
+    sets: &[String],
+    skip: impl Fn(&str) -> bool,
+) -> Result<C, Failure> {
     let mut table = to_table(defaults)?;
     if let Some(path) = file {
         let source = path.display().to_string();
-        put::<C>(&mut table, parse(&read(path)?, &source)?, &source)?;
+        put::<C>(&mut table, parse(&read(path)?, &source)?, &source, &skip)?;
     }
     for set in sets {
         let Some((key, value)) = set.split_once('=') else {
@@ -28,7 +38,7 @@ pub fn resolve<C: Serialize + DeserializeOwned>(
                 "--set {set}: write it as key=value, for example train.batch=256"
             )));
         };
-        put::<C>(&mut table, nested(key.trim(), from_command_line(value.trim())), "--set")?;
+        put::<C>(&mut table, nested(key.trim(), from_command_line(value.trim())), "--set", &skip)?;
     }
     typed(table).map_err(Failure::usage)
 }
@@ -69,7 +79,7 @@ fn from_command_line(text: &str) -> Value {
 /// `base` overridden by the TOML text of `source`.
 pub fn overlay<C: Serialize + DeserializeOwned>(base: &C, text: &str, source: &str) -> Result<C, Failure> {
     let mut table = to_table(base)?;
-    put::<C>(&mut table, parse(text, source)?, source)?;
+    put::<C>(&mut table, parse(text, source)?, source, |_| false)?;
     typed(table).map_err(Failure::usage)
 }
 
@@ -80,7 +90,13 @@ pub fn load_exact<C: Serialize + DeserializeOwned>(path: &Path) -> Result<C, Fai
 
 /// The same from the TOML text of `source`.
 pub fn exact<C: Serialize + DeserializeOwned>(text: &str, source: &str) -> Result<C, Failure> {
-    toml::from_str(text).map_err(|e| located(&e, text, source))
+    let config: C = toml::from_str(text).map_err(|e| located(&e, text, source))?;
+    // Where one struct is a part of another serde takes any key.
+    let known = leaves(to_table(&config)?, "");
+    match leaves(parse(text, source)?, "").iter().find(|(key, _)| !known.iter().any(|(k, _)| k == key)) {
+        Some((key, _)) => Err(Failure::usage(format!("{source}: unknown key `{key}`"))),
+        None => Ok(config),
+    }
 }
 
 /// The configuration as TOML; keys that still have their default say so.
@@ -147,19 +163,19 @@ fn typed<C: DeserializeOwned>(table: Table) -> Result<C, String> {
 }
 
 /// Merges `from` into `base`, which must stay a configuration: an error names the value that it cannot hold.
-fn put<C: DeserializeOwned>(base: &mut Table, from: Table, source: &str) -> Result<(), Failure> {
-    let before = base.clone();
-    merge(base, from.clone(), "", source)?;
-    let Err(problem) = typed::<C>(base.clone()) else { return Ok(()) };
-    // An error of serde does not say where; each value by itself does.
-    for (key, value) in leaves(from, "") {
-        let mut alone = before.clone();
-        merge(&mut alone, nested(&key, value.clone()), "", source)?;
-        if let Err(problem) = typed::<C>(alone) {
-            return Err(Failure::usage(format!("{source}: {key} = {value}: {problem}")));
-        }
+fn put<C: DeserializeOwned>(
+    base: &mut Table,
+    from: Table,
+    source: &str,
+    skip: impl Fn(&str) -> bool,
+) -> Result<(), Failure> {
+    for (key, value) in leaves(from, "").into_iter().filter(|(key, _)| !skip(key)) {
+        merge(base, nested(&key, value.clone()), "", source)?;
+        // An error of serde does not say where.
+        typed::<C>(base.clone())
+            .map_err(|problem| Failure::usage(format!("{source}: {key} = {value}: {problem}")))?;
     }
-    Err(Failure::usage(format!("{source}: {problem}")))
+    Ok(())
 }
 
 /// `train.batch = 3` as { train: { batch: 3 } }.

@@ -10,8 +10,8 @@ use experiments::datasets::{BUILT_IN, Format, KNOWN, available, fetch, folder, l
 use experiments::failure::{Failure, run};
 use experiments::table::plain;
 use models::gnn::Dataset;
-use models::gnn::check::check;
-use models::gnn::homophily::homophily;
+use models::gnn::data::check::check;
+use models::gnn::data::homophily::homophily;
 
 /// Graph data sets: list them, describe them, check them, import and fetch them.
 #[derive(Parser)]

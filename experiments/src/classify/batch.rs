@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::task::{self, Surroundings, Task};
-use super::{GraphConfig, Summary, search};
+use super::folders::{begun, fresh};
+use super::task::{self, Task};
+use super::{Context, GraphConfig, Summary, search};
 use crate::config::load_exact;
 use crate::failure::Failure;
 use crate::run_folder::RunFolder;
@@ -17,7 +18,7 @@ const FILE: &str = "batch.toml";
 /// What there is to do.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Plan {
+struct BatchConfig {
     /// Data sets in the order of their tasks.
     order: Vec<String>,
     /// Trials of a search on each of them.
@@ -29,7 +30,7 @@ struct Plan {
 /// A batch in its folder.
 pub struct Batch {
     folder: RunFolder,
-    plan: Plan,
+    plan: BatchConfig,
 }
 
 impl Batch {
@@ -39,7 +40,7 @@ impl Batch {
         force: bool,
         settings: Vec<GraphConfig>,
         search: Option<u64>,
-        with: &Surroundings<'_>,
+        with: &Context<'_>,
     ) -> Result<Self, Failure> {
         let mut checked = settings.iter().map(|config| task::check(config, search, with.data_dir));
         if let Some(Err(refused)) = checked.next()
@@ -47,13 +48,13 @@ impl Batch {
         {
             return Err(refused);
         }
-        let folder = task::fresh(out, force)?;
+        let folder = fresh(out, force)?;
         for own in settings.iter().map(|c| out.join(&c.data.name)).filter(|own| force && own.is_dir()) {
-            task::fresh(&own, true)?;
+            fresh(&own, true)?;
         }
         let order = settings.iter().map(|c| c.data.name.clone()).collect();
         let settings = settings.into_iter().map(|c| (c.data.name.clone(), c)).collect();
-        let plan = Plan { order, search, settings };
+        let plan = BatchConfig { order, search, settings };
         let text = toml::to_string(&plan).map_err(|e| Failure::Failed(e.to_string()))?;
         folder.write(FILE, text.as_bytes())?;
         Ok(Self { folder, plan })
@@ -65,7 +66,7 @@ impl Batch {
             return Ok(None);
         }
         let folder = RunFolder::open(path, &[FILE])?;
-        let plan: Plan = load_exact(&folder.file(FILE))?;
+        let plan: BatchConfig = load_exact(&folder.file(FILE))?;
         if let Some(trials) = plan.search {
             search::check_trials(trials, &format!("{}: search", folder.file(FILE).display()))?;
         }
@@ -77,12 +78,12 @@ impl Batch {
 
     /// Does what is not done. A task that fails, because a network diverges or a split is missing, does not keep
     /// the others from being done: the figures of those come with the first failure.
-    pub fn execute(&self, with: &Surroundings<'_>) -> Result<(Vec<Summary>, Option<Failure>), Failure> {
+    pub fn execute(&self, with: &Context<'_>) -> Result<(Vec<Summary>, Option<Failure>), Failure> {
         self.folder.mark_latest();
         let (mut rows, mut failure) = (Vec::new(), None);
         for name in &self.plan.order {
             let out = self.folder.file(name);
-            let task = match task::begun(&out) {
+            let task = match begun(&out) {
                 true => Task::open(&out, with),
                 // What may be there was left by a task that was killed before it began.
                 false => Task::create(&out, true, self.plan.settings[name].clone(), self.plan.search, with),

@@ -1,11 +1,12 @@
 //! Settings of the graph experiment.
 
 use engine::rng::Stream;
-use models::gnn::check::split_problem;
-use models::gnn::score::Metric;
-use models::gnn::settings::{Model, Training};
-use models::gnn::synthetic::random_split;
-use models::gnn::{Dataset, Split};
+use models::gnn::data::check::split_problem;
+use models::gnn::data::synthetic::random_split;
+use models::gnn::training::Training;
+use models::gnn::training::classification::Metric;
+use models::gnn::{Dataset, Network, Split};
+use models::range::{self, Range};
 use serde::{Deserialize, Serialize};
 
 use crate::failure::Failure;
@@ -78,7 +79,7 @@ pub struct GraphConfig {
     /// The data.
     pub data: DataChoice,
     /// The network.
-    pub model: Model,
+    pub model: Network,
     /// Its training.
     pub train: Training,
 }
@@ -107,23 +108,22 @@ impl GraphConfig {
 
     /// Whether each training has an ablation beside it.
     pub(super) fn ablated(&self) -> bool {
-        self.data.ablation && self.model.name == "grade"
+        self.data.ablation && self.model.ablation().is_some()
     }
 
     /// An error if some value is outside its range.
     pub fn check(&self) -> Result<(), Failure> {
         let d = &self.data;
-        let counts = [
-            ("data.splits", d.splits, MOST_SPLITS),
-            ("data.initialisations", d.initialisations, MOST_INITIALISATIONS),
-            ("data.development", d.development, 100_000_000),
-            ("data.per_class", d.per_class, 100_000_000),
-        ];
-        if let Some((key, v, most)) = counts.iter().find(|(_, v, most)| *v == 0 || v > most) {
-            return Err(Failure::usage(format!("{key} = {v} must lie between 1 and {most}")));
-        }
-        let problem = self.model.problem().or_else(|| self.train.problem());
-        problem.map_or(Ok(()), |p| Err(Failure::usage(p)))
+        let count = |key, v: usize, most: usize| (key, v as f64, Range::Between(1.0, most as f64));
+        range::check(&[
+            count("data.splits", d.splits, MOST_SPLITS),
+            count("data.initialisations", d.initialisations, MOST_INITIALISATIONS),
+            count("data.development", d.development, 100_000_000),
+            count("data.per_class", d.per_class, 100_000_000),
+        ])
+        .and_then(|()| self.model.settings().check())
+        .and_then(|()| self.train.check())
+        .map_err(Failure::usage)
     }
 }
 
@@ -200,7 +200,7 @@ fn drawn_splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Spli
 mod tests {
     use super::*;
     use crate::config::{exact, to_toml};
-    use models::gnn::synthetic::karate;
+    use models::gnn::data::synthetic::karate;
 
     #[test]
     fn a_file_from_before_the_key_asks_for_the_ablation() {

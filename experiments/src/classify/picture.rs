@@ -1,7 +1,7 @@
 //! The graph before and after: states in the plane of their principal components, coloured by class.
 
 use models::gnn::Dataset;
-use models::gnn::project::principal_plane;
+use models::gnn::oversmoothing::project::principal_plane;
 
 use crate::failure::Failure;
 use crate::plot::{Cloud, clouds};

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use engine::checkpoint::write_atomic;
 use models::gnn::Dataset;
-use models::gnn::check::check;
+use models::gnn::data::check::check;
 
 use super::{decode_bytes, encode, import, planetoid};
 use crate::failure::Failure;

@@ -4,8 +4,8 @@
 use std::path::{Path, PathBuf};
 
 use models::gnn::Dataset;
-use models::gnn::check::split_problem;
-use models::gnn::synthetic::both_ways;
+use models::gnn::data::check::split_problem;
+use models::gnn::data::synthetic::both_ways;
 use sprs::{CsMat, TriMat};
 
 use super::csr;

@@ -1,6 +1,5 @@
 //! Data sets from files, or made on the spot.
 
-mod array;
 mod csr;
 mod fetch;
 mod format;
@@ -15,8 +14,8 @@ mod uniform;
 use std::path::{Path, PathBuf};
 
 use models::gnn::Dataset;
-use models::gnn::check::check;
-use models::gnn::synthetic::{BlockModel, karate};
+use models::gnn::data::check::check;
+use models::gnn::data::synthetic::{BlockModel, karate};
 
 pub use fetch::fetch;
 pub use format::Format;

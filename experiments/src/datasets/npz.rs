@@ -8,8 +8,8 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use super::array::Array;
 use crate::failure::Failure;
+use crate::npy::{Array, header};
 
 /// The most that an archive may unpack to.
 const LIMIT: u64 = 4 << 30;
@@ -156,17 +156,11 @@ impl Default for Writer {
 impl Writer {
     fn put(&mut self, name: &str, descr: &str, shape: &[usize], data: &[u8]) -> Result<(), Failure> {
         let axes: String = shape.iter().map(|s| format!("{s}, ")).collect();
-        let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({axes}), }}");
-        while !(10 + header.len() + 1).is_multiple_of(64) {
-            header.push(' ');
-        }
-        header.push('\n');
         let failed = |e: &dyn std::fmt::Display| Failure::Failed(format!("cannot write {name}: {e}"));
         // A fixed date, so that the same data give the same bytes.
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
         self.0.start_file(format!("{name}.npy"), options).map_err(|e| failed(&e))?;
-        let parts: [&[u8]; 4] =
-            [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes(), header.as_bytes(), data];
+        let parts = [&header(descr, &axes), data];
         parts.iter().try_for_each(|part| self.0.write_all(part)).map_err(|e| failed(&e))
     }
 

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use models::gnn::{Dataset, Split};
 use sprs::CsMat;
 
-use super::array::Array;
 use super::csr;
 use super::import::{dataset, sparse};
 use super::pickle::{At, Pickle};
 use super::text::Lines;
 use super::uniform::MOST_FEATURES;
 use crate::failure::Failure;
+use crate::npy::Array;
 
 /// Nodes that the public split is selected on: those that follow the nodes to learn from.
 const VALIDATION: usize = 500;

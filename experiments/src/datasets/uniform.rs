@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use models::gnn::synthetic::dense;
+use models::gnn::data::synthetic::dense;
 use models::gnn::{Dataset, Split};
 use sprs::CsMat;
 

@@ -3,11 +3,11 @@
 use std::ops::ControlFlow;
 
 use engine::rng::Stream;
-use models::gnn::evolve::evolve;
-use models::gnn::smoothing::{plateau, smoothness};
-use models::gnn::synthetic::grid;
+use models::gnn::data::synthetic::grid;
+use models::gnn::oversmoothing::evolve::evolve;
+use models::gnn::oversmoothing::smoothing::{plateau, smoothness};
 
-use super::{Plan, line};
+use super::{OversmoothingConfig, line};
 use crate::failure::Failure;
 use crate::interrupt::Interrupt;
 use crate::plot::{Panel, panels};
@@ -19,7 +19,11 @@ const CHANNELS: usize = 16;
 const LEAST: f64 = 1e-20;
 
 /// Writes energy.csv and energy.png.
-pub(super) fn on_grid(plan: &Plan, folder: &RunFolder, interrupt: &Interrupt) -> Result<String, Failure> {
+pub(super) fn on_grid(
+    plan: &OversmoothingConfig,
+    folder: &RunFolder,
+    interrupt: &Interrupt,
+) -> Result<String, Failure> {
     let data = grid(10);
     let mut x0 = vec![0.0_f64; CHANNELS * data.nodes()];
     Stream::new(plan.seed, "features", 0, 0).fill_uniform(&mut x0);
@@ -27,10 +31,10 @@ pub(super) fn on_grid(plan: &Plan, folder: &RunFolder, interrupt: &Interrupt) ->
     let (mut energies, mut plains, mut distances, mut rows) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for name in &plan.networks {
-        let model = &plan.settings[name].model;
+        let network = &plan.settings[name].model;
         let (mut before, mut last_change) = (x0.clone(), f64::NAN);
         let (mut energy, mut plain_energy, mut mads) = (Vec::new(), Vec::new(), Vec::new());
-        let end = evolve::<f64>(model, &data, &x0, plan.layers, plan.seed, |layer, x| {
+        let end = evolve::<f64>(network, &data, &x0, plan.layers, plan.seed, |layer, x| {
             let s = smoothness(&data, x);
             last_change = x.iter().zip(&before).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
             before.copy_from_slice(x);

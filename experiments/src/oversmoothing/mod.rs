@@ -1,10 +1,10 @@
 //! The over-smoothing experiment: how alike nodes become with depth.
 
+mod config;
 mod depth;
 mod grid;
-mod plan;
 
-pub use plan::{GRID, Plan, Request};
+pub use config::{GRID, OversmoothingConfig, OversmoothingRequest};
 
 use models::gnn::Dataset;
 
@@ -16,7 +16,7 @@ use crate::run_folder::RunFolder;
 /// Runs the plan in its folder, from what is finished there on, and returns a table for the terminal. `data` are
 /// those to train on; none for the grid.
 pub fn execute(
-    plan: &Plan,
+    plan: &OversmoothingConfig,
     data: Option<&Dataset>,
     folder: &RunFolder,
     interrupt: &Interrupt,

@@ -18,7 +18,7 @@ macro_rules! files {
 }
 
 files! {
-    "dw4", "dw4-pt", "dw4-quick",
+    "dw4", "dw4-pt", "dw4-quick", "funnel",
     "lj13", "lj13-pt", "lj13-quick",
     "lj55", "lj55-pt", "lj55-quick",
     "chains", "pt-quick", "quick",
@@ -35,9 +35,9 @@ pub(super) fn preset(
     quick: bool,
 ) -> Result<SampleConfig, Failure> {
     let name = target.name.as_str();
-    // Particles move on the energy, and their presets have weights of one.
-    let method = method.unwrap_or(if file(name).is_some() { "idem" } else { "iwsm" });
     let scales = target.scales().map_err(Failure::usage)?;
+    // Particles, whose scales stand in their presets, move on the energy with weights of one.
+    let method = method.unwrap_or(if scales.is_none() { "idem" } else { "iwsm" });
     let method = Method::named(method, scales).ok_or_else(|| {
         let names: Vec<&str> = Method::NAMES.iter().map(|(name, _)| *name).collect();
         Failure::usage(format!("unknown method `{method}` (methods: {})", names.join(", ")))

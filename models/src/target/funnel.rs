@@ -11,6 +11,9 @@ use super::{Geometry, Target, TargetError};
 
 /// Standard deviation of x_0.
 const WIDTH: f64 = 3.0;
+/// exp(-x_0) is held below e^60, which it reaches 20 standard deviations from the centre: beyond, energies and scores
+/// would leave the range of single precision.
+const STEEPEST: f64 = 60.0;
 
 /// The targets of this file.
 pub(super) const ENTRIES: &[Entry] = &[Entry {
@@ -59,7 +62,7 @@ impl<T: Real> Target<T> for Funnel {
         let precision = T::of(1.0 / (WIDTH * WIDTH));
         for l in 0..n {
             let x0 = x[l];
-            let inverse = (-x0).exp();
+            let inverse = (-x0).min(T::of(STEEPEST)).exp();
             let mut square = T::ZERO;
             for a in 1..self.dim {
                 square += x[a * n + l] * x[a * n + l];

@@ -157,7 +157,10 @@ impl<T: Real> Trainer<'_, T> {
         let bad = |i: &usize| {
             self.batch.target[i * d..(i + 1) * d].iter().any(|v| !v.is_finite()) && self.batch.w[*i] > 0.0
         };
-        let sample = (0..self.batch.sigma.len()).find(bad).unwrap_or(0);
-        TrainError::Diverged { step: self.state.step, sigma: self.batch.sigma[sample].f64(), sample }
+        let step = self.state.step;
+        match (0..self.batch.sigma.len()).find(bad) {
+            Some(sample) => TrainError::Score { step, sigma: self.batch.sigma[sample].f64(), sample },
+            None => TrainError::Diverged { step },
+        }
     }
 }

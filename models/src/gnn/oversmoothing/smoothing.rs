@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use engine::Real;
 
-use super::Dataset;
+use crate::gnn::Dataset;
 
 /// Measures of a state x (channels x nodes).
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -55,7 +55,8 @@ pub fn smoothness<T: Real>(data: &Dataset, x: &[T]) -> Smoothness {
     }
     let with: Vec<usize> = (0..n).filter(|i| degrees[*i] > 0).collect();
     let mad = with.iter().map(|i| distance[*i] / degrees[*i] as f64).sum::<f64>() / with.len().max(1) as f64;
-    let joined = Dataset { edges: close, ..super::synthetic::from_edges("", n, &[], vec![0; n], 1) };
+    let joined =
+        Dataset { edges: close, ..crate::gnn::data::synthetic::from_edges("", n, &[], vec![0; n], 1) };
     Smoothness { energy, plain_energy: plain, mad, clusters: joined.components().1 }
 }
 
@@ -120,7 +121,7 @@ mod tests {
     use engine::rng::Stream;
 
     use super::*;
-    use crate::gnn::synthetic::from_edges;
+    use crate::gnn::data::synthetic::from_edges;
 
     #[test]
     fn a_path_by_hand() {

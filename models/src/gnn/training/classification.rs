@@ -3,7 +3,7 @@
 use engine::Real;
 use serde::{Deserialize, Serialize};
 
-use super::Split;
+use crate::gnn::Split;
 
 /// The figure that a model is selected and judged by; larger is better.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

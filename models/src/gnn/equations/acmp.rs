@@ -1,27 +1,41 @@
 //! ACMP (Wang et al. 2023): dx_i/dt = alpha o sum_j (a_ij - beta)(x_j - x_i) + delta o x_i o (1 - x_i o x_i);
 //! forces of negative weight repel, the double well keeps states bounded.
 
-use engine::{ParamId, Params, Real, Recording, Var};
+use std::sync::Arc;
 
-use super::{Dynamics, Mixing, Start};
-use crate::gnn::coefficient::{Coefficient, Dependence};
+use engine::{ParamId, Real, Recording, Var};
+use serde::{Deserialize, Serialize};
+
+use super::coefficient::{Coefficient, Dependence};
+use super::{Dynamics, Equation, Mixing, Shared, Start};
+use crate::gnn::layers::Builder;
+use crate::gnn::networks::{Integration, Solver};
+
+/// ACMP has no settings of its own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct AcmpSettings {}
+
+impl Equation for AcmpSettings {
+    /// The well is stiff where states are large.
+    fn integration() -> Integration {
+        Integration { time: 1.0, step: 0.1, solver: Solver::Rk4, ..Default::default() }
+    }
+
+    fn build<T: Real>(&self, on: &mut Builder<'_, T>, mixing: Mixing<T>, channels: usize) -> Shared<T> {
+        let alpha = Coefficient::new(on, "alpha", Dependence::Channel, channels, 0.0);
+        let repulsion = on.params.add_zeros("repulsion", 1, 1);
+        // The well begins weak (logistic of -2).
+        let delta = Coefficient::Constant(on.params.add("delta", channels, 1, || T::of(-2.0)));
+        Arc::new(Acmp { mixing, alpha, repulsion, delta })
+    }
+}
 
 /// Allen-Cahn message passing.
-pub struct Acmp<T> {
+struct Acmp<T> {
     mixing: Mixing<T>,
     alpha: Coefficient,
     repulsion: ParamId,
     delta: Coefficient,
-}
-
-impl<T: Real> Acmp<T> {
-    /// On states of `channels`. The well begins weak (logistic of -2).
-    pub fn new(params: &mut Params<T>, mixing: Mixing<T>, channels: usize, seed: u64) -> Self {
-        let alpha = Coefficient::new(params, "alpha", Dependence::Channel, channels, 0.0, seed);
-        let repulsion = params.add_zeros("repulsion", 1, 1);
-        let delta = Coefficient::Constant(params.add("delta", channels, 1, || T::of(-2.0)));
-        Self { mixing, alpha, repulsion, delta }
-    }
 }
 
 impl<T: Real> Dynamics<T> for Acmp<T> {

@@ -7,14 +7,19 @@
 //! the sine kernel R_u = w0 + w1 mean over the edges of u of sin(x_j - x_u) / degree of u.
 //! s is the logistic function, b free of sign. With r2 = 0 this is GRAND.
 
+use std::sync::Arc;
+
 use engine::ops::edge::Mean;
-use engine::{ParamId, Params, Real, Recording, Var};
+use engine::{ParamId, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
+use super::attention::PairAttention;
+use super::coefficient::{Coefficient, Dependence};
 use super::grand::add_source;
-use super::{Dynamics, Mixing, Start};
-use crate::gnn::attention::PairAttention;
-use crate::gnn::coefficient::{Coefficient, Dependence};
+use super::{Dynamics, Equation, Mixing, Shared, Start};
+use crate::gnn::layers::Builder;
+use crate::gnn::space::{Continuous, Draw, rounded};
+use crate::range::{self, Range};
 
 /// Which of the two families of equations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -57,7 +62,8 @@ pub enum Mobility {
 }
 
 /// The nonlinearity sigma of diffusion, increasing.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub enum Sigma {
     /// r.
     Identity,
@@ -67,20 +73,44 @@ pub enum Sigma {
     Learned,
 }
 
-/// What a GRADE block is made of.
-#[derive(Clone, Debug, PartialEq)]
+/// As a configuration has it: `identity`, `power:M` or `learned`.
+impl TryFrom<String> for Sigma {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        match (text.as_str(), text.strip_prefix("power:").and_then(|m| m.parse::<f64>().ok())) {
+            ("identity", _) => Ok(Self::Identity),
+            ("learned", _) => Ok(Self::Learned),
+            (_, Some(m)) if m >= 1.0 && m.is_finite() => Ok(Self::Power(m)),
+            _ => Err("write identity, learned or power:M with M of at least 1"),
+        }
+    }
+}
+
+impl From<Sigma> for String {
+    fn from(sigma: Sigma) -> Self {
+        match sigma {
+            Sigma::Identity => "identity".into(),
+            Sigma::Power(m) => format!("power:{m}"),
+            Sigma::Learned => "learned".into(),
+        }
+    }
+}
+
+/// Settings of GRADE.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GradeSettings {
-    /// Paper or code.
+    /// paper or code.
     pub form: Form,
-    /// The kernel.
+    /// gat, log, gauss, sin or none.
     pub kernel: Kernel,
-    /// The mobility (paper form).
+    /// node, mean, log-mean or upwind (paper form).
     pub mobility: Mobility,
-    /// The nonlinearity.
+    /// identity, power:M or learned.
     pub sigma: Sigma,
     /// r1, the strength of diffusion.
     pub diffusion: f64,
-    /// r2, the strength of aggregation.
+    /// r2, the strength of aggregation; 0 is the ablation.
     pub aggregation: f64,
     /// eps of the logarithmic kernel.
     pub log_eps: f64,
@@ -90,12 +120,88 @@ pub struct GradeSettings {
     pub alpha: Dependence,
     /// Dependence of b.
     pub beta: Dependence,
-    /// Whether a learned multiple of x_0 is added.
+    /// Add a learned multiple of the initial state.
     pub source: bool,
 }
 
+impl Default for GradeSettings {
+    fn default() -> Self {
+        Self {
+            form: Form::Code,
+            kernel: Kernel::Gat,
+            mobility: Mobility::Node,
+            sigma: Sigma::Identity,
+            diffusion: 0.5,
+            aggregation: 0.5,
+            log_eps: 1.0,
+            width: 1.0,
+            alpha: Dependence::Scalar,
+            beta: Dependence::Channel,
+            source: false,
+        }
+    }
+}
+
+impl Equation for GradeSettings {
+    /// An addition of ours; the rivals stay as they were published.
+    const SKIP: bool = true;
+
+    fn check(&self) -> Result<(), String> {
+        range::check(&[
+            ("model.log_eps", self.log_eps, Range::Positive),
+            ("model.width", self.width, Range::Positive),
+        ])?;
+        if self.form == Form::Paper && self.kernel == Kernel::Sin {
+            return Err("model.kernel = \"sin\" belongs to model.form = \"code\"".into());
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self, drawn: &Continuous, draw: &mut Draw<'_>) {
+        let scarce = draw.graph.scarce;
+        (self.alpha, self.beta, self.source) = (drawn.alpha, drawn.beta, drawn.source);
+        self.kernel = draw.one_of(&[Kernel::Gat, Kernel::Log, Kernel::Gauss, Kernel::Sin]);
+        self.form = if self.kernel == Kernel::Sin || draw.coin() { Form::Code } else { Form::Paper };
+        self.mobility = draw.one_of(&[Mobility::Node, Mobility::Mean]);
+        self.sigma = draw.one_of(&[Sigma::Identity, Sigma::Identity, Sigma::Learned]);
+        let tenths: [f64; 10] = std::array::from_fn(|k| (k + 1) as f64);
+        self.diffusion = rounded(if scarce { 0.2 } else { 0.1 } * draw.one_of(&tenths));
+        // Over a long time a weaker aggregation does as much, and a strong one blows up.
+        let weak = [0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.05, 0.1, 0.2, 0.3];
+        self.aggregation = if scarce { draw.one_of(&weak) } else { rounded(0.1 * draw.one_of(&tenths)) };
+        self.log_eps = draw.one_of(&[0.01, 0.1, 0.3, 1.0]);
+        self.width = draw.one_of(&[1.0, 3.0, 10.0]);
+    }
+
+    fn ablate(&mut self) -> bool {
+        self.aggregation = 0.0;
+        true
+    }
+
+    fn build<T: Real>(&self, on: &mut Builder<'_, T>, mixing: Mixing<T>, channels: usize) -> Shared<T> {
+        let alpha = Coefficient::new(on, "alpha", self.alpha, channels, 0.0);
+        let beta = Coefficient::new(on, "beta", self.beta, channels, 1.0);
+        let graph = mixing.adjacency.clone();
+        let gat = (self.kernel == Kernel::Gat)
+            .then(|| PairAttention::new(on.params, graph.clone(), channels, 64, on.seed));
+        let sine = (self.kernel == Kernel::Sin).then(|| {
+            let weight = |d: &usize| vec![T::of(1.0 / (*d * *d) as f64); *d];
+            let (w0, w1) =
+                (on.params.add("kernel.w0", 1, 1, || T::ONE), on.params.add("kernel.w1", 1, 1, || T::ONE));
+            (w0, w1, graph.degrees.iter().flat_map(weight).collect())
+        });
+        // softplus(0.5413) = 1: diffusion begins linear, with a little of the second part.
+        let learned = (self.sigma == Sigma::Learned).then(|| {
+            (on.params.add("sigma.1", 1, 1, || T::of(0.5413)), on.params.add("sigma.2", 1, 1, || T::of(-2.0)))
+        });
+        let source = self.source.then(|| on.params.add_zeros("source", 1, 1));
+        let settings = self.clone();
+        Arc::new(Grade { mixing, alpha, beta, gat, sine, learned, source, settings })
+    }
+}
+
 /// The aggregation-diffusion equation.
-pub struct Grade<T> {
+struct Grade<T> {
     mixing: Mixing<T>,
     settings: GradeSettings,
     alpha: Coefficient,
@@ -108,37 +214,6 @@ pub struct Grade<T> {
 }
 
 impl<T: Real> Grade<T> {
-    /// On states of `channels`; an error if the settings do not go together.
-    pub fn new(
-        params: &mut Params<T>,
-        mixing: Mixing<T>,
-        settings: GradeSettings,
-        channels: usize,
-        seed: u64,
-    ) -> Result<Self, String> {
-        if settings.kernel == Kernel::Sin && settings.form == Form::Paper {
-            return Err("the sine kernel belongs to the code form; use form = \"code\"".into());
-        }
-        let s = &settings;
-        let alpha = Coefficient::new(params, "alpha", s.alpha, channels, 0.0, seed);
-        let beta = Coefficient::new(params, "beta", s.beta, channels, 1.0, seed);
-        let graph = mixing.adjacency.clone();
-        let gat =
-            (s.kernel == Kernel::Gat).then(|| PairAttention::new(params, graph.clone(), channels, 64, seed));
-        let sine = (s.kernel == Kernel::Sin).then(|| {
-            let weight = |d: &usize| vec![T::of(1.0 / (*d * *d) as f64); *d];
-            let (w0, w1) =
-                (params.add("kernel.w0", 1, 1, || T::ONE), params.add("kernel.w1", 1, 1, || T::ONE));
-            (w0, w1, graph.degrees.iter().flat_map(weight).collect())
-        });
-        // softplus(0.5413) = 1: diffusion begins linear, with a little of the second part.
-        let learned = (s.sigma == Sigma::Learned).then(|| {
-            (params.add("sigma.1", 1, 1, || T::of(0.5413)), params.add("sigma.2", 1, 1, || T::of(-2.0)))
-        });
-        let source = s.source.then(|| params.add_zeros("source", 1, 1));
-        Ok(Self { mixing, alpha, beta, gat, sine, learned, source, settings })
-    }
-
     fn sigma(&self, g: &mut Recording<T>, x: Var) -> Var {
         match (self.settings.sigma, self.learned) {
             (Sigma::Power(m), _) if m != 1.0 => g.signed_power(x, m),
@@ -181,7 +256,7 @@ impl<T: Real> Grade<T> {
     /// The aggregation term; none if it is off.
     fn aggregation(&self, g: &mut Recording<T>, x: Var, t: f64, change: Var, weights: Var) -> Aggregation {
         let s = &self.settings;
-        if s.aggregation == 0.0 {
+        if s.aggregation == 0.0 || s.kernel == Kernel::None {
             return Aggregation::Off;
         }
         let b = self.beta.at(g, t);

@@ -108,7 +108,7 @@ fn duplicates(data: &Dataset) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gnn::synthetic::{from_edges, karate};
+    use crate::gnn::data::synthetic::{from_edges, karate};
 
     fn first(data: &Dataset) -> String {
         check(data).first().map_or(String::new(), |f| f.what.clone())

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use engine::rng::Stream;
 use engine::{ParamId, Params, Real, Recording, Var};
 
-use super::Adjacency;
+use crate::gnn::Adjacency;
 
 /// One map in place of a query and a key, for scores that go through a softmax over each listening node's edges:
 /// <W_q x_i + b_q, W_k x_j + b_k> = <M x_i + c, x_j> + (what depends on i alone, which softmax takes away),

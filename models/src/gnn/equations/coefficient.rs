@@ -1,10 +1,10 @@
 //! Learned coefficients of a right-hand side: one number, one for each channel, or a function of time.
 
 use engine::rng::Stream;
-use engine::{ParamId, Params, Real, Recording, Var};
+use engine::{ParamId, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
-use super::layers::Linear;
+use crate::gnn::layers::{Builder, Linear};
 
 /// What a coefficient depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,23 +29,22 @@ pub enum Coefficient {
 impl Coefficient {
     /// With parameters uniform in +-`bound` (of a function of time: a default network).
     pub fn new<T: Real>(
-        params: &mut Params<T>,
+        on: &mut Builder<'_, T>,
         name: &str,
         dependence: Dependence,
         channels: usize,
         bound: f64,
-        seed: u64,
     ) -> Self {
-        let mut stream = Stream::new(seed, name, 0, 0);
+        let mut stream = Stream::new(on.seed, name, 0, 0);
         let mut constant = |rows| {
-            Self::Constant(params.add(name, rows, 1, || T::of(bound * (2.0 * stream.uniform() - 1.0))))
+            Self::Constant(on.params.add(name, rows, 1, || T::of(bound * (2.0 * stream.uniform() - 1.0))))
         };
         match dependence {
             Dependence::Scalar => constant(1),
             Dependence::Channel => constant(channels),
             Dependence::Time => Self::Time(
-                Linear::new(params, &format!("{name}.1"), 1, 64, seed),
-                Linear::new(params, &format!("{name}.2"), 64, channels, seed),
+                on.linear(&format!("{name}.1"), 1, 64),
+                on.linear(&format!("{name}.2"), 64, channels),
             ),
         }
     }

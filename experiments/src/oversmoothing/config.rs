@@ -1,26 +1,33 @@
 //! What to run: networks with all their settings, data, depths.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use models::gnn::dynamics::{Form, Kernel, Mobility};
-use models::gnn::evolve::{EVOLVING, READ};
-use models::gnn::settings::Model;
-use models::gnn::{Dataset, Normalisation};
+use engine::Params;
+use models::gnn::data::synthetic::grid;
+use models::gnn::{Dataset, Network};
+use models::range::{self, Range};
 use serde::{Deserialize, Serialize};
 
 use crate::classify::{DataChoice, Edges, GraphConfig, SplitKind, preset, splits};
-use crate::config::{leaves, resolve, to_table};
+use crate::config::{layers, leaves, resolve_without, to_table};
 use crate::datasets::load;
 use crate::failure::Failure;
 
 /// The name of the data that need no training.
 pub const GRID: &str = "grid";
 
+/// Networks on the grid unless others are named.
+const ON_GRID: &[&str] = &["grade", "grand", "gcn", "gat", "gread-bs", "acmp", "kuramoto"];
+/// Trained networks unless others are named.
+const TRAINED: &[&str] = &["grade", "grand", "gcn", "gcnii"];
+/// Depths go up to here.
+const DEEPEST: f64 = 4096.0;
+
 /// Everything that a run depends on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Plan {
+pub struct OversmoothingConfig {
     /// Seed of every random number.
     pub seed: u64,
     /// A data set, or [`GRID`]: untrained networks on a 10 x 10 grid.
@@ -37,7 +44,7 @@ pub struct Plan {
 
 /// What a user asks for; what is left out is chosen.
 #[derive(Clone, Copy)]
-pub struct Request<'a> {
+pub struct OversmoothingRequest<'a> {
     /// Seed; wins over the file and the settings.
     pub seed: Option<u64>,
     /// Data set.
@@ -54,31 +61,44 @@ pub struct Request<'a> {
     pub sets: &'a [String],
 }
 
-impl Plan {
+impl OversmoothingConfig {
     /// The plan of a request; an error if a network or a setting is unknown, or has no effect.
-    pub fn new(r: &Request<'_>) -> Result<Self, Failure> {
+    pub fn new(r: &OversmoothingRequest<'_>) -> Result<Self, Failure> {
         let data = r.data.unwrap_or(GRID);
-        let all: &[&str] = if data == GRID { &EVOLVING } else { &["grade", "grand", "gcn", "gcnii"] };
-        let networks: Vec<String> = if r.networks.is_empty() {
-            all.iter().map(|n| n.to_string()).collect()
-        } else {
-            r.networks.to_vec()
+        let on_grid = data == GRID;
+        let named: Vec<&str> = r.networks.iter().map(String::as_str).collect();
+        let networks = match &named[..] {
+            [] if on_grid => ON_GRID,
+            [] => TRAINED,
+            named => named,
         };
         let mut sets = r.sets.to_vec();
         sets.extend(r.seed.map(|s| format!("seed={s}")));
-        let mut settings = BTreeMap::<String, GraphConfig>::new();
-        for name in &networks {
-            if data == GRID && !EVOLVING.contains(&name.as_str()) {
-                return Err(Failure::usage(format!(
-                    "--models {name}: on the grid there are {}",
-                    EVOLVING.join(", ")
-                )));
-            }
-            let base = if data == GRID { on_grid(name)? } else { preset(data, name, None)? };
-            let config = resolve(&base, r.file, &sets)?;
-            check_effect(&config, &base, data == GRID)?;
-            settings.insert(name.clone(), config);
+        let bases: Vec<GraphConfig> =
+            networks.iter().map(|name| preset(data, name, None)).collect::<Result<_, _>>()?;
+        if let Some(base) = bases.iter().find(|base| on_grid && !evolves(&base.model)) {
+            let all = Network::NAMES.iter().filter(|name| Network::named(name).is_some_and(|n| evolves(&n)));
+            let (name, all) = (base.model.name(), all.copied().collect::<Vec<_>>().join(", "));
+            return Err(Failure::usage(format!("--models {name}: on the grid there are {all}")));
         }
+        if let Some(other) = layers(r.file, &sets)?.get("model").and_then(|model| model.get("name"))
+            && networks.iter().any(|name| other.as_str() != Some(name))
+        {
+            return Err(no_effect("model.name", other, "name the networks with --models"));
+        }
+        // A setting is for the networks that have it.
+        let keys = |config: &GraphConfig| -> Result<BTreeSet<String>, Failure> {
+            Ok(leaves(to_table(config)?, "").into_iter().map(|(key, _)| key).collect())
+        };
+        let own: Vec<BTreeSet<String>> = bases.iter().map(keys).collect::<Result<_, _>>()?;
+        let mut settings = BTreeMap::new();
+        for ((name, base), own_keys) in networks.iter().zip(&bases).zip(&own) {
+            let others = |key: &str| !own_keys.contains(key) && own.iter().any(|keys| keys.contains(key));
+            let config = resolve_without(base, r.file, &sets, others)?;
+            check_effect(&config, base, on_grid)?;
+            settings.insert(name.to_string(), config);
+        }
+        let networks = networks.iter().map(|name| name.to_string()).collect();
         let seed = settings.values().next().map_or(0, |c| c.seed);
         let depths = r.depths.to_vec();
         Ok(Self { seed, data: data.into(), layers: r.layers, depths, networks, settings })
@@ -111,24 +131,36 @@ impl Plan {
     }
 
     /// A network of that depth.
-    pub(super) fn model(&self, name: &str, depth: usize) -> Model {
-        Model { layers: depth, time: depth as f64, step: 1.0, ..self.settings[name].model.clone() }
+    pub(super) fn model(&self, name: &str, depth: usize) -> Network {
+        let mut network = self.settings[name].model.clone();
+        network.settings_mut().set_depth(depth);
+        network
     }
 
     /// An error if the plan does not hold together, or a network does not go to one of its depths.
     pub fn check(&self) -> Result<(), Failure> {
-        let own = |name: &String| self.settings.get(name).is_some_and(|c| c.model.name == *name);
+        let own = |name: &String| self.settings.get(name).is_some_and(|c| c.model.name() == name);
         if let Some(name) = self.networks.iter().find(|n| !own(n)) {
             return Err(Failure::usage(format!(
                 "config.toml has no [settings.{name}] with the model {name}; start a new run"
             )));
         }
         self.settings.values().try_for_each(GraphConfig::check)?;
-        let problem = |(name, depth)| self.model(name, depth).problem().map(|p| (name, depth, p));
-        self.jobs().find_map(problem).map_or(Ok(()), |(name, depth, problem)| {
-            Err(Failure::usage(format!("{name} at depth {depth}: {problem}")))
+        self.jobs().try_for_each(|(name, depth)| {
+            range::check(&[("depth", depth as f64, Range::Between(1.0, DEEPEST))])
+                .and_then(|()| self.model(name, depth).settings().check())
+                .map_err(|problem| Failure::usage(format!("{name} at depth {depth}: {problem}")))
         })
     }
+}
+
+/// Whether a network is a dynamical system.
+fn evolves(network: &Network) -> bool {
+    matches!(network.evolution::<f32>(&grid(2), &mut Params::new(), 1, 0), Ok(Some(_)))
+}
+
+fn no_effect(key: &str, value: &toml::Value, instead: &str) -> Failure {
+    Failure::usage(format!("{key} = {value} has no effect here: {instead}"))
 }
 
 /// An error if a setting was changed that has no effect.
@@ -137,37 +169,33 @@ fn check_effect(config: &GraphConfig, base: &GraphConfig, on_grid: bool) -> Resu
     let after = leaves(to_table(config)?, "");
     let changed = after.iter().zip(&before).filter(|(a, b)| a != b).map(|(a, _)| a);
     let mut useless = changed.filter_map(|(key, value)| Some((key, value, instead(key, on_grid)?)));
-    useless.next().map_or(Ok(()), |(key, value, instead)| {
-        Err(Failure::usage(format!("{key} = {value} has no effect here: {instead}")))
-    })
+    useless.next().map_or(Ok(()), |(key, value, instead)| Err(no_effect(key, value, instead)))
 }
+
+/// Settings of networks that make no difference on the grid.
+const UNREAD: [&str; 10] = [
+    "hidden",
+    "input_dropout",
+    "dropout",
+    "deep_encoder",
+    "deep_decoder",
+    "relu",
+    "skip",
+    "solver",
+    "tolerance",
+    "backward",
+];
 
 /// For a setting without effect: what has one, or why it has none.
 fn instead(key: &str, on_grid: bool) -> Option<&'static str> {
     match key.split_once('.')? {
-        ("model", "name") => Some("name the networks with --models"),
         ("data", "name") => Some("name the data with --data"),
         ("data", "metric") if !on_grid => None,
         ("data", _) if !on_grid => Some("the first fixed split is trained on once, with undirected edges"),
         ("model", "layers" | "time" | "step") if !on_grid => Some("a depth of --depths sets it"),
         _ if !on_grid => None,
         ("model", "layers" | "time") => Some("give --layers"),
-        ("model", key) if READ.contains(&key) => None,
-        ("model", _) => Some("networks on the grid are without it"),
+        ("model", key) => UNREAD.contains(&key).then_some("networks on the grid are without it"),
         _ => Some("networks on the grid are not trained; give --data"),
     }
-}
-
-/// GRADE as it is shown on the grid: the paper form with upwind mobility on a symmetric graph conserves mass
-/// and positivity, so that states stay bounded; the logarithmic kernel with eps < 1 attracts what is close.
-fn on_grid(name: &str) -> Result<GraphConfig, Failure> {
-    let mut config = preset(GRID, name, None)?;
-    let m = &mut config.model;
-    m.step = 1.0;
-    if name == "grade" {
-        (m.form, m.kernel, m.mobility) = (Form::Paper, Kernel::Log, Mobility::Upwind);
-        (m.normalisation, m.log_eps) = (Normalisation::Symmetric, 0.1);
-        (m.diffusion, m.aggregation) = (0.25, 0.25);
-    }
-    Ok(config)
 }

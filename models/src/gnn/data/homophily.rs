@@ -45,7 +45,7 @@ pub fn homophily(data: &Dataset) -> Homophily {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gnn::synthetic::{from_edges, karate};
+    use crate::gnn::data::synthetic::{from_edges, karate};
 
     #[test]
     fn of_a_path_by_hand() {

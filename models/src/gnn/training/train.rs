@@ -3,13 +3,12 @@
 
 use engine::optim::Adam;
 use engine::rng::Stream;
-use engine::tape::OpError;
 use engine::{Params, Tape};
 
-use super::networks::{Network, build};
-use super::score::{Metric, cross_entropy};
-use super::settings::{Model, Solver, Training};
-use super::{Dataset, Dropout, Split};
+use super::Training;
+use super::classification::{Metric, cross_entropy};
+use crate::gnn::networks::{Classifier, Network};
+use crate::gnn::{Dataset, Dropout, Split};
 
 /// One epoch's figures.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -62,7 +61,7 @@ pub enum TrainError {
 pub fn fit(
     data: &Dataset,
     split: &Split,
-    (model, training): (&Model, &Training),
+    (network, training): (&Network, &Training),
     metric: Metric,
     seed: u64,
     stop: &(dyn Fn() -> bool + Sync),
@@ -72,7 +71,7 @@ pub fn fit(
         return Err(TrainError::Settings(problem));
     }
     let mut params = Params::<f32>::new();
-    let network = build::<f32>(model, data, &mut params, seed).map_err(TrainError::Settings)?;
+    let classifier = network.build::<f32>(data, &mut params, seed).map_err(TrainError::Settings)?;
     let mut adam = Adam::new(params.len());
     let (mut tape, mut dropout) = (Tape::new(), Dropout::new());
     let mut gradient = vec![0.0; params.len()];
@@ -85,11 +84,15 @@ pub fn fit(
         }
         dropout.begin(Stream::new(seed, "dropout", epoch as u64, 0));
         let mut g = tape.record(params.values());
-        let logits = network.forward(&mut g, &mut dropout).logits;
+        let logits = classifier.forward(&mut g, &mut dropout).logits;
         let scores = g.value(logits).data;
         let loss = cross_entropy(scores, data.classes, &data.labels, &split.train, &mut seed_bar);
         if !loss.is_finite() {
-            return Err(diverged(model, epoch, g.failure()));
+            let remedy = network.settings().remedy();
+            let why = g.failure().map_or(String::new(), |e| format!(" ({e})"));
+            return Err(TrainError::Diverged(format!(
+                "the loss is not finite in epoch {epoch}{why}; lower train.learning_rate{remedy}"
+            )));
         }
         gradient.fill(0.0);
         g.backward_from(logits, &seed_bar, &mut gradient);
@@ -98,7 +101,7 @@ pub fn fit(
         adam.step(params.values_mut(), &gradient, training.learning_rate);
 
         dropout.end();
-        let now = evaluate(&*network, &mut tape, &params, &mut dropout, data, split, metric);
+        let now = evaluate(&*classifier, &mut tape, &params, &mut dropout, data, split, metric);
         epochs.push(Epoch { loss, ..now });
         let before = epochs[best];
         let better = now.validation > before.validation
@@ -114,20 +117,9 @@ pub fn fit(
     Ok(Outcome { best, epochs, params: kept, seconds: began.elapsed().as_secs_f64() })
 }
 
-fn diverged(model: &Model, epoch: usize, failure: Option<&OpError>) -> TrainError {
-    let why = failure.map_or(String::new(), |e| format!(" ({e})"));
-    let more = match model.solver {
-        Solver::Adaptive => ", or raise model.tolerance",
-        _ => "",
-    };
-    TrainError::Diverged(format!(
-        "the loss is not finite in epoch {epoch}{why}; lower train.learning_rate or model.time{more}"
-    ))
-}
-
 /// Figures without dropout; the training loss is left at 0.
 fn evaluate(
-    network: &dyn Network<f32>,
+    classifier: &dyn Classifier<f32>,
     tape: &mut Tape<f32>,
     params: &Params<f32>,
     dropout: &mut Dropout<f32>,
@@ -137,7 +129,7 @@ fn evaluate(
 ) -> Epoch {
     let mut g = tape.record(params.values());
     g.freeze_params();
-    let logits = network.forward(&mut g, dropout).logits;
+    let logits = classifier.forward(&mut g, dropout).logits;
     let scores = g.value(logits).data;
     let figure = |nodes: &[u32]| metric.of(scores, data.classes, &data.labels, nodes);
     Epoch {
@@ -151,22 +143,23 @@ fn evaluate(
 /// The states before and after the integration, and the logits, of a trained network, without dropout.
 pub fn states(
     data: &Dataset,
-    model: &Model,
+    network: &Network,
     params: &Params<f32>,
     seed: u64,
 ) -> Result<[Vec<f32>; 3], TrainError> {
-    let network = build::<f32>(model, data, &mut Params::new(), seed).map_err(TrainError::Settings)?;
+    let classifier = network.build::<f32>(data, &mut Params::new(), seed).map_err(TrainError::Settings)?;
     let mut tape = Tape::new();
     let mut g = tape.record(params.values());
     g.freeze_params();
-    let out = network.forward(&mut g, &mut Dropout::off());
+    let out = classifier.forward(&mut g, &mut Dropout::off());
     Ok([out.first, out.last, out.logits].map(|v| g.value(v).data.to_vec()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gnn::synthetic::karate;
+    use crate::gnn::data::synthetic::karate;
+    use crate::gnn::networks::{Continuous, Solver};
 
     #[test]
     fn the_remedy_belongs_to_the_solver() {
@@ -174,8 +167,9 @@ mod tests {
         let training = Training { epochs: 1, ..Training::default() };
         let error = |solver: Solver, metric: Metric, split: &Split| {
             // No step is small enough for this tolerance.
-            let model = Model { hidden: 8, solver, tolerance: 1e-30, ..Model::default() };
-            let outcome = fit(&data, split, (&model, &training), metric, 0, &|| false);
+            let mut grade = Continuous::default();
+            (grade.integration.solver, grade.integration.tolerance) = (solver, 1e-30);
+            let outcome = fit(&data, split, (&Network::Grade(grade), &training), metric, 0, &|| false);
             outcome.map_or_else(|e| e.to_string(), |_| String::new())
         };
         let split = &data.splits[0];

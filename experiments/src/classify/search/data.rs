@@ -1,32 +1,32 @@
 //! The data of a search.
 
+use models::gnn::space::GraphFacts;
 use models::gnn::{Dataset, Split};
 
-use super::space;
 use crate::classify::{DataChoice, Edges, splits};
 use crate::failure::Failure;
 
 /// The graph with its edges used in every way that trials may choose, and its splits.
-pub(super) struct Graphs {
+pub(super) struct SearchData {
     uses: Vec<(Edges, Dataset)>,
     pub splits: Vec<Split>,
-    pub space: space::Graph,
+    pub facts: GraphFacts,
 }
 
-impl Graphs {
+impl SearchData {
     pub fn new(data: &Dataset, choice: &DataChoice) -> Result<Self, Failure> {
         let directed = data.raw_edges.is_some();
         let mut uses = Vec::new();
         let (own, splits_of_own) = splits(data.clone(), choice)?;
         let scarce = splits_of_own.iter().all(|s| 10 * s.train.len() < own.nodes());
-        let space = space::Graph { nodes: own.nodes(), edges: own.edges.len(), directed, scarce };
+        let facts = GraphFacts { nodes: own.nodes(), edges: own.edges.len(), directed, scarce };
         for edges in [Edges::Undirected, Edges::Directed, Edges::Reversed] {
             if directed || edges == Edges::Undirected {
                 let choice = DataChoice { edges, ..choice.clone() };
                 uses.push((edges, splits(data.clone(), &choice)?.0));
             }
         }
-        Ok(Self { uses, splits: splits_of_own, space })
+        Ok(Self { uses, splits: splits_of_own, facts })
     }
 
     pub fn used(&self, edges: Edges) -> &Dataset {
