@@ -1,12 +1,11 @@
-//! Buffers of numbers for kernels: they begin at a cache line, and large ones lie on huge pages.
+//! Buffers for kernels that begin at a cache line, large ones on huge pages.
 //!
-//! The system's allocator begins large buffers 16 bytes behind a cache line. Then every second vector of a column
-//! lies across two lines and takes two reads, and a column of 128 bytes is fetched as three lines in place of
-//! two.
+//! System allocators begin large buffers 16 bytes behind a cache line. Then every second vector of a column crosses a
+//! line and takes two reads, and a column of 128 bytes is three lines in place of two.
 //!
-//! A sparse product reads columns in any order, so nearly every read of a buffer of many megabytes misses the
-//! processor's table of 4 KiB pages. Linux lays large buffers on pages of 2 MiB if it is asked before they are
-//! first written; elsewhere, and where it refuses, everything works the same on small pages.
+//! A sparse product reads columns in any order, so that nearly every read of a buffer of many megabytes misses the TLB
+//! for pages of 4 KiB. Linux uses pages of 2 MiB if it is advised so before the first write; on other systems, or if
+//! it refuses, small pages are used.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -16,17 +15,17 @@ use crate::Real;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
-/// Smaller buffers hold no whole huge page to speak of.
+/// Smallest buffer, in bytes, for which huge pages are requested.
 const WORTH_IT: usize = 4 << 20;
 
-/// The least length from `len` on after which the next numbers begin at a cache line again.
+/// `len` rounded up so that what follows begins at a cache line.
 pub const fn padded(len: usize) -> usize {
     len.next_multiple_of(LINE / size_of::<f32>())
 }
 
-/// A buffer that only grows.
+/// An aligned buffer that only grows.
 pub struct AlignedBuffer<T> {
-    /// The numbers from `start` on; those before it are of no use.
+    /// The entries are those from `start` on.
     data: Vec<T>,
     start: usize,
 }
@@ -38,14 +37,14 @@ impl<T> Default for AlignedBuffer<T> {
 }
 
 impl<T: Real> AlignedBuffer<T> {
-    /// `len` zeros.
+    /// A buffer of `len` zeros.
     pub fn zeros(len: usize) -> Self {
         let mut buffer = Self::default();
         buffer.grow(len);
         buffer
     }
 
-    /// Lengthens the buffer to at least `len` numbers; the new ones are zeros.
+    /// Lengthens the buffer to at least `len` entries; new ones are zero.
     pub fn grow(&mut self, len: usize) {
         let held = self.len();
         if held >= len {
@@ -53,10 +52,10 @@ impl<T: Real> AlignedBuffer<T> {
         }
         let most = LINE / size_of::<T>();
         if self.data.capacity() < len + most {
-            // Doubling keeps the copies of a buffer that grows op by op few.
+            // Doubling: few copies of a buffer that grows op by op.
             self.data.reserve(len + most - self.data.len());
             advise(self.data.as_ptr(), self.data.capacity());
-            // No offset is promised to exist; without one the numbers lie as they come.
+            // `align_offset` may fail; then the buffer is not aligned.
             let start = Some(self.data.as_ptr().align_offset(LINE)).filter(|s| *s <= most).unwrap_or(0);
             if start != self.start {
                 self.data.resize(self.data.len().max(start + held), T::ZERO);
@@ -85,12 +84,12 @@ impl<T> DerefMut for AlignedBuffer<T> {
 }
 
 thread_local! {
-    /// One buffer for each thread, of the scalar type that was last asked for.
+    /// One buffer per thread, of the scalar type last used.
     static SPARE: Cell<Option<Box<dyn Any>>> = const { Cell::new(None) };
 }
 
-/// Runs `f` on `len` numbers of whatever value, in a buffer of this thread that outlives the call: fresh memory
-/// of some size would be mapped anew each time. A call within `f` gets a buffer of its own.
+/// Runs `f` on `len` entries (uninitialised: contents unspecified) of this thread's scratch buffer, which is reused by
+/// later calls: large new memory would be mapped each time. A call within `f` gets another buffer.
 pub(crate) fn with_scratch<T: Real, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> R {
     let kept = SPARE.take().and_then(|kept| kept.downcast::<AlignedBuffer<T>>().ok());
     let mut space = kept.unwrap_or_default();

@@ -22,7 +22,7 @@ struct Shard<T> {
 }
 
 impl<T: Real> DataParallel<T> {
-    /// DataParallel of `columns` columns: a constant of the experiment, since it fixes the order of sums.
+    /// Shards of `columns` columns: a constant of the experiment, because it fixes the order of sums.
     ///
     /// # Panics
     /// If `columns` is 0.

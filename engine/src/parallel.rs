@@ -1,12 +1,12 @@
-//! Deterministic parallelism: work is split by a fixed chunk size, never by the number of threads,
-//! and partial results are combined in the order of the chunks. The same bits for 1 or 64 threads.
+//! Deterministic parallelism: work is divided into chunks of a fixed size, and partial results are combined in the
+//! order of the chunks, so that results are bit-identical for any number of threads.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rayon::prelude::*;
 
-/// Numbers that an elementwise kernel handles as one task: large against the cost of a task
-/// (about a microsecond), small against a core's cache.
+/// Entries per task of an elementwise kernel: large compared with the cost of a task (about a microsecond), small
+/// compared with a core's cache.
 pub const CHUNK: usize = 16 * 1024;
 
 /// Runs `f(chunk_index, chunk)` over chunks of `size` elements; the last may be shorter.
@@ -20,18 +20,18 @@ pub fn for_chunks<T: Send>(data: &mut [T], size: usize, f: impl Fn(usize, &mut [
     }
 }
 
-/// Runs both, possibly at the same time.
+/// Runs both, possibly in parallel.
 pub(crate) fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
     rayon::join(a, b);
 }
 
-/// Runs `f` while the pool's other workers look for work without a pause, as threads of OpenMP do.
+/// Runs `f` while the other workers of the pool wait actively for work, as threads of OpenMP do.
 ///
-/// A worker that finds nothing to do falls asleep within some ten microseconds, about as long as a kernel works
-/// on a small matrix, and waking it takes as long again. For a loop of short kernels that has the pool to itself;
-/// where several such loops share the pool, they would wait for each other.
+/// An idle worker falls asleep within some ten microseconds, about the time of a kernel on a small matrix, and waking
+/// it takes as long again. For a loop of short kernels that has the pool to itself: several such loops on one pool
+/// would wait for each other.
 pub fn spin_workers<R: Send>(f: impl FnOnce() -> R + Send) -> R {
-    /// Lets the workers rest, however `f` ends.
+    /// Ends the active waiting, also if `f` panics.
     struct Rest<'a>(&'a AtomicBool);
     impl Drop for Rest<'_> {
         fn drop(&mut self) {
@@ -44,7 +44,7 @@ pub fn spin_workers<R: Send>(f: impl FnOnce() -> R + Send) -> R {
         let done = &done;
         let _rest = Rest(done);
         scope.spawn_broadcast(move |_, worker| {
-            // The caller's own worker may come here while it waits for a part of `f`.
+            // The caller's worker may run this while it waits for a part of `f`.
             while caller != Some(worker.index()) && !done.load(Ordering::Relaxed) {
                 if rayon::yield_now() != Some(rayon::Yield::Executed) {
                     std::thread::yield_now();
@@ -62,7 +62,7 @@ pub fn map<R: Send>(n: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
 
 /// Sums `f(range)` over the ranges of `size` that tile `0..n`: in parallel, folded in order. Allocates nothing.
 pub fn sum(n: usize, size: usize, f: impl Fn(std::ops::Range<usize>) -> f64 + Sync + Send) -> f64 {
-    /// Parts that are computed side by side; they lie on the stack.
+    /// Parts that are computed in parallel; their results are on the stack.
     const ROUND: usize = 128;
     if n <= size {
         return f(0..n);
