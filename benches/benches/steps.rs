@@ -15,8 +15,7 @@ fn steps(c: &mut Criterion) {
     }
     let target = Mixture::gmm40();
     for (name, objective) in [("iwsm", Objective::Iwsm), ("idem", Objective::Idem)] {
-        let mut config = Config::default();
-        config.objective = objective;
+        let config = Config { objective, ..Config::default() };
         let mut trainer = Trainer::<f32>::new(config, &target, 0);
         group.bench_function(format!("{name} on gmm40"), |b| b.iter(|| trainer.step().map(|r| r.loss)));
     }

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use engine::integral::{Gradient, Integral, RightHandSide, Steps};
+use engine::ode::{Gradient, OdeError, OdeSolve, RightHandSide, Steps};
 use engine::{ParamId, Params, Recording, Tape, Var};
 
 struct Logistic {
@@ -26,7 +26,7 @@ impl RightHandSide<f64> for Logistic {
     }
 }
 
-fn main() {
+fn main() -> Result<(), OdeError> {
     let (x0, r, k, end) = (0.5, 1.2, 3.0, 2.0);
     let mut params = Params::<f64>::new();
     let logistic = Logistic { r: params.add("r", 1, 1, || r), k: params.add("K", 1, 1, || k) };
@@ -34,7 +34,7 @@ fn main() {
     // Steps of Dormand and Prince with relative errors below 1e-10, at most 1000 of them. Checkpointed: the backward
     // pass keeps every ceil(sqrt n)-th state and makes the others again.
     let solve =
-        Integral::new(Arc::new(logistic), (0.0, end), Steps::Adaptive(1e-10, 1000), Gradient::Checkpointed);
+        OdeSolve::new(Arc::new(logistic), (0.0, end), Steps::Adaptive(1e-10, 1000), Gradient::Checkpointed)?;
     let mut tape = Tape::new();
     let mut rec = tape.record(params.values());
     let start = rec.variable(1, 1, &[x0]);
@@ -55,4 +55,5 @@ fn main() {
         println!("{name:6} {computed:.9}, exactly {exact:.9}");
         assert!((computed - exact).abs() < 1e-8, "{name} is wrong");
     }
+    Ok(())
 }

@@ -5,7 +5,7 @@
 //! g a s(b) (1 - s(b)) = g y (1 - s(b)) to that of b.
 
 use engine::gradcheck::gradcheck;
-use engine::tape::{Attr, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Matrix, Op, Real, Shape, Tape};
 
 struct Gate;
@@ -15,7 +15,7 @@ impl<T: Real> Op<T> for Gate {
         "gated linear unit"
     }
 
-    fn shape(&self, inputs: &[Shape], _: Attr) -> Result<Shape, String> {
+    fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         match inputs {
             [a, b] if a == b => Ok(*a),
             _ => Err("two matrices of one shape are wanted".into()),
@@ -50,7 +50,7 @@ impl<T: Real> Op<T> for Gate {
 fn main() {
     let a = Matrix::from_vec(2, 3, vec![0.3, -1.2, 0.8, 2.0, -0.5, 1.1]);
     let b = Matrix::from_vec(2, 3, vec![1.5, 0.2, -0.7, -2.0, 0.9, 0.0]);
-    let error = gradcheck(&[a.clone(), b.clone()], 1e-8, |rec, x| rec.apply(&Gate, x));
+    let error = gradcheck(&[a.clone(), b.clone()], 1e-8, |rec, x| rec.apply(Gate, x));
     let error = error.unwrap_or_else(|mismatch| panic!("{mismatch}"));
     println!("largest relative error of the gradient: {error:.1e}");
 
@@ -58,7 +58,7 @@ fn main() {
     let mut tape = Tape::<f64>::new();
     let mut rec = tape.record(&[]);
     let [a, b] = [&a, &b].map(|m| rec.variable(m.rows(), m.cols(), m.data()));
-    let (s, fused) = (rec.sigmoid(b), rec.apply(&Gate, &[a, b]));
+    let (s, fused) = (rec.sigmoid(b), rec.apply(Gate, &[a, b]));
     let composed = rec.mul(a, s);
     assert_eq!(rec.value(fused).data, rec.value(composed).data);
     println!("y = {:.3?}", rec.value(fused).data);

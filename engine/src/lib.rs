@@ -1,27 +1,29 @@
-//! Numbers: everything that a differential equation with a learned right-hand side needs.
+//! Reverse-mode automatic differentiation, SIMD kernels, sparse ops on graphs, ODE solvers and optimisers.
 //!
-//! **A column is one thing** (a sample, a node, a particle, an edge). A batch of `n` feature vectors
-//! of length `d` is a `d x n` column-major matrix, so that each thing's features lie together. A
-//! linear layer is `W x + b`; gather and scatter move whole columns.
+//! **Columns are samples** (or nodes, particles, edges): a batch of `n` feature vectors of length `d` is a `d x n`
+//! column-major matrix. A linear layer is `W x + b`; gather and scatter move whole columns.
+//!
+//! Results are the same to the last bit for any number of threads (see [`parallel`]) and at every SIMD level (see
+//! [`simd`]).
 
 #![deny(unsafe_code)]
 
+pub mod aligned;
+pub mod buffer_pool;
 pub mod checkpoint;
+pub mod data_parallel;
 pub mod gradcheck;
-pub mod math;
-pub mod matrix;
+mod math;
+mod matrix;
 pub mod ode;
 pub mod ops;
 pub mod optim;
 pub mod packed_gemm;
-pub mod par;
-pub mod params;
-pub mod real;
+pub mod parallel;
+mod params;
+mod real;
 pub mod rng;
-pub mod shard;
 pub mod simd;
-pub mod slab;
-pub mod spares;
 pub mod sparse;
 pub mod tape;
 

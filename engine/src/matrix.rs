@@ -131,12 +131,12 @@ impl<'a, T: Real> View<'a, T> {
         &self.data[j * self.shape.rows..(j + 1) * self.shape.rows]
     }
     /// As faer's view.
-    pub fn faer(&self) -> MatRef<'a, T> {
+    pub(crate) fn faer(&self) -> MatRef<'a, T> {
         MatRef::from_column_major_slice(self.data, self.shape.rows, self.shape.cols)
     }
 }
 
 /// Column-major entries as faer's mutable view.
-pub fn faer_mut<T: Real>(data: &mut [T], shape: Shape) -> MatMut<'_, T> {
+pub(crate) fn faer_mut<T: Real>(data: &mut [T], shape: Shape) -> MatMut<'_, T> {
     MatMut::from_column_major_slice_mut(data, shape.rows, shape.cols)
 }

@@ -10,7 +10,7 @@ use crate::packed_gemm::HasRegisters;
 /// A real number type on which every kernel, op and model is generic: `f32` or `f64`.
 ///
 /// The elementary functions are branch-free polynomials that vectorise inside
-/// [`simd_fn!`](crate::simd_fn). [`math`] states their errors. Unlike those of `libm` they give the same bits
+/// [`simd_fn!`](crate::simd_fn). The module `math` states their errors. Unlike those of `libm` they give the same bits
 /// on every machine.
 pub trait Real:
     faer::traits::RealField
@@ -78,7 +78,7 @@ pub trait Real:
     fn exp(self) -> Self;
     /// The natural logarithm; -inf at 0, NaN below.
     fn ln(self) -> Self;
-    /// (sin x, cos x), for |x| up to [`math::SIN_COS_LIMIT`].
+    /// (sin x, cos x), for |x| up to 8192, where the reduction by pi/2 runs out of bits.
     fn sin_cos(self) -> (Self, Self);
     /// tanh x.
     fn tanh(self) -> Self;

@@ -4,7 +4,7 @@
 //! body three times (AVX-512, AVX2 with FMA, baseline) and picks one at run time; the compiler
 //! vectorises each to the width at hand (a test, `machine_code`, reads what it has made of the kernels that take
 //! the time). On AArch64, NEON is the baseline. Loops must run over
-//! slices, without early exits or calls to `libm`: use the functions of [`Real`](crate::Real).
+//! slices, without early exits or calls to `libm`: use the functions of [`Real`].
 //!
 //! Every version executes the same operations in the same order (a `mul_add` stays fused, a sum is
 //! only as parallel as it is written), so the three agree bit for bit.

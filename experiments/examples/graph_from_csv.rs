@@ -4,18 +4,19 @@
 //! (one line for each node), labels (one class for each node). Imported and checked it trains GRADE on ten labels.
 
 use experiments::datasets::Format;
-use experiments::failure::Failure;
-use models::gnn::score::Metric;
-use models::gnn::settings::{Model, Training};
-use models::gnn::synthetic::{karate, random_split};
-use models::gnn::train::fit;
+use experiments::run::error::CliError;
+use models::gnn::Network;
+use models::gnn::data::synthetic::{karate, random_split};
+use models::gnn::training::Training;
+use models::gnn::training::classification::Metric;
+use models::gnn::training::train::fit;
 
-fn main() -> Result<(), Failure> {
+fn main() -> Result<(), CliError> {
     let folder = std::env::temp_dir().join(format!("metastable-example-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(|e| Failure::io(&folder, &e))?;
+    std::fs::create_dir_all(&folder).map_err(|e| CliError::io(&folder, &e))?;
     let write = |name: &str, text: String| {
         let path = folder.join(name);
-        std::fs::write(&path, text).map_err(|e| Failure::io(&path, &e)).map(|()| path)
+        std::fs::write(&path, text).map_err(|e| CliError::io(&path, &e)).map(|()| path)
     };
     let club = karate();
     let line = |(u, v): &(u32, u32)| format!("{u},{v}\n");
@@ -35,14 +36,15 @@ fn main() -> Result<(), Failure> {
     };
     // An npz that `graph --data PATH` reads too.
     let (_, data) = import.import()?;
-    std::fs::remove_dir_all(&folder).map_err(|e| Failure::io(&folder, &e))?;
+    std::fs::remove_dir_all(&folder).map_err(|e| CliError::io(&folder, &e))?;
     println!("{} nodes, {} edges, {} classes", data.nodes(), data.edges.len() / 2, data.classes);
 
     // 14 nodes to develop on, five of each class of them to learn from; 20 to test.
     let split = random_split(&data, 14, 5, 0);
+    let network = Network::default();
     let training = Training { epochs: 100, ..Training::default() };
-    let outcome = fit(&data, &split, (&Model::default(), &training), Metric::Accuracy, 0, &|| false);
-    let figures = outcome.map_err(Failure::usage)?.figures();
+    let outcome = fit(&data, &split, (&network, &training), Metric::Accuracy, 0, &|| false);
+    let figures = outcome.map_err(CliError::usage)?.figures();
     println!("accuracy on {} nodes that it has not seen: {:.3}", split.test.len(), figures.test);
     assert!(figures.test >= 0.85, "the two camps are not told apart");
     Ok(())

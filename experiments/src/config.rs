@@ -9,32 +9,42 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// `defaults` overridden by `file`, then by each `key=value` of `sets`.
 pub fn resolve<C: Serialize + DeserializeOwned>(
     defaults: &C,
     file: Option<&Path>,
     sets: &[String],
-) -> Result<C, Failure> {
+) -> Result<C, CliError> {
+    resolve_without(defaults, file, sets, |_| false)
+}
+
+/// The same without the keys that `skip` takes: what they say was decided before, or belongs to another network.
+pub fn resolve_without<C: Serialize + DeserializeOwned>(
+    defaults: &C,
+    file: Option<&Path>,
+    sets: &[String],
+    skip: impl Fn(&str) -> bool,
+) -> Result<C, CliError> {
     let mut table = to_table(defaults)?;
     if let Some(path) = file {
         let source = path.display().to_string();
-        put::<C>(&mut table, parse(&read(path)?, &source)?, &source)?;
+        put::<C>(&mut table, parse(&read(path)?, &source)?, &source, &skip)?;
     }
     for set in sets {
         let Some((key, value)) = set.split_once('=') else {
-            return Err(Failure::usage(format!(
+            return Err(CliError::usage(format!(
                 "--set {set}: write it as key=value, for example train.batch=256"
             )));
         };
-        put::<C>(&mut table, nested(key.trim(), from_command_line(value.trim())), "--set")?;
+        put::<C>(&mut table, nested(key.trim(), from_command_line(value.trim())), "--set", &skip)?;
     }
-    typed(table).map_err(Failure::usage)
+    typed(table).map_err(CliError::usage)
 }
 
 /// What a file and single settings say, before anything is checked: for the keys that decide which preset is meant.
-pub fn layers(file: Option<&Path>, sets: &[String]) -> Result<Table, Failure> {
+pub fn layers(file: Option<&Path>, sets: &[String]) -> Result<Table, CliError> {
     let mut table = match file {
         Some(path) => parse(&read(path)?, &path.display().to_string())?,
         None => Table::new(),
@@ -67,31 +77,37 @@ fn from_command_line(text: &str) -> Value {
 }
 
 /// `base` overridden by the TOML text of `source`.
-pub fn overlay<C: Serialize + DeserializeOwned>(base: &C, text: &str, source: &str) -> Result<C, Failure> {
+pub fn overlay<C: Serialize + DeserializeOwned>(base: &C, text: &str, source: &str) -> Result<C, CliError> {
     let mut table = to_table(base)?;
-    put::<C>(&mut table, parse(text, source)?, source)?;
-    typed(table).map_err(Failure::usage)
+    put::<C>(&mut table, parse(text, source)?, source, |_| false)?;
+    typed(table).map_err(CliError::usage)
 }
 
 /// Reads a configuration that must be whole, as a run folder holds it.
-pub fn load_exact<C: Serialize + DeserializeOwned>(path: &Path) -> Result<C, Failure> {
+pub fn load_exact<C: Serialize + DeserializeOwned>(path: &Path) -> Result<C, CliError> {
     exact(&read(path)?, &path.display().to_string())
 }
 
 /// The same from the TOML text of `source`.
-pub fn exact<C: Serialize + DeserializeOwned>(text: &str, source: &str) -> Result<C, Failure> {
-    toml::from_str(text).map_err(|e| located(&e, text, source))
+pub fn exact<C: Serialize + DeserializeOwned>(text: &str, source: &str) -> Result<C, CliError> {
+    let config: C = toml::from_str(text).map_err(|e| located(&e, text, source))?;
+    // Where one struct is a part of another serde takes any key.
+    let known = leaves(to_table(&config)?, "");
+    match leaves(parse(text, source)?, "").iter().find(|(key, _)| !known.iter().any(|(k, _)| k == key)) {
+        Some((key, _)) => Err(CliError::usage(format!("{source}: unknown key `{key}`"))),
+        None => Ok(config),
+    }
 }
 
 /// The configuration as TOML; keys that still have their default say so.
-pub fn to_toml<C: Serialize>(config: &C, defaults: &C) -> Result<String, Failure> {
+pub fn to_toml<C: Serialize>(config: &C, defaults: &C) -> Result<String, CliError> {
     let mut out = String::new();
     write_table(&to_table(config)?, &to_table(defaults)?, "", &mut out);
     Ok(out)
 }
 
 /// The same without notes.
-pub fn to_plain_toml<C: Serialize>(config: &C) -> Result<String, Failure> {
+pub fn to_plain_toml<C: Serialize>(config: &C) -> Result<String, CliError> {
     let mut out = String::new();
     write_table(&to_table(config)?, &Table::new(), "", &mut out);
     Ok(out)
@@ -114,28 +130,28 @@ fn write_table(table: &Table, defaults: &Table, prefix: &str, out: &mut String) 
 }
 
 /// As a table of TOML.
-pub(crate) fn to_table<C: Serialize>(config: &C) -> Result<Table, Failure> {
+pub(crate) fn to_table<C: Serialize>(config: &C) -> Result<Table, CliError> {
     Table::try_from(config)
-        .map_err(|e| Failure::Failed(format!("the configuration cannot be written as TOML: {e}")))
+        .map_err(|e| CliError::Failed(format!("the configuration cannot be written as TOML: {e}")))
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
-    std::fs::read_to_string(path).map_err(|e| Failure::io(path, &e))
+fn read(path: &Path) -> Result<String, CliError> {
+    std::fs::read_to_string(path).map_err(|e| CliError::io(path, &e))
 }
 
-fn parse(text: &str, source: &str) -> Result<Table, Failure> {
+fn parse(text: &str, source: &str) -> Result<Table, CliError> {
     text.parse::<Table>().map_err(|e| located(&e, text, source))
 }
 
 /// An error in `text`, with its line and column where they are known.
-fn located(e: &toml::de::Error, text: &str, source: &str) -> Failure {
+fn located(e: &toml::de::Error, text: &str, source: &str) -> CliError {
     let place = e.span().map_or(String::new(), |s| {
         let before = &text.as_bytes()[..s.start.min(text.len())];
         let line = 1 + before.iter().filter(|b| **b == b'\n').count();
         let column = 1 + before.iter().rev().take_while(|b| **b != b'\n').count();
         format!(":{line}:{column}")
     });
-    Failure::usage(format!("{source}{place}: {}", first_line(e)))
+    CliError::usage(format!("{source}{place}: {}", first_line(e)))
 }
 
 fn first_line(e: &toml::de::Error) -> String {
@@ -147,19 +163,19 @@ fn typed<C: DeserializeOwned>(table: Table) -> Result<C, String> {
 }
 
 /// Merges `from` into `base`, which must stay a configuration: an error names the value that it cannot hold.
-fn put<C: DeserializeOwned>(base: &mut Table, from: Table, source: &str) -> Result<(), Failure> {
-    let before = base.clone();
-    merge(base, from.clone(), "", source)?;
-    let Err(problem) = typed::<C>(base.clone()) else { return Ok(()) };
-    // An error of serde does not say where; each value by itself does.
-    for (key, value) in leaves(from, "") {
-        let mut alone = before.clone();
-        merge(&mut alone, nested(&key, value.clone()), "", source)?;
-        if let Err(problem) = typed::<C>(alone) {
-            return Err(Failure::usage(format!("{source}: {key} = {value}: {problem}")));
-        }
+fn put<C: DeserializeOwned>(
+    base: &mut Table,
+    from: Table,
+    source: &str,
+    skip: impl Fn(&str) -> bool,
+) -> Result<(), CliError> {
+    for (key, value) in leaves(from, "").into_iter().filter(|(key, _)| !skip(key)) {
+        merge(base, nested(&key, value.clone()), "", source)?;
+        // An error of serde does not say where.
+        typed::<C>(base.clone())
+            .map_err(|problem| CliError::usage(format!("{source}: {key} = {value}: {problem}")))?;
     }
-    Err(Failure::usage(format!("{source}: {problem}")))
+    Ok(())
 }
 
 /// `train.batch = 3` as { train: { batch: 3 } }.
@@ -182,7 +198,7 @@ pub(crate) fn leaves(table: Table, prefix: &str) -> Vec<(String, Value)> {
 }
 
 /// Puts `from` over `base`; every key must exist there, with the same type.
-fn merge(base: &mut Table, from: Table, prefix: &str, source: &str) -> Result<(), Failure> {
+fn merge(base: &mut Table, from: Table, prefix: &str, source: &str) -> Result<(), CliError> {
     for (key, value) in from {
         let name = format!("{prefix}{key}");
         let Some(old) = base.get_mut(&key) else {
@@ -196,21 +212,21 @@ fn merge(base: &mut Table, from: Table, prefix: &str, source: &str) -> Result<()
                 },
                 |k| format!("did you mean `{prefix}{k}`?"),
             );
-            return Err(Failure::usage(format!("{source}: unknown key `{name}`; {hint}")));
+            return Err(CliError::usage(format!("{source}: unknown key `{name}`; {hint}")));
         };
         match (old, value) {
             (Value::Table(old), Value::Table(new)) => merge(old, new, &format!("{name}."), source)?,
             (old @ Value::Float(_), Value::Integer(i)) => *old = Value::Float(i as f64),
             (Value::Float(_), Value::Float(f)) if !f.is_finite() => {
-                return Err(Failure::usage(format!("{source}: `{name}` = {f} must be a finite number")));
+                return Err(CliError::usage(format!("{source}: `{name}` = {f} must be a finite number")));
             }
             (Value::Integer(_), Value::Integer(i)) if i < 0 => {
-                return Err(Failure::usage(format!("{source}: `{name}` = {i} must not be negative")));
+                return Err(CliError::usage(format!("{source}: `{name}` = {i} must not be negative")));
             }
             (old, new) if old.same_type(&new) => *old = new,
             (old, new) => {
                 let (want, got) = (old.type_str(), new.type_str());
-                return Err(Failure::usage(format!("{source}: `{name}` wants {want}, got {got} {new}")));
+                return Err(CliError::usage(format!("{source}: `{name}` wants {want}, got {got} {new}")));
             }
         }
     }
@@ -241,11 +257,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.toml");
         std::fs::write(&path, "[train]\nbatch = 8\nsteps = 5\nlearning_rate = 1\n").unwrap();
-        let sets = ["train.steps=7", "train.objective=idem", "train.ema=.5"].map(String::from);
+        let sets = ["train.steps=7", "train.identity=stored", "train.ema=.5"].map(String::from);
         let c: Config = resolve(&Config::default(), Some(&path), &sets).unwrap();
         assert_eq!(c.train.ema, 0.5);
         assert_eq!((c.train.batch, c.train.steps, c.train.learning_rate), (8, 7, 1.0));
-        assert_eq!(c.train.objective, models::sampler::iwsm::Objective::Idem);
+        assert_eq!(c.train.identity, models::sampler::iwsm::Identity::Stored);
         assert_eq!(c.replay, Config::default().replay);
     }
 
@@ -283,16 +299,16 @@ mod tests {
 
     #[test]
     fn a_word_that_a_setting_does_not_know_is_named_with_its_key_and_source() {
-        let named = "train.objective = \"magic\": unknown variant `magic`";
+        let named = "train.identity = \"magic\": unknown variant `magic`";
         assert!(
-            error("", &["train.batch=8", "train.objective=magic"]).starts_with(&format!("--set: {named}"))
+            error("", &["train.batch=8", "train.identity=magic"]).starts_with(&format!("--set: {named}"))
         );
-        let in_file = error("[train]\nbatch = 8\nobjective = \"magic\"\n", &[]);
+        let in_file = error("[train]\nbatch = 8\nidentity = \"magic\"\n", &[]);
         assert!(in_file.contains(&format!("c.toml: {named}")), "{in_file}");
         let base = Config::default();
-        let preset = overlay(&base, "[train]\nobjective = \"magic\"\n", "dw4").unwrap_err().to_string();
+        let preset = overlay(&base, "[train]\nidentity = \"magic\"\n", "dw4").unwrap_err().to_string();
         assert!(preset.starts_with(&format!("dw4: {named}")), "{preset}");
-        let text = to_toml(&base, &base).unwrap().replace("\"iwsm\"", "\"magic\"");
+        let text = to_toml(&base, &base).unwrap().replace("\"mixed\"", "\"magic\"");
         let whole = exact::<Config>(&text, "run.toml").unwrap_err().to_string();
         let line = 1 + text.lines().position(|l| l.contains("magic")).unwrap();
         assert!(whole.starts_with(&format!("run.toml:{line}:")) && whole.contains("`magic`"), "{whole}");

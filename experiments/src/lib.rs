@@ -1,21 +1,15 @@
-//! Practice: run folders, configurations, progress, pictures. One plain binary for each experiment.
+//! Run folders, configurations, progress, pictures: what the binaries are made of.
 
 #![deny(unsafe_code)]
 
 pub mod classify;
-pub mod cli;
 pub mod config;
-pub mod cores;
 pub mod datasets;
-pub mod failure;
 pub mod figures;
-pub mod interrupt;
 pub mod npy;
 pub mod oversmoothing;
 pub mod plot;
-pub mod progress;
 pub mod run;
-pub mod run_folder;
 pub mod sample;
 pub mod table;
 pub mod workloads;

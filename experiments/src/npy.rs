@@ -1,46 +1,159 @@
-//! NumPy's `.npy` format, version 1.0: n samples of dimension d as a C-ordered [n, d] array of
-//! little-endian floats, which is byte for byte our column-major d x n.
+//! NumPy's `.npy` format. Written is version 1.0, C order, little-endian floats: n samples of dimension d as an
+//! [n, d] array, which is byte for byte our column-major d x n. Read are versions 1 to 3, and the entries of arrays
+//! in pickles.
 
+use Reader::{Floats, Integers};
 use engine::Real;
+
+/// The bytes before an array's entries; `axes` as Python writes them between parentheses.
+pub(crate) fn header(descr: &str, axes: &str) -> Vec<u8> {
+    let mut text = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({axes}), }}");
+    // Magic (6), version (2), length (2), header, newline: a multiple of 64 in all.
+    while !(10 + text.len() + 1).is_multiple_of(64) {
+        text.push(' ');
+    }
+    text.push('\n');
+    [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes()].concat()
+}
 
 /// The file's bytes.
 pub fn encode<T: Real>(dim: usize, columns: &[T]) -> Vec<u8> {
     let n = columns.len() / dim.max(1);
-    let mut header =
-        format!("{{'descr': '<f{}', 'fortran_order': False, 'shape': ({n}, {dim}), }}", size_of::<T>());
-    // Magic (6), version (2), length (2), header, newline: a multiple of 64 in all.
-    while (10 + header.len() + 1) % 64 != 0 {
-        header.push(' ');
-    }
-    header.push('\n');
-    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
-    bytes.extend((header.len() as u16).to_le_bytes());
-    bytes.extend(header.as_bytes());
+    let mut bytes = header(&format!("<f{}", size_of::<T>()), &format!("{n}, {dim}"));
     T::append_bytes(columns, &mut bytes);
     bytes
 }
 
-/// What a file says of its array, of version 1 to 3.
-pub(crate) struct Header<'a> {
-    /// The version of the format.
-    pub version: u8,
-    /// The type of an entry.
-    pub descr: &'a str,
-    /// The axes.
+/// Reads a one- or two-dimensional float array: (rows of the array, its columns, entries row by row).
+///
+/// # Errors
+///
+/// What is wrong with the file, to be read behind its name.
+pub fn decode(bytes: &[u8]) -> Result<(usize, usize, Vec<f64>), String> {
+    let array = Array::parse(bytes.to_vec())?;
+    let (rows, cols) = match array.shape[..] {
+        [n] => (n, 1),
+        [n, d] => (n, d),
+        _ => return Err(format!("has {} axes; one or two are wanted", array.shape.len())),
+    };
+    match array.reader {
+        Floats(read) => Ok((rows, cols, array.bytes.chunks_exact(array.width).map(read).collect())),
+        Integers(_) => Err("holds integers; float32 or float64 are wanted".into()),
+    }
+}
+
+/// An array in C order.
+pub(crate) struct Array {
+    /// Its axes.
     pub shape: Vec<usize>,
+    width: usize,
+    reader: Reader,
+    bytes: Vec<u8>,
+}
+
+/// How an entry becomes a number.
+#[derive(Clone, Copy)]
+enum Reader {
+    Integers(fn(&[u8]) -> i64),
+    Floats(fn(&[u8]) -> f64),
+}
+
+impl Array {
+    /// Reads a file's bytes.
+    pub fn parse(mut bytes: Vec<u8>) -> Result<Self, String> {
+        let Header { descr, shape, fortran, end } = read_header(&bytes)?;
+        let descr = descr.to_string();
+        bytes.drain(..end);
+        Self::new(&descr, shape, fortran, bytes)
+    }
+
+    /// Of a type as NumPy writes it (`<i4`), with the bytes of the entries: in C order, or in Fortran's, in
+    /// which the first axis runs fastest.
+    pub fn new(descr: &str, shape: Vec<usize>, fortran: bool, bytes: Vec<u8>) -> Result<Self, String> {
+        let (width, reader) = entries(descr).ok_or_else(|| {
+            format!("has entries of type {descr}; booleans, integers, float32 or float64 are wanted")
+        })?;
+        let count =
+            shape.iter().try_fold(1_usize, |n, s| n.checked_mul(*s)).ok_or("has too large a shape")?;
+        let (held, wanted) = (bytes.len(), count.checked_mul(width).ok_or("has too large a shape")?);
+        if held != wanted {
+            return Err(format!(
+                "with shape {shape:?} and type {descr} has {held} bytes of data; {wanted} are wanted"
+            ));
+        }
+        let bytes = match shape[..] {
+            [rows, cols] if fortran => {
+                let entry = |(i, j): (usize, usize)| &bytes[(j * rows + i) * width..][..width];
+                (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j))).flat_map(entry).copied().collect()
+            }
+            [_, _, _, ..] if fortran => {
+                return Err("is in Fortran order; save numpy.ascontiguousarray(x)".into());
+            }
+            _ => bytes,
+        };
+        Ok(Self { shape, width, reader, bytes })
+    }
+
+    /// The entries of an integer or boolean type; none of another.
+    pub fn integers(&self) -> Option<impl Iterator<Item = i64>> {
+        match self.reader {
+            Integers(read) => Some(self.bytes.chunks_exact(self.width).map(read)),
+            Floats(_) => None,
+        }
+    }
+
+    /// The entries as single-precision numbers.
+    pub fn floats(&self) -> impl Iterator<Item = f32> {
+        let reader = self.reader;
+        self.bytes.chunks_exact(self.width).map(move |b| match reader {
+            Integers(read) => read(b) as f32,
+            Floats(read) => read(b) as f32,
+        })
+    }
+}
+
+/// The bytes of an entry of a type, and how it is read.
+fn entries(descr: &str) -> Option<(usize, Reader)> {
+    let (order, kind) = descr.split_at_checked(1)?;
+    let known = match kind {
+        "b1" | "u1" => (1, Integers(|b| i64::from(b[0]))),
+        "i1" => (1, Integers(|b| i64::from(b[0] as i8))),
+        "i2" => (2, Integers(|b| i64::from(i16::from_le_bytes(word(b))))),
+        "i4" => (4, Integers(|b| i64::from(i32::from_le_bytes(word(b))))),
+        "u4" => (4, Integers(|b| i64::from(u32::from_le_bytes(word(b))))),
+        "i8" => (8, Integers(|b| i64::from_le_bytes(word(b)))),
+        "f4" => (4, Floats(|b| f64::from(f32::from_le_bytes(word(b))))),
+        "f8" => (8, Floats(|b| f64::from_le_bytes(word(b)))),
+        _ => return None,
+    };
+    (order != ">").then_some(known)
+}
+
+/// A slice of the length that `chunks_exact` gave.
+fn word<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(bytes);
+    out
+}
+
+/// What a file says of its array, of version 1 to 3.
+struct Header<'a> {
+    /// The type of an entry.
+    descr: &'a str,
+    /// The axes.
+    shape: Vec<usize>,
     /// Whether the first axis runs fastest (Fortran's order), not the last.
-    pub fortran: bool,
+    fortran: bool,
     /// Where the entries begin.
-    pub end: usize,
+    end: usize,
 }
 
 /// Reads the header; an error goes on from the name of the file.
-pub(crate) fn header(bytes: &[u8]) -> Result<Header<'_>, String> {
+fn read_header(bytes: &[u8]) -> Result<Header<'_>, String> {
     if bytes.len() < 12 || &bytes[..6] != b"\x93NUMPY" {
         return Err("is not an npy array".into());
     }
-    let version = bytes[6];
-    let (start, length): (usize, usize) = match version {
+    let (start, length): (usize, usize) = match bytes[6] {
         1 => (10, usize::from(u16::from_le_bytes([bytes[8], bytes[9]]))),
         _ => (12, u32::from_le_bytes([bytes[8], bytes[9], bytes[10], bytes[11]]) as usize),
     };
@@ -58,44 +171,7 @@ pub(crate) fn header(bytes: &[u8]) -> Result<Header<'_>, String> {
         shape.split(',').map(str::trim).filter(|s| !s.is_empty()).map(str::parse).collect();
     let shape = sizes.map_err(|_| "has a malformed shape")?;
     let descr = field("descr")?.trim_start_matches('\'').split('\'').next().unwrap_or_default();
-    Ok(Header { version, descr, shape, fortran, end })
-}
-
-/// Reads a one- or two-dimensional float array: (rows of the array, its columns, entries row by row).
-pub fn decode(bytes: &[u8]) -> Result<(usize, usize, Vec<f64>), String> {
-    let Header { version, descr, shape, fortran, end } = header(bytes)?;
-    if fortran {
-        return Err("is in Fortran order; save numpy.ascontiguousarray(x)".into());
-    }
-    if version != 1 {
-        return Err(format!("npy version {version} is not supported; save it with numpy.save"));
-    }
-    let (rows, cols) = match shape.as_slice() {
-        [n] => (*n, 1),
-        [n, d] => (*n, *d),
-        other => return Err(format!("it has {} axes; one or two are wanted", other.len())),
-    };
-    let width: usize = match descr {
-        "<f4" => 4,
-        "<f8" => 8,
-        _ => {
-            return Err(format!("its entries are {descr}; little-endian float32 or float64 are wanted"));
-        }
-    };
-    let data = &bytes[end..];
-    let wanted = rows.checked_mul(cols).and_then(|n| n.checked_mul(width)).ok_or("its shape is too large")?;
-    if data.len() != wanted {
-        return Err(format!(
-            "a [{rows}, {cols}] array needs {wanted} bytes of data, the file has {}",
-            data.len()
-        ));
-    }
-    let values = if width == 4 {
-        f32::from_bytes(data).into_iter().map(f64::from).collect()
-    } else {
-        f64::from_bytes(data)
-    };
-    Ok((rows, cols, values))
+    Ok(Header { descr, shape, fortran, end })
 }
 
 #[cfg(test)]
@@ -119,7 +195,40 @@ mod tests {
         }
         let mut wrong = bytes.clone();
         wrong.push(0);
-        assert!(decode(&wrong).unwrap_err().contains("needs 64 bytes"));
+        assert!(decode(&wrong).unwrap_err().contains("65 bytes of data; 64 are wanted"));
         assert!(decode(b"PK\x03\x04 not numpy").unwrap_err().contains("not an npy"));
+    }
+
+    fn npy(descr: &str, data: &[u8]) -> Vec<u8> {
+        [&header(descr, "2,"), data].concat()
+    }
+
+    #[test]
+    fn entries_are_read_by_their_type() {
+        let whole = Array::parse(npy("<i2", &[1, 0, 254, 255])).unwrap();
+        assert_eq!(whole.integers().unwrap().collect::<Vec<_>>(), [1, -2]);
+        assert_eq!(whole.floats().collect::<Vec<_>>(), [1.0, -2.0]);
+        let half = Array::parse(npy("<f4", &[0, 0, 0, 63, 0, 0, 0, 192])).unwrap();
+        assert!(half.integers().is_none() && half.floats().eq([0.5, -2.0]));
+    }
+
+    #[test]
+    fn columns_may_come_first() {
+        let (shape, bytes) = (vec![2, 3], vec![1, 4, 2, 5, 3, 6]);
+        let array = Array::new("|u1", shape.clone(), true, bytes.clone()).unwrap();
+        assert!(array.integers().unwrap().eq(1..=6));
+        let array = Array::new("|u1", shape, false, bytes).unwrap();
+        assert!(array.integers().unwrap().eq([1, 4, 2, 5, 3, 6]));
+        let empty = Array::new("|u1", vec![0, 3], true, vec![]).unwrap();
+        assert_eq!(empty.integers().unwrap().count(), 0);
+        assert!(Array::new("|u1", vec![1, 2, 1], true, vec![1, 2]).err().unwrap().contains("Fortran"));
+    }
+
+    #[test]
+    fn a_type_of_any_text_is_an_error() {
+        for descr in ["é4", "", "é", "<", ">i4", "<i", "<f2", "|O"] {
+            let error = Array::parse(npy(descr, &[0; 8])).err().unwrap();
+            assert!(error.contains("has entries of type"), "{descr}: {error}");
+        }
     }
 }

@@ -19,6 +19,9 @@ pub fn plain(header: &[&str], rows: &[Vec<String>]) -> String {
 
 /// A number with as many digits as its spread makes sensible: `4.93 +- 0.21`.
 pub fn figure(value: f64, sd: Option<f64>) -> String {
+    if value.abs() >= 1e9 && value.is_finite() {
+        return sd.map_or(format!("{value:.2e}"), |sd| format!("{value:.2e} +- {sd:.1e}"));
+    }
     let scale = sd.filter(|s| *s > 0.0).unwrap_or(value.abs() / 100.0);
     let digits = if scale > 0.0 { (1 - scale.log10().floor() as i32).clamp(0, 6) as usize } else { 0 };
     match sd {

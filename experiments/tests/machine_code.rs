@@ -152,12 +152,15 @@ fn inner_loops(code: &[(u64, String)]) -> Vec<Loop> {
     jumps.iter().filter(inner).map(|(a, b)| Loop::read(&code[*a..=*b])).collect()
 }
 
+/// A function's name and its instructions by address.
+type Function = (String, Vec<(u64, String)>);
+
 /// The code of every function at a SIMD level, by name; None without objdump.
-fn functions(binary: &str) -> Option<Vec<(String, Vec<(u64, String)>)>> {
+fn functions(binary: &str) -> Option<Vec<Function>> {
     let mut objdump = Command::new("objdump");
     objdump.args(["-d", "-C", "--no-show-raw-insn", binary]).stdout(Stdio::piped()).stderr(Stdio::null());
     let mut child = objdump.spawn().ok()?;
-    let mut functions: Vec<(String, Vec<(u64, String)>)> = Vec::new();
+    let mut functions: Vec<Function> = Vec::new();
     let mut wanted = false;
     for line in BufReader::new(child.stdout.take()?).split(b'\n') {
         let line = String::from_utf8_lossy(&line.ok()?).into_owned();

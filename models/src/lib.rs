@@ -1,11 +1,14 @@
 //! Science: energies, score networks, samplers, graph layers, metrics. Opens no file and prints nothing.
 
+#![deny(unsafe_code)]
+
 pub mod diffusion;
 pub mod evaluate;
 pub mod gnn;
 pub mod importance;
 pub mod mcmc;
 pub mod metrics;
+pub mod range;
 pub mod sampler;
 pub mod score;
 pub mod target;

@@ -4,9 +4,9 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
+use engine::data_parallel::DataParallel;
 use engine::optim::{Adam, Ema, clip_by_norm};
-use engine::shard::Shards;
-use engine::{Params, Recording, Var, par};
+use engine::{Params, Recording, Var, parallel};
 use models::sampler::iwsm::{Config, Kind, Trainer};
 use models::target::{DoubleWell, Geometry, Mixture, Target};
 
@@ -83,7 +83,7 @@ fn training_allocates_nothing_after_its_first_step() {
         })
         .collect();
     // More parameters than one task takes, so that the loops over them are parallel ones.
-    let table = params.add_zeros("table", 2 * par::CHUNK + 1, 1);
+    let table = params.add_zeros("table", 2 * parallel::CHUNK + 1, 1);
     let x = vec![0.3; 5 * N];
     let network = |g: &mut Recording<f32>| -> Var {
         let mut h = g.constant(5, N, &x);
@@ -102,7 +102,7 @@ fn training_allocates_nothing_after_its_first_step() {
         g.add(loss, table)
     };
     let (mut adam, mut ema) = (Adam::new(params.len()), Ema::new(params.values(), 0.99));
-    let mut shards = Shards::new(N);
+    let mut shards = DataParallel::new(N);
     let count = allocations(|| {
         let (_, gradient) = shards.gradient(params.values(), N, |g, _, gradient| {
             let loss = network(g);

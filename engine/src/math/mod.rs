@@ -8,7 +8,7 @@
 //! |---|---|---|---|
 //! | `exp` | 1.5 | 1.5 | 0 below the least normal result, inf on overflow, NaN |
 //! | `ln` | 1.5 | 1.5 | subnormal arguments count as 0, ln 0 = -inf, NaN below 0 |
-//! | `sin_cos` | absolute 1e-7 | absolute 3e-16 | anything beyond [`SIN_COS_LIMIT`], NaN at +-inf, NaN |
+//! | `sin_cos` | absolute 1e-7 | absolute 3e-16 | anything beyond 8192, NaN at +-inf, NaN |
 //! | `tanh` | 2 | 6 | +-1 at +-inf, NaN |
 //! | `sigmoid` | 3 | 3 | constant below -87 (f32) and -708 (f64), at 1e-38 and 1e-308, NaN |
 //!
@@ -19,10 +19,6 @@
 
 pub(crate) mod double;
 pub(crate) mod single;
-
-/// Arguments of [`Real::sin_cos`](crate::Real::sin_cos) beyond this magnitude lose accuracy: the
-/// reduction by pi/2 has no more bits.
-pub const SIN_COS_LIMIT: f64 = 8192.0;
 
 /// Horner's rule with fused multiply-adds, highest coefficient first.
 macro_rules! horner {

@@ -1,4 +1,5 @@
-use super::SIN_COS_LIMIT;
+/// Arguments of `sin_cos` beyond this magnitude lose accuracy: the reduction by pi/2 has run out of bits.
+const SIN_COS_LIMIT: f64 = 8192.0;
 use crate::Real;
 
 /// The distance from |x| to the next larger number of type T.

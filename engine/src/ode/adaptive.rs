@@ -1,22 +1,21 @@
 //! Integration with steps chosen to meet a tolerance.
-//!
-//! With err = RMS_i(error_i / (atol + rtol max(|y_i|, |y_i'|))), a step is accepted if err <= 1, and
-//! the next one is h times
-//!
-//! ```text
-//! 0.9 err^(-alpha) err_old^beta,      alpha = 1/q - 3/4 beta,  beta = 0.2/q
-//! ```
-//!
-//! (within 0.2 and 10), q the order of the embedded method plus one: the PI controller of Hairer and
-//! Wanner, *Solving ordinary differential equations II* (1996), IV.2, with the constants of their
-//! `dopri5.f`. A rejected step shrinks by 0.9 err^(-1/q + 3/4 beta), and the step after it may not
-//! grow.
 
 use super::stages::{Stages, all_finite};
 use super::{OdeError, Stats, Tableau};
 use crate::Real;
 
-/// Error-controlled steps with an embedded [`Tableau`]; keeps its workspace from call to call.
+/// Error-controlled steps of an embedded [`Tableau`]; its workspace is reused from call to call.
+///
+/// With err = RMS_i(error_i / (atol + rtol max(|y_i|, |y_i'|))), a step is accepted if err <= 1, and the next one is
+/// h times
+///
+/// ```text
+/// 0.9 err^(-alpha) err_old^beta,      alpha = 1/q - 3/4 beta,  beta = 0.2/q
+/// ```
+///
+/// (within 0.2 and 10), q the order of the embedded method plus one: the PI controller of Hairer and Wanner,
+/// *Solving ordinary differential equations II* (1996), IV.2, with the constants of their `dopri5.f`. After a
+/// rejection h is multiplied by 0.9 err^(-1/q + 3/4 beta), and the next step may not grow.
 #[derive(Clone, Debug)]
 pub struct Adaptive<T> {
     /// The method.

@@ -37,15 +37,15 @@ pub use tableau::Tableau;
 /// The work that an integration took.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Stats {
-    /// Steps that became part of the solution.
+    /// Accepted steps.
     pub accepted: usize,
-    /// Steps tried and thrown away.
+    /// Rejected steps.
     pub rejected: usize,
     /// Calls of the right-hand side.
     pub evaluations: usize,
 }
 
-/// Why an integration cannot begin, or stopped before its end.
+/// Why an integration cannot start, or stopped before its end.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum OdeError {
     /// The error cannot be met with any step that still changes the time.
@@ -58,7 +58,7 @@ pub enum OdeError {
         /// The step that would have been next.
         h: f64,
     },
-    /// The steps allowed were used up.
+    /// The limit of steps was reached.
     #[error("{max_steps} steps led only to t = {t}: raise the limit or the tolerances")]
     MaxSteps {
         /// The time reached.

@@ -8,9 +8,9 @@ use super::stages::add_terms;
 use super::{OdeError, Tableau};
 use crate::simd::axpy;
 use crate::tape::{Cotangents, Inputs, MAX_INPUTS, Saved};
-use crate::{Op, Real, Recording, Shape, Var, par};
+use crate::{Op, Real, Recording, Shape, Var, parallel};
 
-/// The most stages of a recorded method: the state and its stages are inputs of one op.
+/// Largest number of stages of a recorded method: the state and its stages are inputs of one op.
 pub const MAX_STAGES: usize = MAX_INPUTS - 1;
 
 /// y = x_0 + h sum_i w_i x_i;  x_bar_0 += y_bar,  x_bar_i += h w_i y_bar.
@@ -33,17 +33,19 @@ impl<T: Real> Op<T> for Combination {
     fn vjp(&self, _: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let weights = std::iter::once(1.0).chain(self.weights.iter().map(|w| self.h * w));
         for (k, w) in weights.enumerate().filter(|(_, w)| *w != 0.0) {
-            if let Some(bar) = x_bar.first(k) {
+            if let Some(bar) = x_bar.get_uninit(k) {
                 let out_bar = &*out_bar;
-                bar.for_chunks(par::CHUNK, |c, bar| {
-                    axpy(T::of(w), &out_bar[c * par::CHUNK..c * par::CHUNK + bar.len()], bar);
+                bar.for_chunks(parallel::CHUNK, |c, bar| {
+                    axpy(T::of(w), &out_bar[c * parallel::CHUNK..c * parallel::CHUNK + bar.len()], bar);
                 });
             }
         }
     }
 }
 
-/// An explicit Runge-Kutta method with equal steps on the tape.
+/// An explicit Runge-Kutta method with equal steps on the tape, with the coefficients of a [`Tableau`]:
+///
+/// k_i = f(x + h sum_(j < i) a_ij k_j, t + c_i h),  x' = x + h sum_i b_i k_i.
 ///
 /// ```
 /// use engine::Tape;

@@ -12,24 +12,24 @@ use super::checkpointed::checkpointed_gradient;
 use super::stages::all_finite;
 use super::tableau::DORMAND_PRINCE;
 use super::{Adaptive, OdeError, RungeKutta, Tableau};
-use crate::spares::Spares;
+use crate::buffer_pool::BufferPool;
 use crate::tape::{Cotangents, Inputs, MAX_INPUTS, Saved};
 use crate::{Op, Real, Recording, Shape, Tape, Var, View};
 
-/// f(x, t, given): what is integrated. `given` are values that do not change in time (edge weights, the
+/// The right-hand side f(x, t, given) of dx/dt. `given` are values that are constant in time (edge weights, the
 /// initial state).
 pub trait RightHandSide<T: Real>: Send + Sync {
     /// Records f; the result has the shape of x.
     fn record(&self, g: &mut Recording<T>, x: Var, t: f64, given: &[Var]) -> Var;
 }
 
-/// How steps are chosen.
+/// The choice of steps.
 #[derive(Clone, Copy, Debug)]
 pub enum Steps {
-    /// So many equal steps of a method.
+    /// A number of equal steps of a method.
     Fixed(&'static Tableau, usize),
-    /// Steps of Dormand and Prince's pair with local errors below the tolerance, relative and absolute, at
-    /// most so many of them.
+    /// Adaptive steps of the pair of Dormand and Prince: the tolerance of the local error, relative and absolute, and
+    /// the largest number of steps.
     Adaptive(f64, usize),
 }
 
@@ -48,7 +48,7 @@ impl Steps {
     }
 }
 
-/// How the backward pass is made.
+/// The method of the backward pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gradient {
     /// Of the discrete steps: the states at every ceil(sqrt n)-th of n steps are kept, and each segment is
@@ -60,7 +60,8 @@ pub enum Gradient {
     Adjoint,
 }
 
-/// The op; inputs x0, then what is given. Parameters that f uses get their gradients if x0 wants its own.
+/// A whole integration as one op: x(t1) of dx/dt = f(x, t, given), x(t0) = x0; inputs x0, then `given`. Parameters of
+/// f get their gradients if x0 wants its own.
 ///
 /// An integration that fails (too small steps, too many steps, a state that is not finite) reports it as the
 /// [`Recording::failure`], an [`OdeError`]; where there is no state to return, it is filled with NaN.
@@ -70,10 +71,10 @@ pub struct OdeSolve<T: Real> {
     steps: Steps,
     gradient: Gradient,
     method: RungeKutta,
-    scratch: Spares<Scratch<T>>,
+    scratch: BufferPool<Scratch<T>>,
 }
 
-/// Memory of one pass, kept for the next.
+/// Scratch of a pass, reused by the next.
 #[derive(Default)]
 struct Scratch<T: Real> {
     tape: Tape<T>,
@@ -95,7 +96,7 @@ impl<T: Real> OdeSolve<T> {
         gradient: Gradient,
     ) -> Result<Self, OdeError> {
         let method = RungeKutta::new(steps.tableau())?;
-        Ok(Self { f, span, steps, gradient, method, scratch: Spares::default() })
+        Ok(Self { f, span, steps, gradient, method, scratch: BufferPool::default() })
     }
 
     /// Steps of a segment.

@@ -7,9 +7,9 @@
 use rayon::prelude::*;
 
 use super::Tableau;
-use crate::par::CHUNK;
+use crate::parallel::CHUNK;
 use crate::simd::axpy;
-use crate::{Real, par, simd_fn};
+use crate::{Real, parallel, simd_fn};
 
 /// Numbers that stay in the first cache while all stages are added up.
 const BLOCK: usize = 1024;
@@ -84,7 +84,7 @@ pub(super) fn add_terms<'a, T: Real>(
     k: impl Fn(usize) -> &'a [T] + Sync,
     out: &mut [T],
 ) {
-    par::for_chunks(out, CHUNK, |c, out| {
+    parallel::for_chunks(out, CHUNK, |c, out| {
         let at = c * CHUNK..c * CHUNK + out.len();
         out.copy_from_slice(&y[at.clone()]);
         for (i, w) in w.iter().enumerate().filter(|(_, w)| **w != 0.0) {
@@ -102,7 +102,7 @@ pub(super) fn all_finite<T: Real>(x: &[T]) -> bool {
 /// `y` is 0.
 fn combine<T: Real>(y: &[T], h: T, w: &[f64], k: &[T], out: &mut [T]) {
     let n = out.len();
-    par::for_chunks(out, CHUNK, |at, out| {
+    parallel::for_chunks(out, CHUNK, |at, out| {
         for (block, out) in out.chunks_mut(BLOCK).enumerate() {
             let from = at * CHUNK + block * BLOCK;
             out.fill(T::ZERO);

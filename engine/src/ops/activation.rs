@@ -2,12 +2,12 @@
 //!
 //! An [`Activation`] gives f and f' together, because they share their expensive part. f' is stored by the
 //! forward pass, so that the backward pass is one multiplication. The same types are the epilogue of
-//! [`linear`](super::linear).
+//! `linear`.
 
 use std::marker::PhantomData;
 
 use crate::tape::{Cotangents, Inputs, Saved};
-use crate::{Op, Real, Recording, Shape, Var, par, simd_fn};
+use crate::{Op, Real, Recording, Shape, Var, parallel, simd_fn};
 
 /// A scalar function with its derivative.
 pub trait Activation: Send + Sync + 'static {
@@ -113,11 +113,11 @@ activations! {
 }
 
 /// The op y = f(x), x_bar += f'(x) y_bar, entry by entry.
-pub struct Elementwise<A>(PhantomData<A>);
+struct Elementwise<A>(PhantomData<A>);
 
 impl<A> Elementwise<A> {
     /// The value of this type, to pass to [`Recording::apply`](crate::Recording::apply).
-    pub const OP: Self = Self(PhantomData);
+    const OP: Self = Self(PhantomData);
 }
 
 impl<A: Activation, T: Real> Op<T> for Elementwise<A> {
@@ -134,9 +134,9 @@ impl<A: Activation, T: Real> Op<T> for Elementwise<A> {
         evaluate::<T, A>(x.get(0).data, out, aux);
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
-        if let Some(x_bar) = x_bar.first(0) {
-            x_bar.for_chunks(par::CHUNK, |i, x_bar| {
-                let at = i * par::CHUNK;
+        if let Some(x_bar) = x_bar.get_uninit(0) {
+            x_bar.for_chunks(parallel::CHUNK, |i, x_bar| {
+                let at = i * parallel::CHUNK;
                 multiply_add(&saved.aux[at..at + x_bar.len()], &out_bar[at..at + x_bar.len()], x_bar);
             });
         }
@@ -144,11 +144,11 @@ impl<A: Activation, T: Real> Op<T> for Elementwise<A> {
 }
 
 fn evaluate<T: Real, A: Activation>(x: &[T], y: &mut [T], slope: &mut [T]) {
-    if x.len() <= par::CHUNK {
+    if x.len() <= parallel::CHUNK {
         return evaluate_chunk::<T, A>(x, y, slope);
     }
     use rayon::prelude::*;
-    let n = par::CHUNK;
+    let n = parallel::CHUNK;
     (x.par_chunks(n), y.par_chunks_mut(n), slope.par_chunks_mut(n))
         .into_par_iter()
         .for_each(|(x, y, slope)| evaluate_chunk::<T, A>(x, y, slope));

@@ -184,11 +184,11 @@ impl<T: Real> Recording<'_, T> {
     pub fn concat_cols(&mut self, parts: &[Var]) -> Var {
         self.apply(ConcatCols, parts)
     }
-    /// Some of the rows.
+    /// The rows in a range.
     pub fn slice_rows(&mut self, x: Var, rows: Range<usize>) -> Var {
         self.apply(SliceRows(rows), &[x])
     }
-    /// Some of the columns.
+    /// The columns in a range.
     pub fn slice_cols(&mut self, x: Var, cols: Range<usize>) -> Var {
         self.apply(SliceCols(cols), &[x])
     }

@@ -4,7 +4,7 @@
 //! The cotangent of a broadcast b is summed over the repetitions, in the order of the columns.
 
 use crate::tape::{Cotangents, Inputs, Saved};
-use crate::{Op, Real, Recording, Shape, Var, View, par, simd_fn};
+use crate::{Op, Real, Recording, Shape, Var, View, parallel, simd_fn};
 
 /// A function of two numbers with its partial derivatives.
 trait Binary: Send + Sync + 'static {
@@ -82,10 +82,10 @@ impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (a, b) = (saved.x.get(0), saved.x.get(1));
         let (rows, same, out_bar) = (a_rows(a.shape), a.shape == b.shape, &*out_bar);
-        if let Some(a_bar) = x_bar.first(0) {
-            let fresh = a_bar.fresh;
+        if let Some(a_bar) = x_bar.get_uninit(0) {
+            let overwrite = a_bar.overwrite;
             for_blocks(a_bar.data, a.shape, b.shape, |at, a_bar| {
-                if fresh {
+                if overwrite {
                     a_bar.fill(T::ZERO);
                 }
                 let (a, y_bar) = (&a.data[at.clone()], &out_bar[at.clone()]);
@@ -96,9 +96,9 @@ impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
             });
         }
         if a.shape == b.shape {
-            let Some(b_bar) = x_bar.first(1) else { return };
-            return b_bar.for_chunks(par::CHUNK, |c, b_bar| {
-                let at = c * par::CHUNK..c * par::CHUNK + b_bar.len();
+            let Some(b_bar) = x_bar.get_uninit(1) else { return };
+            return b_bar.for_chunks(parallel::CHUNK, |c, b_bar| {
+                let at = c * parallel::CHUNK..c * parallel::CHUNK + b_bar.len();
                 second_slopes::<T, B>(&a.data[at.clone()], &b.data[at.clone()], &out_bar[at], b_bar);
             });
         }
@@ -106,7 +106,7 @@ impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
         let column = |j: usize| j * rows..(j + 1) * rows;
         match (b.shape.rows > 1, b.shape.cols > 1) {
             // One column: each task sums a few rows over the columns, in order.
-            (true, _) => par::for_chunks(b_bar, ROWS, |c, b_bar| {
+            (true, _) => parallel::for_chunks(b_bar, ROWS, |c, b_bar| {
                 for j in 0..a.shape.cols {
                     let at = j * rows + c * ROWS..j * rows + c * ROWS + b_bar.len();
                     let b = &b.data[c * ROWS..c * ROWS + b_bar.len()];
@@ -115,8 +115,8 @@ impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
             }),
             // One row: a sum down each column.
             (_, true) => {
-                let columns = (par::CHUNK / rows).max(1);
-                par::for_chunks(b_bar, columns, |c, b_bar| {
+                let columns = (parallel::CHUNK / rows).max(1);
+                parallel::for_chunks(b_bar, columns, |c, b_bar| {
                     for (k, b_bar) in b_bar.iter_mut().enumerate() {
                         let j = c * columns + k;
                         *b_bar += second_sum::<T, B>(&a.data[column(j)], b.data[j], &out_bar[column(j)]);
@@ -165,9 +165,9 @@ fn for_blocks<T: Real>(
     f: impl Fn(std::ops::Range<usize>, &mut [T]) + Sync,
 ) {
     let whole = a == b || b.len() == 1;
-    let stretch = if whole { par::CHUNK } else { a.rows.max(1) };
-    let per_task = (par::CHUNK / stretch).max(1) * stretch;
-    par::for_chunks(data, per_task, |task, part| {
+    let stretch = if whole { parallel::CHUNK } else { a.rows.max(1) };
+    let per_task = (parallel::CHUNK / stretch).max(1) * stretch;
+    parallel::for_chunks(data, per_task, |task, part| {
         for (k, part) in part.chunks_mut(stretch).enumerate() {
             let at = task * per_task + k * stretch;
             f(at..at + part.len(), part);

@@ -2,7 +2,7 @@
 //! cotangents for them.
 
 use crate::tape::{Cotangents, Inputs, Saved};
-use crate::{Op, Real, Recording, Shape, Var, par, simd_fn};
+use crate::{Op, Real, Recording, Shape, Var, parallel, simd_fn};
 
 impl<T: Real> Recording<'_, T> {
     /// y = alpha o a + beta o c o d, entry by entry: a, c, d rows x cols; alpha, beta one column (rows x 1) or one
@@ -51,7 +51,7 @@ impl<T: Real> Op<T> for Combine {
         }
         let (alpha, beta) = aux.split_at(rows);
         let per_task = per_task(rows);
-        par::for_chunks(out, per_task, |k, out| {
+        parallel::for_chunks(out, per_task, |k, out| {
             let at = k * per_task..k * per_task + out.len();
             values(out, (alpha, &a.data[at.clone()]), (beta, &c.data[at.clone()], &d.data[at]));
         });
@@ -66,13 +66,13 @@ impl<T: Real> Op<T> for Combine {
         let (alpha, beta) = saved.aux.split_at(rows);
         let per_task = per_task(rows);
         let y_bar = &*out_bar;
-        if let Some(a_bar) = x_bar.first(1) {
+        if let Some(a_bar) = x_bar.get_uninit(1) {
             a_bar.for_chunks(per_task, |k, a_bar| {
                 scaled(a_bar, alpha, &y_bar[k * per_task..]);
             });
         }
         for (input, other) in [(3, d), (4, c)] {
-            let Some(bar) = x_bar.first(input) else { continue };
+            let Some(bar) = x_bar.get_uninit(input) else { continue };
             bar.for_chunks(per_task, |k, bar| {
                 let at = k * per_task;
                 scaled_product(bar, beta, &other.data[at..], &y_bar[at..]);
@@ -82,7 +82,7 @@ impl<T: Real> Op<T> for Combine {
             return;
         }
         // The sums over a task's columns overwrite its first two columns of y_bar, which is no longer needed.
-        par::for_chunks(out_bar, per_task, |k, y_bar| {
+        parallel::for_chunks(out_bar, per_task, |k, y_bar| {
             let at = k * per_task..k * per_task + y_bar.len();
             if y_bar.len() > rows {
                 sums(y_bar, rows, &a.data[at.clone()], (&c.data[at.clone()], &d.data[at]));
@@ -106,7 +106,7 @@ impl<T: Real> Op<T> for Combine {
 
 /// Entries per task: whole columns, at least two.
 fn per_task(rows: usize) -> usize {
-    (par::CHUNK / rows).max(2) * rows
+    (parallel::CHUNK / rows).max(2) * rows
 }
 
 simd_fn! {

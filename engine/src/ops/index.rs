@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::tape::{Cotangents, Inputs, Saved};
-use crate::{Op, Real, Recording, Shape, Var, par};
+use crate::{Op, Real, Recording, Shape, Var, parallel};
 
 /// Column indices into `n` columns, and the sources of each target.
 #[derive(Debug)]
@@ -53,8 +53,8 @@ impl Columns {
 
     fn gather_add<T: Real>(&self, x: &[T], rows: usize, out: &mut [T]) {
         if rows == 1 {
-            return par::for_chunks(out, par::CHUNK, |c, out| {
-                let indices = &self.indices[c * par::CHUNK..][..out.len()];
+            return parallel::for_chunks(out, parallel::CHUNK, |c, out| {
+                let indices = &self.indices[c * parallel::CHUNK..][..out.len()];
                 out.iter_mut().zip(indices).for_each(|(y, i)| *y += x[*i]);
             });
         }
@@ -66,8 +66,8 @@ impl Columns {
 
     fn scatter_add<T: Real>(&self, x: &[T], rows: usize, out: &mut [T]) {
         if rows == 1 {
-            return par::for_chunks(out, par::CHUNK, |c, out| {
-                for (y, ends) in out.iter_mut().zip(self.starts[c * par::CHUNK..].windows(2)) {
+            return parallel::for_chunks(out, parallel::CHUNK, |c, out| {
+                for (y, ends) in out.iter_mut().zip(self.starts[c * parallel::CHUNK..].windows(2)) {
                     *y = self.sources[ends[0]..ends[1]].iter().fold(*y, |y, k| y + x[*k]);
                 }
             });
@@ -85,8 +85,8 @@ fn for_columns<T: Real>(out: &mut [T], rows: usize, f: impl Fn(usize, &mut [T]) 
     if rows == 0 {
         return;
     }
-    let columns = (par::CHUNK / rows).max(1);
-    par::for_chunks(out, columns * rows, |chunk, out| {
+    let columns = (parallel::CHUNK / rows).max(1);
+    parallel::for_chunks(out, columns * rows, |chunk, out| {
         out.chunks_exact_mut(rows).enumerate().for_each(|(j, y)| f(chunk * columns + j, y));
     });
 }

@@ -12,20 +12,17 @@ use rayon::prelude::*;
 use super::activation::{Activation, Identity, Relu, Silu, Tanh};
 use crate::matrix::faer_mut;
 use crate::tape::{Cotangents, Inputs, Saved};
-use crate::{Op, Real, Recording, Shape, Var, par, simd_fn};
+use crate::{Op, Real, Recording, Shape, Var, parallel, simd_fn};
 
 /// Columns per task: a constant, so that results do not depend on the number of threads.
 const COLUMNS: usize = 128;
 
-/// The linear layer y = f(W x + b) with activation f = `A`, b added to every column; inputs W, x, b. With
-/// z = W x + b and g = f'(z) y_bar:
-///
-/// W_bar += g x^T,  b_bar += g 1,  x_bar += W^T g.
-pub struct Linear<A>(PhantomData<A>);
+/// The op of a linear layer with activation `A`; inputs W, x, b.
+struct Linear<A>(PhantomData<A>);
 
 impl<A> Linear<A> {
     /// The value of this type, to pass to [`Recording::apply`](crate::Recording::apply).
-    pub const OP: Self = Self(PhantomData);
+    const OP: Self = Self(PhantomData);
 }
 
 impl<A: Activation, T: Real> Op<T> for Linear<A> {
@@ -85,8 +82,8 @@ impl<A: Activation, T: Real> Op<T> for Linear<A> {
             return;
         }
         if !A::IS_IDENTITY {
-            par::for_chunks(out_bar, par::CHUNK, |k, g| {
-                scale_by_slope(&saved.aux[k * par::CHUNK..k * par::CHUNK + g.len()], g);
+            parallel::for_chunks(out_bar, parallel::CHUNK, |k, g| {
+                scale_by_slope(&saved.aux[k * parallel::CHUNK..k * parallel::CHUNK + g.len()], g);
             });
         }
         let g = MatRef::from_column_major_slice(out_bar, shape.rows, shape.cols);
@@ -96,16 +93,16 @@ impl<A: Activation, T: Real> Op<T> for Linear<A> {
         // Blocks of the results: W's columns only where the batch is long enough to be worth it.
         if let Some(w_bar) = x_bar.get(0) {
             let (m, k) = (w.shape.rows, if shape.cols <= COLUMNS { w.shape.cols.max(1) } else { BLOCK });
-            par::for_chunks(w_bar, m * k, |c, w_bar| {
+            parallel::for_chunks(w_bar, m * k, |c, w_bar| {
                 let n = w_bar.len() / m;
                 let x = x.faer().subrows(c * k, n).transpose();
                 matmul(faer_mut(w_bar, Shape::new(m, n)), Accum::Add, g, x, T::ONE, Par::Seq);
             });
         }
-        if let Some(x_bar) = x_bar.first(1) {
+        if let Some(x_bar) = x_bar.get_uninit(1) {
             let k = x.shape.rows;
-            let accumulate = if x_bar.fresh { Accum::Replace } else { Accum::Add };
-            par::for_chunks(x_bar.data, COLUMNS * k.max(1), |c, x_bar| {
+            let accumulate = if x_bar.overwrite { Accum::Replace } else { Accum::Add };
+            parallel::for_chunks(x_bar.data, COLUMNS * k.max(1), |c, x_bar| {
                 let n = x_bar.len() / k;
                 let (x_bar, g) = (faer_mut(x_bar, Shape::new(k, n)), g.subcols(c * COLUMNS, n));
                 matmul(x_bar, accumulate, w.faer().transpose(), g, T::ONE, Par::Seq);
@@ -150,7 +147,10 @@ simd_fn! {
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// W x + b, b added to every column; see [`Linear`].
+    /// y = W x + b, b added to every column. With an activation f (in the methods below), z = W x + b and
+    /// g = f'(z) y_bar:
+    ///
+    /// W_bar += g x^T,  b_bar += g 1,  x_bar += W^T g.
     pub fn linear(&mut self, w: Var, x: Var, b: Var) -> Var {
         self.apply(Linear::<Identity>::OP, &[w, x, b])
     }

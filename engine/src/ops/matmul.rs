@@ -1,15 +1,14 @@
 //! Matrix products C = A B and C = A^T B.
 //!
-//! With G the cotangent of C:  C = A B gives A_bar += G B^T, B_bar += A^T G, and C = A^T B gives A_bar += B G^T,
-//! B_bar += A G. Columns of the result are worked off in fixed chunks in parallel; so
-//! a long batch (a weight's gradient) sums sequentially inside each chunk of columns of the result.
+//! Columns of the result are processed in fixed chunks in parallel; sums over a long batch (the gradient of a
+//! weight) are sequential inside a chunk.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use crate::matrix::faer_mut;
-use crate::tape::{Bar, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangent, Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, View};
 
 /// Columns of the result per task.
@@ -69,18 +68,18 @@ impl<T: Real> Op<T> for Product {
         let (a, b) = (saved.x.get(0), saved.x.get(1));
         let g = MatRef::from_column_major_slice(out_bar, saved.out.shape.rows, saved.out.shape.cols);
         let op_a = oriented(a, self.a_transposed);
-        let add = |bar: Bar<T>, shape, left, right| {
-            let accumulate = if bar.fresh { Accum::Replace } else { Accum::Add };
+        let add = |bar: Cotangent<T>, shape, left, right| {
+            let accumulate = if bar.overwrite { Accum::Replace } else { Accum::Add };
             product(bar.data, shape, accumulate, left, right);
         };
-        if let Some(a_bar) = x_bar.first(0) {
+        if let Some(a_bar) = x_bar.get_uninit(0) {
             if self.a_transposed {
                 add(a_bar, a.shape, b.faer(), g.transpose());
             } else {
                 add(a_bar, a.shape, g, b.faer().transpose());
             }
         }
-        if let Some(b_bar) = x_bar.first(1) {
+        if let Some(b_bar) = x_bar.get_uninit(1) {
             add(b_bar, b.shape, op_a.transpose(), g);
         }
     }

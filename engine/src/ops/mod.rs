@@ -1,5 +1,5 @@
-//! Differentiable ops: one file each, forward and vjp side by side under the equation; those on the edges of a
-//! graph in [`edge`].
+//! Differentiable ops: one file each, with forward and vjp; those on the edges of a graph in [`edge`]. Their
+//! functions are methods of [`Recording`](crate::Recording), which give the equations.
 //!
 //! To add an op: write the file, add its line here, and a case to `proptests/tests/properties/ops.rs` (ops on
 //! graphs: `graph_ops.rs`).
@@ -10,7 +10,7 @@ mod binary;
 mod combine;
 pub mod edge;
 pub mod index;
-pub mod linear;
+mod linear;
 mod matmul;
 mod reduce;
 mod scalar;

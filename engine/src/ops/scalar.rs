@@ -2,7 +2,7 @@
 
 use crate::simd::axpy;
 use crate::tape::{Cotangents, Inputs, Saved};
-use crate::{Op, Real, Recording, Shape, Var, par, simd_fn};
+use crate::{Op, Real, Recording, Shape, Var, parallel, simd_fn};
 
 /// y = a x + b; x_bar += a y_bar.
 struct Affine {
@@ -32,12 +32,14 @@ impl<T: Real> Op<T> for Affine {
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
         let (a, b, x) = (T::of(self.a), T::of(self.b), x.get(0).data);
-        par::for_chunks(out, par::CHUNK, |i, out| affine(a, b, &x[i * par::CHUNK..][..out.len()], out));
+        parallel::for_chunks(out, parallel::CHUNK, |i, out| {
+            affine(a, b, &x[i * parallel::CHUNK..][..out.len()], out)
+        });
     }
     fn vjp(&self, _: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (a, out_bar) = (T::of(self.a), &*out_bar);
-        if let Some(x_bar) = x_bar.first(0) {
-            x_bar.for_chunks(par::CHUNK, |i, x| axpy(a, &out_bar[i * par::CHUNK..][..x.len()], x));
+        if let Some(x_bar) = x_bar.get_uninit(0) {
+            x_bar.for_chunks(parallel::CHUNK, |i, x| axpy(a, &out_bar[i * parallel::CHUNK..][..x.len()], x));
         }
     }
 }
@@ -51,7 +53,9 @@ impl<T: Real> Op<T> for Power {
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
         let (p, x) = (T::of(self.p), x.get(0).data);
-        par::for_chunks(out, par::CHUNK, |i, out| power(p, &x[i * par::CHUNK..][..out.len()], out));
+        parallel::for_chunks(out, parallel::CHUNK, |i, out| {
+            power(p, &x[i * parallel::CHUNK..][..out.len()], out)
+        });
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let p = T::of(self.p);
@@ -70,16 +74,16 @@ impl<T: Real> Op<T> for SignedPower {
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
         let (p, x) = (T::of(self.p), x.get(0).data);
-        par::for_chunks(out, par::CHUNK, |i, out| {
-            let x = &x[i * par::CHUNK..][..out.len()];
+        parallel::for_chunks(out, parallel::CHUNK, |i, out| {
+            let x = &x[i * parallel::CHUNK..][..out.len()];
             if p == T::of(2.0) { signed_square(x, out) } else { signed_power(p, x, out) }
         });
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (p, x, out_bar) = (T::of(self.p), saved.x.get(0).data, &*out_bar);
-        if let Some(x_bar) = x_bar.first(0) {
-            x_bar.for_chunks(par::CHUNK, |i, x_bar| {
-                let at = i * par::CHUNK..i * par::CHUNK + x_bar.len();
+        if let Some(x_bar) = x_bar.get_uninit(0) {
+            x_bar.for_chunks(parallel::CHUNK, |i, x_bar| {
+                let at = i * parallel::CHUNK..i * parallel::CHUNK + x_bar.len();
                 let (x, out_bar) = (&x[at.clone()], &out_bar[at]);
                 if p == T::of(2.0) {
                     signed_square_vjp(x, out_bar, x_bar);

@@ -2,7 +2,7 @@
 
 use rayon::prelude::*;
 
-use crate::{Real, par, simd_fn};
+use crate::{Real, parallel, simd_fn};
 
 /// Adam (Kingma and Ba 2015, algorithm 1) with the decoupled weight decay of AdamW (Loshchilov and Hutter
 /// 2019, algorithm 2), for parameters p with gradient g at step t:
@@ -61,7 +61,7 @@ impl<T: Real> Adam<T> {
             correction: T::of(1.0 / (1.0 - self.beta2.powi(t)).sqrt()),
             decay: T::of(1.0 - rate * self.weight_decay),
         };
-        const N: usize = par::CHUNK;
+        const N: usize = parallel::CHUNK;
         if params.len() <= N {
             return update(&c, params, gradient, &mut self.m, &mut self.v);
         }

@@ -1,15 +1,17 @@
 //! Clipping by the global norm.
 
-use crate::{Real, par};
+use crate::{Real, parallel};
 
 /// Clips `gradient` to the Euclidean norm `limit` (Pascanu, Mikolov and Bengio 2013), g *= min(1, limit / |g|),
 /// and returns the norm before. If the norm is not finite the gradient is left unchanged.
 pub fn clip_by_norm<T: Real>(gradient: &mut [T], limit: f64) -> f64 {
-    let norm =
-        par::sum(gradient.len(), par::CHUNK, |r| gradient[r].iter().map(|g| g.f64() * g.f64()).sum()).sqrt();
+    let norm = parallel::sum(gradient.len(), parallel::CHUNK, |r| {
+        gradient[r].iter().map(|g| g.f64() * g.f64()).sum()
+    })
+    .sqrt();
     if norm > limit && norm.is_finite() {
         let factor = T::of(limit / norm);
-        par::for_chunks(gradient, par::CHUNK, |_, g| g.iter_mut().for_each(|g| *g *= factor));
+        parallel::for_chunks(gradient, parallel::CHUNK, |_, g| g.iter_mut().for_each(|g| *g *= factor));
     }
     norm
 }

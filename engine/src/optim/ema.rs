@@ -1,6 +1,6 @@
 //! Exponential moving average of parameters.
 
-use crate::{Real, par, simd_fn};
+use crate::{Real, parallel, simd_fn};
 
 /// Exponential moving average a of parameters p: a = d a + (1 - d) p at update t, with
 /// d = min(decay, (1 + t) / (10 + t)), so that the first steps have little weight.
@@ -34,8 +34,8 @@ impl<T: Real> Ema<T> {
         let t = self.updates as f64;
         self.updates += 1;
         let decay = T::of(self.decay.min((1.0 + t) / (10.0 + t)));
-        par::for_chunks(&mut self.average, par::CHUNK, |i, a| {
-            mix(decay, &params[i * par::CHUNK..i * par::CHUNK + a.len()], a);
+        parallel::for_chunks(&mut self.average, parallel::CHUNK, |i, a| {
+            mix(decay, &params[i * parallel::CHUNK..i * parallel::CHUNK + a.len()], a);
         });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use crate::slab::Slab;
+use crate::aligned::AlignedBuffer;
 use crate::{Real, View, simd_fn};
 
 /// Rows of a panel.
@@ -13,18 +13,18 @@ pub type Lanes<T> = [T; LANES];
 
 /// Columns of panels in a buffer that begins at a cache line and is used again and again.
 pub struct Packed<T> {
-    slab: Slab<T>,
+    slab: AlignedBuffer<T>,
     len: usize,
 }
 
 impl<T> Default for Packed<T> {
     fn default() -> Self {
-        Self { slab: Slab::default(), len: 0 }
+        Self { slab: AlignedBuffer::default(), len: 0 }
     }
 }
 
 impl<T: Real> Packed<T> {
-    /// Sets the number of columns; they hold whatever numbers there were.
+    /// Sets the number of columns; their contents are unspecified.
     pub fn resize(&mut self, len: usize) {
         self.slab.grow(len * LANES);
         self.len = len;

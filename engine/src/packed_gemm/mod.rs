@@ -9,7 +9,7 @@
 //! [`product`] is W x with W in panels, [`outer`] is a b^T with a in panels; the other operand may lie in
 //! panels or in columns. Every entry is one sum in the order of its terms, with each product fused into it, so
 //! tiles of any shape and every SIMD level agree bit for bit. Tiles are written in vector registers
-//! ([`register`]), whose number decides on their shape.
+//! (`register`), whose number decides on their shape.
 
 mod layout;
 mod outer;

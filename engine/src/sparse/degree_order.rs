@@ -5,7 +5,7 @@
 
 use super::pattern::{CompressedAxis, Pattern};
 
-/// Nodes that are sorted by their degrees: few enough that their columns lie near each other.
+/// Nodes of a group that is sorted by degree: few enough for their columns to be close in memory.
 const NEAR: u32 = 64;
 
 /// A permutation of the columns of a matrix.

@@ -4,25 +4,25 @@ use super::pattern::{CompressedAxis, EdgeIds, Pattern};
 use crate::simd::{axpy, prefetch};
 use crate::{Real, simd_fn};
 
-/// Entries by which columns are asked for before they are used.
+/// Prefetch distance of columns, in entries.
 pub(crate) const AHEAD: usize = 12;
-/// Rows that `weighted_sum` keeps in registers while it walks over the entries.
+/// Rows that `weighted_sum` keeps in registers while it runs over the entries.
 const TILE: usize = 64;
-/// The same where a second operand stays in registers too.
+/// The same with a second operand in registers.
 const HALF_TILE: usize = 32;
 
 impl CompressedAxis {
-    /// Columns of `out` += sums of scaled columns of `x`: out_g += sum_e w_e x_{other(e)}; = if `fresh`.
+    /// Columns of `out` += sums of scaled columns of `x`: out_g += sum_e w_e x_{other(e)}; = if `overwrite`.
     pub(crate) fn accumulate<T: Real>(
         &self,
         w: &[T],
         heads: usize,
         x: &[T],
         rows: usize,
-        fresh: bool,
+        overwrite: bool,
         out: &mut [T],
     ) {
-        self.for_groups(out, rows, |g, y| self.accumulate_one(g, w, heads, x, fresh, y));
+        self.for_groups(out, rows, |g, y| self.accumulate_one(g, w, heads, x, overwrite, y));
     }
 
     /// One column of [`CompressedAxis::accumulate`].
@@ -33,19 +33,19 @@ impl CompressedAxis {
         w: &[T],
         heads: usize,
         x: &[T],
-        fresh: bool,
+        overwrite: bool,
         y: &mut [T],
     ) {
         let (others, numbers) = self.group(g);
         match numbers {
             EdgeIds::From(first) if heads == 1 => {
-                weighted_sum(others, self.from(g), Consecutive(first), w, x, fresh, y);
+                weighted_sum(others, self.from(g), Consecutive(first), w, x, overwrite, y);
             }
             EdgeIds::List(list) if heads == 1 => {
-                weighted_sum(others, self.from(g), Listed(list), w, x, fresh, y)
+                weighted_sum(others, self.from(g), Listed(list), w, x, overwrite, y)
             }
             _ => {
-                if fresh {
+                if overwrite {
                     y.fill(T::ZERO);
                 }
                 gather_scaled(others, numbers, w, heads, x, y);
@@ -59,23 +59,23 @@ impl CompressedAxis {
         weighted_sum(self.group(g).0, self.from(g), Consecutive(0), w, x, true, y);
     }
 
-    /// y += sum_e w_e (own - x_{other(e)}) over the entries of group g, or = if `fresh`.
+    /// y += sum_e w_e (own - x_{other(e)}) over the entries of group g, or = if `overwrite`.
     pub(crate) fn accumulate_differences<T: Real>(
         &self,
         g: usize,
         w: &[T],
         own: &[T],
         x: &[T],
-        fresh: bool,
+        overwrite: bool,
         y: &mut [T],
     ) {
         let (others, numbers) = self.group(g);
         match numbers {
             EdgeIds::From(first) => {
-                weighted_differences(others, self.from(g), Consecutive(first), w, own, x, fresh, y);
+                weighted_differences(others, self.from(g), Consecutive(first), w, own, x, overwrite, y);
             }
             EdgeIds::List(list) => {
-                weighted_differences(others, self.from(g), Listed(list), w, own, x, fresh, y)
+                weighted_differences(others, self.from(g), Listed(list), w, own, x, overwrite, y)
             }
         }
     }
@@ -102,14 +102,14 @@ impl Number for Listed<'_> {
 }
 
 simd_fn! {
-    /// y += sum_k w_{number k} x_{others k}, or = if `fresh`: a tile of y stays in registers over all entries.
-    pub(crate) fn weighted_sum<T: Real, N: Number>(others: &[u32], ahead: &[u32], number: N, w: &[T], x: &[T], fresh: bool, y: &mut [T]) {
+    /// y += sum_k w_{number k} x_{others k}, or = if `overwrite`: a tile of y stays in registers over all entries.
+    pub(crate) fn weighted_sum<T: Real, N: Number>(others: &[u32], ahead: &[u32], number: N, w: &[T], x: &[T], overwrite: bool, y: &mut [T]) {
         let rows = y.len();
         let mut tiles = y.chunks_exact_mut(TILE);
         let mut at = 0;
         for tile in &mut tiles {
             let mut sum = [T::ZERO; TILE];
-            if !fresh {
+            if !overwrite {
                 sum.copy_from_slice(tile);
             }
             for (k, other) in others.iter().enumerate() {
@@ -126,7 +126,7 @@ simd_fn! {
             at += TILE;
         }
         let rest = tiles.into_remainder();
-        if fresh {
+        if overwrite {
             rest.fill(T::ZERO);
         }
         for (k, other) in others.iter().enumerate() {
@@ -137,9 +137,9 @@ simd_fn! {
         }
     }
 
-    /// y += sum_k w_{number k} (own - x_{others k}), or = if `fresh`: tiles of y and of own stay in registers.
+    /// y += sum_k w_{number k} (own - x_{others k}), or = if `overwrite`: tiles of y and of own stay in registers.
     fn weighted_differences<T: Real, N: Number>(
-        others: &[u32], ahead: &[u32], number: N, w: &[T], own: &[T], x: &[T], fresh: bool, y: &mut [T],
+        others: &[u32], ahead: &[u32], number: N, w: &[T], own: &[T], x: &[T], overwrite: bool, y: &mut [T],
     ) {
         let rows = y.len();
         let mut tiles = y.chunks_exact_mut(HALF_TILE);
@@ -148,7 +148,7 @@ simd_fn! {
             let mut sum = [T::ZERO; HALF_TILE];
             let mut here = [T::ZERO; HALF_TILE];
             here.copy_from_slice(&own[at..at + HALF_TILE]);
-            if !fresh {
+            if !overwrite {
                 sum.copy_from_slice(tile);
             }
             for (k, other) in others.iter().enumerate() {
@@ -165,7 +165,7 @@ simd_fn! {
             at += HALF_TILE;
         }
         let rest = tiles.into_remainder();
-        if fresh {
+        if overwrite {
             rest.fill(T::ZERO);
         }
         for (k, other) in others.iter().enumerate() {
@@ -176,8 +176,8 @@ simd_fn! {
         }
     }
 
-    /// w_bar_k += <a, b_{others k}>. Lanes are added up in a second loop over many entries: next to the
-    /// first, the compiler would split its vectors for the sake of the few additions at the end.
+    /// w_bar_k += <a, b_{others k}>. Lanes are summed in a second loop over many entries: inside the first, the
+    /// compiler would split its vectors for the few additions at the end.
     pub(crate) fn add_dots<T: Real>(a: &[T], others: &[u32], ahead: &[u32], b: &[T], w_bar: &mut [T]) {
         const GROUP: usize = 32;
         let mut lanes = [[T::ZERO; LANES]; GROUP];
@@ -226,10 +226,10 @@ pub(crate) fn lane_dot<T: Real>(x: &[T], y: &[T]) -> T {
     lane_sum(sum) + rest
 }
 
-/// EdgeIds that reductions add side by side.
+/// Partial sums of reductions.
 pub(crate) const LANES: usize = 16;
 
-/// The sum of the lanes, halves onto halves.
+/// The sum of the lanes, by halving.
 #[inline(always)]
 pub(crate) fn lane_sum<T: Real>(lanes: [T; LANES]) -> T {
     let eight: [T; 8] = std::array::from_fn(|l| lanes[l] + lanes[l + 8]);

@@ -1,8 +1,7 @@
 //! Sparse matrices of fixed structure: the edges of a graph.
 //!
-//! [`Sparse`] is the structure of an m x n matrix S. Its values are no part of it: they are an input of the ops
-//! (one column for each entry), so that they can be learned. The ops lie in [`ops::edge`](crate::ops::edge); each
-//! keeps a handle to the structure, which knows none of them.
+//! [`Sparse`] is the structure of an m x n matrix S. Its values are an input of the ops (one column for each entry),
+//! so that they can be learned. The ops are in [`ops::edge`](crate::ops::edge); each has a handle to the structure.
 
 mod degree_order;
 pub(crate) mod kernels;
@@ -19,7 +18,7 @@ pub(crate) use degree_order::{DegreeOrder, Permutation};
 pub(crate) use pattern::CompressedAxis;
 pub use pattern::Pattern;
 
-/// A handle to a sparse structure; make the structure once, outside the training loop, and clone the handle.
+/// A handle to a sparse structure; build it once, outside the training loop, and clone the handle.
 #[derive(Clone, Debug)]
 pub struct Sparse {
     pub(crate) pattern: Arc<Pattern>,
@@ -29,7 +28,7 @@ impl Sparse {
     /// The structure of `matrix`, and its values as an op's input (1 x nnz).
     ///
     /// # Panics
-    /// Beyond 2^32 - 2 rows, columns or entries.
+    /// If there are more than 2^32 - 2 rows, columns or entries.
     pub fn new<T: Real>(matrix: &CsMat<T>) -> (Self, Vec<T>) {
         let (pattern, values) = Pattern::new(matrix);
         (Self { pattern: Arc::new(pattern) }, values)

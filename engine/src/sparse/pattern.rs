@@ -1,7 +1,7 @@
-//! The fixed structure of a sparse matrix, in both orders, cut into tasks of equal work.
+//! The fixed structure of a sparse matrix in CSR and CSC order, divided into tasks of equal work.
 //!
-//! S is m x n; entry e stands in row i and column j: on a graph, the edge by which node i receives
-//! from node j. Entries are numbered in the order of CSR (by row, then by column).
+//! S is m x n; entry e in row i and column j is the edge of a graph with receiver i and sender j. Entries are
+//! numbered in CSR order (by row, then by column).
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -9,10 +9,10 @@ use std::sync::OnceLock;
 use sprs::CsMat;
 
 use super::degree_order::DegreeOrder;
-use crate::{Real, Shape, par};
+use crate::{Real, Shape, parallel};
 
-/// Entries that a task works off: tens of microseconds at usual feature lengths. A constant, so that
-/// results do not depend on threads.
+/// Entries per task: tens of microseconds for usual numbers of features. A constant, so that results do not
+/// depend on the number of threads.
 const TASK: usize = 1024;
 
 /// The structure of a sparse matrix.
@@ -23,25 +23,25 @@ pub struct Pattern {
     pub(crate) by_row: CompressedAxis,
     /// Entries of each column.
     pub(crate) by_col: CompressedAxis,
-    /// The nodes sorted by degree, for kernels that want them so; made when first asked for.
+    /// The nodes sorted by degree; computed on first use.
     degree_order: OnceLock<DegreeOrder>,
 }
 
-/// Entries grouped by row (or by column): where each points, and its number.
+/// Entries grouped by row (or by column): the other index of each, and its number.
 #[derive(Debug)]
 pub(crate) struct CompressedAxis {
     starts: Vec<usize>,
     others: Vec<u32>,
-    /// The number of each entry; empty where the order is that of the numbers.
+    /// The number of each entry; empty if entries are in the order of their numbers.
     numbers: Vec<u32>,
-    /// Groups are worked off in these ranges: tasks[k]..tasks[k + 1].
+    /// Task k processes the groups tasks\[k\]..tasks\[k + 1\].
     tasks: Vec<usize>,
 }
 
 impl Pattern {
-    /// The structure of `matrix`, and its values in the order of their numbers. Panics beyond 2^32 rows,
+    /// The structure of `matrix`, and its values in the order of their numbers. Panics beyond 2^32 - 2 rows,
     /// columns or entries.
-    pub fn new<T: Real>(matrix: &CsMat<T>) -> (Self, Vec<T>) {
+    pub(super) fn new<T: Real>(matrix: &CsMat<T>) -> (Self, Vec<T>) {
         let csr = matrix.to_csr();
         let limit = u32::MAX as usize;
         assert!(
@@ -133,8 +133,8 @@ impl CompressedAxis {
         Self { starts, others, numbers, tasks }
     }
 
-    /// The same entries with other names for the nodes: node `nodes[p]` is called p, and `places` is the inverse.
-    /// Entries keep their order within a group.
+    /// The same entries with permuted nodes: node `nodes[p]` becomes p, and `places` is the inverse permutation.
+    /// The order of entries within a group is kept.
     pub(crate) fn renamed(&self, nodes: &[u32], places: &[u32]) -> Self {
         let (mut starts, mut others, mut numbers) = (vec![0], Vec::new(), Vec::new());
         for node in nodes {
@@ -151,7 +151,7 @@ impl CompressedAxis {
         &self.numbers
     }
 
-    /// The other ends of group g's entries and their numbers.
+    /// The other indices of group g's entries, and their numbers.
     #[inline]
     pub(crate) fn group(&self, g: usize) -> (&[u32], EdgeIds<'_>) {
         let entries = self.starts[g]..self.starts[g + 1];
@@ -162,7 +162,7 @@ impl CompressedAxis {
         (&self.others[entries], numbers)
     }
 
-    /// Where group g's entries lie in this order.
+    /// The range of group g's entries in this order.
     #[inline]
     pub(crate) fn entries(&self, g: usize) -> Range<usize> {
         self.starts[g]..self.starts[g + 1]
@@ -176,7 +176,7 @@ impl CompressedAxis {
         }
     }
 
-    /// The other ends of the entries from the beginning of group g on, over the groups after it too.
+    /// The other indices of all entries from the beginning of group g on.
     #[inline]
     pub(crate) fn from(&self, g: usize) -> &[u32] {
         &self.others[self.starts[g]..]
@@ -216,7 +216,7 @@ impl CompressedAxis {
     }
 }
 
-/// EdgeIds of a group's entries.
+/// The numbers of a group's entries.
 #[derive(Clone, Copy)]
 pub(crate) enum EdgeIds<'a> {
     /// Consecutive, from the first.
@@ -258,7 +258,7 @@ fn split<T: Send, const N: usize>(
                 k += 1;
                 behind
             });
-            par::join(
+            parallel::join(
                 || split(left, tasks.start..middle, begin, f),
                 || split(right, middle..tasks.end, begin, f),
             );

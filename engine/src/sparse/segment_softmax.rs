@@ -1,4 +1,4 @@
-//! Softmax over the edges of one listening node, with one or several heads: p_e = exp(s_e) / sum_e exp(s_e),
+//! Softmax over the edges of one receiver, with one or several heads: p_e = exp(s_e) / sum_e exp(s_e),
 //! s_bar_e += p_e (p_bar_e - sum_e p_e p_bar_e).
 
 use super::kernels::{LANES, lane_dot};
@@ -134,7 +134,7 @@ simd_fn! {
         }
     }
 
-    /// s_bar = p (p_bar - <p, p_bar>) of one head, in the place of p_bar.
+    /// s_bar = p (p_bar - <p, p_bar>) of one head, which overwrites p_bar.
     pub(crate) fn softmax_one_back<T: Real>(p: &[T], bar: &mut [T]) {
         let mean = lane_dot(p, bar);
         for (p, bar) in p.iter().zip(bar) {

@@ -1,20 +1,20 @@
 //! Reverse-mode differentiation on an arena.
 //!
 //! A [`Tape`] owns buffers; [`Tape::record`] opens a [`Recording`] on them, in which ops run at once and
-//! leave a node each. Values lie in one slab in the order of creation, so a node's inputs always lie
-//! before its output and a split of the slab borrows both; cotangents lie in a second slab, where their
+//! leave a node each. Values lie in one buffer in the order of creation, so a node's inputs always lie
+//! before its output and a split of the buffer borrows both; cotangents lie in a second buffer, where their
 //! places are used again as soon as an op has passed them on. Every matrix begins at a cache line.
-//! [`Recording::backward`] walks the nodes in reverse, once, without recursion. The slabs keep their capacity, so
+//! [`Recording::backward`] walks the nodes in reverse, once, without recursion. The buffers keep their capacity, so
 //! after the first step of a loop recording allocates nothing. Where nothing wants a gradient,
-//! [`Recording::release`] gives room back before the recording ends.
+//! [`Recording::release`] frees memory before the recording ends.
 //!
-//! Parameters are not copied: a graph borrows the whole parameter slice, and `backward` adds into a
+//! Parameters are not copied: a recording borrows the whole parameter slice, and `backward` adds into a
 //! gradient slice of the same layout.
 
+mod free_list;
 mod op;
-mod room;
 
-pub use op::{Bar, Cotangents, Inputs, MAX_INPUTS, Op, OpError, Saved};
+pub use op::{Cotangent, Cotangents, Inputs, MAX_INPUTS, Op, OpError, Saved};
 
 use std::ops::Range;
 use std::sync::OnceLock;
@@ -22,12 +22,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use smallbox::smallbox;
 
-use crate::slab::{Slab, padded};
+use crate::aligned::{AlignedBuffer, padded};
 use crate::{ParamId, Real, Shape, View};
+use free_list::FreeList;
 use op::StoredOp;
-use room::Room;
 
-/// A value on a graph: an index, valid until the tape records anew or the value is released.
+/// A value of a recording: an index, valid until the tape's next recording or until the value is released.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Var {
     slot: u32,
@@ -36,7 +36,7 @@ pub struct Var {
     stamp: u64,
 }
 
-/// A place in a recording to go back to with [`Recording::release`].
+/// A position in a recording to which [`Recording::release`] returns.
 #[derive(Clone, Copy, Debug)]
 pub struct Mark {
     used: (usize, usize),
@@ -45,7 +45,7 @@ pub struct Mark {
 
 #[derive(Clone, Copy)]
 enum Place {
-    Slab(usize),
+    Buffer(usize),
     Param(usize),
 }
 
@@ -54,15 +54,15 @@ struct Slot {
     place: Place,
     shape: Shape,
     wants_grad: bool,
-    /// Whether no op made it.
+    /// Whether it is a leaf: no op computed it.
     leaf: bool,
     stamp: u64,
 }
 
 impl Slot {
-    /// Whether its cotangent is wanted and lies in the tape's slab.
+    /// Whether its cotangent is wanted and lies in the tape's buffer.
     fn wants_place(self) -> bool {
-        self.wants_grad && matches!(self.place, Place::Slab(_))
+        self.wants_grad && matches!(self.place, Place::Buffer(_))
     }
 }
 
@@ -75,20 +75,20 @@ struct Node<T: Real> {
     trainable: bool,
 }
 
-/// Buffers of a graph, reused from step to step.
+/// The buffers of a recording, reused from step to step.
 pub struct Tape<T: Real> {
-    values: Slab<T>,
-    bars: Slab<T>,
-    room: Room,
+    values: AlignedBuffer<T>,
+    bars: AlignedBuffer<T>,
+    free: FreeList,
     /// The place of each slot's cotangent in `bars`, while it has one.
     places: Vec<Option<usize>>,
-    /// Which places hold a cotangent already, and no old numbers.
+    /// By slot: whether its cotangent has been written.
     reached: Vec<bool>,
-    aux: Slab<T>,
+    aux: AlignedBuffer<T>,
     slots: Vec<Slot>,
     nodes: Vec<Node<T>>,
-    /// Numbers in use at the beginning of `values` and of `aux`; what lies beyond is left from an
-    /// earlier, longer graph and is overwritten before it is read.
+    /// Lengths in use at the beginning of `values` and of `aux`; what lies beyond is uninitialised (left from an
+    /// earlier recording) and is written before it is read.
     used: (usize, usize),
     /// Stamps for the next slots.
     stamps: Range<u64>,
@@ -112,12 +112,12 @@ impl<T: Real> Tape<T> {
     /// An empty tape.
     pub fn new() -> Self {
         Self {
-            values: Slab::default(),
-            bars: Slab::default(),
-            room: Room::default(),
+            values: AlignedBuffer::default(),
+            bars: AlignedBuffer::default(),
+            free: FreeList::default(),
             places: Vec::new(),
             reached: Vec::new(),
-            aux: Slab::default(),
+            aux: AlignedBuffer::default(),
             slots: Vec::new(),
             nodes: Vec::new(),
             used: (0, 0),
@@ -126,14 +126,14 @@ impl<T: Real> Tape<T> {
         }
     }
 
-    /// Fills the slabs with NaN, so that a test finds an op that reads what it has not written.
+    /// Fills the buffers with NaN, so that a test finds an op that reads what it has not written.
     pub(crate) fn poison(&mut self) {
-        for slab in [&mut self.values, &mut self.aux, &mut self.bars] {
-            slab.fill(T::of(f64::NAN));
+        for buffer in [&mut self.values, &mut self.aux, &mut self.bars] {
+            buffer.fill(T::of(f64::NAN));
         }
     }
 
-    /// Forgets the last graph and opens a new one over `params`.
+    /// Ends the last recording and begins a new one with the parameters `params`.
     pub fn record<'a>(&'a mut self, params: &'a [T]) -> Recording<'a, T> {
         self.used = (0, 0);
         self.slots.clear();
@@ -145,8 +145,8 @@ impl<T: Real> Tape<T> {
 
     /// Takes a place for a slot's cotangent.
     fn take_place(&mut self, slot: u32) -> usize {
-        let at = self.room.take(padded(self.slots[slot as usize].shape.len()));
-        self.bars.grow(self.room.end());
+        let at = self.free.take(padded(self.slots[slot as usize].shape.len()));
+        self.bars.grow(self.free.end());
         self.places[slot as usize] = Some(at);
         at
     }
@@ -154,7 +154,7 @@ impl<T: Real> Tape<T> {
     /// Gives a slot's place back.
     fn give_place(&mut self, slot: u32) {
         if let Some(at) = self.places[slot as usize].take() {
-            self.room.give(at, padded(self.slots[slot as usize].shape.len()));
+            self.free.give(at, padded(self.slots[slot as usize].shape.len()));
         }
     }
 
@@ -169,7 +169,7 @@ impl<T: Real> Tape<T> {
             }
         }
         let slot = self.slots[out as usize];
-        let Place::Slab(at) = slot.place else { unreachable!("an op's output lies in the slab") };
+        let Place::Buffer(at) = slot.place else { unreachable!("an op's output lies in the buffer") };
         let len = slot.shape.len();
         let (left, rest) = self.bars.split_at_mut(bar_at);
         let (out_bar, right) = rest.split_at_mut(len);
@@ -183,7 +183,7 @@ impl<T: Real> Tape<T> {
         let (places, reached) = (&self.places[..], &mut self.reached[..]);
         let mut x_bar = Cotangents { bars, params: param_grads, trainable, slots, ids, places, reached };
         self.nodes[k].op.vjp(&saved, out_bar, &mut x_bar);
-        // What the op left out holds old numbers.
+        // What the op did not write is uninitialised.
         for id in ids {
             if !self.reached[*id as usize] {
                 self.give_place(*id);
@@ -201,39 +201,52 @@ pub struct Recording<'a, T: Real> {
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// From here on parameters are constants: no gradient is computed for them.
+    /// From here on parameters are constants, without gradients.
     pub fn freeze_params(&mut self) {
         self.trainable = false;
     }
 
     /// A parameter.
+    ///
+    /// # Panics
+    /// If it lies beyond the parameters of this recording.
     pub fn param(&mut self, id: ParamId) -> Var {
-        assert!(id.range().end <= self.params.len(), "parameter beyond the slice this graph was opened with");
+        assert!(
+            id.range().end <= self.params.len(),
+            "parameter beyond the slice this recording was opened with"
+        );
         self.push_slot(Place::Param(id.offset), id.shape, self.trainable, true)
     }
 
     /// A matrix without gradient (column-major entries).
+    ///
+    /// # Panics
+    /// If `data` has another length than `rows * cols`.
     pub fn constant(&mut self, rows: usize, cols: usize, data: &[T]) -> Var {
         self.leaf(rows, cols, data, false)
     }
 
-    /// A matrix with gradient (column-major entries); read it with [`Recording::grad`].
+    /// A matrix with gradient (column-major entries); read the gradient with [`Recording::grad`].
+    ///
+    /// # Panics
+    /// If `data` has another length than `rows * cols`.
     pub fn variable(&mut self, rows: usize, cols: usize, data: &[T]) -> Var {
         self.leaf(rows, cols, data, true)
     }
 
-    /// A matrix without gradient whose entries (column-major, unspecified before) `fill` writes in place.
+    /// A matrix without gradient whose entries (column-major; uninitialised, contents unspecified) `fill` writes in
+    /// place.
     pub fn constant_with(&mut self, rows: usize, cols: usize, fill: impl FnOnce(&mut [T])) -> Var {
         let (at, len) = (self.take_values(rows * cols), rows * cols);
         fill(&mut self.tape.values[at..at + len]);
-        self.push_slot(Place::Slab(at), Shape { rows, cols }, false, true)
+        self.push_slot(Place::Buffer(at), Shape { rows, cols }, false, true)
     }
 
     fn leaf(&mut self, rows: usize, cols: usize, data: &[T], wants_grad: bool) -> Var {
         assert_eq!(data.len(), rows * cols, "a {rows} x {cols} leaf needs {} numbers", rows * cols);
         let at = self.take_values(data.len());
         self.tape.values[at..at + data.len()].copy_from_slice(data);
-        self.push_slot(Place::Slab(at), Shape { rows, cols }, wants_grad, true)
+        self.push_slot(Place::Buffer(at), Shape { rows, cols }, wants_grad, true)
     }
 
     /// The place of `len` more values.
@@ -262,14 +275,14 @@ impl<T: Real> Recording<'_, T> {
         *slot.expect("this Var belongs to another recording, or was released")
     }
 
-    /// Where the recording stands.
+    /// The current position.
     pub fn mark(&self) -> Mark {
         Mark { used: self.tape.used, slots: self.tape.slots.len() }
     }
 
-    /// Gives back the room of everything recorded since `mark` but `keep`, if none of it wants a gradient;
-    /// else leaves all as it is. Returns the Var by which the kept value goes from here on; other Vars made
-    /// since are gone. An evaluation then works in as much memory as one step needs, which stays in cache.
+    /// Frees the memory of everything recorded since `mark` except `keep`, unless a gradient of it is wanted; then
+    /// nothing changes. Returns the Var of the kept value; other Vars recorded since `mark` become invalid. An
+    /// evaluation then needs the memory of one step, which stays in cache.
     pub fn release(&mut self, mark: Mark, keep: Var) -> Var {
         let kept = self.slot(keep);
         let tape = &mut *self.tape;
@@ -282,10 +295,10 @@ impl<T: Real> Recording<'_, T> {
             return keep;
         }
         let place = match kept.place {
-            Place::Slab(at) => {
+            Place::Buffer(at) => {
                 tape.values.copy_within(at..at + kept.shape.len(), mark.used.0);
                 tape.used.0 += padded(kept.shape.len());
-                Place::Slab(mark.used.0)
+                Place::Buffer(mark.used.0)
             }
             param => param,
         };
@@ -299,6 +312,9 @@ impl<T: Real> Recording<'_, T> {
     }
 
     /// A value's shape.
+    ///
+    /// # Panics
+    /// If the Var belongs to another recording or was released, as everywhere.
     pub fn shape(&self, v: Var) -> Shape {
         self.slot(v).shape
     }
@@ -309,7 +325,11 @@ impl<T: Real> Recording<'_, T> {
         View { data: read(&self.tape.values, self.params, slot), shape: slot.shape }
     }
 
-    /// Applies an op. Panics, naming the op and the shapes, if the shapes do not fit.
+    /// Applies an op.
+    ///
+    /// # Panics
+    /// If the shapes do not fit (the message names the op and the shapes), or a Var belongs to another recording or
+    /// was released.
     pub fn apply(&mut self, op: impl Op<T> + 'static, inputs: &[Var]) -> Var {
         self.apply_stored(smallbox!(op), inputs)
     }
@@ -346,7 +366,7 @@ impl<T: Real> Recording<'_, T> {
             failure: &tape.failure,
         };
         op.forward(&x, &mut out[..shape.len()], &mut tape.aux[aux.0..aux.1]);
-        let out = self.push_slot(Place::Slab(at), shape, wants_grad, false);
+        let out = self.push_slot(Place::Buffer(at), shape, wants_grad, false);
         if wants_grad {
             let (arity, trainable) = (inputs.len(), self.trainable);
             self.tape.nodes.push(Node { op, inputs: ids, arity, out: out.slot, aux, trainable });
@@ -356,6 +376,9 @@ impl<T: Real> Recording<'_, T> {
 
     /// Back-propagates from a 1 x 1 value; adds d out / d params to `param_grads` (same layout as
     /// the parameter slice; may be empty if parameters are frozen).
+    ///
+    /// # Panics
+    /// If the value is not 1 x 1 or is a parameter.
     pub fn backward(&mut self, out: Var, param_grads: &mut [T]) {
         assert_eq!(self.shape(out).len(), 1, "backward starts at a 1 x 1 value; use backward_from");
         self.backward_from(out, &[T::ONE], param_grads);
@@ -363,6 +386,9 @@ impl<T: Real> Recording<'_, T> {
 
     /// Back-propagates the cotangent `seed` of `out`: adds J^T seed to `param_grads`, and leaves the
     /// gradients of variables for [`Recording::grad`]. May be called again with another seed.
+    ///
+    /// # Panics
+    /// If the seed has another length than the value, or the value is a parameter.
     pub fn backward_from(&mut self, out: Var, seed: &[T], param_grads: &mut [T]) {
         let shape = self.shape(out);
         assert_eq!(seed.len(), shape.len(), "the seed has the shape of the output, {shape}");
@@ -370,7 +396,10 @@ impl<T: Real> Recording<'_, T> {
     }
 
     /// Back-propagates as [`backward_from`](Self::backward_from) does, from the cotangent of `out` that `seed` writes
-    /// (unspecified before), given the value of `out`; what `seed` returns is passed on.
+    /// (uninitialised: contents unspecified), given the value of `out`; returns the result of `seed`.
+    ///
+    /// # Panics
+    /// If the value is a parameter.
     pub fn backward_with<R>(
         &mut self,
         out: Var,
@@ -378,9 +407,9 @@ impl<T: Real> Recording<'_, T> {
         seed: impl FnOnce(View<T>, &mut [T]) -> R,
     ) -> R {
         let slot = self.slot(out);
-        let Place::Slab(value_at) = slot.place else { panic!("backward from a parameter") };
+        let Place::Buffer(value_at) = slot.place else { panic!("backward from a parameter") };
         let (tape, len) = (&mut *self.tape, slot.shape.len());
-        tape.room.clear();
+        tape.free.clear();
         tape.places.clear();
         tape.places.resize(tape.slots.len(), None);
         tape.reached.clear();
@@ -392,7 +421,7 @@ impl<T: Real> Recording<'_, T> {
         for k in (0..tape.nodes.len()).rev() {
             tape.pass_on(k, self.params, param_grads);
         }
-        // What the output does not depend on has the gradient 0.
+        // Leaves on which the output does not depend have the gradient 0.
         for k in 0..tape.slots.len() {
             let slot = tape.slots[k];
             if slot.leaf && slot.wants_place() && !tape.reached[k] {
@@ -404,6 +433,9 @@ impl<T: Real> Recording<'_, T> {
     }
 
     /// The gradient of a variable (a leaf) after `backward`.
+    ///
+    /// # Panics
+    /// Before `backward`, and for anything but a variable.
     pub fn grad(&self, v: Var) -> View<'_, T> {
         let slot = self.slot(v);
         assert!(slot.leaf, "only leaves keep their gradient");
@@ -416,7 +448,7 @@ impl<T: Real> Recording<'_, T> {
 
 fn read<'s, T>(values: &'s [T], params: &'s [T], slot: Slot) -> &'s [T] {
     match slot.place {
-        Place::Slab(at) => &values[at..at + slot.shape.len()],
+        Place::Buffer(at) => &values[at..at + slot.shape.len()],
         Place::Param(at) => &params[at..at + slot.shape.len()],
     }
 }

@@ -1,4 +1,4 @@
-//! What an op is, and what it sees of the tape.
+//! The trait of ops, and their view of the tape.
 
 use std::sync::{Arc, OnceLock};
 
@@ -6,9 +6,9 @@ use smallbox::SmallBox;
 use smallbox::space::S4;
 
 use super::{Place, Slot, read};
-use crate::{Real, Shape, View, par};
+use crate::{Real, Shape, View, parallel};
 
-/// The most inputs that an op can have.
+/// Largest number of inputs of an op.
 pub const MAX_INPUTS: usize = 16;
 
 /// A differentiable function of matrices with a handwritten derivative.
@@ -17,22 +17,25 @@ pub const MAX_INPUTS: usize = 16;
 /// range, a graph) are its fields. The recording keeps it until the next one; one of up to four words lies in
 /// the node, a larger one costs an allocation for each use and is better shared: an [`Arc`] of an op is an op.
 pub trait Op<T: Real>: Send + Sync {
-    /// The name that error messages give.
+    /// The name, for error messages.
     fn name(&self) -> &'static str;
 
-    /// The output's shape, or what is wrong with the inputs' shapes.
+    /// The output's shape.
+    ///
+    /// # Errors
+    /// What is wrong with the inputs' shapes.
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, String>;
 
-    /// Numbers that `forward` leaves for `vjp`.
+    /// Length of the values that `forward` stores for `vjp`.
     fn aux_len(&self, _inputs: &[Shape], _out: Shape) -> usize {
         0
     }
 
-    /// Writes every entry of `out` (it holds old numbers) and of `aux`.
+    /// Writes every entry of `out` and of `aux` (uninitialised: contents unspecified).
     fn forward(&self, x: &Inputs<T>, out: &mut [T], aux: &mut [T]);
 
-    /// Adds J^T `out_bar` to the cotangents of the inputs that want one. `out_bar` is spent: the op
-    /// may use it as scratch space.
+    /// Adds J^T `out_bar` to the cotangents of the inputs that want one. `out_bar` is not read afterwards and may be
+    /// used as scratch.
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>);
 }
 
@@ -70,8 +73,8 @@ pub struct Inputs<'s, T> {
 pub type OpError = Box<dyn std::error::Error + Send + Sync>;
 
 impl<'s, T: Real> Inputs<'s, T> {
-    /// Reports that `forward` could not compute its output. The recording goes on with what stands there, and the
-    /// first failure is kept for [`Recording::failure`](super::Recording::failure).
+    /// Reports that `forward` could not compute its output. The recording continues with the values written so far,
+    /// and keeps the first error for [`Recording::failure`](super::Recording::failure).
     pub fn fail(&self, error: impl Into<OpError>) {
         let _ = self.failure.set(error.into());
     }
@@ -83,7 +86,7 @@ impl<'s, T: Real> Inputs<'s, T> {
     pub fn is_empty(&self) -> bool {
         self.ids.is_empty()
     }
-    /// Every parameter of the graph, for an op that records a graph of its own.
+    /// Every parameter of the recording, for an op that makes a recording of its own.
     pub fn all_params(&self) -> &'s [T] {
         self.params
     }
@@ -94,19 +97,19 @@ impl<'s, T: Real> Inputs<'s, T> {
     }
 }
 
-/// What `forward` saw and made.
+/// The inputs and results of `forward`.
 pub struct Saved<'s, T> {
     /// The inputs.
     pub x: Inputs<'s, T>,
     /// The output.
     pub out: View<'s, T>,
-    /// What `forward` left.
+    /// The values that `forward` stored.
     pub aux: &'s [T],
 }
 
 /// Cotangents of an op's inputs, to be added to.
 pub struct Cotangents<'s, T> {
-    /// The slab before the output's cotangent and behind it, and where the latter begins.
+    /// The buffer before the output's cotangent and behind it, and where the latter begins.
     pub(super) bars: (&'s mut [T], &'s mut [T], usize),
     pub(super) params: &'s mut [T],
     /// Whether parameters were not frozen yet when the op was applied.
@@ -115,24 +118,25 @@ pub struct Cotangents<'s, T> {
     pub(super) ids: &'s [u32],
     /// By slot: the place of its cotangent.
     pub(super) places: &'s [Option<usize>],
-    /// By slot: whether something stands in its cotangent already.
+    /// By slot: whether its cotangent has been written.
     pub(super) reached: &'s mut [bool],
 }
 
-/// A cotangent that may still hold old numbers.
-pub struct Bar<'a, T> {
-    /// The numbers.
+/// The cotangent of one input, possibly uninitialised.
+pub struct Cotangent<'a, T> {
+    /// Its entries.
     pub data: &'a mut [T],
-    /// Whether they are old, and count as zeros: the op writes every one of them.
-    pub fresh: bool,
+    /// Whether the entries are unspecified and count as zeros: the op then writes every one of them. Otherwise it
+    /// adds to them.
+    pub overwrite: bool,
 }
 
-impl<T: Real> Bar<'_, T> {
-    /// Runs `f(chunk_index, chunk)`, which adds, over chunks of `size`; each chunk is zeroed by its own task
-    /// right before, so that the zeros never leave that core's cache.
+impl<T: Real> Cotangent<'_, T> {
+    /// Runs `f(chunk_index, chunk)`, which adds, over chunks of `size`. An uninitialised chunk is zeroed in the same
+    /// task right before, so that the zeros never leave that core's cache.
     pub fn for_chunks(self, size: usize, f: impl Fn(usize, &mut [T]) + Sync) {
-        par::for_chunks(self.data, size, |k, chunk| {
-            if self.fresh {
+        parallel::for_chunks(self.data, size, |k, chunk| {
+            if self.overwrite {
                 chunk.fill(T::ZERO);
             }
             f(k, chunk);
@@ -145,21 +149,21 @@ impl<T: Real> Cotangents<'_, T> {
     pub fn wants(&self, k: usize) -> bool {
         self.slots[self.ids[k] as usize].wants_grad
     }
-    /// The gradient of every parameter of the graph, to be added to; None where parameters are frozen.
+    /// The gradient of every parameter, to be added to; None where parameters are frozen.
     pub fn all_params(&mut self) -> Option<&mut [T]> {
         self.trainable.then_some(&mut *self.params)
     }
-    /// The cotangent of input k, unless nobody wants it.
+    /// The cotangent of input k, to be added to; None if it is not wanted.
     pub fn get(&mut self, k: usize) -> Option<&mut [T]> {
-        let Bar { data, fresh } = self.first(k)?;
-        if fresh {
+        let Cotangent { data, overwrite } = self.get_uninit(k)?;
+        if overwrite {
             data.fill(T::ZERO);
         }
         Some(data)
     }
-    /// The cotangent of input k, unless nobody wants it, without zeroing it where nothing has been added yet:
-    /// an op that overwrites spares the memory a pass.
-    pub fn first(&mut self, k: usize) -> Option<Bar<'_, T>> {
+    /// The cotangent of input k, not zeroed where nothing has been added to it yet; None if it is not wanted. An op
+    /// that can overwrite saves a pass over the memory.
+    pub fn get_uninit(&mut self, k: usize) -> Option<Cotangent<'_, T>> {
         let id = self.ids[k] as usize;
         let slot = self.slots[id];
         let len = slot.shape.len();
@@ -167,12 +171,12 @@ impl<T: Real> Cotangents<'_, T> {
             return None;
         }
         if let Place::Param(at) = slot.place {
-            return Some(Bar { data: &mut self.params[at..at + len], fresh: false });
+            return Some(Cotangent { data: &mut self.params[at..at + len], overwrite: false });
         }
-        let fresh = !std::mem::replace(&mut self.reached[id], true);
+        let overwrite = !std::mem::replace(&mut self.reached[id], true);
         let (left, right, behind) = &mut self.bars;
         let at = self.places[id]?;
         let data = if at < *behind { &mut left[at..at + len] } else { &mut right[at - *behind..][..len] };
-        Some(Bar { data, fresh })
+        Some(Cotangent { data, overwrite })
     }
 }

@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 use engine::checkpoint::write_atomic;
-use experiments::cli::parse;
-use experiments::failure::{Failure, run};
 use experiments::plot::{Panel, Series, panels};
-use experiments::run_folder::{numbers, seed_folders};
+use experiments::run::cli::parse;
+use experiments::run::error::{CliError, run};
+use experiments::run::folder::{numbers, seed_folders};
 
 /// Draws columns of history.csv of several runs over each other, one panel for each column. A folder
 /// made with --seeds gives the mean over its seeds.
@@ -46,13 +46,13 @@ fn main() -> std::process::ExitCode {
     run(|| body(&args))
 }
 
-fn body(args: &Args) -> Result<(), Failure> {
+fn body(args: &Args) -> Result<(), CliError> {
     if let Some(column) = args.log.iter().find(|c| !args.columns.contains(c)) {
         let drawn = args.columns.join(", ");
-        return Err(Failure::usage(format!("--log {column}: not one of --columns, which are {drawn}")));
+        return Err(CliError::usage(format!("--log {column}: not one of --columns, which are {drawn}")));
     }
     let runs: Vec<_> = args.runs.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
-    let panel = |column: &String| -> Result<Panel, Failure> {
+    let panel = |column: &String| -> Result<Panel, CliError> {
         let series = args.runs.iter().zip(&runs).map(|(path, tables)| {
             let mut points = mean_curve(tables, column)?;
             let none = match (points.is_empty(), tables.len()) {
@@ -62,21 +62,21 @@ fn body(args: &Args) -> Result<(), Failure> {
             };
             points.retain(|(step, _)| *step <= args.until);
             if points.is_empty() {
-                return Err(Failure::usage(format!("{}: {none}", path.display())));
+                return Err(CliError::usage(format!("{}: {none}", path.display())));
             }
             Ok(Series { name: name(path), points, floor: false })
         });
-        let series = series.collect::<Result<_, Failure>>()?;
+        let series = series.collect::<Result<_, CliError>>()?;
         let panel = Panel { label: column.clone(), log: args.log.contains(column), series };
         if panel.is_blank() {
             let kind = if panel.log { "positive and finite" } else { "finite" };
-            return Err(Failure::usage(format!("--columns {column}: no value in it is {kind}")));
+            return Err(CliError::usage(format!("--columns {column}: no value in it is {kind}")));
         }
         Ok(panel)
     };
     let all = args.columns.iter().map(panel).collect::<Result<Vec<_>, _>>()?;
     let picture = panels("", "step", &all)?;
-    write_atomic(&args.out, &picture).map_err(|e| Failure::io(&args.out, &e))
+    write_atomic(&args.out, &picture).map_err(|e| CliError::io(&args.out, &e))
 }
 
 fn name(path: &Path) -> String {
@@ -84,10 +84,10 @@ fn name(path: &Path) -> String {
 }
 
 /// A run's history.csv and its text, or those of its seeds.
-fn read(path: &Path) -> Result<Vec<(PathBuf, String)>, Failure> {
+fn read(path: &Path) -> Result<Vec<(PathBuf, String)>, CliError> {
     let read = |folder: &Path| {
         let file = folder.join("history.csv");
-        let text = std::fs::read_to_string(&file).map_err(|e| Failure::io(&file, &e))?;
+        let text = std::fs::read_to_string(&file).map_err(|e| CliError::io(&file, &e))?;
         Ok((file, text))
     };
     let seeds = seed_folders(path);
@@ -98,7 +98,7 @@ fn read(path: &Path) -> Result<Vec<(PathBuf, String)>, Failure> {
 }
 
 /// (step, mean over seeds of a column), over the steps that every seed has.
-fn mean_curve(tables: &[(PathBuf, String)], column: &str) -> Result<Vec<(f64, f64)>, Failure> {
+fn mean_curve(tables: &[(PathBuf, String)], column: &str) -> Result<Vec<(f64, f64)>, CliError> {
     let curves = tables.iter().map(|(file, text)| curve(file, text, column));
     let curves = curves.collect::<Result<Vec<_>, _>>()?;
     let Some((first, others)) = curves.split_first() else { return Ok(Vec::new()) };
@@ -112,8 +112,8 @@ fn mean_curve(tables: &[(PathBuf, String)], column: &str) -> Result<Vec<(f64, f6
 }
 
 /// (step, value in a column) of every row.
-fn curve(file: &Path, text: &str, column: &str) -> Result<Vec<(f64, f64)>, Failure> {
-    let problem = |what: String| Failure::usage(format!("{}: {what}", file.display()));
+fn curve(file: &Path, text: &str, column: &str) -> Result<Vec<(f64, f64)>, CliError> {
+    let problem = |what: String| CliError::usage(format!("{}: {what}", file.display()));
     let (header, rows) = numbers(text);
     let k = header.iter().position(|h| h == column).ok_or_else(|| {
         problem(format!("there is no column `{column}`; the columns are {}", header.join(", ")))

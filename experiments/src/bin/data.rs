@@ -4,14 +4,14 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use experiments::cli::parse;
 use experiments::datasets::known::{Known, contents, masks};
 use experiments::datasets::{BUILT_IN, Format, KNOWN, available, fetch, folder, load};
-use experiments::failure::{Failure, run};
+use experiments::run::cli::parse;
+use experiments::run::error::{CliError, run};
 use experiments::table::plain;
 use models::gnn::Dataset;
-use models::gnn::check::check;
-use models::gnn::homophily::homophily;
+use models::gnn::data::check::check;
+use models::gnn::data::homophily::homophily;
 
 /// Graph data sets: list them, describe them, check them, import and fetch them.
 #[derive(Parser)]
@@ -76,7 +76,7 @@ fn main() -> ExitCode {
     })
 }
 
-fn list(dir: Option<&Path>) -> Result<(), Failure> {
+fn list(dir: Option<&Path>) -> Result<(), CliError> {
     let folder = folder(dir);
     let there = folder.as_deref().map(available).transpose()?.unwrap_or_default();
     let mut rows: Vec<Vec<String>> =
@@ -91,7 +91,7 @@ fn list(dir: Option<&Path>) -> Result<(), Failure> {
     Ok(())
 }
 
-fn info(data: &Dataset) -> Result<(), Failure> {
+fn info(data: &Dataset) -> Result<(), CliError> {
     let h = homophily(data);
     let (component, count) = data.components();
     let mut sizes = vec![0_usize; count];
@@ -128,13 +128,13 @@ fn info(data: &Dataset) -> Result<(), Failure> {
 }
 
 /// Checks what is in the data folder, and what needs no file.
-fn check_all(dir: Option<&Path>) -> Result<(), Failure> {
+fn check_all(dir: Option<&Path>) -> Result<(), CliError> {
     let Some(folder) = folder(dir) else {
-        return Err(Failure::usage("check all: give --data-dir DIR or set METASTABLE_DATA"));
+        return Err(CliError::usage("check all: give --data-dir DIR or set METASTABLE_DATA"));
     };
     let there = available(&folder)?;
     if there.is_empty() {
-        return Err(Failure::usage(format!("{}: holds no data set", folder.display())));
+        return Err(CliError::usage(format!("{}: holds no data set", folder.display())));
     }
     let sound = |name: &String| {
         load(name, Some(&folder)).map(|data| report(name, &data)).unwrap_or_else(|e| {
@@ -144,15 +144,15 @@ fn check_all(dir: Option<&Path>) -> Result<(), Failure> {
     };
     match there.into_iter().chain(BUILT_IN.map(String::from)).filter(|name| !sound(name)).count() {
         0 => Ok(()),
-        bad => Err(Failure::Failed(format!("{bad} data sets are not sound"))),
+        bad => Err(CliError::Failed(format!("{bad} data sets are not sound"))),
     }
 }
 
 /// An error where a set is not `sound`.
-fn demand(name: &str, sound: bool) -> Result<(), Failure> {
+fn demand(name: &str, sound: bool) -> Result<(), CliError> {
     match sound {
         true => Ok(()),
-        false => Err(Failure::Failed(format!("data set {name} is not what it should be"))),
+        false => Err(CliError::Failed(format!("data set {name} is not what it should be"))),
     }
 }
 
@@ -201,7 +201,7 @@ fn counts(data: &Dataset, known: &Known) -> [(&'static str, usize, usize); 4] {
 }
 
 /// Fetches whatever can be had.
-fn fetch_all(out: &Path) -> Result<(), Failure> {
+fn fetch_all(out: &Path) -> Result<(), CliError> {
     let got = |name: &str| {
         let fetched = fetch(name, out).map(|(path, data)| {
             tell(&path, &data);
@@ -214,7 +214,7 @@ fn fetch_all(out: &Path) -> Result<(), Failure> {
     };
     match KNOWN.iter().filter(|k| !got(k.name)).count() {
         0 => Ok(()),
-        bad => Err(Failure::Failed(format!("{bad} of {} data sets could not be got", KNOWN.len()))),
+        bad => Err(CliError::Failed(format!("{bad} of {} data sets could not be got", KNOWN.len()))),
     }
 }
 

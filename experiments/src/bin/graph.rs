@@ -4,17 +4,16 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
-use experiments::classify::task::{Surroundings, Task};
 use experiments::classify::{
-    Batch, GraphConfig, MOST_INITIALISATIONS, MOST_TRIALS, Options, SplitKind, Summary, defaults, preset,
-    table,
+    Batch, Context, GraphConfig, MOST_INITIALISATIONS, MOST_TRIALS, Summary, Task, defaults, preset, table,
 };
-use experiments::cli::{Common, on_threads, parse};
-use experiments::config::resolve;
+use experiments::config::{layers, resolve_without};
 use experiments::datasets::{BUILT_IN, KNOWN, file, folder};
-use experiments::failure::{Failure, run};
-use experiments::interrupt::Interrupt;
-use experiments::run_folder::RunFolder;
+use experiments::run::cli::{Common, on_threads, parse};
+use experiments::run::error::{CliError, run};
+use experiments::run::folder::RunFolder;
+use experiments::run::interrupt::Interrupt;
+use models::gnn::Network;
 
 /// Trains a graph neural network that integrates an aggregation-diffusion equation (GRADE), or one of its
 /// rivals, on the splits of a data set, and reports mean and standard deviation of the test figure at the
@@ -30,9 +29,7 @@ struct Args {
     /// Folder with NAME.npz files (default: what METASTABLE_DATA names).
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// grade, grand, gread-bs, gread-fisher, gread-allen-cahn, acmp, graphcon, kuramoto, frond, gcn, gat,
-    /// sage, gcnii, h2gcn, gprgnn or mlp [default: grade].
-    #[arg(long)]
+    #[arg(long, help = format!("{} [default: grade].", Network::NAMES.join(", ")))]
     model: Option<String>,
     /// paper or code: which family of GRADE's equations.
     #[arg(long)]
@@ -84,10 +81,10 @@ fn main() -> ExitCode {
     run(|| on_threads(args.common.threads, |threads| body(&args, threads)))
 }
 
-fn body(args: &Args, threads: usize) -> Result<(), Failure> {
+fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     let interrupt = Interrupt::install()?;
-    let options = Options { quiet: args.common.quiet, threads };
-    let with = Surroundings { data_dir: args.data_dir.as_deref(), options, interrupt: &interrupt };
+    let quiet = args.common.quiet;
+    let with = Context { data_dir: args.data_dir.as_deref(), quiet, threads, interrupt: &interrupt };
     if let Some(path) = &args.resume {
         return match Batch::open(path)? {
             Some(batch) => show_all(batch.execute(&with)?, path, args),
@@ -105,23 +102,25 @@ fn body(args: &Args, threads: usize) -> Result<(), Failure> {
 }
 
 /// The settings for each data set: preset, file, --quick, overrides, flags; the later wins.
-fn configure(args: &Args) -> Result<Vec<GraphConfig>, Failure> {
+fn configure(args: &Args) -> Result<Vec<GraphConfig>, CliError> {
     let (file, sets) = (args.common.config.as_deref(), sets(args));
     // Data, network and splits decide which preset is meant, and may be named in the file or a setting too.
-    let named: GraphConfig = resolve(&defaults("", "grade")?, file, &sets)?;
-    let split = (named.data.split == SplitKind::Random).then_some("random");
+    let named = layers(file, &sets)?;
+    let word = |table: &str, key: &str| named.get(table).and_then(|t| t.get(key)).and_then(|v| v.as_str());
+    let model = word("model", "name").unwrap_or("grade");
+    let split = word("data", "split").filter(|split| *split == "random");
     let one = |name: String| {
         let base = match args.search {
-            Some(_) => defaults(&name, &named.model.name)?,
-            None => preset(&name, &named.model.name, split)?,
+            Some(_) => defaults(&name, model)?,
+            None => preset(&name, model, split)?,
         };
-        let mut config: GraphConfig = resolve(&base, file, &sets)?;
+        let mut config: GraphConfig = resolve_without(&base, file, &sets, |key| key == "model.name")?;
         // A file of settings may have been made for other data.
         config.data.name = name;
         config.check()?;
         Ok(config)
     };
-    names(args, &named.data.name)?.into_iter().map(one).collect()
+    names(args, word("data", "name").unwrap_or_default())?.into_iter().map(one).collect()
 }
 
 /// What flags set, around what --set does.
@@ -144,18 +143,18 @@ fn sets(args: &Args) -> Vec<String> {
 }
 
 /// The data sets to run on; `named` is what a file or a setting names, or nothing.
-fn names(args: &Args, named: &str) -> Result<Vec<String>, Failure> {
+fn names(args: &Args, named: &str) -> Result<Vec<String>, CliError> {
     match args.data.as_deref() {
         None if named.is_empty() => Ok(BUILT_IN.map(String::from).to_vec()),
         None => Ok(vec![named.to_string()]),
         Some("all") => {
             let Some(dir) = folder(args.data_dir.as_deref()) else {
-                return Err(Failure::usage("--data all: give --data-dir DIR or set METASTABLE_DATA"));
+                return Err(CliError::usage("--data all: give --data-dir DIR or set METASTABLE_DATA"));
             };
             let there = KNOWN.iter().map(|k| k.name).filter(|name| file(&dir, name).is_some());
             let names: Vec<String> = there.map(String::from).collect();
             if names.is_empty() {
-                return Err(Failure::usage(format!("{}: holds no known data set", dir.display())));
+                return Err(CliError::usage(format!("{}: holds no known data set", dir.display())));
             }
             Ok(names)
         }
@@ -164,24 +163,24 @@ fn names(args: &Args, named: &str) -> Result<Vec<String>, Failure> {
 }
 
 /// A task on one data set.
-fn alone(task: Task<'_>, folder: &Path, args: &Args) -> Result<(), Failure> {
+fn alone(task: Task<'_>, folder: &Path, args: &Args) -> Result<(), CliError> {
     task.mark_latest();
     show(&[task.execute()?], folder, args)
 }
 
 /// The figures of a batch, and then its failure, if there was one.
 fn show_all(
-    (rows, failure): (Vec<Summary>, Option<Failure>),
+    (rows, failure): (Vec<Summary>, Option<CliError>),
     folder: &Path,
     args: &Args,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     if !rows.is_empty() {
         show(&rows, folder, args)?;
     }
     failure.map_or(Ok(()), Err)
 }
 
-fn show(rows: &[Summary], folder: &Path, args: &Args) -> Result<(), Failure> {
+fn show(rows: &[Summary], folder: &Path, args: &Args) -> Result<(), CliError> {
     if !args.common.quiet {
         print!("{}", table(rows));
         println!("{}", folder.display());

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use experiments::cli::{Common, on_threads, parse};
 use experiments::config::{load_exact, to_toml};
-use experiments::failure::{Failure, run};
-use experiments::interrupt::Interrupt;
-use experiments::oversmoothing::{Plan, Request, execute};
-use experiments::run_folder::RunFolder;
+use experiments::oversmoothing::{OversmoothingConfig, OversmoothingRequest, execute};
+use experiments::run::cli::{Common, on_threads, parse};
+use experiments::run::error::{CliError, run};
+use experiments::run::folder::RunFolder;
+use experiments::run::interrupt::Interrupt;
 
 /// Draws how alike nodes become with depth: the Dirichlet energy of untrained networks over up to 1000
 /// layers of a 10 x 10 grid with random features, and, with --data, accuracy and energy of trained ones.
@@ -50,7 +50,7 @@ Examples:
   oversmoothing --data cora --depths 2,8,32,128     trained networks of these depths (epochs: --set train.epochs=100)
   oversmoothing --models grade,gcn --layers 200
   oversmoothing --resume results/latest             go on after Ctrl-C
-Writes energy.csv and energy.png, or depth.csv and depth.png, and config.toml (all keys of all networks).
+Writes energy.csv and energy.png, or depth.csv and depth.png, and config.toml (all settings of all networks).
 Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.";
 
 fn main() -> ExitCode {
@@ -58,13 +58,13 @@ fn main() -> ExitCode {
     run(|| on_threads(args.common.threads, |threads| body(&args, threads)))
 }
 
-fn body(args: &Args, threads: usize) -> Result<(), Failure> {
+fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     let interrupt = Interrupt::install()?;
     let data_dir = args.data_dir.as_deref();
     let (folder, plan, data) = match &args.resume {
         Some(path) => {
             let folder = RunFolder::open(path, &["config.toml"])?;
-            let plan: Plan = load_exact(&folder.file("config.toml"))?;
+            let plan: OversmoothingConfig = load_exact(&folder.file("config.toml"))?;
             plan.check()?;
             let data = plan.load(data_dir)?;
             (folder, plan, data)
@@ -92,8 +92,8 @@ fn body(args: &Args, threads: usize) -> Result<(), Failure> {
 }
 
 /// The plan of the flags, and what it would be without settings.
-fn plans(args: &Args) -> Result<(Plan, Plan), Failure> {
-    let request = Request {
+fn plans(args: &Args) -> Result<(OversmoothingConfig, OversmoothingConfig), CliError> {
+    let request = OversmoothingRequest {
         seed: args.common.seed,
         data: args.data.as_deref(),
         layers: args.layers as usize,
@@ -102,5 +102,8 @@ fn plans(args: &Args) -> Result<(Plan, Plan), Failure> {
         file: args.common.config.as_deref(),
         sets: &args.common.sets,
     };
-    Ok((Plan::new(&request)?, Plan::new(&Request { seed: None, file: None, sets: &[], ..request })?))
+    Ok((
+        OversmoothingConfig::new(&request)?,
+        OversmoothingConfig::new(&OversmoothingRequest { seed: None, file: None, sets: &[], ..request })?,
+    ))
 }

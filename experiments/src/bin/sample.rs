@@ -4,15 +4,14 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use experiments::cli::{Common, Saving, on_threads, parse};
 use experiments::config::{load_exact, to_plain_toml};
-use experiments::failure::{Failure, run};
-use experiments::interrupt::Interrupt;
+use experiments::run::cli::{Common, Saving, on_threads, parse};
+use experiments::run::error::{CliError, run};
+use experiments::run::interrupt::Interrupt;
 use experiments::run::{Options, Plan, Several};
 use experiments::sample::{
     Extras, Request, Run, SampleConfig, configure, metrics_json, model_config, shipped,
 };
-use models::sampler::Method;
 use models::target::registry;
 
 /// Samples an unnormalised density exp(-E) from its energy alone: trains a diffusion sampler by importance weighted
@@ -30,7 +29,7 @@ struct Args {
     /// Half the width of the box of the means, for gmm60 to gmm120 and gmm-d.
     #[arg(long)]
     spread: Option<f64>,
-    /// iwsm, idem (weights of one) or pt (parallel tempering) [default: iwsm; idem for particles].
+    /// iwsm, idem (weights of one), pt (parallel tempering) or hmc [default: iwsm; idem for particles].
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
     /// Score network: mlp; pair (equivariant, cheap) or egnn (equivariant) for particles.
@@ -111,7 +110,7 @@ fn main() -> ExitCode {
     run(|| on_threads(args.common.threads, |threads| body(&args, threads)))
 }
 
-fn body(args: &Args, threads: usize) -> Result<(), Failure> {
+fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     if args.target.as_deref() == Some("list") {
         list();
         return Ok(());
@@ -135,10 +134,6 @@ fn body(args: &Args, threads: usize) -> Result<(), Failure> {
         seeds: args.seeds,
         config: to_plain_toml(&config)?,
     };
-    let thin = match &config.method {
-        Method::Pt(pt) => format!("; run longer: --set sampler.thin={}", 4 * pt.sampler.thin),
-        _ => String::new(),
-    };
     let one = |start, seed| {
         let run = Run::open(start, SampleConfig { seed, ..config.clone() }, extras.clone(), options)?;
         let (figures, failures) = run.execute(&interrupt)?;
@@ -147,9 +142,7 @@ fn body(args: &Args, threads: usize) -> Result<(), Failure> {
     let failures = plan.execute(one, |figures, runs| metrics_json(&config, figures, runs))?;
     match failures.is_empty() {
         true => Ok(()),
-        false => {
-            Err(Failure::Failed(format!("the samples cannot be trusted: {}{thin}", failures.join("; "))))
-        }
+        false => Err(CliError::Failed(format!("the samples cannot be trusted: {}", failures.join("; ")))),
     }
 }
 
@@ -164,14 +157,14 @@ fn list() {
 }
 
 /// Preset or pretrained, file, overrides, flags: the later wins.
-fn settings(args: &Args) -> Result<(SampleConfig, Extras), Failure> {
+fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
     let pretrained = match args.pretrained {
         true => Some(shipped(args.target.as_deref().unwrap_or("dw4"))?),
         false => None,
     };
     let mut sets = args.common.sets.clone();
     if pretrained.is_some() && sets.iter().any(|s| !s.trim_start().starts_with("evaluation.")) {
-        return Err(Failure::usage("with --pretrained only evaluation.* can be set: the network is given"));
+        return Err(CliError::usage("with --pretrained only evaluation.* can be set: the network is given"));
     }
     sets.extend(args.dim.iter().map(|d| format!("target.dim={d}")));
     sets.extend(args.spread.iter().map(|s| format!("target.spread={s:?}")));

@@ -4,8 +4,8 @@
 use std::time::{Duration, Instant};
 
 use clap::Parser;
-use engine::par;
-use experiments::failure::Failure;
+use engine::parallel;
+use experiments::run::error::CliError;
 use experiments::workloads::levels::{self, inversion, least, median};
 use experiments::workloads::{ALL, Workload};
 
@@ -37,20 +37,20 @@ struct Args {
 }
 
 fn main() -> std::process::ExitCode {
-    let args = experiments::cli::parse::<Args>();
+    let args = experiments::run::cli::parse::<Args>();
     let measure = |threads| {
         let mut slower = Vec::new();
         for workload in ALL.iter().filter(|w| args.only.as_deref().is_none_or(|only| only == w.name)) {
             if args.levels {
-                slower.extend(par::awake(|| at_every_level(workload, threads, args.reps)));
+                slower.extend(parallel::spin_workers(|| at_every_level(workload, threads, args.reps)));
             } else {
-                let ms = par::awake(|| time((workload.build)(), args.reps));
+                let ms = parallel::spin_workers(|| time((workload.build)(), args.reps));
                 print(workload, threads, None, &ms);
             }
         }
-        if slower.is_empty() { Ok(()) } else { Err(Failure::Failed(slower.join("; "))) }
+        if slower.is_empty() { Ok(()) } else { Err(CliError::Failed(slower.join("; "))) }
     };
-    experiments::failure::run(|| experiments::cli::on_threads(args.threads, measure))
+    experiments::run::error::run(|| experiments::run::cli::on_threads(args.threads, measure))
 }
 
 /// Times a workload at every level; says so if a higher one is slower, and stays so in longer runs.

@@ -1,14 +1,15 @@
 //! Settings of the graph experiment.
 
 use engine::rng::Stream;
-use models::gnn::check::split_problem;
-use models::gnn::score::Metric;
-use models::gnn::settings::{Model, Training};
-use models::gnn::synthetic::random_split;
-use models::gnn::{Dataset, Split};
+use models::gnn::data::check::split_problem;
+use models::gnn::data::synthetic::random_split;
+use models::gnn::training::Training;
+use models::gnn::training::classification::Metric;
+use models::gnn::{Dataset, Network, Split};
+use models::range::{self, Range};
 use serde::{Deserialize, Serialize};
 
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// Where splits come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -22,16 +23,16 @@ pub enum SplitKind {
     Random,
 }
 
-/// Which way edges are used: whom a node listens to.
+/// Which way edges are used: who sends to whom.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Edges {
-    /// Both ends of an edge listen to each other.
+    /// Both ends of an edge receive from each other.
     Undirected,
-    /// A node listens to the nodes that its own edges in the source's list lead to (a page to the pages that
+    /// A node receives from the nodes that its own edges in the source's list lead to (a page from the pages that
     /// it links to). GREAD and its kin use WebKB and Film so.
     Directed,
-    /// A node listens to the nodes whose edges lead to it.
+    /// A node receives from the nodes whose edges lead to it.
     Reversed,
 }
 
@@ -78,7 +79,7 @@ pub struct GraphConfig {
     /// The data.
     pub data: DataChoice,
     /// The network.
-    pub model: Model,
+    pub model: Network,
     /// Its training.
     pub train: Training,
 }
@@ -107,33 +108,32 @@ impl GraphConfig {
 
     /// Whether each training has an ablation beside it.
     pub(super) fn ablated(&self) -> bool {
-        self.data.ablation && self.model.name == "grade"
+        self.data.ablation && self.model.ablation().is_some()
     }
 
     /// An error if some value is outside its range.
-    pub fn check(&self) -> Result<(), Failure> {
+    pub fn check(&self) -> Result<(), CliError> {
         let d = &self.data;
-        let counts = [
-            ("data.splits", d.splits, MOST_SPLITS),
-            ("data.initialisations", d.initialisations, MOST_INITIALISATIONS),
-            ("data.development", d.development, 100_000_000),
-            ("data.per_class", d.per_class, 100_000_000),
-        ];
-        if let Some((key, v, most)) = counts.iter().find(|(_, v, most)| *v == 0 || v > most) {
-            return Err(Failure::usage(format!("{key} = {v} must lie between 1 and {most}")));
-        }
-        let problem = self.model.problem().or_else(|| self.train.problem());
-        problem.map_or(Ok(()), |p| Err(Failure::usage(p)))
+        let count = |key, v: usize, most: usize| (key, v as f64, Range::Between(1.0, most as f64));
+        range::check(&[
+            count("data.splits", d.splits, MOST_SPLITS),
+            count("data.initialisations", d.initialisations, MOST_INITIALISATIONS),
+            count("data.development", d.development, 100_000_000),
+            count("data.per_class", d.per_class, 100_000_000),
+        ])
+        .and_then(|()| self.model.settings().check())
+        .and_then(|()| self.train.check())
+        .map_err(CliError::usage)
     }
 }
 
 /// The graph as it is used, and its splits, on which the figure can be measured.
-pub fn splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>), Failure> {
+pub fn splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>), CliError> {
     let (mut data, splits) = drawn_splits(data, choice)?;
     check_splits(&data, &splits, choice.metric)?;
     if choice.edges != Edges::Undirected {
         let Some(raw) = data.raw_edges.take() else {
-            return Err(Failure::usage(format!(
+            return Err(CliError::usage(format!(
                 "data.edges: {} has no directions of its edges; use undirected",
                 data.name
             )));
@@ -146,24 +146,24 @@ pub fn splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>
     Ok((data, splits))
 }
 
-fn check_splits(data: &Dataset, splits: &[Split], metric: Metric) -> Result<(), Failure> {
+fn check_splits(data: &Dataset, splits: &[Split], metric: Metric) -> Result<(), CliError> {
     let problem = |(k, s): (usize, &Split)| {
         split_problem(s, data.nodes())
             .or_else(|| metric.problem(&data.labels, s))
-            .map(|what| Failure::usage(format!("data set {}: split {k}: {what}", data.name)))
+            .map(|what| CliError::usage(format!("data set {}: split {k}: {what}", data.name)))
     };
     splits.iter().enumerate().find_map(problem).map_or(Ok(()), Err)
 }
 
-fn drawn_splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>), Failure> {
+fn drawn_splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>), CliError> {
     if choice.metric == Metric::RocAuc && data.classes != 2 {
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "data.metric = roc-auc wants two classes; {} has {}",
             data.name, data.classes
         )));
     }
     let none = |what: &str| {
-        Failure::usage(format!(
+        CliError::usage(format!(
             "data set {} has no {what} split; choose another --split (fixed, public, random)",
             data.name
         ))
@@ -182,7 +182,7 @@ fn drawn_splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Spli
             let nodes = data.largest_component();
             let part = data.restrict(&nodes);
             if choice.development >= part.nodes() {
-                return Err(Failure::usage(format!(
+                return Err(CliError::usage(format!(
                     "data.development = {} leaves no test nodes; the largest component of {} has {}",
                     choice.development,
                     part.name,
@@ -200,7 +200,7 @@ fn drawn_splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Spli
 mod tests {
     use super::*;
     use crate::config::{exact, to_toml};
-    use models::gnn::synthetic::karate;
+    use models::gnn::data::synthetic::karate;
 
     #[test]
     fn a_file_from_before_the_key_asks_for_the_ablation() {

@@ -1,14 +1,14 @@
 //! The trainings of a run: a line of jobs.csv for each.
 
-use super::{GraphConfig, rows};
-use crate::failure::Failure;
-use crate::run_folder::RunFolder;
+use serde::{Deserialize, Serialize};
 
-const FILE: &str = "jobs.csv";
-const COLUMNS: &str = "split,initialisation,best_epoch,epochs,validation,test,ablation,seconds";
+use super::GraphConfig;
+use crate::run::error::CliError;
+use crate::run::folder::RunFolder;
+use crate::run::rows::{self, Row};
 
 /// One training: a split and an initialisation, with and without aggregation.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Job {
     /// The split.
     pub split: usize,
@@ -19,38 +19,28 @@ pub(super) struct Job {
     /// Epochs trained.
     pub epochs: usize,
     /// Validation figure.
+    #[serde(serialize_with = "rows::plain")]
     pub validation: f64,
     /// Test figure.
+    #[serde(serialize_with = "rows::plain")]
     pub test: f64,
     /// Test figure of the ablation; NaN without one.
+    #[serde(serialize_with = "rows::plain")]
     pub ablation: f64,
     /// Seconds, without the ablation.
+    #[serde(serialize_with = "rows::plain")]
     pub seconds: f64,
 }
 
-impl Job {
-    fn to_csv(self) -> String {
-        let Self { split, initialisation, best, epochs, validation, test, ablation, seconds } = self;
-        format!("{split},{initialisation},{best},{epochs},{validation},{test},{ablation},{seconds}")
-    }
+impl Row for Job {
+    const FILE: &'static str = "jobs.csv";
+    const COLUMNS: &'static str = "split,initialisation,best_epoch,epochs,validation,test,ablation,seconds";
+}
 
-    fn from_csv(line: &str) -> Option<Self> {
-        let v: Vec<&str> = line.split(',').collect();
-        let [split, initialisation, best, epochs, validation, test, ablation, seconds] = v[..] else {
-            return None;
-        };
-        let count = |text: &str| text.parse::<usize>().ok();
-        let number = |text: &str| text.parse::<f64>().ok();
-        Some(Self {
-            split: count(split)?,
-            initialisation: count(initialisation)?,
-            best: count(best)?,
-            epochs: count(epochs)?,
-            validation: number(validation)?,
-            test: number(test)?,
-            ablation: number(ablation)?,
-            seconds: number(seconds)?,
-        })
+impl Job {
+    /// Its split and initialisation.
+    pub fn key(&self) -> (usize, usize) {
+        (self.split, self.initialisation)
     }
 
     /// Whether a run with these settings on so many splits can have had this training.
@@ -69,46 +59,22 @@ impl Job {
 }
 
 /// The trainings that are in jobs.csv.
-pub(super) fn read(folder: &RunFolder, config: &GraphConfig, splits: usize) -> Result<Vec<Job>, Failure> {
-    let parse = |line: &str| Job::from_csv(line).filter(|job| job.belongs(config, splits));
-    let jobs = rows::read(folder, FILE, COLUMNS, parse, |job| (job.split, job.initialisation))?;
+pub(super) fn read(folder: &RunFolder, config: &GraphConfig, splits: usize) -> Result<Vec<Job>, CliError> {
+    let jobs = rows::read(folder, |job: &Job| job.belongs(config, splits), Job::key)?;
     // Versions that did not keep --no-ablation leave such folders.
     match jobs.iter().find(|job| config.ablated() && job.ablation.is_nan()) {
-        Some(job) => Err(Failure::usage(format!(
+        Some(job) => Err(CliError::usage(format!(
             "{}: split {} has no ablation, which config.toml asks for; write ablation = false under [data] there",
-            folder.file(FILE).display(),
+            folder.file(Job::FILE).display(),
             job.split
         ))),
         None => Ok(jobs),
     }
 }
 
-/// Writes jobs.csv.
-pub(super) fn write(folder: &RunFolder, jobs: &[Job]) -> Result<(), Failure> {
-    let lines: String = jobs.iter().map(|job| job.to_csv() + "\n").collect();
-    folder.write(FILE, format!("{COLUMNS}\n{lines}").as_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const JOB: Job = Job {
-        split: 3,
-        initialisation: 1,
-        best: 17,
-        epochs: 200,
-        validation: 0.5,
-        test: 1.0 / 3.0,
-        ablation: 0.25,
-        seconds: 1.5,
-    };
-
-    #[test]
-    fn a_job_reads_back() {
-        assert_eq!(Job::from_csv(&JOB.to_csv()), Some(JOB));
-        assert_eq!(Job::from_csv("1,2"), None);
-    }
 
     #[test]
     fn trainings_that_the_run_cannot_have_had_are_damage() {
@@ -117,10 +83,15 @@ mod tests {
         let mut config = GraphConfig::default();
         config.data.initialisations = 2;
         let error = |config: &GraphConfig, lines: &[&str]| {
-            folder.write(FILE, format!("{COLUMNS}\n{}", lines.join("\n")).as_bytes()).unwrap();
+            let text: String = [Job::COLUMNS].iter().chain(lines).map(|line| format!("{line}\n")).collect();
+            folder.write(Job::FILE, text.as_bytes()).unwrap();
             read(&folder, config, 10).map_or_else(|e| e.to_string(), |_| String::new())
         };
-        assert_eq!(error(&config, &["3,1,17,200,0.5,0.25,0.25,1.5", "9,0,0,1,0,1,1,0"]), "");
+        let good = ["3,1,17,200,0.3333333333333333,0.25,0.25,1.5", "9,0,0,1,0,1,1,0"];
+        assert_eq!(error(&config, &good), "");
+        let text = folder.read(Job::FILE).unwrap();
+        rows::write(&folder, &read(&folder, &config, 10).unwrap()).unwrap();
+        assert_eq!(folder.read(Job::FILE).unwrap(), text, "what is read is written back the same");
         for line in [
             "10000000,0,17,200,0.5,0.5,0.5,1",
             "10,0,17,200,0.5,0.5,0.5,1",

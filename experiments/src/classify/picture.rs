@@ -1,10 +1,10 @@
 //! The graph before and after: states in the plane of their principal components, coloured by class.
 
 use models::gnn::Dataset;
-use models::gnn::project::principal_plane;
+use models::gnn::oversmoothing::project::principal_plane;
 
-use crate::failure::Failure;
 use crate::plot::{Cloud, clouds};
+use crate::run::error::CliError;
 
 /// Nodes beyond which a picture of all edges shows nothing.
 const MOST: usize = 3000;
@@ -15,7 +15,7 @@ pub(super) fn draw(
     model: &str,
     first: &[f32],
     last: &[f32],
-) -> Result<Option<Vec<u8>>, Failure> {
+) -> Result<Option<Vec<u8>>, CliError> {
     if data.nodes() > MOST {
         return Ok(None);
     }

@@ -49,7 +49,7 @@ impl Summary {
         let gains: Vec<f64> = per_split.iter().zip(each(|j| j.ablation)).map(|(a, b)| a - b).collect();
         Self {
             data: config.data.name.clone(),
-            model: config.model.name.clone(),
+            model: config.model.name().into(),
             test: all(|j| j.test),
             test_sd: if splits > 1 {
                 sd(&per_split)
@@ -67,9 +67,10 @@ impl Summary {
     }
 
     pub(super) fn to_json(&self, config: &GraphConfig) -> String {
+        let network = json!(config.model);
         let value = json!({
             "data": self.data, "model": self.model, "seed": config.seed,
-            "form": config.model.form, "kernel": config.model.kernel, "metric": config.data.metric,
+            "form": network["form"], "kernel": network["kernel"], "metric": config.data.metric,
             "split": config.data.split, "initialisations": config.data.initialisations,
             "test_accuracy": self.test, "test_accuracy_sd": self.test_sd, "val_accuracy": self.validation,
             "per_split": self.per_split, "ablation_accuracy": self.ablation, "ablation_p": self.ablation_p,

@@ -1,81 +1,68 @@
 //! One run: a network on every split of a data set, one training on each thread, with its ablation.
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::Instant;
 
+use engine::Params;
 use engine::checkpoint::Checkpoint;
-use engine::{Params, par};
-use models::gnn::networks::build;
-use models::gnn::score::predicted;
-use models::gnn::train::{Outcome, TrainError, fit, states};
-use models::gnn::{Dataset, Split};
-use rayon::prelude::*;
+use models::gnn::training::classification::predicted;
+use models::gnn::training::train::{Outcome, TrainError, fit, states};
+use models::gnn::{Dataset, Network, Split};
 
-use super::jobs::{self, Job};
-use super::task::fresh;
-use super::{GraphConfig, SplitKind, Summary, picture, preset, splits};
+use super::folders::fresh;
+use super::jobs::Job;
+use super::{Context, GraphConfig, SplitKind, Summary, picture, preset, splits};
 use crate::config::{load_exact, to_toml};
 use crate::datasets::load;
-use crate::failure::Failure;
-use crate::interrupt::Interrupt;
 use crate::npy;
 use crate::plot::{Panel, Series, panels};
-use crate::progress::Progress;
-use crate::run_folder::{History, RunFolder};
+use crate::run::error::CliError;
+use crate::run::folder::{History, RunFolder};
+use crate::run::interrupt::Interrupt;
+use crate::run::{jobs, rows};
 
 /// Columns of history.csv: the first training's epochs.
 const HISTORY: [&str; 5] = ["epoch", "loss", "validation_loss", "validation", "test"];
 
-/// What changes how a run is watched, not what it computes.
-#[derive(Clone, Copy, Debug)]
-pub struct Options {
-    /// Show no progress.
-    pub quiet: bool,
-    /// Worker threads, for the record.
-    pub threads: usize,
-}
-
 /// A run in its folder.
-pub struct Run {
+pub struct Classification {
     config: GraphConfig,
     folder: RunFolder,
     data: Dataset,
     splits: Vec<Split>,
-    options: Options,
     done: Vec<Job>,
     /// Seconds that earlier parts of the run took.
     before: f64,
 }
 
-impl Run {
+impl Classification {
     /// A new run; nothing is written before data and settings are known to be sound.
     pub fn create(
         out: &Path,
         force: bool,
         config: GraphConfig,
         data: Dataset,
-        options: Options,
-    ) -> Result<Self, Failure> {
+        threads: usize,
+    ) -> Result<Self, CliError> {
         config.check()?;
         let (data, splits) = splits(data, &config.data)?;
         let split = (config.data.split == SplitKind::Random).then_some("random");
-        let defaults = preset(&config.data.name, &config.model.name, split)?;
+        let defaults = preset(&config.data.name, config.model.name(), split)?;
         let folder = fresh(out, force)?;
         folder.write("config.toml", to_toml(&config, &defaults)?.as_bytes())?;
-        folder.write_environment(options.threads)?;
-        Ok(Self { config, folder, data, splits, options, done: Vec::new(), before: 0.0 })
+        folder.write_environment(threads)?;
+        Ok(Self { config, folder, data, splits, done: Vec::new(), before: 0.0 })
     }
 
     /// Goes on with a run: trainings that are in jobs.csv are not done again.
-    pub fn resume(path: &Path, data_dir: Option<&Path>, options: Options) -> Result<Self, Failure> {
+    pub fn resume(path: &Path, data_dir: Option<&Path>) -> Result<Self, CliError> {
         let folder = RunFolder::open(path, &["config.toml"])?;
         let config: GraphConfig = load_exact(&folder.file("config.toml"))?;
         config.check()?;
         let (data, splits) = splits(load(&config.data.name, data_dir)?, &config.data)?;
-        let done = jobs::read(&folder, &config, splits.len())?;
+        let done = super::jobs::read(&folder, &config, splits.len())?;
         let before = folder.seconds();
-        Ok(Self { config, folder, data, splits, options, done, before })
+        Ok(Self { config, folder, data, splits, done, before })
     }
 
     /// The folder.
@@ -84,69 +71,43 @@ impl Run {
     }
 
     /// Trains everything that is not done, measures and draws.
-    pub fn execute(&self, interrupt: &Interrupt) -> Result<Summary, Failure> {
+    pub fn execute(&self, with: &Context<'_>) -> Result<Summary, CliError> {
         let began = Instant::now();
         let seconds = || self.before + began.elapsed().as_secs_f64();
         let inits = self.config.data.initialisations;
         let all: Vec<(usize, usize)> =
             (0..self.splits.len()).flat_map(|s| (0..inits).map(move |i| (s, i))).collect();
-        let open =
-            |(s, i): &(usize, usize)| !self.done.iter().any(|j| (j.split, j.initialisation) == (*s, *i));
-        let left: Vec<(usize, usize)> = all.iter().filter(|at| open(at)).copied().collect();
-        let progress = Progress::new(self.done.len() as u64, all.len() as u64, self.options.quiet);
-        let shared = Mutex::new((self.done.clone(), progress));
-        let one = |(split, initialisation): &(usize, usize)| {
-            let job = self.train(*split, *initialisation, interrupt)?;
-            let Ok(mut shared) = shared.lock() else {
-                return Err(Failure::Failed("another training failed".into()));
-            };
-            let (done, progress) = &mut *shared;
-            done.push(job);
-            done.sort_by_key(|j| (j.split, j.initialisation));
+        let work =
+            |(split, initialisation): &(usize, usize)| self.train(*split, *initialisation, with.interrupt);
+        let save = |done: &[Job]| {
+            self.folder.write_seconds(seconds())?;
+            rows::write(&self.folder, done)
+        };
+        let message = |done: &[Job]| {
             let validation = done.iter().map(|j| j.validation).sum::<f64>() / done.len() as f64;
-            progress.set(done.len() as u64, || {
-                format!(
-                    "{} on {}: validation {:.2} %",
-                    self.config.model.name,
-                    self.config.data.name,
-                    100.0 * validation
-                )
-            });
-            self.save(done, seconds())
+            let (model, data) = (self.config.model.name(), &self.config.data.name);
+            format!("{model} on {data}: validation {:.2} %", 100.0 * validation)
         };
-        let outcome = match &left[..] {
-            [last] => par::awake(|| one(last)),
-            several => several.par_iter().try_for_each(one),
-        };
-        let (done, progress) =
-            shared.into_inner().map_err(|_| Failure::Failed("a training failed".into()))?;
-        progress.finish();
+        let (done, outcome) = jobs::run(&all, self.done.clone(), Job::key, with.quiet, work, save, message);
         outcome?;
         let mut params = Params::<f32>::new();
-        build::<f32>(&self.config.model, &self.data, &mut params, 0).map_err(Failure::usage)?;
+        self.config.model.build::<f32>(&self.data, &mut params, 0).map_err(CliError::usage)?;
         let summary = Summary::new(&self.config, &done, params.len(), seconds());
         self.folder.write("metrics.json", summary.to_json(&self.config).as_bytes())?;
         Ok(summary)
     }
 
-    fn save(&self, done: &[Job], seconds: f64) -> Result<(), Failure> {
-        self.folder.write_seconds(seconds)?;
-        jobs::write(&self.folder, done)
-    }
-
-    fn train(&self, split: usize, initialisation: usize, interrupt: &Interrupt) -> Result<Job, Failure> {
+    fn train(&self, split: usize, initialisation: usize, interrupt: &Interrupt) -> Result<Job, CliError> {
         let seed = self.config.training_seed(split, initialisation);
-        let fit = |model: &models::gnn::settings::Model| {
+        let fit = |network: &Network| {
             let stop = || interrupt.requested();
-            let settings = (model, &self.config.train);
+            let settings = (network, &self.config.train);
             fit(&self.data, &self.splits[split], settings, self.config.data.metric, seed, &stop)
                 .map_err(|e| self.failure(e, split))
         };
         let outcome = fit(&self.config.model)?;
         let mut ablation = f64::NAN;
-        if self.config.ablated() {
-            let mut without = self.config.model.clone();
-            without.aggregation = 0.0;
+        if let Some(without) = self.config.model.ablation().filter(|_| self.config.data.ablation) {
             ablation = fit(&without)?.figures().test;
         }
         if (split, initialisation) == (0, 0) {
@@ -166,18 +127,18 @@ impl Run {
         })
     }
 
-    fn failure(&self, e: TrainError, split: usize) -> Failure {
+    fn failure(&self, e: TrainError, split: usize) -> CliError {
         match e {
-            TrainError::Settings(what) => Failure::usage(what),
+            TrainError::Settings(what) => CliError::usage(what),
             TrainError::Diverged(_) => {
-                Failure::Diverged(format!("{} on split {split}: {e}", self.config.data.name))
+                CliError::Diverged(format!("{} on split {split}: {e}", self.config.data.name))
             }
-            TrainError::Stopped => Failure::Interrupted(e.to_string()),
+            TrainError::Stopped => CliError::Interrupted(e.to_string()),
         }
     }
 
     /// Files of the first training: its curve, its network, what it says of every node.
-    fn show(&self, outcome: &Outcome, seed: u64) -> Result<(), Failure> {
+    fn show(&self, outcome: &Outcome, seed: u64) -> Result<(), CliError> {
         let mut history = History::new(&HISTORY);
         for (k, e) in outcome.epochs.iter().enumerate() {
             history.push(&[k as f64, e.loss, e.validation_loss, e.validation, e.test]);
@@ -188,7 +149,7 @@ impl Run {
             points: history.series(column),
             floor: false,
         };
-        let label = format!("{} on {}, split 0", self.config.model.name, self.config.data.name);
+        let label = format!("{} on {}, split 0", self.config.model.name(), self.config.data.name);
         let parts = [
             Panel {
                 label: "cross-entropy".into(),
@@ -210,18 +171,18 @@ impl Run {
         }
         checkpoint.note("seed", seed);
         checkpoint.note("epoch", outcome.best);
-        let bytes = checkpoint.encode().map_err(|e| Failure::Failed(e.to_string()))?;
+        let bytes = checkpoint.encode().map_err(|e| CliError::Failed(e.to_string()))?;
         self.folder.write("checkpoint.safetensors", &bytes)?;
 
         let [first, last, logits] = states(&self.data, &self.config.model, &outcome.params, seed)
-            .map_err(|e| Failure::Failed(e.to_string()))?;
+            .map_err(|e| CliError::Failed(e.to_string()))?;
         let n = self.data.nodes().max(1);
         self.folder.write("embeddings.npy", &npy::encode(last.len() / n, &last))?;
         let lines: String = (logits.chunks_exact(self.data.classes).zip(&self.data.labels).enumerate())
             .map(|(i, (scores, label))| format!("{i},{label},{}\n", predicted(scores)))
             .collect();
         self.folder.write("predictions.csv", format!("node,class,predicted\n{lines}").as_bytes())?;
-        if let Some(png) = picture::draw(&self.data, &self.config.model.name, &first, &last)? {
+        if let Some(png) = picture::draw(&self.data, self.config.model.name(), &first, &last)? {
             self.folder.write("graph.png", &png)?;
         }
         Ok(())

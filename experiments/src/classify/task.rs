@@ -2,31 +2,17 @@
 
 use std::path::Path;
 
-use super::{GraphConfig, Options, Run, Search, Summary, search, splits};
+use super::folders::PARTS;
+use super::{Classification, Context, GraphConfig, Search, Summary, search, splits};
 use crate::datasets::load;
-use crate::failure::Failure;
-use crate::interrupt::Interrupt;
-use crate::run_folder::{RunFolder, resolved};
-
-/// Folders of a search within the task's: what it is about, and the run of what it found.
-const PARTS: [&str; 2] = ["search", "best"];
-
-/// Where data are found, and how a task is watched.
-#[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
-    /// Folder of data sets, if one was named.
-    pub data_dir: Option<&'a Path>,
-    /// How runs are watched.
-    pub options: Options,
-    /// Asked after each epoch.
-    pub interrupt: &'a Interrupt,
-}
+use crate::run::error::CliError;
+use crate::run::folder::{RunFolder, resolved};
 
 /// A task in its folder.
 pub struct Task<'a> {
     folder: RunFolder,
     stage: Stage,
-    with: Surroundings<'a>,
+    with: Context<'a>,
 }
 
 /// How far a task is.
@@ -34,7 +20,7 @@ enum Stage {
     /// What it found is run afterwards.
     Search(Search),
     /// The run, or the run of what a search found.
-    Run(Run),
+    Run(Classification),
 }
 
 impl<'a> Task<'a> {
@@ -45,30 +31,30 @@ impl<'a> Task<'a> {
         force: bool,
         config: GraphConfig,
         trials: Option<u64>,
-        with: &Surroundings<'a>,
-    ) -> Result<Self, Failure> {
+        with: &Context<'a>,
+    ) -> Result<Self, CliError> {
         let data = load(&config.data.name, with.data_dir)?;
         let stage = match trials {
             Some(trials) => Stage::Search(Search::create(out, force, config, trials, data)?),
-            None => Stage::Run(Run::create(out, force, config, data, with.options)?),
+            None => Stage::Run(Classification::create(out, force, config, data, with.threads)?),
         };
         Ok(Self { folder: RunFolder::open(out, &[])?, stage, with: *with })
     }
 
     /// The task that a folder holds, to go on with it.
-    pub fn open(path: &Path, with: &Surroundings<'a>) -> Result<Self, Failure> {
+    pub fn open(path: &Path, with: &Context<'a>) -> Result<Self, CliError> {
         let folder = RunFolder::open(path, &[])?;
         if folder.file("plan.toml").exists() {
             // Named in full: in the folder itself its parent has no name.
-            let path = path.canonicalize().map_err(|e| Failure::io(path, &e))?;
-            return Err(Failure::usage(format!(
+            let path = path.canonicalize().map_err(|e| CliError::io(path, &e))?;
+            return Err(CliError::usage(format!(
                 "{} is a part of a search; go on with: graph --resume {}",
                 path.display(),
                 resolved(path.parent().unwrap_or(&path)).display()
             )));
         }
         let [search, best] = PARTS.map(|part| folder.file(part));
-        let run = |path: &Path| Run::resume(path, with.data_dir, with.options).map(Stage::Run);
+        let run = |path: &Path| Classification::resume(path, with.data_dir).map(Stage::Run);
         let stage = match [&search, &best].map(|part| part.join("config.toml").exists()) {
             [false, _] => run(folder.path())?,
             [true, true] => run(&best)?,
@@ -83,22 +69,21 @@ impl<'a> Task<'a> {
     }
 
     /// Does what is not done.
-    pub fn execute(self) -> Result<Summary, Failure> {
-        let Surroundings { options, interrupt, .. } = self.with;
+    pub fn execute(self) -> Result<Summary, CliError> {
         let run = match self.stage {
             Stage::Run(run) => Ok(run),
-            Stage::Search(search) => search
-                .execute(options.quiet, interrupt)
-                .and_then(|(best, data)| Run::create(&self.folder.file(PARTS[1]), true, best, data, options)),
+            Stage::Search(search) => search.execute(&self.with).and_then(|(best, data)| {
+                Classification::create(&self.folder.file(PARTS[1]), true, best, data, self.with.threads)
+            }),
         };
-        run.and_then(|run| run.execute(interrupt)).map_err(|e| stopped_in(self.folder.path(), e))
+        run.and_then(|run| run.execute(&self.with)).map_err(|e| stopped_in(self.folder.path(), e))
     }
 }
 
 /// The same failure; one by Ctrl-C says how to go on with what is in `path`.
-pub(super) fn stopped_in(path: &Path, failure: Failure) -> Failure {
+pub(super) fn stopped_in(path: &Path, failure: CliError) -> CliError {
     match failure {
-        Failure::Interrupted(_) => Failure::Interrupted(format!(
+        CliError::Interrupted(_) => CliError::Interrupted(format!(
             "stopped; finished trainings are saved, go on with: graph --resume {}",
             path.display()
         )),
@@ -106,33 +91,16 @@ pub(super) fn stopped_in(path: &Path, failure: Failure) -> Failure {
     }
 }
 
-/// The folder of a new task. With `force` nothing of an earlier one is left, of a search neither: it would be
-/// taken for the new task's.
-pub(super) fn fresh(out: &Path, force: bool) -> Result<RunFolder, Failure> {
-    let folder = RunFolder::create(out, force)?;
-    for part in PARTS.map(|part| out.join(part)).iter().filter(|part| force && part.is_dir()) {
-        RunFolder::create(part, true)?;
-        // One that holds something of the user's own stays.
-        let _ = std::fs::remove_dir(part);
-    }
-    Ok(folder)
-}
-
 /// An error where [`Task::create`] would refuse such settings.
 pub(super) fn check(
     config: &GraphConfig,
     trials: Option<u64>,
     data_dir: Option<&Path>,
-) -> Result<(), Failure> {
+) -> Result<(), CliError> {
     config.check()?;
     let data = load(&config.data.name, data_dir)?;
     match trials {
         Some(trials) => search::check(config, trials, &data),
         None => splits(data, &config.data).map(drop),
     }
-}
-
-/// Whether [`Task::create`] has got as far as a folder that [`Task::open`] can go on with.
-pub(super) fn begun(out: &Path) -> bool {
-    [out.to_path_buf(), out.join(PARTS[0])].iter().any(|folder| folder.join("config.toml").exists())
 }

@@ -3,10 +3,10 @@
 use sprs::CsMat;
 
 use super::npz::Npz;
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// Reads one of at most `widest` columns from an archive.
-pub(super) fn read(npz: &Npz, name: &str, widest: usize) -> Result<CsMat<f32>, Failure> {
+pub(super) fn read(npz: &Npz, name: &str, widest: usize) -> Result<CsMat<f32>, CliError> {
     let key = |part: &str| format!("{name}_{part}");
     let (_, shape) = npz.integers(&key("shape"))?;
     let sizes: Option<Vec<usize>> = shape.iter().map(|s| usize::try_from(*s).ok()).collect();

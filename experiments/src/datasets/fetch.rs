@@ -8,7 +8,7 @@ use models::gnn::Dataset;
 use super::known::KNOWN;
 use super::{BUILT_IN, Format, import, planetoid};
 use crate::config::nearest;
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 // Whole commits, so that what is fetched is what was checked.
 const GITHUB: &str = "https://raw.githubusercontent.com";
@@ -19,7 +19,7 @@ const SHCHUR: &str = "shchur/gnn-benchmark/1e72912a0810cdf27ae54fd589a3b43358a2b
 
 /// Downloads the source of a known data set into FOLDER/sources/NAME, what is not there yet, and makes
 /// FOLDER/NAME.npz of it.
-pub fn fetch(name: &str, folder: &Path) -> Result<(PathBuf, Dataset), Failure> {
+pub fn fetch(name: &str, folder: &Path) -> Result<(PathBuf, Dataset), CliError> {
     if !KNOWN.iter().any(|k| k.name == name) {
         let known: Vec<&str> = KNOWN.iter().map(|k| k.name).collect();
         let what = match nearest(name, &known) {
@@ -27,11 +27,11 @@ pub fn fetch(name: &str, folder: &Path) -> Result<(PathBuf, Dataset), Failure> {
             Some(near) => format!("is not known; did you mean {near}?"),
             None => format!("is not known; known are {}", known.join(", ")),
         };
-        return Err(Failure::usage(format!("data set {name} {what}")));
+        return Err(CliError::usage(format!("data set {name} {what}")));
     }
     let sources = folder.join("sources").join(name);
     let (addresses, format) = source(name, &sources, folder.join(format!("{name}.npz")));
-    std::fs::create_dir_all(&sources).map_err(|e| Failure::io(&sources, &e))?;
+    std::fs::create_dir_all(&sources).map_err(|e| CliError::io(&sources, &e))?;
     let place = |address: &str| sources.join(address.rsplit('/').next().unwrap_or("download"));
     let missing: Vec<&String> = addresses.iter().filter(|a| !place(a).is_file()).collect();
     for (k, address) in missing.iter().enumerate() {
@@ -39,7 +39,7 @@ pub fn fetch(name: &str, folder: &Path) -> Result<(PathBuf, Dataset), Failure> {
         if !download(&address, &target)? {
             let more = missing.len() - k - 1;
             let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-            return Err(Failure::Failed(format!(
+            return Err(CliError::Failed(format!(
                 "cannot download {address}{more} (no network, or no curl): put them into {} by hand, and run this again",
                 sources.display()
             )));
@@ -86,7 +86,7 @@ fn source(name: &str, from: &Path, out: PathBuf) -> (Vec<String>, Format) {
 }
 
 /// Whether a file could be got; nothing is left of one that could not.
-fn download(address: &str, target: &Path) -> Result<bool, Failure> {
+fn download(address: &str, target: &Path) -> Result<bool, CliError> {
     let part = target.with_extension("part");
     let status = Command::new("curl")
         .args(["--fail", "--silent", "--location", "--max-time", "120", "--output"])
@@ -97,7 +97,7 @@ fn download(address: &str, target: &Path) -> Result<bool, Failure> {
         let _ = std::fs::remove_file(&part);
         return Ok(false);
     }
-    std::fs::rename(&part, target).map_err(|e| Failure::io(target, &e))?;
+    std::fs::rename(&part, target).map_err(|e| CliError::io(target, &e))?;
     println!("{}", target.display());
     Ok(true)
 }

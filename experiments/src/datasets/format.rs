@@ -5,10 +5,10 @@ use std::path::{Path, PathBuf};
 use clap::Subcommand;
 use engine::checkpoint::write_atomic;
 use models::gnn::Dataset;
-use models::gnn::check::check;
+use models::gnn::data::check::check;
 
 use super::{decode_bytes, encode, import, planetoid};
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// A format with the files that are read and the one that is written.
 #[derive(Subcommand)]
@@ -104,25 +104,25 @@ pub enum Format {
 
 impl Format {
     /// Reads, checks, and writes the npz; returns its path and what it holds.
-    pub fn import(&self) -> Result<(PathBuf, Dataset), Failure> {
+    pub fn import(&self) -> Result<(PathBuf, Dataset), CliError> {
         let (inputs, out) = (self.inputs(), self.out());
         let real = |path: &Path| path.canonicalize().ok();
         if real(out).is_some_and(|out| inputs.iter().any(|input| real(input).as_ref() == Some(&out))) {
-            return Err(Failure::usage(format!("--out {}: is one of the files to import", out.display())));
+            return Err(CliError::usage(format!("--out {}: is one of the files to import", out.display())));
         }
         let name = out.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
         let (source, data) = (&inputs[0], self.read(&name)?);
         if let Some(finding) = check(&data).into_iter().find(|f| f.fatal) {
-            return Err(Failure::usage(format!("{}: {}", source.display(), finding.what)));
+            return Err(CliError::usage(format!("{}: {}", source.display(), finding.what)));
         }
         let bytes = encode(&data)?;
         // What is written can be read: better to learn it before there is a file.
         decode_bytes(source, bytes.clone())?;
-        write_atomic(out, &bytes).map_err(|e| Failure::io(out, &e))?;
+        write_atomic(out, &bytes).map_err(|e| CliError::io(out, &e))?;
         Ok((out.clone(), data))
     }
 
-    fn read(&self, name: &str) -> Result<Dataset, Failure> {
+    fn read(&self, name: &str) -> Result<Dataset, CliError> {
         match self {
             Self::GeomGcn { from, splits, listed, .. } => {
                 import::with_splits(import::geom_gcn(from, name, *listed)?, splits)

@@ -4,15 +4,15 @@
 use std::path::{Path, PathBuf};
 
 use models::gnn::Dataset;
-use models::gnn::check::split_problem;
-use models::gnn::synthetic::both_ways;
+use models::gnn::data::check::split_problem;
+use models::gnn::data::synthetic::both_ways;
 use sprs::{CsMat, TriMat};
 
 use super::csr;
+use super::native_npz::{LAST_CLASS, MOST_FEATURES, decode, rows, splits};
 use super::npz::Npz;
 use super::text::{Lines, Names};
-use super::uniform::{LAST_CLASS, MOST_FEATURES, decode, rows, splits};
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// A data set of nodes that are listed in the file `source`.
 pub(super) fn dataset(
@@ -21,9 +21,9 @@ pub(super) fn dataset(
     raw: Edges,
     features: CsMat<f32>,
     labels: Vec<u32>,
-) -> Result<Dataset, Failure> {
+) -> Result<Dataset, CliError> {
     if labels.is_empty() {
-        return Err(Failure::usage(format!("{}: holds no nodes", source.display())));
+        return Err(CliError::usage(format!("{}: holds no nodes", source.display())));
     }
     let (edges, raw_edges) = undirected(raw);
     Ok(Dataset {
@@ -63,9 +63,9 @@ pub fn geom_gcn_files(folder: &Path) -> [PathBuf; 2] {
 
 /// geom-gcn: a folder with out1_node_feature_label.txt (node, features separated by commas, label; tabs
 /// between) and out1_graph_edges.txt (from, to). Film lists the indices of its features instead of all.
-pub fn geom_gcn(folder: &Path, name: &str, listed: Option<usize>) -> Result<Dataset, Failure> {
+pub fn geom_gcn(folder: &Path, name: &str, listed: Option<usize>) -> Result<Dataset, CliError> {
     if let Some(width) = listed.filter(|w| *w > MOST_FEATURES) {
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "--listed {width}: at most {MOST_FEATURES} features are possible"
         )));
     }
@@ -119,7 +119,7 @@ pub fn geom_gcn(folder: &Path, name: &str, listed: Option<usize>) -> Result<Data
 }
 
 /// Every line has as many features as the first.
-fn same_width(lines: &Lines, line: usize, got: usize, width: &mut Option<usize>) -> Result<(), Failure> {
+fn same_width(lines: &Lines, line: usize, got: usize, width: &mut Option<usize>) -> Result<(), CliError> {
     let width = *width.get_or_insert(got);
     if got != width {
         return Err(lines.wrong(line, format!("has {got} features, others have {width}")));
@@ -131,7 +131,7 @@ fn same_width(lines: &Lines, line: usize, got: usize, width: &mut Option<usize>)
 }
 
 /// The features that are not 0.
-fn set_features(lines: &Lines, line: usize, fields: &[String]) -> Result<Vec<(usize, f32)>, Failure> {
+fn set_features(lines: &Lines, line: usize, fields: &[String]) -> Result<Vec<(usize, f32)>, CliError> {
     let values = fields.iter().enumerate().map(|(j, field)| Ok((j, lines.real(line, field)?)));
     values.filter(|v| !matches!(v, Ok((_, 0.0)))).collect()
 }
@@ -148,7 +148,7 @@ pub(super) fn sparse(
 }
 
 /// Pairs of node numbers below `nodes`, after `skip` lines that are not blank.
-fn edge_list(lines: &Lines, nodes: usize, skip: usize) -> Result<Edges, Failure> {
+fn edge_list(lines: &Lines, nodes: usize, skip: usize) -> Result<Edges, CliError> {
     let mut out = Vec::new();
     for row in lines.rows().skip(skip) {
         let (k, fields) = row?;
@@ -169,7 +169,7 @@ fn edge_list(lines: &Lines, nodes: usize, skip: usize) -> Result<Edges, Failure>
 
 /// LINQS: NAME.content (node, features, label) and NAME.cites (cited, citing) by names of nodes. Links to
 /// nodes without content are left out.
-pub fn linqs(content: &Path, cites: &Path, name: &str) -> Result<Dataset, Failure> {
+pub fn linqs(content: &Path, cites: &Path, name: &str) -> Result<Dataset, CliError> {
     let lines = Lines::read(content)?;
     let (mut nodes, mut classes) = (Names::default(), Names::default());
     let (mut labels, mut entries, mut width) = (Vec::new(), Vec::new(), None);
@@ -202,14 +202,14 @@ pub fn linqs(content: &Path, cites: &Path, name: &str) -> Result<Dataset, Failur
 
 /// Our own layout with edges in any order, in one direction or both: they become the source's list, unless it
 /// gives one.
-pub fn npz(path: &Path, name: &str) -> Result<Dataset, Failure> {
+pub fn npz(path: &Path, name: &str) -> Result<Dataset, CliError> {
     let data = decode(path)?;
     let (edges, raw_edges) = undirected(data.edges);
     Ok(Dataset { name: name.into(), edges, raw_edges: data.raw_edges.or(raw_edges), ..data })
 }
 
 /// Shchur et al.: adj_data, adj_indices, adj_indptr, adj_shape, attr_*, labels in one npz.
-pub fn shchur(path: &Path, name: &str) -> Result<Dataset, Failure> {
+pub fn shchur(path: &Path, name: &str) -> Result<Dataset, CliError> {
     let npz = Npz::read(path)?;
     let adjacency = csr::read(&npz, "adj", u32::MAX as usize)?;
     if adjacency.rows() != adjacency.cols() {
@@ -229,11 +229,11 @@ pub fn shchur(path: &Path, name: &str) -> Result<Dataset, Failure> {
 
 /// Platonov et al. (2023): node_features, node_labels, edges [E, 2] and {train,val,test}_masks in one npz,
 /// each edge once. The directed list, where there is one, is an archive of the same make.
-pub fn heterophilous(path: &Path, directed: Option<&Path>, name: &str) -> Result<Dataset, Failure> {
+pub fn heterophilous(path: &Path, directed: Option<&Path>, name: &str) -> Result<Dataset, CliError> {
     let npz = Npz::read(path)?;
     let (_, labels) = npz.indices("node_labels", LAST_CLASS as usize + 1)?;
     let nodes = labels.len();
-    let list = |npz: &Npz| -> Result<Edges, Failure> {
+    let list = |npz: &Npz| -> Result<Edges, CliError> {
         let (shape, ends) = npz.indices("edges", nodes)?;
         match shape[..] {
             [_, 2] => Ok(ends.chunks_exact(2).map(|e| (e[0], e[1])).collect()),
@@ -248,7 +248,7 @@ pub fn heterophilous(path: &Path, directed: Option<&Path>, name: &str) -> Result
 
 /// A user's own: edges (two node numbers in a line), features (one line for each node), labels (one line for
 /// each node, numbers or names). A first line that does not begin with a number is a header.
-pub fn csv(edges: &Path, features: &Path, labels: &Path, name: &str) -> Result<Dataset, Failure> {
+pub fn csv(edges: &Path, features: &Path, labels: &Path, name: &str) -> Result<Dataset, CliError> {
     let (lines, label_lines) = (Lines::read(features)?, Lines::read(labels)?);
     let labels = label_lines.classes()?;
     let (mut entries, mut width, mut n) = (Vec::new(), None, 0);
@@ -259,7 +259,7 @@ pub fn csv(edges: &Path, features: &Path, labels: &Path, name: &str) -> Result<D
         n += 1;
     }
     if n != labels.len() {
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "{} has features of {n} nodes, {} labels of {}",
             lines.path.display(),
             label_lines.path.display(),
@@ -272,7 +272,7 @@ pub fn csv(edges: &Path, features: &Path, labels: &Path, name: &str) -> Result<D
 }
 
 /// With splits of geom-gcn: files with train_mask, val_mask and test_mask, one for each split.
-pub fn with_splits(mut data: Dataset, files: &[PathBuf]) -> Result<Dataset, Failure> {
+pub fn with_splits(mut data: Dataset, files: &[PathBuf]) -> Result<Dataset, CliError> {
     let n = data.nodes();
     for path in files {
         let mut own = splits(&Npz::read(path)?, |part| format!("{part}_mask"), n)?;
@@ -281,7 +281,7 @@ pub fn with_splits(mut data: Dataset, files: &[PathBuf]) -> Result<Dataset, Fail
             _ => Some(format!("holds {} splits; one is wanted", own.len())),
         };
         if let Some(what) = what {
-            return Err(Failure::usage(format!("{}: {what}", path.display())));
+            return Err(CliError::usage(format!("{}: {what}", path.display())));
         }
         data.splits.append(&mut own);
     }

@@ -1,30 +1,29 @@
 //! Data sets from files, or made on the spot.
 
-mod array;
 mod csr;
 mod fetch;
 mod format;
 mod import;
 pub mod known;
+mod native_npz;
 pub mod npz;
 mod pickle;
 mod planetoid;
 mod text;
-mod uniform;
 
 use std::path::{Path, PathBuf};
 
 use models::gnn::Dataset;
-use models::gnn::check::check;
-use models::gnn::synthetic::{BlockModel, karate};
+use models::gnn::data::check::check;
+use models::gnn::data::synthetic::{BlockModel, karate};
 
 pub use fetch::fetch;
 pub use format::Format;
 pub use known::KNOWN;
-pub use uniform::{decode, decode_bytes, encode};
+pub use native_npz::{decode, decode_bytes, encode};
 
 use crate::config::nearest;
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// Names of the data sets that need no file.
 pub const BUILT_IN: [&str; 2] = ["karate", "csbm"];
@@ -45,9 +44,9 @@ pub fn file(folder: &Path, name: &str) -> Option<PathBuf> {
 }
 
 /// Names of the data sets in a folder.
-pub fn available(folder: &Path) -> Result<Vec<String>, Failure> {
+pub fn available(folder: &Path) -> Result<Vec<String>, CliError> {
     if !folder.is_dir() {
-        return Err(Failure::usage(format!("{}: no such data folder", folder.display())));
+        return Err(CliError::usage(format!("{}: no such data folder", folder.display())));
     }
     let files = [folder.to_path_buf(), folder.join("graphs")].into_iter().filter_map(|d| d.read_dir().ok());
     let mut names: Vec<String> = files
@@ -61,7 +60,7 @@ pub fn available(folder: &Path) -> Result<Vec<String>, Failure> {
 }
 
 /// A data set by name (or by the path of its npz), checked; every error is one line.
-pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Dataset, Failure> {
+pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Dataset, CliError> {
     let data = match name {
         "karate" => karate(),
         "csbm" => CSBM.draw(0),
@@ -70,21 +69,21 @@ pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Dataset, Failure> {
         _ => decode(&find(name, data_dir)?)?,
     };
     match check(&data).into_iter().find(|f| f.fatal) {
-        Some(finding) => Err(Failure::usage(format!("data set {name}: {}", finding.what))),
+        Some(finding) => Err(CliError::usage(format!("data set {name}: {}", finding.what))),
         None => Ok(data),
     }
 }
 
 /// `csbm-NODES-DEGREE`: the block model at another size, up to what 32-bit numbers can count.
-fn sized(name: &str) -> Result<BlockModel, Failure> {
+fn sized(name: &str) -> Result<BlockModel, CliError> {
     let numbers: Option<Vec<usize>> = name.split('-').skip(1).map(|v| v.parse().ok()).collect();
     let Some(&[nodes @ (8..), degree @ (1..)]) = numbers.as_deref() else {
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "data set {name}: write csbm-NODES-DEGREE with at least 8 nodes, for example csbm-1000000-20"
         )));
     };
     if nodes > 100_000_000 || nodes.checked_mul(degree).is_none_or(|ends| ends >= 1 << 31) {
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "data set {name}: is too large; at most 100000000 nodes are possible, and NODES * DEGREE below {}",
             1_u32 << 31
         )));
@@ -93,14 +92,14 @@ fn sized(name: &str) -> Result<BlockModel, Failure> {
 }
 
 /// The path of a data set's file, or how to get it.
-pub fn find(name: &str, data_dir: Option<&Path>) -> Result<PathBuf, Failure> {
+pub fn find(name: &str, data_dir: Option<&Path>) -> Result<PathBuf, CliError> {
     let known: Vec<&str> = KNOWN.iter().map(|k| k.name).chain(BUILT_IN).collect();
     let Some(folder) = folder(data_dir) else {
         let hint = match nearest(name, &known) {
             Some(k) if k != name => format!("did you mean {k}? "),
             _ => String::new(),
         };
-        return Err(Failure::usage(format!(
+        return Err(CliError::usage(format!(
             "data set {name}: {hint}no data folder is set; give --data-dir DIR or set METASTABLE_DATA (without data there are {})",
             BUILT_IN.join(" and ")
         )));
@@ -109,7 +108,7 @@ pub fn find(name: &str, data_dir: Option<&Path>) -> Result<PathBuf, Failure> {
     file(&folder, name).ok_or_else(|| {
         there.extend(BUILT_IN.map(String::from));
         let hint = nearest(name, &there).map_or(String::new(), |n| format!("; did you mean {n}?"));
-        Failure::usage(format!(
+        CliError::usage(format!(
             "data set {name}: no {name}.npz in {}{hint} (there are {}; see `data fetch {name}`)",
             folder.display(),
             there.join(", ")

@@ -8,8 +8,8 @@ use std::path::Path;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use super::array::Array;
-use crate::failure::Failure;
+use crate::npy::{Array, header};
+use crate::run::error::CliError;
 
 /// The most that an archive may unpack to.
 const LIMIT: u64 = 4 << 30;
@@ -28,15 +28,15 @@ pub struct Npz {
 
 impl Npz {
     /// Opens a file.
-    pub fn read(path: &Path) -> Result<Self, Failure> {
-        let io = |e: std::io::Error| Failure::io(path, &e);
+    pub fn read(path: &Path) -> Result<Self, CliError> {
+        let io = |e: std::io::Error| CliError::io(path, &e);
         let (file, place) = (std::fs::metadata(path).map_err(io)?, path.display());
         if !file.is_file() {
             let what = if file.is_dir() { "a folder" } else { "no regular file" };
-            return Err(Failure::usage(format!("{place}: is {what}; an npz file is wanted")));
+            return Err(CliError::usage(format!("{place}: is {what}; an npz file is wanted")));
         }
         if file.len() > LIMIT {
-            return Err(Failure::usage(format!(
+            return Err(CliError::usage(format!(
                 "{place}: has {} bytes; at most {LIMIT} are read",
                 file.len()
             )));
@@ -45,7 +45,7 @@ impl Npz {
     }
 
     /// Opens a file's bytes; `path` is its name in messages.
-    pub fn new(path: &Path, bytes: Vec<u8>) -> Result<Self, Failure> {
+    pub fn new(path: &Path, bytes: Vec<u8>) -> Result<Self, CliError> {
         let place = path.display().to_string();
         let stored = bytes.len() as u64;
         let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| broken(&place, &e))?;
@@ -58,7 +58,7 @@ impl Npz {
         }
         // Against the bytes that are there, because an entry may claim any packed size, or share another's.
         if total > LIMIT.min(SMALL.max(RATIO * stored)) {
-            return Err(Failure::usage(format!(
+            return Err(CliError::usage(format!(
                 "{place}: claims to unpack to {total} bytes from {stored}; refused as a zip bomb"
             )));
         }
@@ -71,14 +71,14 @@ impl Npz {
     }
 
     /// An error about an array.
-    pub fn wrong(&self, name: &str, what: impl std::fmt::Display) -> Failure {
-        Failure::usage(format!("{}: array {name} {what}", self.place))
+    pub fn wrong(&self, name: &str, what: impl std::fmt::Display) -> CliError {
+        CliError::usage(format!("{}: array {name} {what}", self.place))
     }
 
-    fn get(&self, name: &str) -> Result<Array, Failure> {
+    fn get(&self, name: &str) -> Result<Array, CliError> {
         let number = self.numbers.get(name).ok_or_else(|| {
             let held: Vec<&str> = self.numbers.keys().map(String::as_str).collect();
-            Failure::usage(format!("{}: has no array {name}; it holds {}", self.place, held.join(", ")))
+            CliError::usage(format!("{}: has no array {name}; it holds {}", self.place, held.join(", ")))
         })?;
         let mut archive = self.archive.borrow_mut();
         let mut entry = archive.by_index(*number).map_err(|e| broken(&self.place, &e))?;
@@ -94,8 +94,8 @@ impl Npz {
     fn each<V>(
         &self,
         name: &str,
-        read: impl Fn(usize, i64) -> Result<V, Failure>,
-    ) -> Result<(Vec<usize>, Vec<V>), Failure> {
+        read: impl Fn(usize, i64) -> Result<V, CliError>,
+    ) -> Result<(Vec<usize>, Vec<V>), CliError> {
         let array = self.get(name)?;
         let entries = array
             .integers()
@@ -105,17 +105,17 @@ impl Npz {
     }
 
     /// An array of integers with its shape.
-    pub fn integers(&self, name: &str) -> Result<(Vec<usize>, Vec<i64>), Failure> {
+    pub fn integers(&self, name: &str) -> Result<(Vec<usize>, Vec<i64>), CliError> {
         self.each(name, |_, v| Ok(v))
     }
 
     /// An array of booleans, or of integers that are 0 for false, with its shape.
-    pub fn mask(&self, name: &str) -> Result<(Vec<usize>, Vec<bool>), Failure> {
+    pub fn mask(&self, name: &str) -> Result<(Vec<usize>, Vec<bool>), CliError> {
         self.each(name, |_, v| Ok(v != 0))
     }
 
     /// An array of numbers below `limit` with its shape.
-    pub fn indices(&self, name: &str, limit: usize) -> Result<(Vec<usize>, Vec<u32>), Failure> {
+    pub fn indices(&self, name: &str, limit: usize) -> Result<(Vec<usize>, Vec<u32>), CliError> {
         self.each(name, |k, v| {
             u32::try_from(v).ok().filter(|i| (*i as usize) < limit).ok_or_else(|| {
                 self.wrong(
@@ -127,7 +127,7 @@ impl Npz {
     }
 
     /// An array of finite floating-point numbers (integers are widened) with its shape.
-    pub fn floats(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>), Failure> {
+    pub fn floats(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>), CliError> {
         let array = self.get(name)?;
         let values: Vec<f32> = array.floats().collect();
         match values.iter().position(|v| !v.is_finite()) {
@@ -140,8 +140,8 @@ impl Npz {
     }
 }
 
-fn broken(place: &str, e: &dyn std::fmt::Display) -> Failure {
-    Failure::usage(format!("{place}: not a whole npz archive ({e}); fetch or export it again"))
+fn broken(place: &str, e: &dyn std::fmt::Display) -> CliError {
+    CliError::usage(format!("{place}: not a whole npz archive ({e}); fetch or export it again"))
 }
 
 /// An archive in memory.
@@ -154,40 +154,35 @@ impl Default for Writer {
 }
 
 impl Writer {
-    fn put(&mut self, name: &str, descr: &str, shape: &[usize], data: &[u8]) -> Result<(), Failure> {
+    fn put(&mut self, name: &str, descr: &str, shape: &[usize], data: &[u8]) -> Result<(), CliError> {
         let axes: String = shape.iter().map(|s| format!("{s}, ")).collect();
-        let mut header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': ({axes}), }}");
-        while !(10 + header.len() + 1).is_multiple_of(64) {
-            header.push(' ');
-        }
-        header.push('\n');
-        let failed = |e: &dyn std::fmt::Display| Failure::Failed(format!("cannot write {name}: {e}"));
+        let failed = |e: &dyn std::fmt::Display| CliError::Failed(format!("cannot write {name}: {e}"));
         // A fixed date, so that the same data give the same bytes.
         let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
         self.0.start_file(format!("{name}.npy"), options).map_err(|e| failed(&e))?;
-        let parts: [&[u8]; 4] =
-            [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes(), header.as_bytes(), data];
+        let parts = [&header(descr, &axes), data];
         parts.iter().try_for_each(|part| self.0.write_all(part)).map_err(|e| failed(&e))
     }
 
     /// An int32 array.
-    pub fn integers(&mut self, name: &str, shape: &[usize], values: &[i32]) -> Result<(), Failure> {
+    pub fn integers(&mut self, name: &str, shape: &[usize], values: &[i32]) -> Result<(), CliError> {
         self.put(name, "<i4", shape, &values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())
     }
 
     /// A float32 array.
-    pub fn floats(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<(), Failure> {
+    pub fn floats(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<(), CliError> {
         self.put(name, "<f4", shape, &values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())
     }
 
     /// A boolean array.
-    pub fn booleans(&mut self, name: &str, shape: &[usize], values: &[bool]) -> Result<(), Failure> {
+    pub fn booleans(&mut self, name: &str, shape: &[usize], values: &[bool]) -> Result<(), CliError> {
         self.put(name, "|b1", shape, &values.iter().map(|v| u8::from(*v)).collect::<Vec<u8>>())
     }
 
     /// The archive's bytes.
-    pub fn finish(self) -> Result<Vec<u8>, Failure> {
-        let bytes = self.0.finish().map_err(|e| Failure::Failed(format!("cannot write the archive: {e}")))?;
+    pub fn finish(self) -> Result<Vec<u8>, CliError> {
+        let bytes =
+            self.0.finish().map_err(|e| CliError::Failed(format!("cannot write the archive: {e}")))?;
         Ok(bytes.into_inner())
     }
 }

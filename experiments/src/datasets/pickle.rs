@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::array::Array;
+use crate::npy::Array;
 
 /// Where a value lies: Python shares values, and changes them after it has shared them.
 pub(super) type At = usize;

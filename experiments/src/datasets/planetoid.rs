@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use models::gnn::{Dataset, Split};
 use sprs::CsMat;
 
-use super::array::Array;
 use super::csr;
 use super::import::{dataset, sparse};
+use super::native_npz::MOST_FEATURES;
 use super::pickle::{At, Pickle};
 use super::text::Lines;
-use super::uniform::MOST_FEATURES;
-use crate::failure::Failure;
+use crate::npy::Array;
+use crate::run::error::CliError;
 
 /// Nodes that the public split is selected on: those that follow the nodes to learn from.
 const VALIDATION: usize = 500;
@@ -25,7 +25,7 @@ pub fn files(folder: &Path, set: &str) -> Vec<PathBuf> {
 
 /// Nodes 0 to rows(allx) have their features in allx, those that test.index lists in tx, line by line; any
 /// others are nodes without features or label (15 in Citeseer).
-pub fn planetoid(folder: &Path, set: &str, name: &str) -> Result<Dataset, Failure> {
+pub fn planetoid(folder: &Path, set: &str, name: &str) -> Result<Dataset, CliError> {
     let read = |end: &str| File::read(folder.join(format!("ind.{set}.{end}")));
     let graph = read("graph")?;
     let (nodes, raw) = graph.edges()?;
@@ -71,7 +71,7 @@ pub fn planetoid(folder: &Path, set: &str, name: &str) -> Result<Dataset, Failur
 }
 
 /// The nodes that a file lists, each between `known` and `nodes`, and once.
-fn test_nodes(path: &Path, known: usize, nodes: usize) -> Result<Vec<usize>, Failure> {
+fn test_nodes(path: &Path, known: usize, nodes: usize) -> Result<Vec<usize>, CliError> {
     let index = Lines::read(path)?;
     let (mut test, mut taken) = (Vec::new(), vec![false; nodes]);
     for (k, line) in index.filled() {
@@ -95,20 +95,20 @@ struct File {
 }
 
 impl File {
-    fn read(path: PathBuf) -> Result<Self, Failure> {
-        let bytes = std::fs::read(&path).map_err(|e| Failure::io(&path, &e))?;
+    fn read(path: PathBuf) -> Result<Self, CliError> {
+        let bytes = std::fs::read(&path).map_err(|e| CliError::io(&path, &e))?;
         match Pickle::parse(&bytes) {
             Ok(pickle) => Ok(Self { path, pickle }),
-            Err(what) => Err(Failure::usage(format!("{}: {what}", path.display()))),
+            Err(what) => Err(CliError::usage(format!("{}: {what}", path.display()))),
         }
     }
 
-    fn wrong(&self, what: impl std::fmt::Display) -> Failure {
-        Failure::usage(format!("{}: {what}", self.path.display()))
+    fn wrong(&self, what: impl std::fmt::Display) -> CliError {
+        CliError::usage(format!("{}: {what}", self.path.display()))
     }
 
     /// The number of nodes, and edges: a dictionary from each node to the list of its neighbours.
-    fn edges(&self) -> Result<(usize, Vec<(u32, u32)>), Failure> {
+    fn edges(&self) -> Result<(usize, Vec<(u32, u32)>), CliError> {
         let wrong = |what: String| self.wrong(what);
         let entries = self.pickle.entries(self.pickle.root).map_err(wrong)?;
         let node = |at: At| {
@@ -130,7 +130,7 @@ impl File {
     }
 
     /// A sparse matrix of SciPy.
-    fn features(&self) -> Result<CsMat<f32>, Failure> {
+    fn features(&self) -> Result<CsMat<f32>, CliError> {
         let matrix = || -> Result<CsMat<f32>, String> {
             let part = |name: &str| self.pickle.attribute(self.pickle.root, name);
             let sizes = self.pickle.sizes(part("_shape").or_else(|_| part("shape"))?)?;
@@ -149,7 +149,7 @@ impl File {
     }
 
     /// The class of each row of one-hot labels; none where no entry is set.
-    fn classes(&self) -> Result<Vec<Option<u32>>, Failure> {
+    fn classes(&self) -> Result<Vec<Option<u32>>, CliError> {
         let array = self.pickle.array(self.pickle.root).map_err(|what| self.wrong(what))?;
         let [_, classes] = array.shape[..] else {
             return Err(self.wrong(format!("is of shape {:?}; [nodes, classes] is wanted", array.shape)));

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::uniform::LAST_CLASS;
-use crate::failure::Failure;
+use super::native_npz::LAST_CLASS;
+use crate::run::error::CliError;
 
 /// A text file.
 pub(super) struct Lines {
@@ -18,8 +18,8 @@ pub(super) struct Lines {
 
 impl Lines {
     /// Reads a file.
-    pub fn read(path: &Path) -> Result<Self, Failure> {
-        let text = std::fs::read_to_string(path).map_err(|e| Failure::io(path, &e))?;
+    pub fn read(path: &Path) -> Result<Self, CliError> {
+        let text = std::fs::read_to_string(path).map_err(|e| CliError::io(path, &e))?;
         // Some programs put a byte order mark first, which is no part of the data.
         let text = text.trim_start_matches('\u{feff}').to_string();
         let unquoted = || text.lines().flat_map(|line| line.split('"').step_by(2));
@@ -29,8 +29,8 @@ impl Lines {
     }
 
     /// An error in a line.
-    pub fn wrong(&self, line: usize, what: impl std::fmt::Display) -> Failure {
-        Failure::usage(format!("{}:{}: {what}", self.path.display(), line + 1))
+    pub fn wrong(&self, line: usize, what: impl std::fmt::Display) -> CliError {
+        CliError::usage(format!("{}:{}: {what}", self.path.display(), line + 1))
     }
 
     /// (line number, text) of every line that is not blank.
@@ -39,7 +39,7 @@ impl Lines {
     }
 
     /// (line number, fields) of every line that is not blank.
-    pub fn rows(&self) -> impl Iterator<Item = Result<(usize, Vec<String>), Failure>> {
+    pub fn rows(&self) -> impl Iterator<Item = Result<(usize, Vec<String>), CliError>> {
         self.filled().map(|(k, l)| match self.separator {
             Some(c) => Ok((k, self.split(k, l, c)?)),
             None => Ok((k, l.split_whitespace().map(String::from).collect())),
@@ -48,7 +48,7 @@ impl Lines {
 
     /// The fields of a line; what stands between quotes separates nothing. An empty one is an error: left out, it
     /// would move those behind it.
-    pub fn split(&self, line: usize, text: &str, separator: u8) -> Result<Vec<String>, Failure> {
+    pub fn split(&self, line: usize, text: &str, separator: u8) -> Result<Vec<String>, CliError> {
         let mut reader = csv::ReaderBuilder::new();
         reader.has_headers(false).delimiter(separator).terminator(csv::Terminator::Any(b'\n'));
         let text = text.trim_matches(' ').as_bytes();
@@ -64,24 +64,24 @@ impl Lines {
     }
 
     /// How many lines to skip: 1 if the first does not begin with a number.
-    pub fn header(&self) -> Result<usize, Failure> {
+    pub fn header(&self) -> Result<usize, CliError> {
         let first = self.rows().next().transpose()?;
         Ok(usize::from(first.is_some_and(|(_, f)| f.first().is_some_and(|f| !is_number(f)))))
     }
 
     /// A number of any type.
-    pub fn number<V: FromStr>(&self, line: usize, field: &str) -> Result<V, Failure> {
+    pub fn number<V: FromStr>(&self, line: usize, field: &str) -> Result<V, CliError> {
         field.parse().map_err(|_| self.wrong(line, format!("`{field}` is not a number as it is wanted here")))
     }
 
     /// A number that is finite.
-    pub fn real(&self, line: usize, field: &str) -> Result<f32, Failure> {
+    pub fn real(&self, line: usize, field: &str) -> Result<f32, CliError> {
         let v: f32 = self.number(line, field)?;
         if v.is_finite() { Ok(v) } else { Err(self.wrong(line, format!("feature {field} is not finite"))) }
     }
 
     /// The number of a class.
-    pub fn class(&self, line: usize, field: &str) -> Result<u32, Failure> {
+    pub fn class(&self, line: usize, field: &str) -> Result<u32, CliError> {
         field.parse().ok().filter(|c| *c <= LAST_CLASS).ok_or_else(|| {
             self.wrong(
                 line,
@@ -92,7 +92,7 @@ impl Lines {
 
     /// A class for each line, which may follow the node's number: all are numbers, or all are names, which
     /// get numbers in the order in which they appear.
-    pub fn classes(&self) -> Result<Vec<u32>, Failure> {
+    pub fn classes(&self) -> Result<Vec<u32>, CliError> {
         // Names hold blanks: where no line has another separator, each is one field.
         let separator = self.separator.unwrap_or(b',');
         let row = |(k, l)| Ok((k, self.split(k, l, separator)?));
@@ -155,7 +155,7 @@ mod tests {
         Lines::read(file.path()).unwrap()
     }
 
-    fn fields(text: &str) -> Result<Vec<Vec<String>>, Failure> {
+    fn fields(text: &str) -> Result<Vec<Vec<String>>, CliError> {
         lines(text).rows().map(|row| Ok(row?.1)).collect()
     }
 

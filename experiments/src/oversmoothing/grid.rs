@@ -3,15 +3,15 @@
 use std::ops::ControlFlow;
 
 use engine::rng::Stream;
-use models::gnn::evolve::evolve;
-use models::gnn::smoothing::{plateau, smoothness};
-use models::gnn::synthetic::grid;
+use models::gnn::data::synthetic::grid;
+use models::gnn::oversmoothing::evolve::evolve;
+use models::gnn::oversmoothing::smoothing::{plateau, smoothness};
 
-use super::{Plan, line};
-use crate::failure::Failure;
-use crate::interrupt::Interrupt;
+use super::{OversmoothingConfig, line};
 use crate::plot::{Panel, panels};
-use crate::run_folder::RunFolder;
+use crate::run::error::CliError;
+use crate::run::folder::RunFolder;
+use crate::run::interrupt::Interrupt;
 use crate::table::{plain, shortest};
 
 const CHANNELS: usize = 16;
@@ -19,7 +19,11 @@ const CHANNELS: usize = 16;
 const LEAST: f64 = 1e-20;
 
 /// Writes energy.csv and energy.png.
-pub(super) fn on_grid(plan: &Plan, folder: &RunFolder, interrupt: &Interrupt) -> Result<String, Failure> {
+pub(super) fn on_grid(
+    plan: &OversmoothingConfig,
+    folder: &RunFolder,
+    interrupt: &Interrupt,
+) -> Result<String, CliError> {
     let data = grid(10);
     let mut x0 = vec![0.0_f64; CHANNELS * data.nodes()];
     Stream::new(plan.seed, "features", 0, 0).fill_uniform(&mut x0);
@@ -27,10 +31,10 @@ pub(super) fn on_grid(plan: &Plan, folder: &RunFolder, interrupt: &Interrupt) ->
     let (mut energies, mut plains, mut distances, mut rows) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for name in &plan.networks {
-        let model = &plan.settings[name].model;
+        let network = &plan.settings[name].model;
         let (mut before, mut last_change) = (x0.clone(), f64::NAN);
         let (mut energy, mut plain_energy, mut mads) = (Vec::new(), Vec::new(), Vec::new());
-        let end = evolve::<f64>(model, &data, &x0, plan.layers, plan.seed, |layer, x| {
+        let end = evolve::<f64>(network, &data, &x0, plan.layers, plan.seed, |layer, x| {
             let s = smoothness(&data, x);
             last_change = x.iter().zip(&before).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
             before.copy_from_slice(x);
@@ -41,8 +45,8 @@ pub(super) fn on_grid(plan: &Plan, folder: &RunFolder, interrupt: &Interrupt) ->
             lines += &format!("{name},{layer},{by_degree},{bare},{mad},{},{change}\n", s.clusters);
             if interrupt.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         });
-        if end.map_err(Failure::usage)?.is_break() {
-            return Err(Failure::Interrupted(format!(
+        if end.map_err(CliError::usage)?.is_break() {
+            return Err(CliError::Interrupted(format!(
                 "stopped; nothing is finished yet, begin again with: oversmoothing --resume {}",
                 folder.path().display()
             )));

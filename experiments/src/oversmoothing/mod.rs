@@ -1,27 +1,27 @@
 //! The over-smoothing experiment: how alike nodes become with depth.
 
+mod config;
 mod depth;
 mod grid;
-mod plan;
 
-pub use plan::{GRID, Plan, Request};
+pub use config::{GRID, OversmoothingConfig, OversmoothingRequest};
 
 use models::gnn::Dataset;
 
-use crate::failure::Failure;
-use crate::interrupt::Interrupt;
 use crate::plot::Series;
-use crate::run_folder::RunFolder;
+use crate::run::error::CliError;
+use crate::run::folder::RunFolder;
+use crate::run::interrupt::Interrupt;
 
 /// Runs the plan in its folder, from what is finished there on, and returns a table for the terminal. `data` are
 /// those to train on; none for the grid.
 pub fn execute(
-    plan: &Plan,
+    plan: &OversmoothingConfig,
     data: Option<&Dataset>,
     folder: &RunFolder,
     interrupt: &Interrupt,
     quiet: bool,
-) -> Result<String, Failure> {
+) -> Result<String, CliError> {
     let table = match data {
         None => grid::on_grid(plan, folder, interrupt)?,
         Some(data) => depth::trained(plan, data, folder, interrupt, quiet)?,

@@ -7,7 +7,7 @@ use plotters::coord::Shift;
 use plotters::drawing::{DrawingArea, IntoDrawingArea};
 use plotters::style::{FontStyle, RGBColor, register_font};
 
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// Series colours, distinguishable with impaired colour vision (Okabe and Ito 2008).
 pub(super) const COLORS: [RGBColor; 7] = [
@@ -29,7 +29,7 @@ pub(super) type Area<'a> = DrawingArea<BitMapBackend<'a>, Shift>;
 pub(super) fn draw(
     (width, height): (u32, u32),
     body: impl FnOnce(&Area<'_>) -> Result<(), Box<dyn std::error::Error>>,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, CliError> {
     static FONTS: Once = Once::new();
     FONTS.call_once(|| {
         let font = include_bytes!("../../assets/DejaVuSans-subset.ttf");
@@ -37,7 +37,7 @@ pub(super) fn draw(
         let _ = register_font(FONT, FontStyle::Normal, font);
     });
     let mut pixels = vec![255; 3 * width as usize * height as usize];
-    let picture = |e: &dyn std::fmt::Display| Failure::Failed(format!("a picture cannot be drawn: {e}"));
+    let picture = |e: &dyn std::fmt::Display| CliError::Failed(format!("a picture cannot be drawn: {e}"));
     {
         let area = BitMapBackend::with_buffer(&mut pixels, (width, height)).into_drawing_area();
         body(&area).map_err(|e| picture(&e))?;

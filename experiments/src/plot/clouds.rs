@@ -4,7 +4,7 @@ use plotters::prelude::*;
 
 use super::axis::Axis;
 use super::canvas::{COLORS, FONT, draw};
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// One picture of points.
 pub struct Cloud {
@@ -26,7 +26,7 @@ pub struct Cloud {
 const ROW: usize = 3;
 
 /// Pictures side by side, in rows of three.
-pub fn clouds(parts: &[Cloud]) -> Result<Vec<u8>, Failure> {
+pub fn clouds(parts: &[Cloud]) -> Result<Vec<u8>, CliError> {
     let columns = parts.len().clamp(1, ROW);
     let rows = parts.len().div_ceil(columns).max(1);
     draw((760 * columns as u32, 780 * rows as u32), |area| {

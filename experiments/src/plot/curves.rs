@@ -5,7 +5,7 @@ use plotters::prelude::*;
 use super::axis::Axis;
 use super::canvas::{Area, COLORS, FONT, draw};
 
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// One curve.
 pub struct Series {
@@ -45,10 +45,10 @@ impl Panel {
 const MOST: usize = 100;
 
 /// A picture of `panels`, one below the other, over a common x axis.
-pub fn panels(title: &str, x_label: &str, panels: &[Panel]) -> Result<Vec<u8>, Failure> {
+pub fn panels(title: &str, x_label: &str, panels: &[Panel]) -> Result<Vec<u8>, CliError> {
     if panels.len() > MOST {
         let n = panels.len();
-        return Err(Failure::usage(format!("{n} panels do not fit into a picture; {MOST} do, draw fewer")));
+        return Err(CliError::usage(format!("{n} panels do not fit into a picture; {MOST} do, draw fewer")));
     }
     let height = 60 + 300 * panels.len().max(1) as u32;
     draw((1100, height), |area| {

@@ -5,7 +5,7 @@ use plotters::prelude::*;
 use super::axis::Axis;
 use super::canvas::{COLORS, FONT, draw};
 use super::contour::segments;
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// A log density on a regular grid over a square.
 pub struct Grid<'a> {
@@ -20,7 +20,7 @@ pub struct Grid<'a> {
 }
 
 /// A picture of the density as shades and contours, of `samples` (x, y pairs) as points.
-pub fn density_samples(title: &str, grid: &Grid, samples: &[[f64; 2]]) -> Result<Vec<u8>, Failure> {
+pub fn density_samples(title: &str, grid: &Grid, samples: &[[f64; 2]]) -> Result<Vec<u8>, CliError> {
     draw((1000, 1000), |area| {
         let (low, high) = (grid.low, grid.high);
         let axis = || Axis::linear(low..high);

@@ -1,9 +1,23 @@
 //! One driver for runs: new ones, ones that go on, ones that are only measured; over one seed or several; with
 //! progress, learning curve, checkpoints and Ctrl-C.
+//!
+//! - [`Plan`]: what a binary was asked for, over one seed or several;
+//! - [`Steps`]: the loop of a sampler, step by step, with checkpoints and a learning curve;
+//! - [`jobs`]: the loop over independent trainings, several at a time, with their [`rows`] in a file;
+//! - [`folder`], [`progress`], [`interrupt`], [`cli`], [`error`], [`cores`]: what both stand on.
 
+pub mod cli;
+pub mod cores;
+pub mod error;
+pub mod folder;
+pub mod interrupt;
+pub mod jobs;
+pub mod progress;
+pub mod rows;
 mod seeds;
 mod steps;
 
+pub use error::CliError;
 pub use seeds::{Plan, Several};
 pub use steps::{Curve, Options, Past, Steps};
 

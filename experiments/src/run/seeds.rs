@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use models::evaluate::Figure;
 use serde::{Deserialize, Serialize};
 
-use crate::cli::Common;
 use crate::config::load_exact;
-use crate::failure::Failure;
 use crate::figures::{over_seeds, table};
 use crate::run::Start;
-use crate::run_folder::{RunFolder, SEEDS};
+use crate::run::cli::Common;
+use crate::run::error::CliError;
+use crate::run::folder::{RunFolder, SEEDS};
 
 /// What was asked for.
 pub struct Plan<'a> {
@@ -48,7 +48,7 @@ struct Seeds {
 impl Several {
     /// The one that --resume or --eval-only names; none if there is no such flag, or its folder holds something
     /// else.
-    pub fn among(resume: Option<&Path>, eval_only: Option<&Path>) -> Result<Option<Self>, Failure> {
+    pub fn among(resume: Option<&Path>, eval_only: Option<&Path>) -> Result<Option<Self>, CliError> {
         let Some(path) = resume.or(eval_only).filter(|path| path.join(SEEDS).is_file()) else {
             return Ok(None);
         };
@@ -62,7 +62,7 @@ impl Several {
         self.folder.file("config.toml")
     }
 
-    fn create(out: &Path, force: bool, seeds: Seeds, config: &str) -> Result<Self, Failure> {
+    fn create(out: &Path, force: bool, seeds: Seeds, config: &str) -> Result<Self, CliError> {
         let folder = RunFolder::create(out, force)?;
         folder.write("config.toml", config.as_bytes())?;
         folder.write(SEEDS, format!("first = {}\ncount = {}\n", seeds.first, seeds.count).as_bytes())?;
@@ -87,9 +87,9 @@ impl Plan<'_> {
     /// metrics.json over several seeds. Returns the failed checks.
     pub fn execute(
         self,
-        run: impl Fn(Start, u64) -> Result<(Vec<Figure>, Vec<String>, PathBuf), Failure>,
+        run: impl Fn(Start, u64) -> Result<(Vec<Figure>, Vec<String>, PathBuf), CliError>,
         json: impl Fn(&[Figure], usize) -> String,
-    ) -> Result<Vec<String>, Failure> {
+    ) -> Result<Vec<String>, CliError> {
         let Self { binary, common, resume, eval_only, several, seed, seeds, config } = self;
         let out = common.out.clone().unwrap_or_else(|| RunFolder::default_path(binary, seed));
         let measure = eval_only.is_some();
@@ -105,7 +105,7 @@ impl Plan<'_> {
                 let Several { folder, seeds } = &several;
                 let at = folder.path();
                 let one = |seed| match run(several.start(seed, measure), seed) {
-                    Err(Failure::Interrupted(_)) => Err(Failure::Interrupted(format!(
+                    Err(CliError::Interrupted(_)) => Err(CliError::Interrupted(format!(
                         "stopped at seed {seed}, saved; go on with: {binary} --resume {}",
                         at.display()
                     ))),

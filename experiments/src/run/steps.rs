@@ -4,13 +4,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
-use engine::par;
+use engine::parallel;
 use models::sampler::{Named, Sampler, SamplerError};
 
-use crate::failure::Failure;
-use crate::interrupt::Interrupt;
-use crate::progress::Progress;
-use crate::run_folder::{History, RunFolder};
+use crate::run::error::CliError;
+use crate::run::folder::{History, RunFolder};
+use crate::run::interrupt::Interrupt;
+use crate::run::progress::Progress;
 
 /// What changes how a run is watched, not what it computes.
 #[derive(Clone, Copy, Debug)]
@@ -87,14 +87,14 @@ impl Steps<'_> {
     }
 
     /// A run that begins, or goes on from the checkpoint if there is one.
-    pub fn begin(&self, sampler: &mut dyn Sampler) -> Result<Past, Failure> {
+    pub fn begin(&self, sampler: &mut dyn Sampler) -> Result<Past, CliError> {
         let header = self.header(sampler);
         let mut past = Past::new(sampler, &header);
         if !self.checkpoint.exists() {
             return Ok(past);
         }
         let wrong = |e: CheckpointError| {
-            Failure::usage(format!("{}: {e}; start a new run", self.checkpoint.display()))
+            CliError::usage(format!("{}: {e}; start a new run", self.checkpoint.display()))
         };
         let checkpoint = Checkpoint::load(self.checkpoint).map_err(wrong)?;
         sampler.restore(&checkpoint).map_err(wrong)?;
@@ -115,15 +115,15 @@ impl Steps<'_> {
         &self,
         sampler: &mut dyn Sampler,
         past: &mut Past,
-        mut snapshot: impl FnMut(&dyn Sampler) -> Result<(Vec<f64>, String), Failure>,
-    ) -> Result<(), Failure> {
+        mut snapshot: impl FnMut(&dyn Sampler) -> Result<(Vec<f64>, String), CliError>,
+    ) -> Result<(), CliError> {
         let (total, first) = (sampler.total(), sampler.done());
         let every = self.curve.as_ref().map(|c| (total / c.rows).max(1));
         let mut progress = Progress::new(first, total, self.options.quiet);
         let (began, before) = (Instant::now(), past.seconds);
         let (mut saved, mut live) = (Instant::now(), String::new());
         while sampler.done() < total {
-            let outcome = par::awake(|| sampler.step());
+            let outcome = parallel::spin_workers(|| sampler.step());
             past.seconds = before + began.elapsed().as_secs_f64();
             if let Err(e) = outcome {
                 progress.finish();
@@ -155,7 +155,7 @@ impl Steps<'_> {
             }
             if stop {
                 progress.finish();
-                return Err(Failure::Interrupted(format!(
+                return Err(CliError::Interrupted(format!(
                     "stopped at step {step} of {total}, saved; {}",
                     self.advice
                 )));
@@ -172,18 +172,18 @@ impl Steps<'_> {
     }
 
     /// The step is half done: what is saved is the state before it, as of the last checkpoint.
-    fn failed(&self, past: &Past, e: SamplerError) -> Result<Failure, Failure> {
-        let Some(curve) = &self.curve else { return Ok(Failure::Failed(e.to_string())) };
+    fn failed(&self, past: &Past, e: SamplerError) -> Result<CliError, CliError> {
+        let Some(curve) = &self.curve else { return Ok(CliError::Failed(e.to_string())) };
         self.save_history(past)?;
         let kept = if self.checkpoint.exists() { "the last checkpoint is" } else { "the learning curve is" };
         let text = format!("{e}; {kept} in {}", curve.folder.path().display());
         Ok(match e {
-            SamplerError::Diverged(_) => Failure::Diverged(text),
-            _ => Failure::Failed(text),
+            SamplerError::Diverged(_) => CliError::Diverged(text),
+            _ => CliError::Failed(text),
         })
     }
 
-    fn save(&self, sampler: &dyn Sampler, past: &Past) -> Result<(), Failure> {
+    fn save(&self, sampler: &dyn Sampler, past: &Past) -> Result<(), CliError> {
         let mut checkpoint = sampler.checkpoint();
         // Shortest decimal forms read back to the same bits.
         checkpoint.note("sums.since", past.since);
@@ -193,10 +193,10 @@ impl Steps<'_> {
         self.save_history(past)?;
         checkpoint
             .save(self.checkpoint)
-            .map_err(|e| Failure::Failed(format!("{}: {e}", self.checkpoint.display())))
+            .map_err(|e| CliError::Failed(format!("{}: {e}", self.checkpoint.display())))
     }
 
-    fn save_history(&self, past: &Past) -> Result<(), Failure> {
+    fn save_history(&self, past: &Past) -> Result<(), CliError> {
         match &self.curve {
             Some(curve) => curve.folder.write("history.csv", past.history.to_csv().as_bytes()),
             None => Ok(()),

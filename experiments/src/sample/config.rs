@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use models::evaluate::{Sizes, particles};
+use models::range::{self, Range::Between};
 use models::sampler::Method;
 use models::target::{AnyTarget, Geometry, TargetConfig};
 use serde::{Deserialize, Serialize};
 
 use super::presets;
 use crate::config::{layers, resolve};
-use crate::failure::Failure;
+use crate::run::error::CliError;
 
 /// What is measured at the end.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -95,40 +96,36 @@ impl Evaluation {
         self.sets = self.sets.min(n / self.set_size.max(1));
     }
 
-    fn check(&self) -> Result<(), Failure> {
+    fn check(&self) -> Result<(), CliError> {
         let least = if self.samples == 0 { 0 } else { self.sets.saturating_mul(self.set_size) };
-        let counts = [
-            ("evaluation.sets", self.sets, 1, 1000),
-            ("evaluation.set_size", self.set_size, 2, 20_000),
-            ("evaluation.eq_sets", self.eq_sets, 1, 1000),
-            ("evaluation.samples", self.samples, least, 10_000_000),
-            ("evaluation.reverse_steps", self.reverse_steps, 1, 1_000_000),
-            ("evaluation.flow_steps", self.flow_steps, 1, 1_000_000),
-            ("evaluation.flow_samples", self.flow_samples, 0, 10_000_000),
-            ("evaluation.nll_samples", self.nll_samples, 2, 10_000_000),
-            ("evaluation.correction_moves", self.correction_moves, 0, 1_000_000),
-            ("evaluation.weight_samples", self.weight_samples, 10, 1_000_000),
-            ("evaluation.snapshots", self.snapshots as usize, 1, 1_000_000),
+        let between = |v: usize, low: usize, high: f64| (v as f64, Between(low as f64, high));
+        let ranges = [
+            ("evaluation.sets", between(self.sets, 1, 1000.0)),
+            ("evaluation.set_size", between(self.set_size, 2, 20_000.0)),
+            ("evaluation.eq_sets", between(self.eq_sets, 1, 1000.0)),
+            ("evaluation.samples", between(self.samples, least, 1e7)),
+            ("evaluation.reverse_steps", between(self.reverse_steps, 1, 1e6)),
+            ("evaluation.flow_steps", between(self.flow_steps, 1, 1e6)),
+            ("evaluation.flow_samples", between(self.flow_samples, 0, 1e7)),
+            ("evaluation.nll_samples", between(self.nll_samples, 2, 1e7)),
+            ("evaluation.correction_moves", between(self.correction_moves, 0, 1e6)),
+            ("evaluation.weight_samples", between(self.weight_samples, 10, 1e6)),
+            ("evaluation.snapshots", between(self.snapshots as usize, 1, 1e6)),
         ];
-        match counts.iter().find(|(_, v, low, high)| v < low || v > high) {
-            Some((key, v, low, high)) => {
-                Err(Failure::usage(format!("{key} = {v} must lie between {low} and {high}")))
-            }
-            None => Ok(()),
-        }
+        range::check(&ranges.map(|(key, (v, range))| (key, v, range))).map_err(CliError::usage)
     }
 }
 
 impl SampleConfig {
     /// An error if some value is outside its range, or does not fit the target.
-    pub fn check(&self, target: &dyn AnyTarget) -> Result<(), Failure> {
+    pub fn check(&self, target: &dyn AnyTarget) -> Result<(), CliError> {
         self.evaluation.check()?;
-        self.method.config().problem(target).map_or(Ok(()), |p| Err(Failure::usage(p)))
+        self.method.config().problem(target).map_or(Ok(()), |p| Err(CliError::usage(p)))
     }
 
     /// The target.
-    pub fn target(&self) -> Result<std::sync::Arc<dyn AnyTarget>, Failure> {
-        self.target.build().map_err(Failure::usage)
+    pub fn target(&self) -> Result<std::sync::Arc<dyn AnyTarget>, CliError> {
+        self.target.build().map_err(CliError::usage)
     }
 }
 
@@ -152,7 +149,7 @@ pub struct Request<'a> {
 }
 
 /// The settings of a request: preset of target and method, --quick, file, single settings, flags; the later wins.
-pub fn configure(request: &Request<'_>) -> Result<SampleConfig, Failure> {
+pub fn configure(request: &Request<'_>) -> Result<SampleConfig, CliError> {
     let Request { file, sets, .. } = request;
     // File and settings may name target and method too, whose preset is then meant.
     let given = layers(*file, sets)?;
@@ -160,7 +157,7 @@ pub fn configure(request: &Request<'_>) -> Result<SampleConfig, Failure> {
     let parts = given.get("target").and_then(|t| t.as_table());
     let name = request.target.map(String::from).or_else(|| word(parts?, "name")).unwrap_or("gmm40".into());
     let method = request.method.map(String::from).or_else(|| word(&given, "method"));
-    let mut target = TargetConfig::of(&name).map_err(Failure::usage)?;
+    let mut target = TargetConfig::of(&name).map_err(CliError::usage)?;
     // Scales of the preset follow the parameters that are given for this target.
     for (key, old) in &mut target.parameters {
         match parts.and_then(|t| t.get(key)) {

@@ -13,10 +13,10 @@ use super::config::of_particles;
 use super::pictures::{self, weights_csv};
 use super::reference_cache::Reference;
 use super::run::sampler_failure;
-use crate::failure::Failure;
 use crate::npy;
+use crate::run::error::CliError;
+use crate::run::folder::RunFolder;
 use crate::run::{MEASURE, Past};
-use crate::run_folder::RunFolder;
 
 /// Samples of a snapshot, at most.
 const SNAPSHOT: usize = 1000;
@@ -45,16 +45,16 @@ pub(super) struct Measurement<'a> {
     pub pretrained: bool,
 }
 
-fn failed(e: impl std::fmt::Display) -> Failure {
-    Failure::Failed(format!("the samples cannot be measured: {e}"))
+fn failed(e: impl std::fmt::Display) -> CliError {
+    CliError::Failed(format!("the samples cannot be measured: {e}"))
 }
 
-fn unusable(e: MetricError) -> Failure {
-    Failure::Diverged(format!("the sampler's samples cannot be used: {e}"))
+fn unusable(e: MetricError) -> CliError {
+    CliError::Diverged(format!("the sampler's samples cannot be used: {e}"))
 }
 
-fn broken(e: TargetError) -> Failure {
-    Failure::Failed(e.to_string())
+fn broken(e: TargetError) -> CliError {
+    CliError::Failed(e.to_string())
 }
 
 impl Measurement<'_> {
@@ -74,7 +74,7 @@ impl Measurement<'_> {
     }
 
     /// The numbers of those columns, and a text for the progress line.
-    pub fn snapshot(&self, sampler: &dyn Sampler) -> Result<(Vec<f64>, String), Failure> {
+    pub fn snapshot(&self, sampler: &dyn Sampler) -> Result<(Vec<f64>, String), CliError> {
         let (target, key) = (self.target.double(), (self.key(), sampler.done()));
         let draw = |n: usize| sampler.draw(n, 100, key).map_err(sampler_failure);
         match (target.geometry(), target.modes(), &self.reference) {
@@ -96,7 +96,7 @@ impl Measurement<'_> {
                 let mean = metrics::mean(&energies(target, &draw(SNAPSHOT)?).map_err(broken)?);
                 Ok((vec![mean], format!("energy {mean:.2}")))
             }
-            (Geometry::Particles(_), _, None) => Err(Failure::Failed("there is no reference".into())),
+            (Geometry::Particles(_), _, None) => Err(CliError::Failed("there is no reference".into())),
         }
     }
 
@@ -105,7 +105,7 @@ impl Measurement<'_> {
         &self,
         sampler: &mut dyn Sampler,
         past: &Past,
-    ) -> Result<(Vec<Figure>, Vec<String>), Failure> {
+    ) -> Result<(Vec<Figure>, Vec<String>), CliError> {
         let (e, key, target) = (&self.config.evaluation, self.key(), self.target.double());
         let samples = sampler.draw(e.drawn(), e.reverse_steps, (key, 0)).map_err(sampler_failure)?;
         let diagnostics = sampler.diagnostics();
@@ -139,10 +139,14 @@ impl Measurement<'_> {
             self.folder.write("diagnostics.csv", pictures::lists_csv(&diagnostics.lists).as_bytes())?;
         }
         self.draw(&samples, &past.history, &diagnostics.chains)?;
-        Ok((figures, diagnostics.failures))
+        let mut failures = diagnostics.failures;
+        if !failures.is_empty() {
+            failures.push(diagnostics.remedy);
+        }
+        Ok((figures, failures))
     }
 
-    fn against_reference(&self, samples: &[f64]) -> Result<Vec<Figure>, Failure> {
+    fn against_reference(&self, samples: &[f64]) -> Result<Vec<Figure>, CliError> {
         let (e, target) = (&self.config.evaluation, self.target.double());
         let Some(r) = &self.reference else { return Ok(Vec::new()) };
         match target.geometry() {
@@ -154,7 +158,7 @@ impl Measurement<'_> {
         .map_err(failed)
     }
 
-    fn of_learned(&self, learned: &dyn Learned) -> Result<Vec<Figure>, Failure> {
+    fn of_learned(&self, learned: &dyn Learned) -> Result<Vec<Figure>, CliError> {
         let e = &self.config.evaluation;
         let mut figures = Vec::new();
         if e.flow_samples > 0 {
@@ -172,11 +176,11 @@ impl Measurement<'_> {
     }
 
     /// Likelihood of exact samples, log Z, ESS and k-hat by the probability flow.
-    fn of_flow(&self, learned: &dyn Learned) -> Result<Vec<Figure>, Failure> {
+    fn of_flow(&self, learned: &dyn Learned) -> Result<Vec<Figure>, CliError> {
         let (e, target) = (&self.config.evaluation, self.target.double());
         let exact = exact_samples(target, e.nll_samples, self.key(), 2);
         let exact =
-            exact.map(|x| Ok::<_, Failure>((energies(target, &x).map_err(broken)?, x))).transpose()?;
+            exact.map(|x| Ok::<_, CliError>((energies(target, &x).map_err(broken)?, x))).transpose()?;
         let exact = exact.map(|(e, x)| (x.iter().map(|v| *v as f32).collect::<Vec<f32>>(), e));
         let exact = exact.as_ref().map(|(x, e)| (&x[..], &e[..]));
         let flow = learned.flow(e.flow_steps);
@@ -190,7 +194,7 @@ impl Measurement<'_> {
 
     /// ESS, k-hat and log Z by the weights of sampled paths, and the figures of their states after the exact
     /// correction.
-    fn of_paths(&self, learned: &dyn Learned) -> Result<Vec<Figure>, Failure> {
+    fn of_paths(&self, learned: &dyn Learned) -> Result<Vec<Figure>, CliError> {
         let (e, key, target) = (&self.config.evaluation, self.key(), self.target.double());
         let n = if e.correction_moves > 0 { e.sets * e.set_size } else { e.set_size };
         let (x, log_w) =
@@ -221,9 +225,9 @@ impl Measurement<'_> {
     fn draw(
         &self,
         samples: &[f64],
-        history: &crate::run_folder::History,
+        history: &crate::run::folder::History,
         chains: &[(&'static str, Vec<f64>)],
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CliError> {
         let (config, target) = (self.config, self.target.double());
         let write = |name: &str, bytes: Vec<u8>| self.folder.write(name, &bytes);
         let e = |x: &[f64]| particles::energies(target, x).map_err(broken);
@@ -251,7 +255,7 @@ impl Measurement<'_> {
         system: ParticleSystem,
         samples: (&[f64], &[f64]),
         reference: (&[f64], &[f64]),
-    ) -> Result<(), Failure> {
+    ) -> Result<(), CliError> {
         let png = pictures::distances(self.config, system, samples.0, reference.0)?;
         self.folder.write("distances.png", &png)?;
         let png = pictures::structures(self.config, system, samples, reference)?;

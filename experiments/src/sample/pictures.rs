@@ -6,9 +6,9 @@ use models::sampler::iwsm::weighting::WeightLevel;
 use models::target::{ParticleSystem, Target};
 
 use super::SampleConfig;
-use crate::failure::Failure;
 use crate::plot::{Cloud, Grid, Panel, Series, clouds, density_samples, panels};
-use crate::run_folder::History;
+use crate::run::error::CliError;
+use crate::run::folder::History;
 use crate::table::shortest;
 
 /// weights.csv: effective share of the plain weights, their square roots and the Pareto-smoothed ones, and
@@ -34,7 +34,7 @@ pub(super) fn plane(
     config: &SampleConfig,
     target: &dyn Target<f64>,
     samples: &[f64],
-) -> Result<Option<Vec<u8>>, Failure> {
+) -> Result<Option<Vec<u8>>, CliError> {
     const N: usize = 250;
     let d = target.dim();
     let marginal = target.first_plane();
@@ -52,7 +52,7 @@ pub(super) fn plane(
     let place = |k: usize| -reach + (k as f64 + 0.5) * 2.0 * reach / N as f64;
     let points: Vec<f64> = (0..N * N).flat_map(|k| [place(k % N), place(k / N)]).collect();
     let mut log_density = vec![0.0; N * N];
-    plane.evaluate(&points, &mut log_density, &mut []).map_err(|e| Failure::Failed(e.to_string()))?;
+    plane.evaluate(&points, &mut log_density, &mut []).map_err(|e| CliError::Failed(e.to_string()))?;
     let which = if d == 2 { "" } else { ", first two coordinates" };
     let title = format!("{}{which}: {} samples of {}", config.target.name, shown.len(), config.method.name());
     let grid = Grid { log_density: &log_density, n: N, low: -reach, high: reach };
@@ -64,10 +64,11 @@ pub(super) fn training(
     config: &SampleConfig,
     target: &dyn Target<f64>,
     history: &History,
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, CliError> {
     let modes = target.modes().map_or(0.0, |m| m.weights.len() as f64);
     // Column, label, logarithmic, and a level to compare with.
-    let known: [(&str, &str, bool, Option<(&str, f64)>); 11] = [
+    type Level = Option<(&'static str, f64)>;
+    let known: [(&str, &str, bool, Level); 11] = [
         ("loss", "loss", true, None),
         ("ess", "ESS of the weights", false, None),
         ("modes_found", "modes found", false, Some(("all modes", modes))),
@@ -105,7 +106,7 @@ pub(super) fn energies(
     samples: &[f64],
     reference: Option<&[f64]>,
     chains: &[Named<Vec<f64>>],
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, CliError> {
     let curves = vec![panel("density", histograms(samples, reference.unwrap_or_default(), chains))];
     panels(&format!("{}: energy", config.target.name), "energy", &curves)
 }
@@ -171,8 +172,8 @@ pub(super) fn distances(
     system: ParticleSystem,
     samples: &[f64],
     reference: &[f64],
-) -> Result<Vec<u8>, Failure> {
-    let wrong = |e| Failure::Failed(format!("the samples cannot be drawn: {e}"));
+) -> Result<Vec<u8>, CliError> {
+    let wrong = |e| CliError::Failed(format!("the samples cannot be drawn: {e}"));
     let pairs = |x: &[f64]| pair_distances(x, system).map_err(wrong);
     let radii = |x: &[f64]| -> Vec<f64> {
         x.chunks_exact(system.space).map(|x| x.iter().map(|v| v * v).sum::<f64>().sqrt()).collect()
@@ -193,7 +194,7 @@ pub(super) fn structures(
     system: ParticleSystem,
     (samples, energies): (&[f64], &[f64]),
     (reference, reference_energies): (&[f64], &[f64]),
-) -> Result<Vec<u8>, Failure> {
+) -> Result<Vec<u8>, CliError> {
     let near = if config.target.name == "dw4" { 4.0 } else { 1.35 };
     let (d, n) = (system.space, system.particles);
     let cloud = |name: &str, x: &[f64], energy: f64, class: u32| {

@@ -14,9 +14,9 @@ use super::SampleConfig;
 use super::presets::preset;
 use super::run::sampler_failure;
 use crate::config::load_exact;
-use crate::failure::Failure;
-use crate::interrupt::Interrupt;
 use crate::npy;
+use crate::run::error::CliError;
+use crate::run::interrupt::Interrupt;
 use crate::run::{Options, Steps};
 
 /// Seconds between checkpoints of a reference in the making.
@@ -75,32 +75,32 @@ impl Files {
     }
 
     /// What came of a making by `plan`; none if it is still to be made. What another plan left is removed.
-    fn made(&self, plan: &Plan) -> Result<Option<Made>, Failure> {
+    fn made(&self, plan: &Plan) -> Result<Option<Made>, CliError> {
         match load_exact::<Side>(&self.side) {
             Ok(side) if side.plan == *plan => Ok(side.made.filter(|_| self.states.is_file())),
             _ => {
                 for path in [&self.states, &self.side, &self.checkpoint].into_iter().filter(|p| p.exists()) {
-                    std::fs::remove_file(path).map_err(|e| Failure::io(path, &e))?;
+                    std::fs::remove_file(path).map_err(|e| CliError::io(path, &e))?;
                 }
                 Ok(None)
             }
         }
     }
 
-    fn write_side(&self, side: &Side) -> Result<(), Failure> {
+    fn write_side(&self, side: &Side) -> Result<(), CliError> {
         let text =
-            toml::to_string(side).map_err(|e| Failure::Failed(format!("{}: {e}", self.side.display())))?;
+            toml::to_string(side).map_err(|e| CliError::Failed(format!("{}: {e}", self.side.display())))?;
         write(&self.side, text.as_bytes())
     }
 }
 
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    write_atomic(path, bytes).map_err(|e| Failure::io(path, &e))
+fn write(path: &Path, bytes: &[u8]) -> Result<(), CliError> {
+    write_atomic(path, bytes).map_err(|e| CliError::io(path, &e))
 }
 
 impl Reference {
     /// At least `wanted` states from a file.
-    pub fn from_file(path: &Path, geometry: Geometry, wanted: usize) -> Result<Self, Failure> {
+    pub fn from_file(path: &Path, geometry: Geometry, wanted: usize) -> Result<Self, CliError> {
         let states = shuffle(read(path, geometry, wanted)?, geometry);
         Ok(Self { states, log_z: None, failed_checks: None })
     }
@@ -112,7 +112,7 @@ impl Reference {
         cache: &Path,
         interrupt: &Interrupt,
         options: Options,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CliError> {
         let (files, plan) = (Files::new(cache, &target.name, wanted), Plan::new(target, wanted)?);
         let built = plan.settings.target()?;
         let made = match files.made(&plan)? {
@@ -130,15 +130,15 @@ impl Reference {
 }
 
 impl Plan {
-    fn new(target: &TargetConfig, samples: usize) -> Result<Self, Failure> {
+    fn new(target: &TargetConfig, samples: usize) -> Result<Self, CliError> {
         Ok(Self { format: FORMAT, samples, settings: preset(target, Some("pt"), false)? })
     }
 }
 
 /// Reads states from an npy file: finite, at least as many as wanted.
-pub(super) fn read(path: &Path, geometry: Geometry, wanted: usize) -> Result<Vec<f64>, Failure> {
-    let bytes = std::fs::read(path).map_err(|e| Failure::io(path, &e))?;
-    let wrong = |why: String| Failure::usage(format!("{}: {why}", path.display()));
+pub(super) fn read(path: &Path, geometry: Geometry, wanted: usize) -> Result<Vec<f64>, CliError> {
+    let bytes = std::fs::read(path).map_err(|e| CliError::io(path, &e))?;
+    let wrong = |why: String| CliError::usage(format!("{}: {why}", path.display()));
     let (n, d, mut x) = npy::decode(&bytes).map_err(wrong)?;
     if d != geometry.dim() {
         return Err(wrong(format!("its states have {d} numbers, {} are wanted", geometry.dim())));
@@ -165,12 +165,12 @@ fn make(
     geometry: Geometry,
     interrupt: &Interrupt,
     options: Options,
-) -> Result<Made, Failure> {
+) -> Result<Made, CliError> {
     let (target, config) = (plan.settings.target()?, &plan.settings);
     let wanted = plan.samples;
     let mut sampler = config.method.config().build(&*target, wanted, config.seed).map_err(sampler_failure)?;
     if let Some(folder) = files.states.parent() {
-        std::fs::create_dir_all(folder).map_err(|e| Failure::io(folder, &e))?;
+        std::fs::create_dir_all(folder).map_err(|e| CliError::io(folder, &e))?;
     }
     // Before the first checkpoint, which is for this plan alone.
     let mut side = Side { plan: Plan::new(&config.target, wanted)?, made: None };
@@ -195,7 +195,7 @@ fn make(
     files.write_side(&side)?;
     // A short run ends before its first checkpoint.
     let _ = std::fs::remove_file(&files.checkpoint);
-    side.made.ok_or_else(|| Failure::Failed("the reference was not made".into()))
+    side.made.ok_or_else(|| CliError::Failed("the reference was not made".into()))
 }
 
 #[cfg(test)]

@@ -11,10 +11,10 @@ use super::config::of_particles;
 use super::reference_cache::{self, Reference};
 use super::{Extras, SampleConfig};
 use crate::config::load_exact;
-use crate::failure::Failure;
-use crate::interrupt::Interrupt;
+use crate::run::error::CliError;
+use crate::run::folder::RunFolder;
+use crate::run::interrupt::Interrupt;
 use crate::run::{MEASURE, Options};
-use crate::run_folder::RunFolder;
 
 /// The file in the run folder.
 pub(super) const SOURCE: &str = "reference.toml";
@@ -38,11 +38,11 @@ impl ReferenceSource {
         folder: Option<&RunFolder>,
         config: &SampleConfig,
         target: &dyn AnyTarget,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CliError> {
         let kept = folder.map(|f| f.file(SOURCE)).filter(|path| path.is_file());
         let kept: Option<Self> = kept.map(|path| load_exact(&path)).transpose()?;
         let before = kept.unwrap_or(Self { reference: None, cache: "results/reference-cache".into() });
-        let absolute = |path: &PathBuf| std::path::absolute(path).map_err(|e| Failure::io(path, &e));
+        let absolute = |path: &PathBuf| std::path::absolute(path).map_err(|e| CliError::io(path, &e));
         let source = Self {
             reference: flags.reference.as_ref().map(absolute).transpose()?.or(before.reference),
             cache: flags.cache.as_ref().map(absolute).transpose()?.unwrap_or(before.cache),
@@ -51,13 +51,13 @@ impl ReferenceSource {
         Ok(source)
     }
 
-    fn check(&self, config: &SampleConfig, target: &dyn AnyTarget) -> Result<(), Failure> {
+    fn check(&self, config: &SampleConfig, target: &dyn AnyTarget) -> Result<(), CliError> {
         if let Some(path) = &self.reference {
             return reference_cache::read(path, target.double().geometry(), wanted(config)).map(drop);
         }
         if self.cache.exists() && !self.cache.is_dir() {
             let cache = self.cache.display();
-            return Err(Failure::usage(format!("{cache}: not a folder; choose another --reference-cache")));
+            return Err(CliError::usage(format!("{cache}: not a folder; choose another --reference-cache")));
         }
         Ok(())
     }
@@ -71,7 +71,7 @@ impl ReferenceSource {
         learned: bool,
         interrupt: &Interrupt,
         options: Options,
-    ) -> Result<Option<Reference>, Failure> {
+    ) -> Result<Option<Reference>, CliError> {
         let (wanted, double) = (wanted(config), target.double());
         if let Some(path) = &self.reference {
             return Reference::from_file(path, double.geometry(), wanted).map(Some);
@@ -89,8 +89,8 @@ impl ReferenceSource {
         }
     }
 
-    pub fn to_toml(&self) -> Result<String, Failure> {
-        toml::to_string(self).map_err(|e| Failure::Failed(format!("{SOURCE}: {e}")))
+    pub fn to_toml(&self) -> Result<String, CliError> {
+        toml::to_string(self).map_err(|e| CliError::Failed(format!("{SOURCE}: {e}")))
     }
 }
 

@@ -14,11 +14,11 @@ use super::measure::Measurement;
 use super::presets::preset;
 use super::reference_source::{ReferenceSource, SOURCE};
 use crate::config::{exact, load_exact, to_toml};
-use crate::failure::Failure;
 use crate::figures;
-use crate::interrupt::Interrupt;
+use crate::run::error::CliError;
+use crate::run::folder::RunFolder;
+use crate::run::interrupt::Interrupt;
 use crate::run::{CHECKPOINT, Curve, Options, Start, Steps};
-use crate::run_folder::RunFolder;
 
 /// Where the reference comes from, and whether a network does.
 #[derive(Clone, Debug, Default)]
@@ -49,14 +49,14 @@ impl Run {
         config: SampleConfig,
         extras: Extras,
         options: Options,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CliError> {
         let again = |path: &Path| {
             let folder = RunFolder::open(path, &["config.toml", CHECKPOINT])?;
             let config: SampleConfig = load_exact(&folder.file("config.toml"))?;
             let target = config.target()?;
             config.check(&*target)?;
             let source = ReferenceSource::new(&extras, Some(&folder), &config, &*target)?;
-            Ok::<_, Failure>((folder, config, target, source))
+            Ok::<_, CliError>((folder, config, target, source))
         };
         let ((folder, config, target, source), measure_only) = match start {
             Start::New { out, force } => {
@@ -84,7 +84,7 @@ impl Run {
     }
 
     /// Samples to the end (or goes on, or does not) and measures; returns the figures and the checks that failed.
-    pub fn execute(&self, interrupt: &Interrupt) -> Result<(Vec<Figure>, Vec<String>), Failure> {
+    pub fn execute(&self, interrupt: &Interrupt) -> Result<(Vec<Figure>, Vec<String>), CliError> {
         let (config, target) = (&self.config, &*self.target);
         let wanted = config.evaluation.drawn();
         let mut sampler =
@@ -128,11 +128,11 @@ impl Run {
     }
 
     /// The parameters with the configuration: all that sampling needs.
-    fn model(&self, parameters: &[f32]) -> Result<Vec<u8>, Failure> {
+    fn model(&self, parameters: &[f32]) -> Result<Vec<u8>, CliError> {
         let mut c = Checkpoint::new();
         c.put_vec("ema", parameters);
         c.note("config", to_toml(&self.config, &self.config)?);
-        c.encode().map_err(|e| Failure::Failed(format!("model.safetensors: {e}")))
+        c.encode().map_err(|e| CliError::Failed(format!("model.safetensors: {e}")))
     }
 }
 
@@ -149,23 +149,23 @@ pub fn metrics_json(config: &SampleConfig, figures: &[Figure], seeds: usize) -> 
     figures::metrics_json(&head, figures)
 }
 
-pub(super) fn sampler_failure(e: SamplerError) -> Failure {
+pub(super) fn sampler_failure(e: SamplerError) -> CliError {
     match e {
-        SamplerError::Settings(what) => Failure::usage(what),
-        SamplerError::Diverged(what) => Failure::Diverged(what),
-        SamplerError::Target(e) => Failure::Failed(e.to_string()),
+        SamplerError::Settings(what) => CliError::usage(what),
+        SamplerError::Diverged(what) => CliError::Diverged(what),
+        SamplerError::Target(e) => CliError::Failed(e.to_string()),
     }
 }
 
 /// The configuration that a trained network brings; evaluation settings may be changed afterwards.
-pub fn model_config(path: &Path) -> Result<SampleConfig, Failure> {
-    let wrong = |e: CheckpointError| Failure::usage(format!("{}: {e}", path.display()));
+pub fn model_config(path: &Path) -> Result<SampleConfig, CliError> {
+    let wrong = |e: CheckpointError| CliError::usage(format!("{}: {e}", path.display()));
     let text: String = Checkpoint::load(path).and_then(|c| c.read_note("config")).map_err(wrong)?;
     exact(&text, &path.display().to_string())
 }
 
-fn load_model(path: &Path, sampler: &mut dyn Sampler) -> Result<(), Failure> {
-    let wrong = |e: CheckpointError| Failure::usage(format!("{}: {e}", path.display()));
+fn load_model(path: &Path, sampler: &mut dyn Sampler) -> Result<(), CliError> {
+    let wrong = |e: CheckpointError| CliError::usage(format!("{}: {e}", path.display()));
     let Some(learned) = sampler.learned() else { return Ok(()) };
     Checkpoint::load(path).and_then(|c| c.get("ema", learned.set_parameters())).map_err(wrong)
 }

@@ -2,9 +2,9 @@
 //! 128, weighted squared error of how far particles move, backward, Adam.
 
 use engine::Params;
+use engine::data_parallel::DataParallel;
 use engine::optim::Adam;
 use engine::rng::Stream;
-use engine::shard::Shards;
 use models::score::{Egnn, EgnnConfig, Pairs};
 
 use super::Step;
@@ -26,7 +26,7 @@ pub(super) fn build(batch: usize, pairs: Pairs, layers: usize, columns: usize) -
     s.fill_uniform(&mut t);
     s.fill_uniform(&mut w);
     let t: Vec<f32> = t.iter().flat_map(|t| vec![*t; n]).collect();
-    let mut shards = Shards::new(columns);
+    let mut shards = DataParallel::new(columns);
     let mut adam = Adam::new(params.len());
     let scale = 1.0 / (batch * d) as f32;
     Box::new(move || {

@@ -6,8 +6,8 @@ use engine::optim::Adam;
 use engine::rng::Stream;
 use engine::sparse::Sparse;
 use engine::{Params, Tape};
-use models::gnn::attention::merged;
-use models::gnn::score::cross_entropy;
+use models::gnn::equations::attention::merged;
+use models::gnn::training::classification::cross_entropy;
 use models::gnn::{Adjacency, Normalisation};
 use sprs::{CsMat, TriMat};
 

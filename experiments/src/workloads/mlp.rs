@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
+use engine::data_parallel::DataParallel;
 use engine::optim::Adam;
 use engine::rng::Stream;
-use engine::shard::Shards;
 use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Params, Real, Shape, simd_fn};
 
@@ -67,7 +67,7 @@ pub(super) fn build(batch: usize, hidden: usize) -> Step {
     let frequencies = (0..WAVES).map(|k| (6.0 * k as f32 / (WAVES - 1) as f32).exp()).collect();
     let features = Arc::new(TimeFeatures { frequencies });
     let mut adam = Adam::new(params.len());
-    let mut shards = Shards::new(SHARD);
+    let mut shards = DataParallel::new(SHARD);
     Box::new(move || {
         let (_, gradient) = shards.gradient(params.values(), batch, |rec, range, gradient| {
             let n = range.len();

@@ -1,7 +1,7 @@
 //! Sparse times dense: a 100 000 x 100 000 matrix with 1.2 million entries times 100 000 x 64.
 
+use engine::aligned::AlignedBuffer;
 use engine::rng::Stream;
-use engine::slab::Slab;
 use engine::sparse::Sparse;
 use sprs::CsMat;
 
@@ -23,8 +23,8 @@ pub(super) fn build() -> Step {
     s.fill_normal(&mut values);
     let matrix = CsMat::new((SIZE, SIZE), starts, at.iter().map(|(_, j)| *j).collect(), values);
     let (sparse, values) = Sparse::new(&matrix);
-    let mut x = Slab::<f32>::zeros(COLUMNS * SIZE);
+    let mut x = AlignedBuffer::<f32>::zeros(COLUMNS * SIZE);
     s.fill_normal(&mut x);
-    let mut y = Slab::<f32>::zeros(COLUMNS * SIZE);
+    let mut y = AlignedBuffer::<f32>::zeros(COLUMNS * SIZE);
     Box::new(move || sparse.product(&values, &x, COLUMNS, &mut y))
 }

@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 use crate::binary::{self, stderr, stdout};
 use experiments::datasets::npz::Writer;
 use experiments::datasets::{decode, encode};
-use models::gnn::synthetic::karate;
+use models::gnn::data::synthetic::karate;
 
 fn data(args: &[&str]) -> Command {
     binary::command(env!("CARGO_BIN_EXE_data"), args)

@@ -263,7 +263,7 @@ fn damaged_folders_are_refused() {
 #[test]
 fn every_model_trains_and_a_search_writes_its_log() {
     let dir = tempfile::tempdir().unwrap();
-    for model in models::gnn::settings::MODELS {
+    for model in models::gnn::Network::NAMES {
         let out = dir.path().join(model);
         let new = ["--data", "csbm", "--model", model, "--quick", "--quiet", "--no-ablation", "--out"];
         done(&[&new[..], &[out.to_str().unwrap()]].concat());
@@ -304,6 +304,10 @@ fn wrong_use_is_one_line_and_exit_code_2() {
     refused(&["--data", "cora"], "METASTABLE_DATA");
     refused(&["--data", "karate", "--model", "grat"], "unknown model");
     refused(&["--data", "karate", "--kernel", "lag"], "lag");
+    refused(
+        &["--data", "karate", "--model", "gcn", "--set", "model.kernel=gauss"],
+        "unknown key `model.kernel`",
+    );
     refused(&["--data", "karate", "--sigma", "power:0.5"], "power:M");
     refused(&["--data", "karate", "--split", "public"], "has no public split");
     refused(&["--data", "karate", "--split", "random"], "leaves no test nodes");

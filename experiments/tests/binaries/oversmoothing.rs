@@ -103,7 +103,7 @@ fn a_damaged_depth_csv_is_refused() {
     ];
     for damage in damages {
         std::fs::write(&file, &damage).unwrap();
-        refused(&resume, "depth.csv: damaged; start a new run");
+        refused(&resume, "is damaged; start a new run");
         assert_eq!(text(file.clone()), damage);
     }
     std::fs::write(&file, &whole).unwrap();
@@ -111,15 +111,14 @@ fn a_damaged_depth_csv_is_refused() {
     assert_eq!(text(file), whole);
 }
 
-/// What an earlier version made of `--set model.name=gcn`.
 #[test]
-fn a_plan_whose_networks_have_other_names_is_refused() {
+fn a_plan_without_settings_of_a_network_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     run(&["--layers", "2", "--models", "grand"], &out);
     let config = text(out.join("config.toml"));
-    std::fs::write(out.join("config.toml"), config.replace("name = \"grand\"", "name = \"gcn\"")).unwrap();
-    refused(&["--resume", out.to_str().unwrap()], "no [settings.grand] with the model grand");
+    std::fs::write(out.join("config.toml"), config.replace("[\"grand\"]", "[\"gcn\"]")).unwrap();
+    refused(&["--resume", out.to_str().unwrap()], "no [settings.gcn] with the model gcn");
 }
 
 #[cfg(unix)]

@@ -1,10 +1,45 @@
 //! Layers that the networks share: linear maps, the encoder of sparse features, decoders.
 
+use std::sync::Arc;
+
 use engine::rng::Stream;
 use engine::sparse::Sparse;
 use engine::{ParamId, Params, Real, Recording, Var};
 
-use super::{Dataset, Dropout};
+use super::{Adjacency, Dataset, Dropout, Normalisation};
+
+/// Where a network is built: on a graph, its parameters registered after those that are there.
+pub struct Builder<'a, T> {
+    /// The graph.
+    pub data: &'a Dataset,
+    /// The parameters.
+    pub params: &'a mut Params<T>,
+    /// Seed of the parameters' first values.
+    pub seed: u64,
+}
+
+impl<T: Real> Builder<'_, T> {
+    /// A linear map.
+    pub fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Linear {
+        Linear::new(self.params, name, inputs, outputs, self.seed)
+    }
+
+    /// A linear map of the features.
+    pub fn features(&mut self, name: &str, outputs: usize) -> Features<T> {
+        let (sparse, values) = Sparse::new(&self.data.features.map(|v| T::of(f64::from(*v))));
+        Features { map: self.linear(name, self.data.features.cols(), outputs), sparse, values }
+    }
+
+    /// The adjacency matrix of the graph.
+    pub fn adjacency(&self, normalisation: Normalisation, loops: bool) -> Arc<Adjacency<T>> {
+        Arc::new(Adjacency::new(self.data.nodes(), &self.data.edges, normalisation, loops))
+    }
+
+    /// The symmetric one with loops, as most networks have it.
+    pub fn symmetric(&self) -> Arc<Adjacency<T>> {
+        self.adjacency(Normalisation::Symmetric, true)
+    }
+}
 
 /// W x + b.
 #[derive(Clone, Copy)]
@@ -57,12 +92,6 @@ pub struct Features<T> {
 }
 
 impl<T: Real> Features<T> {
-    /// A map from the features of `data` to `outputs` numbers for each node.
-    pub fn new(params: &mut Params<T>, name: &str, data: &Dataset, outputs: usize, seed: u64) -> Self {
-        let (sparse, values) = Sparse::new(&data.features.map(|v| T::of(f64::from(*v))));
-        Self { map: Linear::new(params, name, data.features.cols(), outputs, seed), sparse, values }
-    }
-
     /// W features + b (outputs x nodes), after dropout at `rate` of the features.
     pub fn apply(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>, rate: f64) -> Var {
         let values = g.constant(1, self.values.len(), &self.values);
@@ -83,17 +112,9 @@ pub struct Encoder<T> {
 
 impl<T: Real> Encoder<T> {
     /// A linear map to `hidden` numbers, with two residual layers if `deep`.
-    pub fn new(
-        params: &mut Params<T>,
-        data: &Dataset,
-        hidden: usize,
-        deep: bool,
-        rate: f64,
-        seed: u64,
-    ) -> Self {
-        let features = Features::new(params, "encoder", data, hidden, seed);
-        let residual = deep
-            .then(|| ["encoder.1", "encoder.2"].map(|name| Linear::new(params, name, hidden, hidden, seed)));
+    pub fn new(on: &mut Builder<'_, T>, hidden: usize, deep: bool, rate: f64) -> Self {
+        let features = on.features("encoder", hidden);
+        let residual = deep.then(|| ["encoder.1", "encoder.2"].map(|name| on.linear(name, hidden, hidden)));
         Self { features, residual, rate }
     }
 
@@ -119,16 +140,15 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// From `hidden` numbers to `classes` scores; `relu` on the state first; `deep` with a residual layer.
+    /// From `hidden` numbers to a score for each class; `relu` on the state first; `deep` with a residual layer.
     pub fn new<T: Real>(
-        params: &mut Params<T>,
-        (hidden, classes): (usize, usize),
+        on: &mut Builder<'_, T>,
+        hidden: usize,
         (deep, relu): (bool, bool),
         rate: f64,
-        seed: u64,
     ) -> Self {
-        let deep = deep.then(|| Linear::new(params, "decoder.1", hidden, hidden, seed));
-        Self { deep, last: Linear::new(params, "decoder", hidden, classes, seed), relu, rate }
+        let deep = deep.then(|| on.linear("decoder.1", hidden, hidden));
+        Self { deep, last: on.linear("decoder", hidden, on.data.classes), relu, rate }
     }
 
     /// classes x nodes.

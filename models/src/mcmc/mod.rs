@@ -7,7 +7,7 @@ mod hmc;
 mod normal;
 pub mod parallel_tempering;
 
-pub use convergence::Convergence;
+pub use convergence::{Convergence, convergence};
 pub use correction::Correction;
 pub(crate) use hmc::adapted;
 pub use hmc::hmc;

@@ -1,6 +1,6 @@
 //! Distances between sets of particle states, up to the symmetries of the states.
 
-use engine::par;
+use engine::parallel;
 use faer::Mat;
 
 use super::{MetricError, assigned_cost, assignment, count, tv_1d};
@@ -33,7 +33,7 @@ pub fn equivariant_w2(x: &[f64], y: &[f64], system: ParticleSystem) -> Result<f6
     system.center(&mut x);
     system.center(&mut y);
     let d = system.dim();
-    let rows = par::map(n, |i| {
+    let rows = parallel::map(n, |i| {
         let x = &x[i * d..(i + 1) * d];
         y.chunks_exact(d).map(|y| cost(x, y, system)).collect::<Result<Vec<_>, _>>()
     });

@@ -1,6 +1,6 @@
 //! Exact optimal transport between two sets of equally many points: [`w2`] and the [`assignment`] under it.
 
-use engine::par;
+use engine::parallel;
 
 use super::{MetricError, count, finite, mean, sd};
 
@@ -67,7 +67,7 @@ pub fn squared_distances(x: &[f64], y: &[f64], d: usize) -> Result<Vec<f64>, Met
         return Err(MetricError::Sizes { left: n, right: m });
     }
     let mut cost = vec![0.0; n * n];
-    par::for_chunks(&mut cost, ROWS * n, |chunk, rows| {
+    parallel::for_chunks(&mut cost, ROWS * n, |chunk, rows| {
         for (x_i, row) in x[chunk * ROWS * d..].chunks_exact(d).zip(rows.chunks_exact_mut(n)) {
             for (c, y_j) in row.iter_mut().zip(y.chunks_exact(d)) {
                 *c = square(x_i, y_j);

@@ -2,12 +2,21 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Sampler, SamplerError, iwsm};
+use super::{Sampler, SamplerError, hmc, iwsm};
 use crate::mcmc::parallel_tempering;
 use crate::target::AnyTarget;
 
 /// The settings of a method.
 pub trait MethodConfig {
+    /// Settings to begin with; `scales` are the root mean square of a coordinate of the target and the width of one
+    /// mode, where they are known.
+    fn begin(scales: Option<[f64; 2]>) -> Self
+    where
+        Self: Sized;
+
+    /// Whether the method learns a model; presets of targets hold settings of such methods.
+    fn learns(&self) -> bool;
+
     /// The first setting that does not fit the target, if any: one line with its key and its range.
     fn problem(&self, target: &dyn AnyTarget) -> Option<String>;
 
@@ -39,6 +48,14 @@ macro_rules! methods {
             /// Names, with descriptions.
             pub const NAMES: &[(&'static str, &'static str)] = &[$(($name, $about)),+];
 
+            /// The method of that name with the settings to begin with.
+            pub fn named(name: &str, scales: Option<[f64; 2]>) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant(MethodConfig::begin(scales))),)+
+                    _ => None,
+                }
+            }
+
             /// The name.
             pub fn name(&self) -> &'static str {
                 match self {
@@ -59,5 +76,6 @@ macro_rules! methods {
 methods! {
     Iwsm(iwsm::Iwsm) = "iwsm", "importance weighted score matching";
     Idem(iwsm::Idem) = "idem", "iterated denoising energy matching: weights of one";
+    Hmc(hmc::Settings) = "hmc", "Hamiltonian Monte Carlo of many walkers, on the target itself";
     Pt(parallel_tempering::Settings) = "pt", "parallel tempering of Hamiltonian Monte Carlo";
 }

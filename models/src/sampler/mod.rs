@@ -3,6 +3,7 @@
 //! A method is a file with its settings (a [`MethodConfig`]) and its [`Sampler`], and one line in `methods!`, by
 //! which every program knows it.
 
+pub mod hmc;
 pub mod iwsm;
 mod method;
 
@@ -44,6 +45,8 @@ pub struct Diagnostics {
     pub log_z: Option<(f64, f64)>,
     /// One line for each convergence check that failed.
     pub failures: Vec<String>,
+    /// What to do where one failed.
+    pub remedy: String,
 }
 
 /// A running sampler of a target: it learns or moves in steps, and draws samples.

@@ -40,8 +40,8 @@ fn scaling<T: Real>(sigma: T, sigma_data: f64, mode_scale: f64) -> (T, T) {
     (T::of(-1.0 / (s2 + data2)), T::of((data2 / ((s2 + mode2) * (s2 + data2))).sqrt()))
 }
 
-/// sin, cos of 2^(k/2 - 1) pi tau, tau = log(sigma / low) / log(high / low): columns of 2 `count` rows,
-/// each repeated `copies` times.
+/// Features of the noise level: sin and cos of 2^(k/2 - 1) pi tau, tau = log(sigma / low) / log(high / low),
+/// k < `count`. Columns of 2 `count` rows, each repeated `copies` times.
 fn waves<T: Real>(
     rec: &mut Recording<T>,
     count: usize,

@@ -131,7 +131,7 @@ impl<T: Real> ScoreNetwork<T> for ScorePair<T> {
         let mut along = rec.apply(self.center.clone(), &[x, shrink]);
         let mut place = x;
         let mut total = (c.core > 0.0).then(|| {
-            // The op's score over b, for score = a x + b F.
+            // The op's contribution to F: score / b, for score = a x + b F.
             let columns = rec.constant_with(2, n, |columns| {
                 for (column, s) in columns.as_chunks_mut().0.iter_mut().zip(sigma) {
                     let s = s.f64();

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use engine::Real;
 
-use super::pair_energy::{Pair, PairEnergy, log_density_block};
+use super::pair_energy::{Pair, PairEnergy, pair_target};
 use super::registry::Entry;
-use super::{Geometry, SoftenedCore, Target, TargetError};
+use super::{SoftenedCore, Target};
 
 /// The targets of this file.
 pub(super) const ENTRIES: &[Entry] = &[Entry {
@@ -71,21 +71,7 @@ impl PairEnergy for DoubleWell {
 }
 
 impl<T: Real> Target<T> for DoubleWell {
-    fn geometry(&self) -> Geometry {
-        self.system().into()
-    }
-
-    fn log_density_block(
-        &self,
-        n: usize,
-        x: &[T],
-        log_p: &mut [T],
-        score: &mut [T],
-        scratch: &mut Vec<T>,
-    ) -> Result<(), TargetError> {
-        log_density_block(self, n, x, log_p, score, scratch);
-        Ok(())
-    }
+    pair_target!(T);
 
     fn softened(&self, core: f64) -> Option<Box<dyn Target<T>>> {
         Some(Box::new(SoftenedCore::new(*self, core)))

@@ -9,6 +9,7 @@
 
 mod double_well;
 mod function;
+mod funnel;
 mod geometry;
 mod lennard_jones;
 mod mixture;
@@ -20,6 +21,7 @@ mod softened_core;
 
 pub use double_well::DoubleWell;
 pub use function::Pointwise;
+pub use funnel::Funnel;
 pub use geometry::Geometry;
 pub use lennard_jones::LennardJones;
 pub use mixture::{GMM_SCALE, Mixture, MixtureError};
@@ -29,7 +31,7 @@ pub use registry::{AnyTarget, TargetConfig};
 pub use softened_core::SoftenedCore;
 
 use engine::rng::Stream;
-use engine::{Real, par};
+use engine::{Real, parallel};
 
 use crate::metrics::Modes;
 
@@ -124,7 +126,7 @@ fn evaluate_blocks<T: Real, E: Target<T> + ?Sized>(
     let d = target.dim();
     assert_eq!(x.len(), d * log_p.len(), "x has dim numbers for each entry of log_p");
     let wants_score = !score.is_empty();
-    let parts = par::map(log_p.len().div_ceil(BLOCK), |b| {
+    let parts = parallel::map(log_p.len().div_ceil(BLOCK), |b| {
         let columns = &x[b * BLOCK * d..((b + 1) * BLOCK * d).min(x.len())];
         let n = columns.len() / d;
         let (mut block, mut log_p, mut score) =

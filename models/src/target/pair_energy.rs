@@ -82,6 +82,28 @@ pub(super) fn clamp<T: Real>(x: T, limit: T) -> T {
     x.max(-limit).min(limit)
 }
 
+/// Geometry and kernel of a target over `T` whose energy is a [`PairEnergy`].
+macro_rules! pair_target {
+    ($T:ident) => {
+        fn geometry(&self) -> $crate::target::Geometry {
+            self.system().into()
+        }
+
+        fn log_density_block(
+            &self,
+            n: usize,
+            x: &[$T],
+            log_p: &mut [$T],
+            score: &mut [$T],
+            scratch: &mut Vec<$T>,
+        ) -> Result<(), $crate::target::TargetError> {
+            $crate::target::pair_energy::log_density_block(self, n, x, log_p, score, scratch);
+            Ok(())
+        }
+    };
+}
+pub(super) use pair_target;
+
 /// -E and -grad E of a block; see [`Target::log_density_block`](super::Target::log_density_block).
 pub(super) fn log_density_block<T: Real, P: PairEnergy>(
     potential: &P,

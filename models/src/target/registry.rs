@@ -11,8 +11,12 @@ use serde::{Deserialize, Serialize};
 use super::{Target, TargetError};
 
 /// The files of targets.
-const FILES: &[&[Entry]] =
-    &[super::mixture::ENTRIES, super::double_well::ENTRIES, super::lennard_jones::ENTRIES];
+const FILES: &[&[Entry]] = &[
+    super::mixture::ENTRIES,
+    super::double_well::ENTRIES,
+    super::lennard_jones::ENTRIES,
+    super::funnel::ENTRIES,
+];
 
 /// A target in single and in double precision.
 pub trait AnyTarget: Target<f32> + Target<f64> {

@@ -2,8 +2,8 @@
 
 use engine::Real;
 
-use super::pair_energy::{Pair, PairEnergy, log_density_block};
-use super::{Geometry, Target, TargetError};
+use super::Target;
+use super::pair_energy::{Pair, PairEnergy, pair_target};
 
 /// An energy whose pair energies are continued linearly within a core radius c:
 ///
@@ -55,21 +55,7 @@ impl<P: PairEnergy> PairEnergy for SoftenedCore<P> {
 }
 
 impl<T: Real, P: PairEnergy> Target<T> for SoftenedCore<P> {
-    fn geometry(&self) -> Geometry {
-        self.system().into()
-    }
-
-    fn log_density_block(
-        &self,
-        n: usize,
-        x: &[T],
-        log_p: &mut [T],
-        score: &mut [T],
-        scratch: &mut Vec<T>,
-    ) -> Result<(), TargetError> {
-        log_density_block(self, n, x, log_p, score, scratch);
-        Ok(())
-    }
+    pair_target!(T);
 }
 
 #[cfg(test)]

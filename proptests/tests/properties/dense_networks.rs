@@ -1,21 +1,23 @@
 //! Every graph network against its equations on dense matrices of a small graph: states are features x nodes, and
-//! A_ij is how much node i listens to node j.
+//! A_ij is the weight with which receiver i takes from sender j.
 
 use engine::rng::Stream;
 use engine::{Matrix, Params, Tape};
-use models::gnn::networks::build;
-use models::gnn::settings::{MODELS, Model};
-use models::gnn::{Dataset, Dropout};
+use models::gnn::{Dataset, Dropout, Network};
 
-use crate::graph_dynamics::small;
+use crate::graph_dynamics::{network, small};
 
 type Dense = Matrix<f64>;
 
-/// The settings that the references are written for.
-fn model(name: &str) -> Model {
-    // Gamma(1/2) = sqrt(pi).
-    Model { name: name.into(), hidden: 8, heads: 2, layers: 3, order: 0.5, ..Model::default() }
-}
+/// The settings that the references are written for, as far as a network has them. Gamma(1/2) = sqrt(pi).
+const SETTINGS: &str = "hidden = 8\nheads = 2\nlayers = 3\norder = 0.5\ntime = 2.0\nstep = 0.5\nsolver = \"euler\"\n\
+    teleport = 0.1\nlambda = 0.5\npowers = 3\n";
+const STEPS: usize = 4;
+const STEP: f64 = 0.5;
+const TELEPORT: f64 = 0.1;
+const LAMBDA: f64 = 0.5;
+const DIFFUSION: f64 = 0.5;
+const AGGREGATION: f64 = 0.5;
 
 fn product(a: &Dense, b: &Dense) -> Dense {
     assert_eq!(a.cols(), b.rows());
@@ -62,7 +64,7 @@ fn rows(x: &Dense, begin: usize, end: usize) -> Dense {
 }
 
 struct Reference<'a> {
-    model: Model,
+    name: &'a str,
     params: &'a Params<f64>,
     data: &'a Dataset,
 }
@@ -103,9 +105,9 @@ impl Reference<'_> {
     }
     /// Explicit steps of dx/dt = f(x, x_0) from the encoder's state.
     fn euler(&self, f: impl Fn(&Dense, &Dense) -> Dense) -> Dense {
-        let (first, h) = (self.encoded(), self.model.time / self.model.steps() as f64);
-        let step = |x: Dense, _| zip(&x, &f(&x, &first), |x, v| x + h * v);
-        self.decoded(&(0..self.model.steps()).fold(first.clone(), step))
+        let first = self.encoded();
+        let step = |x: Dense, _| zip(&x, &f(&x, &first), |x, v| x + STEP * v);
+        self.decoded(&(0..STEPS).fold(first.clone(), step))
     }
     /// s(alpha) for each channel.
     fn squashed(&self, name: &str, channel: usize) -> f64 {
@@ -165,11 +167,11 @@ impl Reference<'_> {
     }
 
     fn gcnii(&self) -> Dense {
-        let (a, first) = (self.model.teleport, relu(&self.encoded()));
+        let (a, first) = (TELEPORT, relu(&self.encoded()));
         let layer = |x: Dense, l: usize| {
             let z = zip(&listen(&self.symmetric(), &x), &first, |y, x0| (1.0 - a) * y + a * x0);
             let (b, turned) =
-                ((self.model.lambda / l as f64 + 1.0).ln(), product(&self.param(&format!("layer.{l}")), &z));
+                ((LAMBDA / l as f64 + 1.0).ln(), product(&self.param(&format!("layer.{l}")), &z));
             relu(&zip(&z, &turned, |z, t| (1.0 - b) * z + b * t))
         };
         self.linear("decoder", &(1..=3).fold(first.clone(), layer))
@@ -203,7 +205,7 @@ impl Reference<'_> {
     }
 
     fn graphcon(&self) -> Dense {
-        let (h, damping) = (self.model.step, self.model.teleport);
+        let (h, damping) = (STEP, TELEPORT);
         let (mut x, mut y) = (self.encoded(), self.encoded());
         for _ in 0..3 {
             let force = relu(&listen(&self.symmetric(), &self.linear("coupling", &x)));
@@ -221,10 +223,10 @@ impl Reference<'_> {
 
     fn frond(&self) -> Dense {
         // Half a derivative: x_{k+1} = x_0 + sqrt(h) / (1/2 Gamma(1/2)) sum_j (sqrt(k + 1 - j) - sqrt(k - j)) f_j.
-        let (first, steps, alpha) = (self.encoded(), self.model.steps(), self.squashed("alpha", 0));
-        let factor = 2.0 * (self.model.time / steps as f64 / std::f64::consts::PI).sqrt();
+        let (first, alpha) = (self.encoded(), self.squashed("alpha", 0));
+        let factor = 2.0 * (STEP / std::f64::consts::PI).sqrt();
         let (mut x, mut past) = (first.clone(), Vec::new());
-        for k in 0..steps {
+        for k in 0..STEPS {
             past.push(map(&self.diffusion(&x), |v| alpha * v));
             let weight = |j: usize| factor * (((k + 1 - j) as f64).sqrt() - ((k - j) as f64).sqrt());
             let add = |x: Dense, (j, f): (usize, &Dense)| zip(&x, f, |x, f| x + weight(j) * f);
@@ -289,15 +291,15 @@ impl Reference<'_> {
             let s = map(&Dense::from_fn(x.cols(), x.cols(), score), |v| v.max(0.2 * v));
             let (change, k) = (self.diffusion(x), listen(&softmax(&self.ones(true), &s), x));
             let of = |c: usize, i| {
-                let alpha = self.model.diffusion * self.squashed("alpha", c);
-                (alpha + self.model.aggregation * b[(c, 0)] * k[(c, i)]) * change[(c, i)]
+                let alpha = DIFFUSION * self.squashed("alpha", c);
+                (alpha + AGGREGATION * b[(c, 0)] * k[(c, i)]) * change[(c, i)]
             };
             Dense::from_fn(x.rows(), x.cols(), of)
         })
     }
 
     fn logits(&self) -> Dense {
-        match self.model.name.as_str() {
+        match self.name {
             "mlp" => self.mlp(),
             "gcn" => self.gcn(),
             "gat" => self.gat(),
@@ -334,17 +336,16 @@ fn by_both(a: &Dense) -> Dense {
 #[test]
 fn every_network_is_its_equations() {
     let data = small();
-    for name in MODELS {
-        let model = model(name);
+    for name in Network::NAMES {
         let mut params = Params::new();
-        let network = build::<f64>(&model, &data, &mut params, 1).unwrap();
+        let network = network(name, SETTINGS).build::<f64>(&data, &mut params, 1).unwrap();
         // Coefficients that begin at 0 or 1 would hide what they multiply.
         Stream::new(3, "params", 0, 0).fill_normal(params.values_mut());
         params.values_mut().iter_mut().for_each(|p| *p *= 0.4);
         let mut tape = Tape::new();
         let mut g = tape.record(params.values());
         let logits = network.forward(&mut g, &mut Dropout::off()).logits;
-        let want = Reference { model, params: &params, data: &data }.logits();
+        let want = Reference { name, params: &params, data: &data }.logits();
         for (got, want) in g.value(logits).data.iter().zip(want.data()) {
             assert!((got - want).abs() < 1e-11 * want.abs().max(1.0), "{name}: {got}, not {want}");
         }

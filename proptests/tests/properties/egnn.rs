@@ -3,10 +3,10 @@
 
 use std::sync::Arc;
 
+use engine::data_parallel::DataParallel;
 use engine::gradcheck::gradcheck;
 use engine::ops::index::Moves;
 use engine::rng::Stream;
-use engine::shard::Shards;
 use engine::{Matrix, Params, Recording, Tape, Var};
 use models::score::{EgnnConfig, Messages, Pairs, Scales, ScoreEgnn, ScoreNetwork};
 use proptest::prelude::*;
@@ -295,7 +295,7 @@ fn a_wide_radius_is_no_radius_and_threads_change_nothing() {
     let gradient = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| {
-            let mut shards = Shards::new(8);
+            let mut shards = DataParallel::new(8);
             let mut gradient = Vec::new();
             // The second pass meets tapes and memory that have been used before.
             for _ in 0..2 {

@@ -7,14 +7,15 @@ use engine::gradcheck::gradcheck;
 use engine::ops::edge::Mean;
 use engine::rng::Stream;
 use engine::{Matrix, Params, Recording, Tape, Var};
-use models::gnn::coefficient::Dependence;
-use models::gnn::dynamics::{
-    Dynamics, Form, Grade, GradeSettings, Grand, Kernel, Mixing, Mobility, Sigma, Start,
+use models::gnn::data::synthetic::BlockModel;
+use models::gnn::equations::coefficient::Dependence;
+use models::gnn::equations::{
+    Dynamics, Equation, Form, GradeSettings, GrandSettings, Kernel, Mixing, Mobility, Sigma, Start,
 };
-use models::gnn::networks::build;
-use models::gnn::settings::{MODELS, Model, Solver};
-use models::gnn::synthetic::BlockModel;
+use models::gnn::layers::Builder;
+use models::gnn::networks::{Continuous, Integration, Network, Solver};
 use models::gnn::{Adjacency, Dataset, Dropout, Normalisation};
+use toml::{Table, Value};
 
 const CHANNELS: usize = 3;
 
@@ -38,19 +39,18 @@ fn settings(form: Form, kernel: Kernel) -> GradeSettings {
     }
 }
 
-fn mixing(
+/// An equation on a graph with fixed weights, with its parameters.
+fn built(
+    equation: &impl Equation,
     data: &Dataset,
-    normalisation: Normalisation,
-    loops: bool,
-    params: &mut Params<f64>,
-) -> Mixing<f64> {
-    Mixing::new(
-        params,
-        Arc::new(Adjacency::new(data.nodes(), &data.edges, normalisation, loops)),
-        CHANNELS,
-        0,
-        0,
-    )
+    (normalisation, loops): (Normalisation, bool),
+    seed: u64,
+) -> (Params<f64>, Arc<dyn Dynamics<f64>>) {
+    let mut params = Params::new();
+    let on = &mut Builder { data, params: &mut params, seed };
+    let mixing = Mixing::new(on, on.adjacency(normalisation, loops), CHANNELS, 0);
+    let dynamics = equation.build(on, mixing, CHANNELS);
+    (params, dynamics)
 }
 
 fn velocity(dynamics: &dyn Dynamics<f64>, params: &Params<f64>, x: &Matrix<f64>) -> Matrix<f64> {
@@ -71,27 +71,39 @@ fn positive(nodes: usize) -> Matrix<f64> {
     Matrix::from_fn(CHANNELS, nodes, |_, _| 0.1 + s.uniform())
 }
 
+/// A network with some of the settings of a line of TOML: those that it has.
+pub(crate) fn network(name: &str, settings: &str) -> Network {
+    let mut table = Table::try_from(Network::named(name).unwrap()).unwrap();
+    for (key, value) in settings.parse::<Table>().unwrap() {
+        if let Some(own) = table.get_mut(&key) {
+            *own = value;
+        }
+    }
+    Value::Table(table).try_into().unwrap()
+}
+
+const SMALL: &str = "hidden = 8\nheads = 2\nlayers = 3\ndropout = 0.0\ninput_dropout = 0.0\n";
+
 /// Every network, and GRADE in its variants.
-fn variants() -> Vec<Model> {
-    let base = Model { hidden: 8, heads: 2, layers: 3, dropout: 0.0, input_dropout: 0.0, ..Model::default() };
-    let mut all: Vec<Model> = MODELS.iter().map(|m| Model { name: m.to_string(), ..base.clone() }).collect();
-    for kernel in [Kernel::Gat, Kernel::Log, Kernel::Gauss, Kernel::Sin, Kernel::None] {
-        all.push(Model { kernel, alpha: Dependence::Time, source: true, attention: true, ..base.clone() });
+fn variants() -> Vec<Network> {
+    let with = |name: &str, more: &str| network(name, &format!("{SMALL}{more}"));
+    let mut all: Vec<Network> = Network::NAMES.iter().map(|name| with(name, "")).collect();
+    for kernel in ["gat", "log", "gauss", "sin", "none"] {
+        let more = format!("kernel = \"{kernel}\"\nalpha = \"time\"\nsource = true\nattention = true");
+        all.push(with("grade", &more));
     }
-    for mobility in [Mobility::Node, Mobility::Mean, Mobility::LogMean, Mobility::Upwind] {
-        let form = Form::Paper;
-        all.push(Model { form, mobility, kernel: Kernel::Log, sigma: "learned".into(), ..base.clone() });
+    for mobility in ["node", "mean", "log-mean", "upwind"] {
+        let more = "form = \"paper\"\nkernel = \"log\"\nsigma = \"learned\"";
+        all.push(with("grade", &format!("{more}\nmobility = \"{mobility}\"")));
     }
-    for name in ["grade", "graphcon", "frond"] {
-        all.push(Model { name: name.into(), skip: true, ..base.clone() });
-    }
-    all.push(Model { sigma: "power:2".into(), solver: Solver::Adaptive, ..base });
+    all.extend(["grade", "graphcon", "frond"].map(|name| with(name, "skip = true")));
+    all.push(with("grade", "sigma = \"power:2\"\nsolver = \"adaptive\""));
     all
 }
 
-fn logits(model: &Model, data: &Dataset) -> Vec<f64> {
+fn logits(network: &Network, data: &Dataset) -> Vec<f64> {
     let mut params = Params::new();
-    let network = build::<f64>(model, data, &mut params, 1).unwrap();
+    let network = network.build::<f64>(data, &mut params, 1).unwrap();
     let mut tape = Tape::new();
     let mut g = tape.record(params.values());
     let out = network.forward(&mut g, &mut Dropout::off()).logits;
@@ -114,7 +126,7 @@ fn renaming_the_nodes_renames_the_result() {
         .flat_map(|i| row(*i))
         .map(|(i, j)| data.features.get(i as usize, j).copied().unwrap_or(0.0))
         .collect();
-    other.features = models::gnn::synthetic::dense(n, 5, &x);
+    other.features = models::gnn::data::synthetic::dense(n, 5, &x);
     for model in variants() {
         let (a, b) = (logits(&model, &data), logits(&model, &other));
         assert!(a.iter().all(|v| v.is_finite()), "{model:?}");
@@ -122,7 +134,7 @@ fn renaming_the_nodes_renames_the_result() {
             let (own, renamed) = (i as usize * 3, name(i) as usize * 3);
             for k in 0..3 {
                 let (p, q) = (a[own + k], b[renamed + k]);
-                assert!((p - q).abs() < 1e-10 * p.abs().max(1.0), "{}: {p} {q}", model.name);
+                assert!((p - q).abs() < 1e-10 * p.abs().max(1.0), "{}: {p} {q}", model.name());
             }
         }
     }
@@ -134,11 +146,9 @@ fn symmetric_mobilities_conserve_mass() {
     for mobility in [Mobility::Mean, Mobility::LogMean, Mobility::Upwind] {
         for sigma in [Sigma::Identity, Sigma::Power(2.0), Sigma::Learned] {
             for kernel in [Kernel::Log, Kernel::Gauss] {
-                let mut params = Params::new();
-                let mixing = mixing(&data, Normalisation::Ones, false, &mut params);
                 let settings = GradeSettings { mobility, sigma, ..settings(Form::Paper, kernel) };
-                let grade = Grade::new(&mut params, mixing, settings, CHANNELS, 2).unwrap();
-                let v = velocity(&grade, &params, &positive(data.nodes()));
+                let (params, grade) = built(&settings, &data, (Normalisation::Ones, false), 2);
+                let v = velocity(&*grade, &params, &positive(data.nodes()));
                 let size: f64 = v.data().iter().map(|v| v.abs()).sum();
                 for a in 0..CHANNELS {
                     let total: f64 = (0..v.cols()).map(|i| v[(a, i)]).sum();
@@ -152,18 +162,16 @@ fn symmetric_mobilities_conserve_mass() {
 #[test]
 fn upwind_keeps_densities_positive() {
     let data = small();
-    let mut params = Params::new();
-    let mixing = mixing(&data, Normalisation::Ones, false, &mut params);
     let settings = GradeSettings {
         mobility: Mobility::Upwind,
         sigma: Sigma::Power(2.0),
         aggregation: 3.0,
         ..settings(Form::Paper, Kernel::Log)
     };
-    let grade = Grade::new(&mut params, mixing, settings, CHANNELS, 2).unwrap();
+    let (params, grade) = built(&settings, &data, (Normalisation::Ones, false), 2);
     let mut x = positive(data.nodes());
     (0..data.nodes()).step_by(3).for_each(|i| x.col_mut(i).fill(0.0));
-    let v = velocity(&grade, &params, &x);
+    let v = velocity(&*grade, &params, &x);
     for i in (0..data.nodes()).step_by(3) {
         assert!(v.col(i).iter().all(|v| *v >= 0.0), "node {i}: {:?}", v.col(i));
     }
@@ -219,7 +227,7 @@ fn the_gradient_flow_lowers_its_free_energy() {
 /// A ring of n nodes, and the wave of wave number m on it with its eigenvalue of I - A.
 fn ring(n: u32, m: f64) -> (Dataset, Vec<f64>, f64) {
     let edges: Vec<(u32, u32)> = (0..n).map(|i| (i, (i + 1) % n)).collect();
-    let data = models::gnn::synthetic::from_edges("ring", n as usize, &edges, vec![0; n as usize], 1);
+    let data = models::gnn::data::synthetic::from_edges("ring", n as usize, &edges, vec![0; n as usize], 1);
     let angle = 2.0 * std::f64::consts::PI * m / f64::from(n);
     (data, (0..n).map(|i| (angle * f64::from(i)).cos()).collect(), 1.0 - angle.cos())
 }
@@ -235,13 +243,11 @@ fn consensus_grows_or_decays_at_the_rate_of_linear_theory() {
         (Form::Paper, Kernel::Gauss, 0.7),
         (Form::Paper, Kernel::Gauss, -1.1),
     ] {
-        let mut params = Params::new();
-        let mixing = mixing(&data, Normalisation::Row, false, &mut params);
-        let grade = Grade::new(&mut params, mixing, settings(form, kernel), CHANNELS, 2).unwrap();
+        let (params, grade) = built(&settings(form, kernel), &data, (Normalisation::Row, false), 2);
         let b = params.view(params.find("beta").unwrap()).data.to_vec();
         let delta = 1e-6;
         let x = Matrix::from_fn(CHANNELS, 12, |_, i| c + delta * wave[i]);
-        let v = velocity(&grade, &params, &x);
+        let v = velocity(&*grade, &params, &x);
         for a in 0..CHANNELS {
             // s(0) = 1/2; K 1 = k on consensus; K wave = mu wave for the constant Gaussian kernel.
             let k = match kernel {
@@ -263,18 +269,14 @@ fn consensus_grows_or_decays_at_the_rate_of_linear_theory() {
 fn without_aggregation_it_is_grand() {
     let data = small();
     let x = positive(data.nodes());
-    let mut params = Params::new();
-    let grand =
-        Grand::new(&mut params, mixing(&data, Normalisation::Row, true, &mut Params::new()), false, 0);
-    let want = velocity(&grand, &params, &x);
+    let (params, grand) = built(&GrandSettings::default(), &data, (Normalisation::Row, true), 0);
+    let want = velocity(&*grand, &params, &x);
     for form in [Form::Code, Form::Paper] {
         for kernel in [Kernel::Gat, Kernel::None] {
             let aggregation = if kernel == Kernel::None { 1.0 } else { 0.0 };
             let settings = GradeSettings { diffusion: 1.0, aggregation, ..settings(form, kernel) };
-            let mut params = Params::new();
-            let mixing = mixing(&data, Normalisation::Row, true, &mut params);
-            let grade = Grade::new(&mut params, mixing, settings, CHANNELS, 0).unwrap();
-            let got = velocity(&grade, &params, &x);
+            let (params, grade) = built(&settings, &data, (Normalisation::Row, true), 0);
+            let got = velocity(&*grade, &params, &x);
             assert!(got.data().iter().zip(want.data()).all(|(a, b)| (a - b).abs() < 1e-14));
         }
     }
@@ -284,17 +286,12 @@ fn without_aggregation_it_is_grand() {
 fn integration_converges_with_the_order_of_its_method() {
     let data = small();
     let last = |solver, step| {
-        let model = Model {
-            hidden: CHANNELS,
-            time: 1.0,
-            step,
-            solver,
-            tolerance: 1e-10,
-            kernel: Kernel::Gauss,
-            ..Model::default()
-        };
+        let mut model = Continuous::<GradeSettings>::default();
+        model.ends.width.hidden = CHANNELS;
+        model.equation.kernel = Kernel::Gauss;
+        model.integration = Integration { time: 1.0, step, solver, tolerance: 1e-10, ..model.integration };
         let mut params = Params::new();
-        let network = build::<f64>(&model, &data, &mut params, 5).unwrap();
+        let network = Network::Grade(model).build::<f64>(&data, &mut params, 5).unwrap();
         let mut tape = Tape::new();
         let mut g = tape.record(params.values());
         let out = network.forward(&mut g, &mut Dropout::off()).last;
@@ -324,16 +321,14 @@ fn every_variant_has_the_right_gradient_in_its_state() {
     ] {
         for mobility in [Mobility::Node, Mobility::Mean, Mobility::LogMean, Mobility::Upwind] {
             let settings = GradeSettings { mobility, sigma: Sigma::Learned, ..settings(form, kernel) };
-            let mut params = Params::new();
-            let mixing = mixing(&data, Normalisation::Symmetric, false, &mut params);
-            let grade = Grade::new(&mut params, mixing, settings, CHANNELS, 2).unwrap();
+            let (params, grade) = built(&settings, &data, (Normalisation::Symmetric, false), 2);
             // Parameters enter as constants of a second tape's making: the state alone is varied.
             let values = params.values().to_vec();
             let x = positive(data.nodes());
             let mut tape = Tape::new();
             let run = |x: &Matrix<f64>, tape: &mut Tape<f64>| -> f64 {
                 let mut g = tape.record(&values);
-                let v = record(&grade, &mut g, x);
+                let v = record(&*grade, &mut g, x);
                 g.value(v).data.iter().enumerate().map(|(k, v)| (k as f64).sin() * v).sum()
             };
             let mut g = tape.record(&values);

@@ -2,18 +2,26 @@
 //! on the tape.
 
 use engine::{Params, Tape};
-use models::gnn::coefficient::Dependence;
-use models::gnn::dynamics::{Form, Kernel};
-use models::gnn::networks::build;
-use models::gnn::settings::{Backward, Model, Solver};
+use models::gnn::equations::coefficient::Dependence;
+use models::gnn::equations::{Form, GradeSettings, Kernel};
+use models::gnn::networks::{Backward, Continuous, Integration, Network, Solver};
 use models::gnn::{Dataset, Dropout};
 
 use crate::graph_dynamics::small;
 
+type Model = Continuous<GradeSettings>;
+
+/// The same model, integrated otherwise.
+fn integrated(model: &Model, change: impl FnOnce(&mut Integration)) -> Model {
+    let mut model = model.clone();
+    change(&mut model.integration);
+    model
+}
+
 /// The final state of a network and the gradient of <w, logits> in all its parameters.
 fn gradient(model: &Model, data: &Dataset) -> (Vec<f64>, Vec<f64>) {
     let mut params = Params::new();
-    let network = build::<f64>(model, data, &mut params, 2).unwrap();
+    let network = Network::Grade(model.clone()).build::<f64>(data, &mut params, 2).unwrap();
     let mut tape = Tape::new();
     let mut gradient = vec![0.0; params.len()];
     // Twice, so that memory left from the first pass is there in the second.
@@ -41,25 +49,18 @@ fn adjoint_and_checkpointed_gradients_agree_with_the_tape() {
     for (form, kernel) in [(Form::Code, Kernel::Gat), (Form::Code, Kernel::Gauss), (Form::Paper, Kernel::Log)]
     {
         // Attention, a source and coefficients of time: every way in which a parameter can enter.
-        let base = Model {
-            hidden: 8,
-            heads: 2,
-            form,
-            kernel,
-            log_eps: 0.5,
-            aggregation: 0.1,
-            time: 1.0,
-            attention: true,
-            source: true,
-            alpha: Dependence::Time,
-            relu: false,
-            ..Model::default()
-        };
+        let mut base = Model::default();
+        (base.ends.width.hidden, base.ends.relu) = (8, false);
+        (base.mixing.heads, base.mixing.attention) = (2, true);
+        base.integration.time = 1.0;
+        let equation = &mut base.equation;
+        (equation.form, equation.kernel, equation.log_eps, equation.aggregation) = (form, kernel, 0.5, 0.1);
+        (equation.alpha, equation.source) = (Dependence::Time, true);
         // A number of steps that no segment length divides.
         for (solver, step) in [(Solver::Euler, 1.0 / 23.0), (Solver::Rk4, 1.0 / 23.0)] {
-            let on_tape = Model { solver, step, ..base.clone() };
+            let on_tape = integrated(&base, |i| (i.solver, i.step) = (solver, step));
             let (x, whole) = gradient(&on_tape, &data);
-            let apart = Model { backward: Backward::Checkpointed, ..on_tape.clone() };
+            let apart = integrated(&on_tape, |i| i.backward = Backward::Checkpointed);
             let (y, parts) = gradient(&apart, &data);
             assert_eq!(x, y, "{solver:?}: the same steps");
             let error = difference(&parts, &whole);
@@ -67,8 +68,8 @@ fn adjoint_and_checkpointed_gradients_agree_with_the_tape() {
         }
         // The adjoint tends to the gradient of the steps with the order of the method.
         let adjoint_error = |steps: f64| {
-            let model = Model { solver: Solver::Rk4, step: 1.0 / steps, ..base.clone() };
-            let adjoint = Model { backward: Backward::Adjoint, ..model.clone() };
+            let model = integrated(&base, |i| (i.solver, i.step) = (Solver::Rk4, 1.0 / steps));
+            let adjoint = integrated(&model, |i| i.backward = Backward::Adjoint);
             difference(&gradient(&adjoint, &data).1, &gradient(&model, &data).1)
         };
         let (coarse, fine) = (adjoint_error(8.0), adjoint_error(16.0));
@@ -78,19 +79,22 @@ fn adjoint_and_checkpointed_gradients_agree_with_the_tape() {
         if kernel == Kernel::Gat {
             continue;
         }
-        let base = Model { alpha: Dependence::Channel, ..base };
-        let exact = Model { solver: Solver::Rk4, step: 1.0 / 128.0, ..base.clone() };
+        base.equation.alpha = Dependence::Channel;
+        let exact = integrated(&base, |i| (i.solver, i.step) = (Solver::Rk4, 1.0 / 128.0));
         let (x, whole) = gradient(&exact, &data);
         for backward in [Backward::Tape, Backward::Checkpointed, Backward::Adjoint] {
-            let adaptive = Model { solver: Solver::Adaptive, tolerance: 1e-9, backward, ..base.clone() };
+            let adaptive = integrated(&base, |i| {
+                (i.solver, i.tolerance, i.backward) = (Solver::Adaptive, 1e-9, backward);
+            });
             let (y, gradient) = gradient(&adaptive, &data);
             assert!(difference(&y, &x) < 1e-7, "{form:?}: {}", difference(&y, &x));
             let error = difference(&gradient, &whole);
             assert!(error < 1e-6, "{form:?} {backward:?}: {error}");
         }
         // Steps that were not enough end in a state that is not a number.
-        let hopeless = Model { time: 1e5, backward: Backward::Adjoint, ..base };
-        let hopeless = Model { solver: Solver::Adaptive, ..hopeless };
+        let hopeless = integrated(&base, |i| {
+            (i.time, i.solver, i.backward) = (1e5, Solver::Adaptive, Backward::Adjoint);
+        });
         assert!(gradient(&hopeless, &data).0.iter().all(|v| v.is_nan()));
     }
 }

@@ -2,7 +2,7 @@
 
 use engine::Real;
 use engine::optim::{Adam, Ema, clip_by_norm};
-use engine::par::CHUNK;
+use engine::parallel::CHUNK;
 use proptest::prelude::*;
 
 use crate::cases::cases;

@@ -131,7 +131,7 @@ proptest! {
         // Through the kernel itself, with a block of exactly n points.
         let block: Vec<f64> = (0..d * n).map(|at| states[at % n][at / n]).collect();
         let (mut log_p, mut score) = (vec![0.0; n], vec![0.0; d * n]);
-        energy.log_density_block(n, &block, &mut log_p, &mut score, &mut vec![9.0; 5]);
+        energy.log_density_block(n, &block, &mut log_p, &mut score, &mut vec![9.0; 5]).unwrap();
         let narrow: Vec<f32> = block.iter().map(|v| *v as f32).collect();
         let (mut log_p32, mut score32) = (vec![0.0; n], vec![0.0; d * n]);
         single.log_density_block(n, &narrow, &mut log_p32, &mut score32, &mut Vec::new()).unwrap();

@@ -7,7 +7,7 @@ use super::check_weights;
 use crate::sparse::kernels::dot;
 use crate::sparse::segment_softmax::softmax;
 use crate::sparse::{Pattern, Sparse};
-use crate::tape::{Bar, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangent, Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var};
 
 /// Inputs s, x.
@@ -43,7 +43,7 @@ impl<T: Real> Op<T> for Attend {
         let (rows, p, y) = (x.shape.rows, saved.aux, saved.out);
         let out_bar = &*out_bar;
         if let Some(s_bar) = x_bar.get(0) {
-            // sum_e p_e p_bar_e = <y_bar_i, y_i>, so that no second pass over the edges is needed.
+            // sum_e p_e p_bar_e = <y_bar_i, y_i>: no second pass over the edges.
             let block = rows / heads;
             self.pattern.for_rows(s_bar, heads, |i, s_bar| {
                 let bar = &out_bar[i * rows..(i + 1) * rows];
@@ -59,14 +59,15 @@ impl<T: Real> Op<T> for Attend {
                 }
             });
         }
-        if let Some(Bar { data, fresh }) = x_bar.first(1) {
-            self.pattern.by_col.accumulate(p, heads, out_bar, rows, fresh, data);
+        if let Some(Cotangent { data, overwrite }) = x_bar.get_uninit(1) {
+            self.pattern.by_col.accumulate(p, heads, out_bar, rows, overwrite, data);
         }
     }
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// y_i = sum_j softmax_j(s_ij) x_j: edge softmax and weighted sum in one pass.
+    /// y_i = sum_e softmax(s)_e x_j over the edges e = (i, j) of receiver i: edge softmax and weighted sum in one
+    /// pass. Heads apply to equal blocks of rows.
     pub fn attend(&mut self, graph: &Sparse, s: Var, x: Var) -> Var {
         self.apply(Attend { pattern: graph.pattern.clone() }, &[s, x])
     }

@@ -1,28 +1,22 @@
-//! Attention weights of a bilinear form on the edges of a graph, as one op: for the edges e = (i, j) of node i
+//! Attention weights of a bilinear form on the edges of a graph, as one op.
 //!
-//! p_e = softmax_e( <q_i, x_j> ),  q_i = M x_i + c.
-//!
-//! With s_bar_e = p_e (p_bar_e - sum over the edges of i of p p_bar) and q_bar_i = sum_e s_bar_e x_j:
-//! M_bar += sum_i q_bar_i x_i^T,  c_bar += sum_i q_bar_i,  x_bar_i += M^T q_bar_i,  x_bar_j += sum_e s_bar_e q_i.
-//!
-//! A task takes some nodes from their q to their weights, and back from the weights' cotangents to those of M,
-//! of c and of its own nodes, so that nothing in between leaves its core's cache; only the sum over the edges of
-//! which a node is the sender waits for all tasks. As separate ops the same took three rounds of tasks
-//! forward and five backward. Flops: 2 d^2 for a node and 2 d for an edge forward, twice that backward.
+//! A task computes q and the weights of some nodes, and in the reverse pass the cotangents of M, of c and of its
+//! own nodes, so that intermediate values stay in its core's cache. Only the sum over the edges in which a node is
+//! the sender waits for all tasks. Separate ops need three rounds of tasks forward and five backward.
 
 use std::sync::Arc;
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, Par};
 
+use crate::aligned::{padded, with_scratch};
 use crate::matrix::faer_mut;
 use crate::ops::linear::{add_bias, add_columns};
 use crate::simd::add;
-use crate::slab::{padded, with_spare};
 use crate::sparse::kernels::add_dots;
 use crate::sparse::segment_softmax::{softmax_one, softmax_one_back};
 use crate::sparse::{Pattern, Sparse};
-use crate::tape::{Bar, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangent, Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, View};
 
 /// Inputs M, c, x.
@@ -86,14 +80,14 @@ impl<T: Real> Op<T> for BilinearAttention {
         let wants_sums = bars.wants(M) || bars.wants(C);
         let sums_len = if wants_sums { padded(d * (d + 1)) } else { 0 };
         // Cotangents of the tasks' q, and their sums for M and c.
-        with_spare(padded(n * d) + order.tasks() * sums_len, |space| {
+        with_scratch(padded(n * d) + order.tasks() * sums_len, |space| {
             let (q_bar, sums) = space.split_at_mut(padded(n * d));
             let q_bar = &mut q_bar[..n * d];
-            let (x_bar, fresh, stride) = match bars.first(X) {
-                Some(Bar { data, fresh }) => (data, fresh, d),
+            let (x_bar, overwrite, stride) = match bars.get_uninit(X) {
+                Some(Cotangent { data, overwrite }) => (data, overwrite, d),
                 None => (&mut [][..], false, 0),
             };
-            let accumulate = if fresh { Accum::Replace } else { Accum::Add };
+            let accumulate = if overwrite { Accum::Replace } else { Accum::Add };
             let at =
                 |[nodes, entries, tasks]: [usize; 3]| [entries, nodes * d, nodes * stride, tasks * sums_len];
             let arrays = [&mut *out_bar, q_bar, &mut *x_bar, &mut *sums];
@@ -141,7 +135,16 @@ fn part<'a, T: Real>(x: View<'a, T>, nodes: &std::ops::Range<usize>) -> View<'a,
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// softmax over the edges of each receiver i of <M x_i + c, x_j> (1 x nnz). The graph is square.
+    /// Attention weights of a bilinear form, for the edges e = (i, j) of each receiver i (1 x nnz):
+    ///
+    /// p_e = softmax_e(s_e),  s_e = q_i . x_j,  q_i = M x_i + c.
+    ///
+    /// With s_bar_e = p_e (p_bar_e - sum over the edges of i of p p_bar) and q_bar_i = sum_e s_bar_e x_j:
+    ///
+    /// M_bar += sum_i q_bar_i x_i^T,  c_bar += sum_i q_bar_i,  x_bar_i += M^T q_bar_i,
+    /// x_bar_j += sum_e s_bar_e q_i.
+    ///
+    /// The graph is square. Flops: 2 d^2 for a node and 2 d for an edge forward, twice that backward.
     pub fn edge_attention(&mut self, graph: &Sparse, m: Var, c: Var, x: Var) -> Var {
         self.apply(BilinearAttention { pattern: graph.pattern.clone() }, &[m, c, x])
     }

@@ -7,7 +7,7 @@ use super::check_ends;
 use crate::simd::prefetch;
 use crate::sparse::kernels::{AHEAD, LANES, lane_sum};
 use crate::sparse::{Pattern, Sparse};
-use crate::tape::{Bar, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangent, Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, simd_fn};
 
 /// Inputs a, b.
@@ -68,25 +68,27 @@ impl<T: Real> Op<T> for Distance {
             };
         }
         let factors = &*out_bar;
-        if let Some(Bar { data, fresh }) = x_bar.first(0) {
+        if let Some(Cotangent { data, overwrite }) = x_bar.get_uninit(0) {
             self.pattern.by_row.for_groups(data, rows, |i, a_bar| {
-                self.pattern.by_row.accumulate_differences(i, factors, a.col(i), b.data, fresh, a_bar);
+                self.pattern.by_row.accumulate_differences(i, factors, a.col(i), b.data, overwrite, a_bar);
             });
         }
-        if let Some(Bar { data, fresh }) = x_bar.first(1) {
+        if let Some(Cotangent { data, overwrite }) = x_bar.get_uninit(1) {
             self.pattern.by_col.for_groups(data, rows, |j, b_bar| {
-                self.pattern.by_col.accumulate_differences(j, factors, b.col(j), a.data, fresh, b_bar);
+                self.pattern.by_col.accumulate_differences(j, factors, b.col(j), a.data, overwrite, b_bar);
             });
         }
     }
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// |a_i - b_j| for every edge (1 x nnz).
+    /// s_e = |a_i - b_j| for every edge e = (i, j) (1 x nnz); a_bar_i += sum_e s_bar_e (a_i - b_j) / s_e, and b_bar_j
+    /// the opposite. The gradient at 0 is taken as 0.
     pub fn edge_distance(&mut self, graph: &Sparse, a: Var, b: Var) -> Var {
         self.apply(Distance { pattern: graph.pattern.clone(), squared: false }, &[a, b])
     }
-    /// |a_i - b_j|^2 for every edge (1 x nnz).
+    /// s_e = |a_i - b_j|^2 for every edge e = (i, j) (1 x nnz); a_bar_i += sum_e 2 s_bar_e (a_i - b_j), and b_bar_j
+    /// the opposite.
     pub fn edge_squared_distance(&mut self, graph: &Sparse, a: Var, b: Var) -> Var {
         self.apply(Distance { pattern: graph.pattern.clone(), squared: true }, &[a, b])
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::check_ends;
 use crate::sparse::kernels::sampled_product;
 use crate::sparse::{Pattern, Sparse};
-use crate::tape::{Bar, Cotangents, Inputs, Saved};
+use crate::tape::{Cotangent, Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var};
 
 /// Inputs q, k.
@@ -34,17 +34,18 @@ impl<T: Real> Op<T> for Dot {
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (q, k, heads) = (saved.x.get(0), saved.x.get(1), self.heads);
-        if let Some(Bar { data, fresh }) = x_bar.first(0) {
-            self.pattern.by_row.accumulate(out_bar, heads, k.data, q.shape.rows, fresh, data);
+        if let Some(Cotangent { data, overwrite }) = x_bar.get_uninit(0) {
+            self.pattern.by_row.accumulate(out_bar, heads, k.data, q.shape.rows, overwrite, data);
         }
-        if let Some(Bar { data, fresh }) = x_bar.first(1) {
-            self.pattern.by_col.accumulate(out_bar, heads, q.data, q.shape.rows, fresh, data);
+        if let Some(Cotangent { data, overwrite }) = x_bar.get_uninit(1) {
+            self.pattern.by_col.accumulate(out_bar, heads, q.data, q.shape.rows, overwrite, data);
         }
     }
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// s_e = <q_i, k_j> for every edge, in `heads` equal blocks of rows (heads x nnz).
+    /// s_e = q_i . k_j for every edge e = (i, j), in `heads` equal blocks of rows (heads x nnz);
+    /// q_bar_i += sum_e s_bar_e k_j, k_bar_j += sum_e s_bar_e q_i.
     pub fn edge_dot(&mut self, graph: &Sparse, q: Var, k: Var, heads: usize) -> Var {
         self.apply(Dot { pattern: graph.pattern.clone(), heads }, &[q, k])
     }

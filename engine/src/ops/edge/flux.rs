@@ -1,12 +1,5 @@
-//! The transport term of an aggregation equation on a graph, with the density on an edge (the
-//! mobility) a mean of its ends:
-//!
-//! y_i = sum_e w_e theta(x_i, x_j) (phi_j - phi_i), entry by entry, over the edges e = (i, j) of node i.
-//!
-//! theta is the arithmetic mean; the logarithmic mean (a - b) / (log a - log b), under which diffusion
-//! is a gradient flow of the entropy; or upwind: x_j where phi_j > phi_i (mass comes from j), else
-//! x_i, which keeps densities positive (Esposito, Patacchini, Schlichting and Slepcev 2021). With
-//! symmetric w each conserves the sum of x.
+//! The transport term of an aggregation equation on a graph, with a mean of the densities of both nodes as
+//! mobility.
 
 use std::sync::Arc;
 
@@ -14,14 +7,15 @@ use crate::sparse::{Pattern, Sparse};
 use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, simd_fn};
 
-/// The mobility of an edge.
+/// The mobility theta(a, b) of an edge with densities a and b; see
+/// [`Recording::edge_flux`](crate::Recording::edge_flux).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mean {
     /// (a + b) / 2.
     Arithmetic,
     /// (a - b) / (log a - log b); 0 unless both are positive.
     Logarithmic,
-    /// The end that mass leaves.
+    /// The density of the node that mass leaves.
     Upwind,
 }
 
@@ -31,8 +25,8 @@ struct Flux {
     mean: Mean,
 }
 
-/// A mean of two densities given the drop of the potential d = phi_b - phi_a: (theta, d theta / d a).
-/// The derivative in b is that in a with the ends exchanged.
+/// A mean of two densities given the difference of the potential d = phi_b - phi_a: (theta, d theta / d a).
+/// The derivative in b is that in a with the nodes exchanged.
 trait Theta {
     fn at<T: Real>(a: T, b: T, d: T) -> (T, T);
 }
@@ -98,7 +92,7 @@ simd_fn! {
         sum
     }
 
-    /// x_bar += w d theta / d own (phi_other - phi_own) y_bar: `own` is the end that x_bar belongs to.
+    /// x_bar += w d theta / d own (phi_other - phi_own) y_bar; `own` is the node of x_bar.
     fn add_slope<T: Real, M: Theta>(
         w: T, own: &[T], other: &[T], p_own: &[T], p_other: &[T], y_bar: &[T], x_bar: &mut [T],
     ) {
@@ -143,8 +137,8 @@ fn vjp<T: Real, M: Theta>(pattern: &Pattern, saved: &Saved<T>, out_bar: &[T], x_
             }
         });
     }
-    // As the receiver i of edge (i, j), then as the sender of edge (k, i), where the drop of the
-    // potential has the other sign.
+    // As receiver i of edges (i, j), then as sender of edges (k, i), where the difference of the potential
+    // has the other sign.
     if let Some(x_bar) = x_bar.get(1) {
         pattern.by_row.for_groups(x_bar, rows, |i, x_bar| {
             for (e, j) in pattern.row(i).zip(pattern.by_row.group(i).0) {
@@ -170,7 +164,7 @@ fn vjp<T: Real, M: Theta>(pattern: &Pattern, saved: &Saved<T>, out_bar: &[T], x_
         pattern.by_col.for_groups(phi_bar, rows, |i, phi_bar| {
             let (others, numbers) = pattern.by_col.group(i);
             for (k, j) in others.iter().enumerate() {
-                // The receiver first, as in `forward`: where the drop is 0, upwind takes its density for both.
+                // The receiver first, as in `forward`: for equal potentials upwind takes its density.
                 let (w, j) = (w[numbers.get(k)], *j as usize);
                 add_mean::<T, M>(w, x.col(j), x.col(i), phi.col(j), phi.col(i), bar(j), phi_bar);
             }
@@ -209,7 +203,14 @@ impl<T: Real> Op<T> for Flux {
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// y_i = sum_j w_ij theta(x_i, x_j) (phi_j - phi_i) over the edges of node i; w is 1 x nnz.
+    /// The transport term of an aggregation equation with mobility theta = `mean`,
+    ///
+    /// y_i = sum_j w_ij theta(x_i, x_j) (phi_j - phi_i),
+    ///
+    /// entry by entry, over the edges (i, j) of receiver i; w is 1 x nnz. theta is the arithmetic mean; the
+    /// logarithmic mean (a - b) / (log a - log b), with which diffusion is a gradient flow of the entropy; or
+    /// upwind, x_j where phi_j > phi_i and else x_i, which keeps densities positive (Esposito, Patacchini,
+    /// Schlichting and Slepcev 2021). With symmetric w each conserves the sum of x.
     pub fn edge_flux(&mut self, graph: &Sparse, mean: Mean, w: Var, x: Var, phi: Var) -> Var {
         self.apply(Flux { pattern: graph.pattern.clone(), mean }, &[w, x, phi])
     }

@@ -1,7 +1,7 @@
-//! Functions on the edges of a graph, with gradients to both ends: one op, one file.
+//! Functions on the edges of a graph, with gradients to receiver and sender: one file per op.
 //!
-//! Edge e = (i, j) is an entry of a [`Sparse`](crate::sparse::Sparse) structure: node i, the receiver, hears of
-//! node j, the sender. Values on edges have one column for each entry, in the order of CSR; several heads are
+//! Edge e = (i, j) is an entry of a [`Sparse`](crate::sparse::Sparse) structure: node i is the
+//! receiver, node j the sender. Values on edges have one column for each entry, in the order of CSR; several heads are
 //! several rows.
 //!
 //! To add an op write its file, with a handle to the structure among its fields, and add its name here.
@@ -20,7 +20,7 @@ use crate::sparse::Pattern;
 
 pub use flux::Mean;
 
-/// Features of receivers and senders have a column for each node, and as many rows.
+/// Checks that the features of receivers and senders have one column for each node, and equally many rows.
 fn check_ends(pattern: &Pattern, a: Shape, b: Shape) -> Result<(), String> {
     let s = pattern.shape();
     if a.cols != s.rows || b.cols != s.cols || a.rows != b.rows {
@@ -29,7 +29,7 @@ fn check_ends(pattern: &Pattern, a: Shape, b: Shape) -> Result<(), String> {
     Ok(())
 }
 
-/// Weights have one column for each entry, and their heads divide the rows they weigh.
+/// Checks that weights have one column for each entry, and that the number of heads divides `rows`.
 fn check_weights(pattern: &Pattern, w: Shape, rows: usize) -> Result<(), String> {
     if w.cols != pattern.len() {
         return Err(format!("S has {} entries, with a column of weights for each", pattern.len()));

@@ -42,7 +42,8 @@ impl<T: Real> Op<T> for Softmax {
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// Softmax over the edges of each listening node.
+    /// Softmax over the edges of each receiver, for each head: p_e = exp(s_e) / sum_e exp(s_e),
+    /// s_bar_e += p_e (p_bar_e - sum_e p_e p_bar_e).
     pub fn edge_softmax(&mut self, graph: &Sparse, s: Var) -> Var {
         self.apply(Softmax { pattern: graph.pattern.clone() }, &[s])
     }

@@ -11,30 +11,30 @@
 //! ten of round 1's trials are not drawn from the whole space but near the best ones so far (`refine`), in three
 //! generations.
 
-mod graphs;
+mod data;
 mod refine;
 mod space;
 mod trainings;
 
 use std::path::Path;
-use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use models::gnn::Dataset;
-use models::gnn::train::{TrainError, fit};
-use rayon::prelude::*;
+use models::gnn::space::AMPLE;
+use models::gnn::training::train::{TrainError, fit};
 use serde::{Deserialize, Serialize};
 
-use self::graphs::Graphs;
-use self::trainings::Place;
-use super::GraphConfig;
-use super::task::fresh;
+use self::data::SearchData;
+use self::trainings::{Key, Training};
+use super::folders::{PARTS, fresh};
+use super::{Context, GraphConfig};
 use crate::config::{load_exact, to_plain_toml, to_toml};
 use crate::datasets::load;
-use crate::failure::Failure;
-use crate::interrupt::Interrupt;
-use crate::progress::Progress;
-use crate::run_folder::RunFolder;
+use crate::run::error::CliError;
+use crate::run::folder::RunFolder;
+use crate::run::interrupt::Interrupt;
+use crate::run::jobs;
+use crate::run::rows;
 
 /// Splits of rounds 1 and 2, initialisations for each split in round 3, and how many tenths of the trials are
 /// drawn; the others are refined.
@@ -46,7 +46,7 @@ struct Rounds {
 }
 /// On small graphs.
 const NOISY: Rounds = Rounds { first: 2, second: usize::MAX, initialisations: 3, drawn: 10 };
-/// On graphs of more than [`space::AMPLE`] nodes.
+/// On graphs of more than [`AMPLE`] nodes.
 const STEADY: Rounds = Rounds { first: 1, second: 3, initialisations: 1, drawn: 4 };
 /// Most trials of a search: more are a slip.
 pub const MOST_TRIALS: u64 = 10_000;
@@ -66,7 +66,7 @@ const PLAN: &str = "plan.toml";
 /// What a search was asked for.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Plan {
+struct SearchConfig {
     trials: u64,
 }
 
@@ -76,38 +76,43 @@ pub struct Search {
     base: GraphConfig,
     trials: u64,
     data: Dataset,
-    graphs: Graphs,
+    graphs: SearchData,
     /// Settings of the trials that are known so far.
     settings: Vec<GraphConfig>,
-    done: Vec<(Place, f64)>,
+    /// Finished trainings in the order of their keys.
+    done: Vec<Training>,
 }
 
 /// An error where a search from `base` would be refused.
-pub(super) fn check(base: &GraphConfig, trials: u64, data: &Dataset) -> Result<(), Failure> {
+pub(super) fn check(base: &GraphConfig, trials: u64, data: &Dataset) -> Result<(), CliError> {
     prepared(base, trials, data).map(drop)
 }
 
 /// An error if there are none, or too many; `key` is what holds their number.
-pub(super) fn check_trials(trials: u64, key: &str) -> Result<(), Failure> {
+pub(super) fn check_trials(trials: u64, key: &str) -> Result<(), CliError> {
     match trials {
         1..=MOST_TRIALS => Ok(()),
-        _ => Err(Failure::usage(format!("{key} = {trials} must lie between 1 and {MOST_TRIALS}"))),
+        _ => Err(CliError::usage(format!("{key} = {trials} must lie between 1 and {MOST_TRIALS}"))),
     }
 }
 
 /// The data of a search, and the trials that are drawn from the whole space.
-fn prepared(base: &GraphConfig, trials: u64, data: &Dataset) -> Result<(Graphs, Vec<GraphConfig>), Failure> {
+fn prepared(
+    base: &GraphConfig,
+    trials: u64,
+    data: &Dataset,
+) -> Result<(SearchData, Vec<GraphConfig>), CliError> {
     base.check()?;
-    let graphs = Graphs::new(data, &base.data)?;
+    let graphs = SearchData::new(data, &base.data)?;
     let drawn = (trials * rounds(&graphs).drawn).div_ceil(10);
     let settings: Vec<GraphConfig> =
-        (0..drawn).map(|trial| space::draw(base, &graphs.space, trial)).collect();
+        (0..drawn).map(|trial| space::draw(base, &graphs.facts, trial)).collect();
     settings.iter().try_for_each(GraphConfig::check)?;
     Ok((graphs, settings))
 }
 
-fn rounds(graphs: &Graphs) -> Rounds {
-    if graphs.space.nodes > space::AMPLE { STEADY } else { NOISY }
+fn rounds(graphs: &SearchData) -> Rounds {
+    if graphs.facts.nodes > AMPLE { STEADY } else { NOISY }
 }
 
 impl Search {
@@ -119,10 +124,10 @@ impl Search {
         base: GraphConfig,
         trials: u64,
         data: Dataset,
-    ) -> Result<Self, Failure> {
+    ) -> Result<Self, CliError> {
         check_trials(trials, "--search")?;
         let (graphs, settings) = prepared(&base, trials, &data)?;
-        let folder = RunFolder::create(&fresh(out, force)?.file("search"), force)?;
+        let folder = RunFolder::create(&fresh(out, force)?.file(PARTS[0]), force)?;
         folder.write(PLAN, format!("trials = {trials}\n").as_bytes())?;
         // The last, because a folder that has it can go on.
         folder.write("config.toml", to_plain_toml(&base)?.as_bytes())?;
@@ -130,10 +135,10 @@ impl Search {
     }
 
     /// Goes on with a search: trainings in trainings.csv are not done again.
-    pub fn resume(path: &Path, data_dir: Option<&Path>) -> Result<Self, Failure> {
+    pub fn resume(path: &Path, data_dir: Option<&Path>) -> Result<Self, CliError> {
         let folder = RunFolder::open(path, &["config.toml", PLAN])?;
         let base: GraphConfig = load_exact(&folder.file("config.toml"))?;
-        let Plan { trials } = load_exact(&folder.file(PLAN))?;
+        let SearchConfig { trials } = load_exact(&folder.file(PLAN))?;
         check_trials(trials, &format!("{}: trials", folder.file(PLAN).display()))?;
         let data = load(&base.data.name, data_dir)?;
         let (graphs, settings) = prepared(&base, trials, &data)?;
@@ -144,13 +149,13 @@ impl Search {
 
     /// Runs what is left; writes trainings.csv, search.csv and best.toml, and returns the best settings with the
     /// data.
-    pub fn execute(mut self, quiet: bool, interrupt: &Interrupt) -> Result<(GraphConfig, Dataset), Failure> {
+    pub fn execute(mut self, with: &Context<'_>) -> Result<(GraphConfig, Dataset), CliError> {
         let n = self.graphs.splits.len();
         let Rounds { first, second, initialisations, .. } = rounds(&self.graphs);
         let drawn = self.settings.len() as u64;
         for generation in 1..=GENERATIONS {
             let end = drawn + (self.trials - drawn) * generation / GENERATIONS;
-            self.refine(end, first.min(n), quiet, interrupt)?;
+            self.refine(end, first.min(n), with)?;
         }
         let mut kept: Vec<u64> = (0..self.trials).collect();
         let mut rows = Vec::new();
@@ -161,7 +166,7 @@ impl Search {
         ];
         for (round, (survivors, splits_used, inits)) in rounds.into_iter().enumerate() {
             kept.truncate(survivors);
-            self.train(round + 1, &places(&kept, splits_used, inits), quiet, interrupt)?;
+            self.train(round + 1, &keys(&kept, splits_used, inits), with)?;
             let judged = self.judged(&kept, splits_used, inits);
             kept = judged.iter().map(|j| j.0).collect();
             rows.extend(judged.into_iter().map(|(trial, figure)| (round + 1, trial, figure)));
@@ -181,18 +186,18 @@ impl Search {
     }
 
     /// Trains the trials so far on their first `splits` splits and adds trials up to number `end` near the best.
-    fn refine(&mut self, end: u64, splits: usize, quiet: bool, interrupt: &Interrupt) -> Result<(), Failure> {
+    fn refine(&mut self, end: u64, splits: usize, with: &Context<'_>) -> Result<(), CliError> {
         let known: Vec<u64> = (0..self.settings.len() as u64).collect();
         let new = self.settings.len() as u64..end;
         if new.is_empty() {
             return Ok(());
         }
-        self.train(1, &places(&known, splits, 1), quiet, interrupt)?;
+        self.train(1, &keys(&known, splits, 1), with)?;
         let parents = self.judged(&known, splits, 1);
         let parents = &parents[..PARENTS.min(parents.len())];
         for (trial, k) in new.zip(0..) {
             let (parent, _) = parents[k % parents.len()];
-            let fresh = space::draw(&self.base, &self.graphs.space, trial);
+            let fresh = space::draw(&self.base, &self.graphs.facts, trial);
             self.settings.push(refine::cross(&self.settings[parent as usize], &fresh, trial)?);
         }
         Ok(())
@@ -210,70 +215,52 @@ impl Search {
     /// The mean validation figure of a trial over its first `splits` splits and `inits` initialisations;
     /// a resumed search knows of later trainings already.
     fn figure(&self, trial: u64, splits: usize, inits: usize) -> f64 {
-        let counts = |(t, s, i): Place| t == trial && s < splits && i < inits;
-        let of: Vec<f64> = self.done.iter().filter(|(place, _)| counts(*place)).map(|(_, v)| *v).collect();
+        let counts = |t: &&Training| t.trial == trial && t.split < splits && t.initialisation < inits;
+        let of: Vec<f64> = self.done.iter().filter(counts).map(|t| t.validation).collect();
         models::metrics::mean(&of)
     }
 
     /// Trains what is wanted and not done, several trainings at a time.
-    fn train(
-        &mut self,
-        round: usize,
-        wanted: &[Place],
-        quiet: bool,
-        interrupt: &Interrupt,
-    ) -> Result<(), Failure> {
-        let had: std::collections::HashSet<Place> = self.done.iter().map(|(place, _)| *place).collect();
-        let left: Vec<Place> = wanted.iter().filter(|place| !had.contains(place)).copied().collect();
-        let already = (wanted.len() - left.len()) as u64;
-        let progress = Progress::new(already, wanted.len() as u64, quiet);
-        let shared = Mutex::new((std::mem::take(&mut self.done), progress, Instant::now(), already));
+    fn train(&mut self, round: usize, wanted: &[Key], with: &Context<'_>) -> Result<(), CliError> {
+        let before = std::mem::take(&mut self.done);
         let this = &*self;
-        let outcome = left.par_iter().try_for_each(|place| {
-            let validation = this.one(*place, interrupt)?;
-            let Ok(mut shared) = shared.lock() else {
-                return Err(Failure::Failed("another training failed".into()));
-            };
-            let (done, progress, saved, count) = &mut *shared;
-            done.push((*place, validation));
-            *count += 1;
-            progress.set(*count, || {
-                let (model, data) = (&this.base.model.name, &this.base.data.name);
-                format!("search, round {round}: {model} on {data}")
-            });
-            if saved.elapsed() > PAUSE {
-                *saved = Instant::now();
-                trainings::write(&this.folder, done)?;
+        let (model, data) = (this.base.model.name(), &this.base.data.name);
+        let mut saved = Instant::now();
+        let save = |done: &[Training]| {
+            if saved.elapsed() <= PAUSE {
+                return Ok(());
             }
-            Ok(())
-        });
-        let (done, progress, ..) =
-            shared.into_inner().map_err(|_| Failure::Failed("a training failed".into()))?;
-        progress.finish();
+            saved = Instant::now();
+            rows::write(&this.folder, done)
+        };
+        let work = |key: &Key| this.one(*key, with.interrupt);
+        let message = |_: &[Training]| format!("search, round {round}: {model} on {data}");
+        let (done, outcome) = jobs::run(wanted, before, Training::key, with.quiet, work, save, message);
         self.done = done;
-        // Sums over trainings must not depend on which of them ended first.
-        self.done.sort_by_key(|(place, _)| *place);
-        trainings::write(&self.folder, &self.done)?;
+        rows::write(&self.folder, &self.done)?;
         outcome
     }
 
-    fn one(&self, (trial, split, initialisation): Place, interrupt: &Interrupt) -> Result<f64, Failure> {
+    fn one(&self, key: Key, interrupt: &Interrupt) -> Result<Training, CliError> {
+        let (trial, split, initialisation) = key;
         let config = &self.settings[trial as usize];
         let seed = self.base.training_seed(split, initialisation);
         let settings = (&config.model, &config.train);
         let stop = || interrupt.requested();
         let data = self.graphs.used(config.data.edges);
-        match fit(data, &self.graphs.splits[split], settings, self.base.data.metric, seed, &stop) {
-            Ok(outcome) => Ok(outcome.figures().validation),
-            // Settings under which the equation blows up are the worst there are.
-            Err(TrainError::Diverged(_)) => Ok(0.0),
-            Err(e @ TrainError::Stopped) => Err(Failure::Interrupted(e.to_string())),
-            Err(e) => Err(Failure::usage(e)),
-        }
+        let validation =
+            match fit(data, &self.graphs.splits[split], settings, self.base.data.metric, seed, &stop) {
+                Ok(outcome) => outcome.figures().validation,
+                // Settings under which the equation blows up are the worst there are.
+                Err(TrainError::Diverged(_)) => 0.0,
+                Err(e @ TrainError::Stopped) => return Err(CliError::Interrupted(e.to_string())),
+                Err(e) => return Err(CliError::usage(e)),
+            };
+        Ok(Training { trial, split, initialisation, validation })
     }
 
     /// search.csv: every round's trials with their figures, best first, and what each changes.
-    fn log(&self, rows: &[(usize, u64, f64)]) -> Result<(), Failure> {
+    fn log(&self, rows: &[(usize, u64, f64)]) -> Result<(), CliError> {
         let mut log = String::from("round,trial,validation,settings\n");
         for (round, trial, figure) in rows {
             let text = to_toml(&self.settings[*trial as usize], &self.base)?;
@@ -288,7 +275,7 @@ impl Search {
 }
 
 /// The trainings of some trials on the first `splits` splits, with `inits` initialisations each.
-fn places(trials: &[u64], splits: usize, inits: usize) -> Vec<Place> {
+fn keys(trials: &[u64], splits: usize, inits: usize) -> Vec<Key> {
     let of = |trial: u64| (0..splits).flat_map(move |s| (0..inits).map(move |i| (trial, s, i)));
     trials.iter().flat_map(|trial| of(*trial)).collect()
 }

@@ -1,36 +1,44 @@
-//! The trainings of a search: a line of trainings.csv for each.
+//! The trainings of a search: a row of trainings.csv for each.
 
-use crate::classify::rows;
-use crate::failure::Failure;
-use crate::run_folder::RunFolder;
+use serde::{Deserialize, Serialize};
 
-const FILE: &str = "trainings.csv";
-const COLUMNS: &str = "trial,split,initialisation,validation";
+use crate::run::error::CliError;
+use crate::run::folder::RunFolder;
+use crate::run::rows::{self, Row};
 
-/// One training: (trial, split, initialisation).
-pub(super) type Place = (u64, usize, usize);
+/// (trial, split, initialisation).
+pub(super) type Key = (u64, usize, usize);
 
-/// The trainings that are in trainings.csv; each number of their places lies below that of `most`.
-pub(super) fn read(folder: &RunFolder, most: Place) -> Result<Vec<(Place, f64)>, Failure> {
-    let belongs = |((trial, split, init), figure): &(Place, f64)| {
-        *trial < most.0 && *split < most.1 && *init < most.2 && (0.0..=1.0).contains(figure)
+/// One training with its figure.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Training {
+    pub trial: u64,
+    pub split: usize,
+    pub initialisation: usize,
+    #[serde(serialize_with = "rows::plain")]
+    pub validation: f64,
+}
+
+impl Row for Training {
+    const FILE: &'static str = "trainings.csv";
+    const COLUMNS: &'static str = "trial,split,initialisation,validation";
+}
+
+impl Training {
+    pub fn key(&self) -> Key {
+        (self.trial, self.split, self.initialisation)
+    }
+}
+
+/// The trainings that are in trainings.csv; each number of their keys lies below that of `most`.
+pub(super) fn read(folder: &RunFolder, most: Key) -> Result<Vec<Training>, CliError> {
+    let belongs = |t: &Training| {
+        t.trial < most.0
+            && t.split < most.1
+            && t.initialisation < most.2
+            && (0.0..=1.0).contains(&t.validation)
     };
-    rows::read(folder, FILE, COLUMNS, |line| parse(line).filter(belongs), |(place, _)| *place)
-}
-
-/// Writes trainings.csv, sorted.
-pub(super) fn write(folder: &RunFolder, done: &[(Place, f64)]) -> Result<(), Failure> {
-    let mut sorted = done.to_vec();
-    sorted.sort_by_key(|(place, _)| *place);
-    let line = |((trial, split, init), v): &(Place, f64)| format!("{trial},{split},{init},{v}\n");
-    let lines: String = sorted.iter().map(line).collect();
-    folder.write(FILE, format!("{COLUMNS}\n{lines}").as_bytes())
-}
-
-fn parse(line: &str) -> Option<(Place, f64)> {
-    let v: Vec<&str> = line.split(',').collect();
-    let [trial, split, init, figure] = v[..] else { return None };
-    Some(((trial.parse().ok()?, split.parse().ok()?, init.parse().ok()?), figure.parse().ok()?))
+    rows::read(folder, belongs, Training::key)
 }
 
 #[cfg(test)]
@@ -38,20 +46,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_training_reads_back() {
-        assert_eq!(parse("3,1,2,0.875"), Some(((3, 1, 2), 0.875)));
-        assert_eq!(parse("3,1,0.875"), None);
-    }
-
-    #[test]
     fn trainings_that_the_search_cannot_have_had_are_damage() {
         let dir = tempfile::tempdir().unwrap();
         let folder = RunFolder::create(dir.path(), false).unwrap();
-        let row = ((3, 1, 0), 0.5);
-        write(&folder, &[row]).unwrap();
+        let row = Training { trial: 3, split: 1, initialisation: 0, validation: 0.5 };
+        rows::write(&folder, &[row]).unwrap();
         assert_eq!(read(&folder, (4, 10, 3)), Ok(vec![row]));
         for line in ["3,0,0,nan", "3,0,0,7", "3,0,0,-0.1", "4,0,0,1", "3,10,0,1", "3,0,3,1", "3,1,0,0.5"] {
-            folder.write(FILE, format!("{COLUMNS}\n3,1,0,0.5\n{line}\n").as_bytes()).unwrap();
+            folder
+                .write(Training::FILE, format!("{}\n3,1,0,0.5\n{line}\n", Training::COLUMNS).as_bytes())
+                .unwrap();
             let error = read(&folder, (4, 10, 3)).unwrap_err().to_string();
             assert!(error.contains("trainings.csv: line 3 is damaged"), "{line}: {error}");
         }

@@ -3,14 +3,77 @@
 
 use std::sync::Arc;
 
-use engine::{ParamId, Params, Real, Recording, Var};
+use engine::{ParamId, Real, Recording, Var};
+use serde::{Deserialize, Serialize};
 
-use super::{Network, Outputs};
-use crate::gnn::layers::{Features, Linear};
-use crate::gnn::settings::Model;
-use crate::gnn::{Adjacency, Dataset, Dropout};
+use super::{Classifier, Evolution, Layers, Outputs};
+use crate::gnn::equations::Mixing;
+use crate::gnn::layers::{Builder, Features, Linear};
+use crate::gnn::space::{Draw, Width};
+use crate::gnn::{Adjacency, Dropout, Normalisation};
+use crate::range::{self, Range};
 
-pub(super) struct Gat<T> {
+/// Scores need the pairs of nodes alone.
+fn pairs<T: Real>(on: &Builder<'_, T>) -> Arc<Adjacency<T>> {
+    on.adjacency(Normalisation::Ones, true)
+}
+
+/// Settings of GAT.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gat {
+    /// Heads of attention.
+    pub heads: usize,
+}
+
+impl Default for Gat {
+    fn default() -> Self {
+        Self { heads: 4 }
+    }
+}
+
+impl Layers for Gat {
+    fn check(&self, width: &Width) -> Result<(), String> {
+        range::check(&[("model.heads", self.heads as f64, Range::Between(1.0, 64.0))])?;
+        if !width.hidden.is_multiple_of(self.heads) {
+            return Err(format!("model.heads = {} must divide model.hidden", self.heads));
+        }
+        Ok(())
+    }
+
+    fn draw(&mut self, layers: &mut usize, draw: &mut Draw<'_>) {
+        (*layers, self.heads) = (2, draw.one_of(&[1, 4, 8]));
+    }
+
+    fn build<T: Real>(&self, width: Width, layers: usize, on: &mut Builder<'_, T>) -> Box<dyn Classifier<T>> {
+        let (Width { hidden, input_dropout, dropout }, classes) = (width, on.data.classes);
+        let shape = |l: usize| if l == layers { (classes, 1) } else { (hidden, self.heads) };
+        let features = on.features("layer.1", shape(1).0);
+        let maps = (2..=layers).map(|l| on.linear(&format!("layer.{l}"), hidden, shape(l).0));
+        let maps = maps.collect();
+        let mut scores = |l: usize| {
+            let (rows, heads) = shape(l);
+            let gain = (rows as f64).recip().sqrt() * (heads as f64).sqrt();
+            let mut side =
+                |name: &str| on.params.add_weight(format!("layer.{l}.{name}"), rows, 1, gain, on.seed);
+            Scores { receiver: side("listening"), sender: side("heard"), heads }
+        };
+        let attention = (1..=layers).map(&mut scores).collect();
+        Box::new(Net {
+            adjacency: pairs(on),
+            features,
+            layers: maps,
+            attention,
+            rates: (input_dropout, dropout),
+        })
+    }
+
+    /// By dot products, in which it has `heads` heads too.
+    fn evolution<T: Real>(&self, on: &mut Builder<'_, T>, channels: usize) -> Option<Evolution<T>> {
+        Some(Evolution::Layers(Mixing::new(on, pairs(on), channels, self.heads)))
+    }
+}
+
+struct Net<T> {
     adjacency: Arc<Adjacency<T>>,
     features: Features<T>,
     layers: Vec<Linear>,
@@ -18,36 +81,14 @@ pub(super) struct Gat<T> {
     rates: (f64, f64),
 }
 
-/// a of each head, for the listening and the heard end (rows x 1).
+/// a of each head, for receivers and senders (rows x 1).
 struct Scores {
-    listening: ParamId,
-    heard: ParamId,
+    receiver: ParamId,
+    sender: ParamId,
     heads: usize,
 }
 
-impl<T: Real> Gat<T> {
-    pub fn new(
-        m: &Model,
-        data: &Dataset,
-        params: &mut Params<T>,
-        adjacency: Arc<Adjacency<T>>,
-        seed: u64,
-    ) -> Self {
-        let shape = |l: usize| if l == m.layers { (data.classes, 1) } else { (m.hidden, m.heads) };
-        let features = Features::new(params, "layer.1", data, shape(1).0, seed);
-        let layers =
-            (2..=m.layers).map(|l| Linear::new(params, &format!("layer.{l}"), m.hidden, shape(l).0, seed));
-        let layers = layers.collect();
-        let mut scores = |l: usize| {
-            let (rows, heads) = shape(l);
-            let gain = (rows as f64).recip().sqrt() * (heads as f64).sqrt();
-            let mut side = |name: &str| params.add_weight(format!("layer.{l}.{name}"), rows, 1, gain, seed);
-            Scores { listening: side("listening"), heard: side("heard"), heads }
-        };
-        let attention = (1..=m.layers).map(&mut scores).collect();
-        Self { adjacency, features, layers, attention, rates: (m.input_dropout, m.dropout) }
-    }
-
+impl<T: Real> Net<T> {
     fn attend(&self, g: &mut Recording<T>, x: Var, scores: &Scores) -> Var {
         let (rows, nodes) = (g.shape(x).rows, g.shape(x).cols);
         let mut side = |a: ParamId| {
@@ -57,15 +98,15 @@ impl<T: Real> Gat<T> {
             let sums = g.column_sum(products);
             g.reshape(sums, scores.heads, nodes)
         };
-        let (p, q) = (side(scores.listening), side(scores.heard));
-        let (p, q) = (g.gather(p, &self.adjacency.listener), g.gather(q, &self.adjacency.heard));
+        let (p, q) = (side(scores.receiver), side(scores.sender));
+        let (p, q) = (g.gather(p, &self.adjacency.receiver), g.gather(q, &self.adjacency.sender));
         let s = g.add(p, q);
         let s = g.leaky_relu(s);
         g.attend(&self.adjacency.sparse, s, x)
     }
 }
 
-impl<T: Real> Network<T> for Gat<T> {
+impl<T: Real> Classifier<T> for Net<T> {
     fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
         let first = self.features.apply(g, dropout, self.rates.0);
         let (mut x, mut last) = (self.attend(g, first, &self.attention[0]), first);

@@ -2,38 +2,42 @@
 
 use std::sync::Arc;
 
-use engine::{Params, Real, Recording};
+use engine::{Real, Recording};
+use serde::{Deserialize, Serialize};
 
-use super::{Network, Outputs};
-use crate::gnn::layers::{Features, Linear};
-use crate::gnn::settings::Model;
-use crate::gnn::{Adjacency, Dataset, Dropout};
+use super::{Classifier, Evolution, Layers, Outputs};
+use crate::gnn::equations::Mixing;
+use crate::gnn::layers::{Builder, Features, Linear};
+use crate::gnn::space::Width;
+use crate::gnn::{Adjacency, Dropout};
 
-pub(super) struct Gcn<T> {
+/// GCN has no settings of its own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gcn {}
+
+impl Layers for Gcn {
+    fn build<T: Real>(&self, width: Width, layers: usize, on: &mut Builder<'_, T>) -> Box<dyn Classifier<T>> {
+        let (Width { hidden, input_dropout, dropout }, classes) = (width, on.data.classes);
+        let width = |l: usize| if l == layers { classes } else { hidden };
+        let features = on.features("layer.1", width(1));
+        let layers = (2..=layers).map(|l| on.linear(&format!("layer.{l}"), hidden, width(l)));
+        let layers = layers.collect();
+        Box::new(Net { adjacency: on.symmetric(), features, layers, rates: (input_dropout, dropout) })
+    }
+
+    fn evolution<T: Real>(&self, on: &mut Builder<'_, T>, channels: usize) -> Option<Evolution<T>> {
+        Some(Evolution::Layers(Mixing::new(on, on.symmetric(), channels, 0)))
+    }
+}
+
+struct Net<T> {
     adjacency: Arc<Adjacency<T>>,
     features: Features<T>,
     layers: Vec<Linear>,
     rates: (f64, f64),
 }
 
-impl<T: Real> Gcn<T> {
-    pub fn new(
-        m: &Model,
-        data: &Dataset,
-        params: &mut Params<T>,
-        adjacency: Arc<Adjacency<T>>,
-        seed: u64,
-    ) -> Self {
-        let width = |l: usize| if l == m.layers { data.classes } else { m.hidden };
-        let features = Features::new(params, "layer.1", data, width(1), seed);
-        let layers =
-            (2..=m.layers).map(|l| Linear::new(params, &format!("layer.{l}"), m.hidden, width(l), seed));
-        let layers = layers.collect();
-        Self { adjacency, features, layers, rates: (m.input_dropout, m.dropout) }
-    }
-}
-
-impl<T: Real> Network<T> for Gcn<T> {
+impl<T: Real> Classifier<T> for Net<T> {
     fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
         let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
         let first = self.features.apply(g, dropout, self.rates.0);

@@ -3,14 +3,57 @@
 
 use std::sync::Arc;
 
-use engine::{ParamId, Params, Real, Recording};
+use engine::{ParamId, Real, Recording};
+use serde::{Deserialize, Serialize};
 
-use super::{Network, Outputs};
-use crate::gnn::layers::{Features, Linear};
-use crate::gnn::settings::Model;
-use crate::gnn::{Adjacency, Dataset, Dropout};
+use super::{Classifier, Layers, Outputs};
+use crate::gnn::layers::{Builder, Features, Linear};
+use crate::gnn::space::{Draw, Width};
+use crate::gnn::{Adjacency, Dropout};
+use crate::range::{self, Range};
 
-pub(super) struct Gcnii<T> {
+/// Settings of GCNII.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gcnii {
+    /// a, the share of the initial state in each layer.
+    pub teleport: f64,
+    /// Strength of the identity in the weights.
+    pub lambda: f64,
+}
+
+impl Default for Gcnii {
+    fn default() -> Self {
+        Self { teleport: 0.1, lambda: 0.5 }
+    }
+}
+
+impl Layers for Gcnii {
+    const LAYERS: usize = 16;
+
+    fn check(&self, _: &Width) -> Result<(), String> {
+        range::check(&[
+            ("model.teleport", self.teleport, Range::Between(0.0, 1.0)),
+            ("model.lambda", self.lambda, Range::NotNegative),
+        ])
+    }
+
+    fn draw(&mut self, layers: &mut usize, draw: &mut Draw<'_>) {
+        *layers = draw.one_of(&[4, 8, 16, 32]);
+        (self.teleport, self.lambda) = (draw.one_of(&[0.1, 0.3, 0.5]), draw.one_of(&[0.5, 1.0, 1.5]));
+    }
+
+    fn build<T: Real>(&self, width: Width, layers: usize, on: &mut Builder<'_, T>) -> Box<dyn Classifier<T>> {
+        let Width { hidden, input_dropout, dropout } = width;
+        let features = on.features("encoder", hidden);
+        let weight = |l: usize| on.params.add_weight(format!("layer.{l}"), hidden, hidden, 0.6, on.seed);
+        let weights = (1..=layers).map(weight).collect();
+        let last = on.linear("decoder", hidden, on.data.classes);
+        let (rates, teleport, lambda) = ((input_dropout, dropout), self.teleport, self.lambda);
+        Box::new(Net { adjacency: on.symmetric(), features, weights, last, teleport, lambda, rates })
+    }
+}
+
+struct Net<T> {
     adjacency: Arc<Adjacency<T>>,
     features: Features<T>,
     weights: Vec<ParamId>,
@@ -20,24 +63,7 @@ pub(super) struct Gcnii<T> {
     rates: (f64, f64),
 }
 
-impl<T: Real> Gcnii<T> {
-    pub fn new(
-        m: &Model,
-        data: &Dataset,
-        params: &mut Params<T>,
-        adjacency: Arc<Adjacency<T>>,
-        seed: u64,
-    ) -> Self {
-        let features = Features::new(params, "encoder", data, m.hidden, seed);
-        let weight = |l: usize| params.add_weight(format!("layer.{l}"), m.hidden, m.hidden, 0.6, seed);
-        let weights = (1..=m.layers).map(weight).collect();
-        let last = Linear::new(params, "decoder", m.hidden, data.classes, seed);
-        let rates = (m.input_dropout, m.dropout);
-        Self { adjacency, features, weights, last, teleport: m.teleport, lambda: m.lambda, rates }
-    }
-}
-
-impl<T: Real> Network<T> for Gcnii<T> {
+impl<T: Real> Classifier<T> for Net<T> {
     fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
         let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
         let first = self.features.apply(g, dropout, self.rates.0);

@@ -3,41 +3,59 @@
 
 use std::sync::Arc;
 
-use engine::{ParamId, Params, Real, Recording};
+use engine::{ParamId, Real, Recording};
+use serde::{Deserialize, Serialize};
 
-use super::mlp::Mlp;
-use super::{Network, Outputs};
-use crate::gnn::settings::Model;
-use crate::gnn::{Adjacency, Dataset, Dropout};
-
-pub(super) struct Gprgnn<T> {
-    mlp: Mlp<T>,
-    adjacency: Arc<Adjacency<T>>,
-    gammas: Vec<ParamId>,
-}
+use super::mlp::Perceptron;
+use super::{Classifier, Layers, Outputs};
+use crate::gnn::layers::Builder;
+use crate::gnn::space::{Draw, Width};
+use crate::gnn::{Adjacency, Dropout};
+use crate::range::{self, Range};
 
 /// The highest power of A.
 const POWERS: usize = 10;
 
-impl<T: Real> Gprgnn<T> {
-    pub fn new(
-        m: &Model,
-        data: &Dataset,
-        params: &mut Params<T>,
-        adjacency: Arc<Adjacency<T>>,
-        seed: u64,
-    ) -> Self {
-        let mlp = Mlp::new(m, data, params, seed);
-        let a = m.teleport;
-        let start =
-            |k: usize| if k == POWERS { (1.0 - a).powi(k as i32) } else { a * (1.0 - a).powi(k as i32) };
-        let gammas =
-            (0..=POWERS).map(|k| params.add(format!("gamma.{k}"), 1, 1, || T::of(start(k)))).collect();
-        Self { mlp, adjacency, gammas }
+/// Settings of GPRGNN.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Gprgnn {
+    /// a, with which gamma begins.
+    pub teleport: f64,
+}
+
+impl Default for Gprgnn {
+    fn default() -> Self {
+        Self { teleport: 0.1 }
     }
 }
 
-impl<T: Real> Network<T> for Gprgnn<T> {
+impl Layers for Gprgnn {
+    fn check(&self, _: &Width) -> Result<(), String> {
+        range::check(&[("model.teleport", self.teleport, Range::Between(0.0, 1.0))])
+    }
+
+    fn draw(&mut self, _: &mut usize, draw: &mut Draw<'_>) {
+        self.teleport = draw.one_of(&[0.1, 0.2, 0.5, 0.9]);
+    }
+
+    fn build<T: Real>(&self, width: Width, layers: usize, on: &mut Builder<'_, T>) -> Box<dyn Classifier<T>> {
+        let mlp = Perceptron::new(width, layers, on);
+        let a = self.teleport;
+        let start =
+            |k: usize| if k == POWERS { (1.0 - a).powi(k as i32) } else { a * (1.0 - a).powi(k as i32) };
+        let gammas =
+            (0..=POWERS).map(|k| on.params.add(format!("gamma.{k}"), 1, 1, || T::of(start(k)))).collect();
+        Box::new(Powers { mlp, adjacency: on.symmetric(), gammas })
+    }
+}
+
+struct Powers<T> {
+    mlp: Perceptron<T>,
+    adjacency: Arc<Adjacency<T>>,
+    gammas: Vec<ParamId>,
+}
+
+impl<T: Real> Classifier<T> for Powers<T> {
     fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
         let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
         let outputs = self.mlp.forward(g, dropout);

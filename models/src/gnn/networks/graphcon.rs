@@ -3,16 +3,78 @@
 
 use std::sync::Arc;
 
-use engine::{Params, Real, Recording};
+use engine::{Real, Recording, Var};
+use serde::{Deserialize, Serialize};
 
-use super::ode::Ends;
-use super::{Network, Outputs};
-use crate::gnn::layers::Linear;
-use crate::gnn::settings::Model;
-use crate::gnn::{Adjacency, Dataset, Dropout};
+use super::continuous::EncoderDecoder;
+use super::{Architecture, Build, Classifier, Ends, Outputs};
+use crate::gnn::layers::{Builder, Linear};
+use crate::gnn::space::{Draw, Width};
+use crate::gnn::{Adjacency, Dropout};
+use crate::range::{self, Range};
 
-pub(super) struct GraphCon<T> {
-    ends: Ends<T>,
+/// Settings of GraphCON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GraphCon {
+    /// Encoder and decoder.
+    #[serde(flatten)]
+    pub ends: Ends,
+    /// Steps.
+    pub layers: usize,
+    /// h, the length of a step.
+    pub step: f64,
+    /// The damping; gamma is 1.
+    pub teleport: f64,
+}
+
+impl Default for GraphCon {
+    fn default() -> Self {
+        let ends = Ends { width: Width::default(), ..Default::default() };
+        Self { ends, layers: 3, step: 1.0, teleport: 1.0 }
+    }
+}
+
+impl Architecture for GraphCon {
+    fn check(&self) -> Result<(), String> {
+        range::check(&self.ends.width.ranges())?;
+        range::check(&[
+            ("model.layers", self.layers as f64, Range::Between(1.0, 4096.0)),
+            ("model.step", self.step, Range::Positive),
+            ("model.teleport", self.teleport, Range::Between(0.0, 1.0)),
+        ])
+    }
+
+    fn width(&mut self) -> Option<&mut Width> {
+        Some(&mut self.ends.width)
+    }
+
+    fn set_depth(&mut self, depth: usize) {
+        (self.layers, self.step) = (depth, 1.0);
+    }
+
+    fn draw(&mut self, draw: &mut Draw<'_>) {
+        self.layers = draw.one_of(&[1, 2, 3, 5]);
+        self.teleport = draw.one_of(&[0.0, 0.5, 1.0]);
+        let ends = &mut self.ends;
+        (ends.deep_encoder, ends.deep_decoder, ends.relu) = (draw.coin(), draw.coin(), draw.coin());
+    }
+
+    fn remedy(&self) -> &'static str {
+        " or model.step"
+    }
+}
+
+impl<T: Real> Build<T> for GraphCon {
+    fn build(&self, on: &mut Builder<'_, T>) -> Result<Box<dyn Classifier<T>>, String> {
+        let (ends, hidden) = (self.ends.build(on), self.ends.width.hidden);
+        let coupling = on.linear("coupling", hidden, hidden);
+        let (steps, h, damping, rate) = (self.layers, self.step, self.teleport, self.ends.width.dropout);
+        Ok(Box::new(Oscillators { ends, adjacency: on.symmetric(), coupling, steps, h, damping, rate }))
+    }
+}
+
+struct Oscillators<T> {
+    ends: EncoderDecoder<T>,
     adjacency: Arc<Adjacency<T>>,
     coupling: Linear,
     steps: usize,
@@ -21,27 +83,16 @@ pub(super) struct GraphCon<T> {
     rate: f64,
 }
 
-impl<T: Real> GraphCon<T> {
-    /// `layers` steps of length `step`; `teleport` is the damping, gamma is 1.
-    pub fn new(
-        m: &Model,
-        data: &Dataset,
-        params: &mut Params<T>,
-        adjacency: Arc<Adjacency<T>>,
-        seed: u64,
-    ) -> Self {
-        let ends = Ends::new(m, data, params, seed);
-        let coupling = Linear::new(params, "coupling", m.hidden, m.hidden, seed);
-        let (h, damping, rate) = (m.step, m.teleport, m.dropout);
-        Self { ends, adjacency, coupling, steps: m.layers, h, damping, rate }
+impl<T: Real> Classifier<T> for Oscillators<T> {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
+        self.ends.around(g, dropout, |g, dropout, x0| self.integrate(g, dropout, x0))
     }
 }
 
-impl<T: Real> Network<T> for GraphCon<T> {
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
+impl<T: Real> Oscillators<T> {
+    fn integrate(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>, x0: Var) -> Var {
         let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
-        let first = self.ends.encoder.apply(g, dropout);
-        let (mut x, mut y) = (first, first);
+        let (mut x, mut y) = (x0, x0);
         for _ in 0..self.steps {
             let mixed = self.coupling.apply(g, x);
             let mixed = g.sparse_columns(&self.adjacency.sparse, weights, mixed);
@@ -55,6 +106,6 @@ impl<T: Real> Network<T> for GraphCon<T> {
             x = g.add(x, moved);
             x = dropout.apply(g, x, self.rate);
         }
-        Outputs { first, last: x, logits: self.ends.decode(g, first, x, dropout) }
+        x
     }
 }

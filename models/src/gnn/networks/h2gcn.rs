@@ -1,15 +1,42 @@
 //! H2GCN (Zhu et al. 2020): x_0 = relu(W features); x_k = [A_1 x_{k-1} || A_2 x_{k-1}] over neighbours at
 //! distance one and two, without the node itself; logits = W [x_0 || x_1 || ...].
 
-use engine::{Params, Real, Recording};
+use engine::{Real, Recording};
+use serde::{Deserialize, Serialize};
 
-use super::{Network, Outputs};
-use crate::gnn::adjacency::{Adjacency, Normalisation, two_hops};
-use crate::gnn::layers::{Features, Linear};
-use crate::gnn::settings::Model;
-use crate::gnn::{Dataset, Dropout};
+use super::{Classifier, Layers, Outputs};
+use crate::gnn::data::adjacency::two_hops;
+use crate::gnn::layers::{Builder, Features, Linear};
+use crate::gnn::space::{Draw, Width};
+use crate::gnn::{Adjacency, Dropout, Normalisation};
 
-pub(super) struct H2gcn<T> {
+/// H2GCN has no settings of its own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct H2gcn {}
+
+impl Layers for H2gcn {
+    const LAYERS: usize = 1;
+    /// Widths double and double again.
+    const MOST: usize = 3;
+
+    fn draw(&mut self, layers: &mut usize, draw: &mut Draw<'_>) {
+        *layers = draw.one_of(&[1, 2]);
+    }
+
+    fn build<T: Real>(&self, width: Width, layers: usize, on: &mut Builder<'_, T>) -> Box<dyn Classifier<T>> {
+        let Width { hidden, input_dropout, dropout } = width;
+        let features = on.features("encoder", hidden);
+        let far = two_hops(on.data.nodes(), &on.data.edges);
+        let data = on.data;
+        let hop = |edges: &[(u32, u32)]| Adjacency::new(data.nodes(), edges, Normalisation::Symmetric, false);
+        let width = hidden * ((1 << (layers + 1)) - 1);
+        let last = on.linear("decoder", width, on.data.classes);
+        let rates = (input_dropout, dropout);
+        Box::new(Rounds { features, hops: [hop(&on.data.edges), hop(&far)], rounds: layers, last, rates })
+    }
+}
+
+struct Rounds<T> {
     features: Features<T>,
     hops: [Adjacency<T>; 2],
     rounds: usize,
@@ -17,21 +44,7 @@ pub(super) struct H2gcn<T> {
     rates: (f64, f64),
 }
 
-impl<T: Real> H2gcn<T> {
-    /// `layers` is the number of rounds; settings allow 3 at most, because widths double and double again.
-    pub fn new(m: &Model, data: &Dataset, params: &mut Params<T>, seed: u64) -> Self {
-        let features = Features::new(params, "encoder", data, m.hidden, seed);
-        let far = two_hops(data.nodes(), &data.edges);
-        let hop = |edges: &[(u32, u32)]| Adjacency::new(data.nodes(), edges, Normalisation::Symmetric, false);
-        let rounds = m.layers;
-        let width = m.hidden * ((1 << (rounds + 1)) - 1);
-        let last = Linear::new(params, "decoder", width, data.classes, seed);
-        let rates = (m.input_dropout, m.dropout);
-        Self { features, hops: [hop(&data.edges), hop(&far)], rounds, last, rates }
-    }
-}
-
-impl<T: Real> Network<T> for H2gcn<T> {
+impl<T: Real> Classifier<T> for Rounds<T> {
     fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
         let weights = [0, 1].map(|k| g.constant(1, self.hops[k].weights.len(), &self.hops[k].weights));
         let first = self.features.apply(g, dropout, self.rates.0);

@@ -1,24 +1,42 @@
-//! Node classifiers, one file each: features of the nodes in, a score for each class out.
+//! Node classifiers: features of the nodes in, a score for each class out.
+//!
+//! To add one: write its file (settings with their defaults, ranges and what a search draws; the network itself) and
+//! its line in `networks!`. A differential equation needs no file here: its settings stand with it in
+//! [`equations`](super::equations).
 
+mod continuous;
+mod frond;
 mod gat;
 mod gcn;
 mod gcnii;
 mod gprgnn;
 mod graphcon;
 mod h2gcn;
+mod layered;
 mod mlp;
-mod ode;
 mod sage;
 
-use std::sync::Arc;
-
 use engine::{Params, Real, Recording, Var};
+use serde::{Deserialize, Serialize};
 
-pub use ode::{Fractional, Ode};
+pub use continuous::{Backward, Continuous, Ends, Integration, Solver};
+pub use frond::Frond;
+pub use gat::Gat;
+pub use gcn::Gcn;
+pub use gcnii::Gcnii;
+pub use gprgnn::Gprgnn;
+pub use graphcon::GraphCon;
+pub use h2gcn::H2gcn;
+pub use layered::{Layered, Layers};
+pub use mlp::Mlp;
+pub use sage::Sage;
 
-use super::adjacency::{Adjacency, Normalisation};
-use super::dynamics::{Acmp, Dynamics, Grade, Grand, Gread, Kuramoto, Mixing, Reaction};
-use super::settings::Model;
+use super::equations::{
+    AcmpSettings, GradeSettings, GrandSettings, GreadSettings, KuramotoSettings, Mixing, Shared,
+};
+use super::layers::Builder;
+use super::space::{Draw, Width};
+use super::training::Training;
 use super::{Dataset, Dropout};
 
 /// What a network makes of a graph.
@@ -32,57 +50,201 @@ pub struct Outputs {
     pub logits: Var,
 }
 
-/// A node classifier.
-pub trait Network<T: Real>: Send + Sync {
+/// A network with its parameters registered.
+pub trait Classifier<T: Real>: Send + Sync {
     /// Records the whole network.
     fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs;
 }
 
-/// Makes the network that `model` names, with its parameters; an error if its settings do not fit.
-pub fn build<T: Real>(
-    model: &Model,
-    data: &Dataset,
-    params: &mut Params<T>,
-    seed: u64,
-) -> Result<Box<dyn Network<T>>, String> {
-    if let Some(problem) = model.problem() {
-        return Err(problem);
+/// An untrained network as a dynamical system.
+pub enum Evolution<T> {
+    /// A right-hand side, and the length of a step.
+    Equation(Shared<T>, f64),
+    /// x <- relu(W A x), W anew in each layer.
+    Layers(Mixing<T>),
+}
+
+/// What the settings of a network know about themselves.
+pub trait Architecture {
+    /// An error if a value is outside its range, or values do not go together.
+    fn check(&self) -> Result<(), String>;
+
+    /// The settings that almost every network has.
+    fn width(&mut self) -> Option<&mut Width>;
+
+    /// Makes it `depth` layers, or steps of length one, deep.
+    fn set_depth(&mut self, depth: usize);
+
+    /// Draws the settings that are its own; those of [`Width`] are drawn before.
+    fn draw(&mut self, draw: &mut Draw<'_>);
+
+    /// How it is trained unless settings say otherwise.
+    fn training(&self) -> Training {
+        Training { decay: 5e-4, ..Training::default() }
     }
-    let adjacency =
-        |normalisation, loops| Arc::new(Adjacency::<T>::new(data.nodes(), &data.edges, normalisation, loops));
-    let chosen = || adjacency(model.normalisation, model.loops);
-    let symmetric = |loops| adjacency(Normalisation::Symmetric, loops);
-    let m = model;
-    Ok(match model.name.as_str() {
-        "mlp" => Box::new(mlp::Mlp::new(m, data, params, seed)),
-        "gcn" => Box::new(gcn::Gcn::new(m, data, params, symmetric(true), seed)),
-        "gat" => Box::new(gat::Gat::new(m, data, params, adjacency(Normalisation::Ones, true), seed)),
-        "sage" => Box::new(sage::Sage::new(m, data, params, adjacency(Normalisation::Row, false), seed)),
-        "gcnii" => Box::new(gcnii::Gcnii::new(m, data, params, symmetric(true), seed)),
-        "h2gcn" => Box::new(h2gcn::H2gcn::new(m, data, params, seed)),
-        "gprgnn" => Box::new(gprgnn::Gprgnn::new(m, data, params, symmetric(true), seed)),
-        "graphcon" => Box::new(graphcon::GraphCon::new(m, data, params, symmetric(true), seed)),
-        name => {
-            let ends = ode::Ends::new(m, data, params, seed);
-            let heads = if m.attention || name == "kuramoto" { m.heads } else { 0 };
-            let mixing = Mixing::new(params, chosen(), m.hidden, heads, seed);
-            let gread = |params: &mut Params<T>, mixing, reaction| {
-                Arc::new(Gread::new(params, mixing, reaction, m.hidden, (m.alpha, m.beta), seed))
-            };
-            let dynamics: Arc<dyn Dynamics<T>> = match name {
-                "grade" => Arc::new(Grade::new(params, mixing, m.grade()?, m.hidden, seed)?),
-                "grand" | "frond" => Arc::new(Grand::new(params, mixing, m.source, seed)),
-                "gread-bs" => gread(params, mixing, Reaction::BlurringSharpening),
-                "gread-fisher" => gread(params, mixing, Reaction::Fisher),
-                "gread-allen-cahn" => gread(params, mixing, Reaction::AllenCahn),
-                "acmp" => Arc::new(Acmp::new(params, mixing, m.hidden, seed)),
-                "kuramoto" => Arc::new(Kuramoto::new(params, mixing)),
-                other => return Err(format!("unknown model {other}")),
-            };
-            match name {
-                "frond" => Box::new(Fractional::new(m, ends, dynamics)),
-                _ => Box::new(Ode::new(m, ends, dynamics).map_err(|e| e.to_string())?),
+
+    /// Whether it looks at the edges of the graph.
+    fn uses_edges(&self) -> bool {
+        true
+    }
+
+    /// Turns aggregation off; whether there is one.
+    fn ablate(&mut self) -> bool {
+        false
+    }
+
+    /// What else than the learning rate may be changed where training diverges.
+    fn remedy(&self) -> &'static str {
+        ""
+    }
+}
+
+/// How settings become a network.
+pub trait Build<T: Real> {
+    /// The network, with its parameters; an error if its solver cannot be made.
+    fn build(&self, on: &mut Builder<'_, T>) -> Result<Box<dyn Classifier<T>>, String>;
+
+    /// The network as a dynamical system on states of `channels`, if it is one.
+    fn evolution(&self, _: &mut Builder<'_, T>, _: usize) -> Option<Evolution<T>> {
+        None
+    }
+}
+
+macro_rules! networks {
+    ($($name:literal => $variant:ident($settings:ty),)*) => {
+        /// A network with its settings. In a configuration `name` says which, and the settings stand beside it.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        #[serde(tag = "name")]
+        pub enum Network {
+            $(#[doc = concat!("`", $name, "`")] #[serde(rename = $name)] $variant($settings),)*
+        }
+
+        impl Network {
+            /// The names of all networks.
+            pub const NAMES: &[&str] = &[$($name),*];
+
+            /// The network of a name, with its defaults.
+            pub fn named(name: &str) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant(<$settings>::default())),)*
+                    _ => None,
+                }
+            }
+
+            /// Its name.
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$variant(_) => $name,)*
+                }
+            }
+
+            /// Its settings.
+            pub fn settings(&self) -> &dyn Architecture {
+                match self {
+                    $(Self::$variant(settings) => settings,)*
+                }
+            }
+
+            /// Its settings, to change them.
+            pub fn settings_mut(&mut self) -> &mut dyn Architecture {
+                match self {
+                    $(Self::$variant(settings) => settings,)*
+                }
+            }
+
+            fn builder<T: Real>(&self) -> &dyn Build<T> {
+                match self {
+                    $(Self::$variant(settings) => settings,)*
+                }
             }
         }
-    })
+    };
+}
+
+networks! {
+    "grade" => Grade(Continuous<GradeSettings>),
+    "grand" => Grand(Continuous<GrandSettings>),
+    "gread-bs" => GreadBs(Continuous<GreadSettings<0>>),
+    "gread-fisher" => GreadFisher(Continuous<GreadSettings<1>>),
+    "gread-allen-cahn" => GreadAllenCahn(Continuous<GreadSettings<2>>),
+    "acmp" => Acmp(Continuous<AcmpSettings>),
+    "graphcon" => GraphCon(GraphCon),
+    "kuramoto" => Kuramoto(Continuous<KuramotoSettings>),
+    "frond" => Frond(Frond),
+    "gcn" => Gcn(Layered<Gcn>),
+    "gat" => Gat(Layered<Gat>),
+    "sage" => Sage(Layered<Sage>),
+    "gcnii" => Gcnii(Layered<Gcnii>),
+    "h2gcn" => H2gcn(Layered<H2gcn>),
+    "gprgnn" => Gprgnn(Layered<Gprgnn>),
+    "mlp" => Mlp(Layered<Mlp>),
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self::Grade(Continuous::default())
+    }
+}
+
+impl Network {
+    /// The network for a graph, with its parameters.
+    ///
+    /// # Errors
+    /// A setting is outside its range, or settings do not go together.
+    pub fn build<T: Real>(
+        &self,
+        data: &Dataset,
+        params: &mut Params<T>,
+        seed: u64,
+    ) -> Result<Box<dyn Classifier<T>>, String> {
+        self.settings().check()?;
+        self.builder().build(&mut Builder { data, params, seed })
+    }
+
+    /// The network as a dynamical system on states of `channels`; none if it is not one.
+    ///
+    /// # Errors
+    /// A setting is outside its range, or settings do not go together.
+    pub fn evolution<T: Real>(
+        &self,
+        data: &Dataset,
+        params: &mut Params<T>,
+        channels: usize,
+        seed: u64,
+    ) -> Result<Option<Evolution<T>>, String> {
+        self.settings().check()?;
+        Ok(self.builder().evolution(&mut Builder { data, params, seed }, channels))
+    }
+
+    /// The same without aggregation; none if it has none.
+    pub fn ablation(&self) -> Option<Self> {
+        let mut other = self.clone();
+        other.settings_mut().ablate().then_some(other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_sound_and_values_out_of_range_are_named() {
+        let defaults = Network::NAMES.iter().map(|name| Network::named(name).unwrap());
+        defaults.for_each(|network| network.settings().check().unwrap());
+        let error = |network: Network| network.settings().check().err().unwrap_or_default();
+        let mut gprgnn = Layered::<Gprgnn>::default();
+        gprgnn.own.teleport = 2.0;
+        assert!(error(Network::Gprgnn(gprgnn)).contains("model.teleport = 2 must"));
+        let frond = Frond { order: 0.0, ..Default::default() };
+        assert!(error(Network::Frond(frond)).contains("model.order = 0 must"));
+        let mut gcnii = Layered::<Gcnii>::default();
+        gcnii.own.lambda = -5.0;
+        assert!(error(Network::Gcnii(gcnii)).contains("model.lambda = -5 must"));
+        let mut wide = Layered::<Gcn>::default();
+        wide.width.hidden = 65_536;
+        assert!(error(Network::Gcn(wide)).contains("between 1 and 16384"));
+        let h2gcn = Layered { layers: 4, ..Default::default() };
+        assert!(error(Network::H2gcn(h2gcn)).contains("model.layers = 4 must lie between 1 and 3"));
+        assert_eq!(error(Network::Gcn(Layered { layers: 4, ..Default::default() })), "");
+    }
 }

@@ -2,41 +2,41 @@
 
 use std::sync::Arc;
 
-use engine::{Params, Real, Recording};
+use engine::{Real, Recording};
+use serde::{Deserialize, Serialize};
 
-use super::{Network, Outputs};
-use crate::gnn::layers::{Features, Linear};
-use crate::gnn::settings::Model;
-use crate::gnn::{Adjacency, Dataset, Dropout};
+use super::{Classifier, Layers, Outputs};
+use crate::gnn::layers::{Builder, Features, Linear};
+use crate::gnn::space::Width;
+use crate::gnn::{Adjacency, Dropout, Normalisation};
 
-pub(super) struct Sage<T> {
+/// GraphSAGE has no settings of its own.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Sage {}
+
+impl Layers for Sage {
+    fn build<T: Real>(&self, width: Width, layers: usize, on: &mut Builder<'_, T>) -> Box<dyn Classifier<T>> {
+        let (Width { hidden, input_dropout, dropout }, classes) = (width, on.data.classes);
+        let width = |l: usize| if l == layers { classes } else { hidden };
+        let features = ["own", "mean"].map(|side| on.features(&format!("layer.1.{side}"), width(1)));
+        let mut layer = |l: usize| {
+            let name = |side| format!("layer.{l}.{side}");
+            ["own", "mean"].map(|side| on.linear(&name(side), hidden, width(l)))
+        };
+        let layers = (2..=layers).map(&mut layer).collect();
+        let adjacency = on.adjacency(Normalisation::Row, false);
+        Box::new(Net { adjacency, features, layers, rates: (input_dropout, dropout) })
+    }
+}
+
+struct Net<T> {
     adjacency: Arc<Adjacency<T>>,
     features: [Features<T>; 2],
     layers: Vec<[Linear; 2]>,
     rates: (f64, f64),
 }
 
-impl<T: Real> Sage<T> {
-    pub fn new(
-        m: &Model,
-        data: &Dataset,
-        params: &mut Params<T>,
-        adjacency: Arc<Adjacency<T>>,
-        seed: u64,
-    ) -> Self {
-        let width = |l: usize| if l == m.layers { data.classes } else { m.hidden };
-        let features = ["own", "mean"]
-            .map(|side| Features::new(params, &format!("layer.1.{side}"), data, width(1), seed));
-        let mut layer = |l: usize| {
-            let name = |side| format!("layer.{l}.{side}");
-            ["own", "mean"].map(|side| Linear::new(params, &name(side), m.hidden, width(l), seed))
-        };
-        let layers = (2..=m.layers).map(&mut layer).collect();
-        Self { adjacency, features, layers, rates: (m.input_dropout, m.dropout) }
-    }
-}
-
-impl<T: Real> Network<T> for Sage<T> {
+impl<T: Real> Classifier<T> for Net<T> {
     fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
         let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
         let first = self.features[0].apply(g, dropout, self.rates.0);

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::range::{self, Range::Between};
 use crate::sampler::SamplerError;
 
 /// Settings of the sampler.
@@ -65,29 +66,20 @@ impl Config {
     /// # Errors
     /// Names the first setting that is out of range.
     pub fn check(&self) -> Result<(), ConfigError> {
-        let counts = [
-            ("walkers", self.walkers, 2, 100_000),
-            ("rungs", self.rungs, 2, 10_000),
-            ("leapfrog_steps", self.leapfrog_steps, 1, 100_000),
-            ("warm_up", self.warm_up, 1, 1_000_000_000),
-            ("thin", self.thin, 1, 1_000_000),
+        let ranges = [
+            ("walkers", self.walkers as f64, Between(2.0, 1e5)),
+            ("rungs", self.rungs as f64, Between(2.0, 1e4)),
+            ("leapfrog_steps", self.leapfrog_steps as f64, Between(1.0, 1e5)),
+            ("warm_up", self.warm_up as f64, Between(1.0, 1e9)),
+            ("thin", self.thin as f64, Between(1.0, 1e6)),
+            ("least_lambda", self.least_lambda, Between(1e-12, 1.0)),
+            ("scale", self.scale, Between(1e-6, 1e6)),
+            ("acceptance", self.acceptance, Between(0.1, 0.99)),
         ];
-        if let Some((key, v, low, high)) = counts.iter().find(|(_, v, low, high)| v < low || v > high) {
-            return Err(ConfigError(format!("{key} = {v} must lie between {low} and {high}")));
-        }
-        if !self.walkers.is_multiple_of(2) {
-            return Err(ConfigError(format!("walkers = {} must be even", self.walkers)));
-        }
-        let reals = [
-            ("least_lambda", self.least_lambda, 1e-12, 1.0),
-            ("scale", self.scale, 1e-6, 1e6),
-            ("acceptance", self.acceptance, 0.1, 0.99),
-        ];
-        match reals.iter().find(|(_, v, low, high)| !(low..=high).contains(&v)) {
-            Some((key, v, low, high)) => {
-                Err(ConfigError(format!("{key} = {v} must lie between {low} and {high}")))
-            }
-            None => Ok(()),
+        range::check(&ranges).map_err(ConfigError)?;
+        match self.walkers.is_multiple_of(2) {
+            true => Ok(()),
+            false => Err(ConfigError(format!("walkers = {} must be even", self.walkers))),
         }
     }
 }

@@ -16,6 +16,18 @@ pub struct Settings {
 }
 
 impl MethodConfig for Settings {
+    fn begin(scales: Option<[f64; 2]>) -> Self {
+        let mut settings = Self::default();
+        if let Some([data, _]) = scales {
+            settings.sampler.scale = data;
+        }
+        settings
+    }
+
+    fn learns(&self) -> bool {
+        false
+    }
+
     fn problem(&self, _: &dyn AnyTarget) -> Option<String> {
         self.sampler.check().err().map(|e| format!("sampler.{e}"))
     }
@@ -109,6 +121,7 @@ impl Sampler for Run<'_> {
             log_z: Some((r.log_z.value, r.log_z.error)),
             chains: vec![("narrow starts", side(0)), ("wide starts", side(1))],
             failures: r.failures(),
+            remedy: format!("run longer: --set sampler.thin={}", 4 * self.sampler.thin()),
             lists: vec![
                 ("rungs", r.rungs),
                 ("swap_rates", r.swap_rates),

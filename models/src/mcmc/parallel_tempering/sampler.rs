@@ -1,6 +1,6 @@
 //! The sampler: walkers on all rungs, swaps, warm-up, recording.
 
-use engine::par;
+use engine::parallel;
 use engine::rng::Stream;
 use rayon::prelude::*;
 
@@ -81,7 +81,7 @@ impl<'a> ParallelTempering<'a> {
         config.check()?;
         let ladder = Ladder::new(config.rungs, config.least_lambda);
         let groups = config.walkers.div_ceil(GROUP);
-        let blocks = par::map(config.rungs * groups, |task| {
+        let blocks = parallel::map(config.rungs * groups, |task| {
             let first = task % groups * GROUP;
             let walkers = first..(first + GROUP).min(config.walkers);
             let scales: Vec<f64> = walkers.map(|w| config.scale * STARTS[w % 2]).collect();
@@ -127,6 +127,11 @@ impl<'a> ParallelTempering<'a> {
     /// The ladder: lambda of each rung, from 1 down to 0.
     pub fn rungs(&self) -> &[f64] {
         self.ladder.rungs()
+    }
+
+    /// Sweeps from one recorded state to the next.
+    pub fn thin(&self) -> usize {
+        self.config.thin
     }
 
     /// Energies evaluated so far, each with its gradient.

@@ -4,6 +4,7 @@ use engine::Real;
 use serde::{Deserialize, Serialize};
 
 use super::symmetric;
+use crate::range::{self, Range, Range::Between};
 use crate::target::Target;
 
 /// The weights of the score-matching loss.
@@ -281,72 +282,47 @@ impl Config {
     /// The first setting that is out of range, if any: one line with its key and its range.
     pub fn problem(&self) -> Option<String> {
         let (t, w, r, n) = (&self.train, &self.weights, &self.replay, &self.network);
-        let counts = [
-            ("train.steps", t.steps as usize),
-            ("train.batch", t.batch),
-            ("train.draws", t.draws),
-            ("replay.capacity", r.capacity),
-            ("replay.refresh_every", r.refresh_every as usize),
-            ("replay.refresh_steps", r.refresh_steps),
-            ("network.hidden", n.hidden),
-            ("network.layers", n.layers),
-            ("network.passes", n.passes),
-            ("network.radial_features", n.radial_features),
-            ("replay.leapfrog_steps", r.leapfrog_steps),
+        let count = |v: usize, most: f64| (v as f64, Between(1.0, most));
+        let size = |v: usize, most: f64| (v as f64, Between(0.0, most));
+        let positive = |v: f64| (v, Range::Positive);
+        let share = |v: f64| (v, Between(0.0, 1.0));
+        let ranges = [
+            ("train.steps", count(t.steps as usize, 1e12)),
+            ("train.batch", count(t.batch, 1e6)),
+            ("train.draws", count(t.draws, 1e7)),
+            ("train.learning_rate", positive(t.learning_rate)),
+            ("train.clip", positive(t.clip)),
+            // Samples are drawn from the average.
+            ("train.ema", (t.ema, Range::Below(0.0, 1.0))),
+            ("train.score_clip", (t.score_clip, Range::NotNegative)),
+            ("train.core", (t.core, Range::NotNegative)),
+            ("train.focus_share", share(t.focus_share)),
+            ("train.focus_sigma", positive(t.focus_sigma)),
+            ("weights.power", share(w.power)),
+            ("weights.clip", positive(w.clip)),
+            ("weights.bandwidth", (w.bandwidth, Range::NotNegative)),
+            ("weights.denominator_samples", size(w.denominator_samples, r.capacity as f64)),
+            ("replay.capacity", count(r.capacity, 6e7)),
+            ("replay.refresh_every", count(r.refresh_every as usize, 1e12)),
+            ("replay.refresh_samples", size(r.refresh_samples, 1e7)),
+            ("replay.refresh_steps", count(r.refresh_steps, 1e6)),
+            ("replay.defensive", share(r.defensive)),
+            ("replay.moves", size(r.moves, 1e6)),
+            ("replay.first_moves", size(r.first_moves, 1e6)),
+            ("replay.leapfrog_steps", count(r.leapfrog_steps, 65_536.0)),
+            ("network.hidden", count(n.hidden, 16_384.0)),
+            ("network.layers", count(n.layers, 1024.0)),
+            ("network.passes", count(n.passes, 64.0)),
+            ("network.core", (n.core, Range::NotNegative)),
+            ("network.time_features", size(n.time_features, 24.0)),
+            ("network.space_features", size(n.space_features, 16_384.0)),
+            ("network.radial_features", count(n.radial_features, 4096.0)),
+            ("network.sigma_data", positive(n.sigma_data)),
+            ("network.mode_scale", positive(n.mode_scale)),
+            ("network.sigma_min", positive(n.sigma_min)),
         ];
-        if let Some((key, _)) = counts.iter().find(|(_, v)| *v == 0) {
-            return Some(format!("{key} must be at least 1"));
-        }
-        let sizes = [
-            ("train.batch", t.batch, 1 << 20),
-            ("train.draws", t.draws, 1 << 24),
-            ("replay.capacity", r.capacity, 1 << 26),
-            ("replay.refresh_samples", r.refresh_samples, 1 << 24),
-            ("network.hidden", n.hidden, 1 << 14),
-            ("network.layers", n.layers, 1 << 10),
-            ("network.passes", n.passes, 1 << 6),
-            ("network.time_features", n.time_features, 24),
-            ("network.space_features", n.space_features, 1 << 14),
-            ("network.radial_features", n.radial_features, 1 << 12),
-            ("replay.moves", r.moves, 1 << 20),
-            ("replay.first_moves", r.first_moves, 1 << 20),
-            ("replay.leapfrog_steps", r.leapfrog_steps, 1 << 16),
-        ];
-        if let Some((key, _, most)) = sizes.iter().find(|(_, v, most)| v > most) {
-            return Some(format!("{key} must be at most {most}"));
-        }
-        let positive = [
-            ("train.learning_rate", t.learning_rate),
-            ("train.clip", t.clip),
-            ("train.focus_sigma", t.focus_sigma),
-            ("weights.clip", w.clip),
-            ("network.sigma_data", n.sigma_data),
-            ("network.mode_scale", n.mode_scale),
-            ("network.sigma_min", n.sigma_min),
-        ];
-        if let Some((key, v)) = positive.iter().find(|(_, v)| !(*v > 0.0 && v.is_finite())) {
-            return Some(format!("{key} = {v} must be a positive number"));
-        }
-        let shares = [
-            ("train.ema", t.ema),
-            ("train.focus_share", t.focus_share),
-            ("weights.power", w.power),
-            ("replay.defensive", r.defensive),
-        ];
-        if let Some((key, v)) = shares.iter().find(|(_, v)| !(0.0..=1.0).contains(v)) {
-            return Some(format!("{key} = {v} must lie between 0 and 1"));
-        }
-        if t.ema == 1.0 {
-            return Some("train.ema must be below 1: samples are drawn from the average".into());
-        }
-        let optional = [
-            ("weights.bandwidth", w.bandwidth),
-            ("train.score_clip", t.score_clip),
-            ("train.core", t.core),
-            ("network.core", n.core),
-        ];
-        if let Some((key, v)) = optional.iter().find(|(_, v)| !(*v >= 0.0 && v.is_finite())) {
-            return Some(format!("{key} = {v} must be 0 or a positive number"));
+        if let Err(problem) = range::check(&ranges.map(|(key, (v, range))| (key, v, range))) {
+            return Some(problem);
         }
         if w.form == Form::Trajectory && t.identity != Identity::Stored {
             return Some(
@@ -386,9 +362,6 @@ impl Config {
                 n.sigma_max, n.sigma_min
             ));
         }
-        if w.denominator_samples > r.capacity {
-            return Some("weights.denominator_samples must not exceed replay.capacity".into());
-        }
         None
     }
 }
@@ -402,7 +375,7 @@ mod tests {
         assert_eq!(Config::default().problem(), None);
         let mut c = Config::default();
         c.train.batch = 0;
-        assert_eq!(c.problem().unwrap(), "train.batch must be at least 1");
+        assert_eq!(c.problem().unwrap(), "train.batch = 0 must lie between 1 and 1000000");
         c = Config::default();
         c.network.sigma_min = f64::NAN;
         assert!(c.problem().unwrap().starts_with("network.sigma_min"));
@@ -415,7 +388,7 @@ mod tests {
         c.replay.recycle = 4;
         assert!(c.problem().unwrap().starts_with("replay.recycle"));
         c.objective = Objective::Idem;
-        assert!(c.problem().unwrap().contains("train.objective = iwsm"));
+        assert!(c.problem().unwrap().contains("use the method iwsm"));
         c = Config::default();
         (c.weights.bandwidth, c.replay.recycle) = (0.1, 4);
         assert!(c.problem().unwrap().contains("weights.bandwidth"));

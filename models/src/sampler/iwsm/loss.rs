@@ -133,7 +133,7 @@ impl<T: Real> Trainer<'_, T> {
                     let w = batch.w[*i] * scale;
                     for ((f, s), target) in f.iter().zip(seed).zip(&batch.target[column(*i)]) {
                         let error = f.f64() - target.f64();
-                        // A state without weight may have no score at all.
+                        // A state of weight 0 may have no finite score.
                         loss += if w > 0.0 { w * error * error } else { 0.0 };
                         *s = if w > 0.0 { T::of(2.0 * w * error) } else { T::ZERO };
                     }
@@ -157,7 +157,10 @@ impl<T: Real> Trainer<'_, T> {
         let bad = |i: &usize| {
             self.batch.target[i * d..(i + 1) * d].iter().any(|v| !v.is_finite()) && self.batch.w[*i] > 0.0
         };
-        let sample = (0..self.batch.sigma.len()).find(bad).unwrap_or(0);
-        TrainError::Diverged { step: self.state.step, sigma: self.batch.sigma[sample].f64(), sample }
+        let step = self.state.step;
+        match (0..self.batch.sigma.len()).find(bad) {
+            Some(sample) => TrainError::Score { step, sigma: self.batch.sigma[sample].f64(), sample },
+            None => TrainError::Diverged { step },
+        }
     }
 }

@@ -42,9 +42,26 @@ fn build<'t>(
     }
 }
 
+fn begin(scales: Option<[f64; 2]>) -> Config {
+    let mut config = Config::default();
+    if let Some([data, mode]) = scales {
+        let network = &mut config.network;
+        (network.sigma_data, network.sigma_max, network.mode_scale) = (data, 3.0 * data, mode);
+    }
+    config
+}
+
 macro_rules! method_config {
     ($name:ident) => {
         impl MethodConfig for $name {
+            fn begin(scales: Option<[f64; 2]>) -> Self {
+                Self(begin(scales))
+            }
+
+            fn learns(&self) -> bool {
+                true
+            }
+
             fn problem(&self, target: &dyn AnyTarget) -> Option<String> {
                 self.config().problem_on(target.single())
             }

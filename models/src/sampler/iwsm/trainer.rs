@@ -1,8 +1,8 @@
 //! The training loop.
 
+use engine::data_parallel::DataParallel;
 use engine::optim::{Adam, Ema};
 use engine::rng::Stream;
-use engine::shard::Shards;
 use engine::{Params, Real};
 
 use super::buffer_refresh::Stored;
@@ -31,17 +31,25 @@ pub struct StepReport {
 /// Why training stopped.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum TrainError {
-    /// A loss or gradient that is not finite.
+    /// A score of the target that is not finite.
     #[error(
-        "the loss is not finite at step {step} (noise level {sigma:.4}, sample {sample} of the batch): lower train.learning_rate or check the energy there"
+        "the target's score is not finite at step {step} (noise level {sigma:.4}, sample {sample} of the batch): check the energy there, or set train.score_clip"
+    )]
+    Score {
+        /// Step number.
+        step: u64,
+        /// Noise level of the state.
+        sigma: f64,
+        /// Its index in the batch.
+        sample: usize,
+    },
+    /// A loss or gradient that is not finite, while all scores of the target are.
+    #[error(
+        "the loss is not finite at step {step}, though all scores of the target are: lower train.learning_rate, or set train.score_clip"
     )]
     Diverged {
         /// Step number.
         step: u64,
-        /// Noise level of the worst state.
-        sigma: f64,
-        /// Its index in the batch.
-        sample: usize,
     },
     /// The target could not be evaluated.
     #[error(transparent)]
@@ -121,7 +129,7 @@ pub struct Trainer<'e, T: Real> {
     /// The state that a checkpoint stores.
     pub state: State<T>,
     pub(super) estimates: Estimates<T>,
-    pub(super) shards: Shards<T>,
+    pub(super) shards: DataParallel<T>,
     pub(super) batch: Batch<T>,
     pub(super) stored: Stored<T>,
     /// Figures of the last step.
@@ -166,7 +174,7 @@ impl<'e, T: Real> Trainer<'e, T> {
             picked: Vec::with_capacity(n),
             picked_sigma: Vec::with_capacity(n),
         };
-        let shards = Shards::new(network::shard(net.kind, geometry));
+        let shards = DataParallel::new(network::shard(net.kind, geometry));
         Self {
             config,
             seed,

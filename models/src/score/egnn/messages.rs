@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
+use engine::aligned::padded;
+use engine::buffer_pool::BufferPool;
 use engine::packed_gemm::{self, LANES, Lanes, Operand, Output, Packed};
-use engine::slab::padded;
-use engine::spares::Spares;
 use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, View};
 
 use super::edges::{Columns, Edge, Pairs};
-use super::{kernels, places};
+use super::{coordinates, kernels};
 
 /// The edge half of an EGNN layer (Satorras, Hoogeboom and Welling 2021, eqs. 3 and 4, with the attention gate
 /// of their section 3.3). For every edge (i, j), with d = x_i - x_j, r2 = |d|^2 and e0 the squared distance in
@@ -36,7 +36,7 @@ pub struct Messages<T> {
     pairs: Pairs,
     /// All nodes of a state have the same h: that of the first is read, and the sum of their cotangents goes to it.
     uniform: bool,
-    scratch: Arc<Spares<Scratch<T>>>,
+    scratch: Arc<BufferPool<Scratch<T>>>,
 }
 
 const H: usize = 0;
@@ -223,7 +223,7 @@ impl<T: Real> Op<T> for Messages<T> {
             packed_gemm::product(c, Operand::panels(m, hidden, n), Output::panels(z3, n, false));
             kernels::weigh(c1, w, v.get(W0).data[0], z3, steps);
             kernels::hear(edges, m, even, columns, out);
-            places::push(edges, steps, even, columns, out);
+            coordinates::push(edges, steps, even, columns, out);
         }
         self.scratch.give_back(scratch);
     }
@@ -268,7 +268,7 @@ impl<T: Real> Op<T> for Messages<T> {
             let ([z2, z3], [gates, steps]) = kept(room, n);
             let [u, m, bar, slope] = blocks.each_mut().map(|block| &mut block[..n * high]);
             let (t_bars, distance_bars) = (&mut t_bars[..n], &mut distance_bars[..n]);
-            places::weights_back(edges, steps, even, columns, out_bar, t_bars);
+            coordinates::weights_back(edges, steps, even, columns, out_bar, t_bars);
             w0_bar = t_bars.iter().fold(w0_bar, |sum, t| sum + *t);
             // u holds z3_bar, then u1 and its cotangent; m holds m, then slopes; bar holds m_bar, then z2_bar.
             kernels::weigh_back(w, z3, t_bars, u, w_bar, c1_bar);
@@ -286,10 +286,10 @@ impl<T: Real> Op<T> for Messages<T> {
             packed_gemm::product(e2, Operand::panels(bar, hidden, n), Output::panels(u, n, false));
             kernels::spread(edges, m, u, of_r2, of_e0, p_bar, q_bar, r2_sum, e0_sum, distance_bars);
             if let Some(x_bar) = bars.get(X) {
-                places::push_back(edges, steps, distance_bars, even, columns, out_bar, x_bar);
+                coordinates::push_back(edges, steps, distance_bars, even, columns, out_bar, x_bar);
             }
             if let Some(origin_bar) = bars.get(ORIGIN) {
-                places::origin_back(edges, distance_bars, columns.space, origin, origin_bar);
+                coordinates::origin_back(edges, distance_bars, columns.space, origin, origin_bar);
             }
         }
         kernels::add_columns(p_bar, b1_bar);

@@ -1,10 +1,10 @@
 //! An equivariant score network for particles: EGNN (Satorras, Hoogeboom and Welling 2021).
 
+mod coordinates;
 mod edges;
 mod kernels;
 mod messages;
 mod network;
-mod places;
 mod update;
 
 use std::sync::Arc;

@@ -5,11 +5,11 @@
 
 use std::sync::Arc;
 
+use engine::buffer_pool::BufferPool;
 use engine::ops::activation::{Activation, Silu};
 use engine::packed_gemm::{self, LANES, Lanes, Operand, Output, Packed};
 use engine::simd::add;
-use engine::spares::Spares;
-use engine::tape::{Bar, Cotangents, Inputs, Saved};
+use engine::tape::{Cotangent, Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, View, simd_fn};
 
 use super::{Pairs, kernels};
@@ -29,11 +29,11 @@ pub struct Update<T> {
     pairs: Pairs,
     /// All nodes of a state have the same h.
     uniform: bool,
-    scratch: Arc<Spares<Scratch<T>>>,
+    scratch: Arc<BufferPool<Scratch<T>>>,
 }
 
 const H: usize = 0;
-const HEARD: usize = 1;
+const MESSAGES: usize = 1;
 const N1: usize = 2;
 const B1: usize = 3;
 const N2: usize = 4;
@@ -46,7 +46,7 @@ struct Scratch<T> {
     weights: [Packed<T>; 3],
     /// n1 and n2.
     biases: [Packed<T>; 2],
-    /// silu(z), and with [`EVEN`] N1_a h of each state.
+    /// silu(z), and for uniform nodes N1_a h of each state.
     s: Packed<T>,
     of_states: Packed<T>,
     /// g, and z_bar.
@@ -93,12 +93,12 @@ impl<T: Real> Op<T> for Update<T> {
     }
 
     fn shape(&self, s: &[Shape]) -> Result<Shape, String> {
-        let [h, heard, n1, b1, n2, b2] = s else {
-            return Err("wants h, what is heard, N1, n1, N2 and n2".into());
+        let [h, messages, n1, b1, n2, b2] = s else {
+            return Err("wants h, the messages, N1, n1, N2 and n2".into());
         };
         let hidden = h.rows;
-        if hidden == 0 || heard.rows < hidden || heard.cols != h.cols {
-            return Err("a node has numbers, and has heard as many".into());
+        if hidden == 0 || messages.rows < hidden || messages.cols != h.cols {
+            return Err("the messages have a column for each node, and at least its rows".into());
         }
         if !h.cols.is_multiple_of(self.pairs.particles) {
             return Err(format!("{} particles make a state", self.pairs.particles));
@@ -114,7 +114,7 @@ impl<T: Real> Op<T> for Update<T> {
     }
 
     fn forward(&self, v: &Inputs<T>, out: &mut [T], aux: &mut [T]) {
-        let (h, heard) = (v.get(H), v.get(HEARD));
+        let (h, messages) = (v.get(H), v.get(MESSAGES));
         let (hidden, nodes) = (h.shape.rows, h.shape.cols);
         if nodes == 0 {
             return;
@@ -124,7 +124,7 @@ impl<T: Real> Op<T> for Update<T> {
         scratch.load(v, false);
         let Scratch { weights: [of_h, of_m, n2], biases: [b1, b2], s, of_states, seen, .. } = &mut scratch;
         s.resize(z.len());
-        packed_gemm::product(of_m, Operand::top(heard, hidden), Output::panels(z, nodes, false));
+        packed_gemm::product(of_m, Operand::top(messages, hidden), Output::panels(z, nodes, false));
         if self.uniform {
             let h = self.pairs.first_of_each(h, seen);
             of_states.resize(b1.len() * h.shape.cols);
@@ -142,7 +142,7 @@ impl<T: Real> Op<T> for Update<T> {
 
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], bars: &mut Cotangents<T>) {
         let v = &saved.x;
-        let (h, heard, even) = (v.get(H), v.get(HEARD), self.uniform);
+        let (h, messages, even) = (v.get(H), v.get(MESSAGES), self.uniform);
         let (hidden, nodes) = (h.shape.rows, h.shape.cols);
         if nodes == 0 {
             return;
@@ -185,20 +185,20 @@ impl<T: Real> Op<T> for Update<T> {
         if let Some(bar) = bars.get(N1) {
             let (h_part, m_part) = bar.split_at_mut(hidden * hidden);
             outer(of_seen, Operand::columns(h), h_part);
-            outer(z_bar, Operand::top(heard, hidden), m_part);
+            outer(z_bar, Operand::top(messages, hidden), m_part);
         }
-        if let Some(Bar { data, fresh }) = bars.first(HEARD) {
-            let rows = heard.shape.rows;
-            if fresh {
+        if let Some(Cotangent { data, overwrite }) = bars.get_uninit(MESSAGES) {
+            let rows = messages.shape.rows;
+            if overwrite {
                 data.chunks_exact_mut(rows).for_each(|column| column[hidden..].fill(T::ZERO));
             }
             let z_bar = Operand::panels(z_bar, hidden, nodes);
-            packed_gemm::product(of_m, z_bar, Output::top(data, rows, hidden, !fresh));
+            packed_gemm::product(of_m, z_bar, Output::top(data, rows, hidden, !overwrite));
         }
         let cols = h.shape.cols;
         let of_seen = Operand::panels(of_seen, hidden, cols);
-        if let Some(Bar { data, fresh }) = bars.first(H) {
-            if fresh {
+        if let Some(Cotangent { data, overwrite }) = bars.get_uninit(H) {
+            if overwrite {
                 data.copy_from_slice(out_bar.data);
             } else {
                 add(out_bar.data, data);

@@ -1,6 +1,6 @@
 //! Sums over the senders of a particle.
 
-use engine::spares::Spares;
+use engine::buffer_pool::BufferPool;
 use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, simd_fn};
 
@@ -10,12 +10,12 @@ use super::{LANES, Pairs, column, total};
 pub(in super::super) struct Gather<T> {
     pairs: Pairs,
     /// V_bar of a call, handed on from one to the next.
-    scratch: Spares<Vec<T>>,
+    scratch: BufferPool<Vec<T>>,
 }
 
 impl<T> Gather<T> {
     pub(in super::super) fn new(pairs: Pairs) -> Self {
-        Self { pairs, scratch: Spares::default() }
+        Self { pairs, scratch: BufferPool::default() }
     }
 }
 

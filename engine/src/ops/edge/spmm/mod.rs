@@ -23,7 +23,7 @@ use rk4::Rk4;
 use row_tile::TILE_ROWS;
 use step::Step;
 
-/// Nodes beyond which a panel of rows no longer fits a core's cache.
+/// Nodes beyond which a tile of rows no longer fits a core's cache.
 const MOST_NODES: usize = 8192;
 
 /// The diagonal that is subtracted.
@@ -45,7 +45,7 @@ impl SpmmNodes {
         Self { pattern: sparse.pattern.clone(), diagonal }
     }
 
-    /// D_i, unless there is none.
+    /// D_i, or None for D = 0.
     fn own<T: Real>(&self, i: usize, w: &[T]) -> Option<T> {
         match self.diagonal {
             Diagonal::Zero => None,
@@ -92,10 +92,10 @@ impl<T: Real> Op<T> for SpmmNodes {
                 });
             }
         }
-        if let Some(x_bar) = x_bar.first(1) {
+        if let Some(x_bar) = x_bar.get_uninit(1) {
             let order = &self.pattern.by_col;
             order.for_groups(x_bar.data, rows, |j, bar_j| {
-                order.accumulate_one(j, w.data, heads, out_bar, x_bar.fresh, bar_j);
+                order.accumulate_one(j, w.data, heads, out_bar, x_bar.overwrite, bar_j);
                 if let Some(s) = self.own(j, w.data) {
                     axpy(-s, bar(j), bar_j);
                 }
@@ -105,27 +105,27 @@ impl<T: Real> Op<T> for SpmmNodes {
 }
 
 impl<T: Real> Recording<'_, T> {
-    /// X S^T: column i of the result is sum_j S_ij x_j. `values` are those of S (heads x nnz).
+    /// Y = X S^T, y_i = sum_j S_ij x_j; `values` w are those of S (heads x nnz), and head a applies to the a-th of
+    /// equal blocks of rows. X_bar += Y_bar S,  w_bar_ij += y_bar_i . x_j.
     pub fn sparse_columns(&mut self, sparse: &Sparse, values: Var, x: Var) -> Var {
         self.apply(SpmmNodes::new(sparse, Diagonal::Zero), &[values, x])
     }
-    /// X (S - I)^T: column i of the result is sum_j S_ij x_j - x_i. S is square.
+    /// Y = X (S - I)^T, y_i = sum_j S_ij x_j - x_i, the random-walk Laplacian. S is square.
     pub fn sparse_laplacian(&mut self, sparse: &Sparse, values: Var, x: Var) -> Var {
         self.apply(SpmmNodes::new(sparse, Diagonal::Identity), &[values, x])
     }
-    /// Column i of the result is sum_j S_ij (x_j - x_i). S is square, `values` 1 x nnz.
+    /// y_i = sum_j S_ij (x_j - x_i). S is square, `values` 1 x nnz.
     pub fn sparse_differences(&mut self, sparse: &Sparse, values: Var, x: Var) -> Var {
         self.apply(SpmmNodes::new(sparse, Diagonal::RowSums), &[values, x])
     }
-    /// X + c Z (S - I)^T: column i of the result is x_i + c (sum_j S_ij z_j - z_i). S is square, `values`
-    /// 1 x nnz.
+    /// Y = X + c Z (S - I)^T, y_i = x_i + c (sum_j S_ij z_j - z_i). S is square, `values` 1 x nnz.
     pub fn sparse_step(&mut self, sparse: &Sparse, values: Var, z: Var, x: Var, c: f64) -> Var {
         self.apply(Step { pattern: sparse.pattern.clone(), c }, &[values, z, x])
     }
     /// One Runge-Kutta step of fourth order, of length h, of dx/dt = X (S - I)^T. S is square, `values` 1 x nnz.
     ///
-    /// On a linear equation that step is the Taylor polynomial in Horner's form,
-    /// x + h L (x + h/2 L (x + h/3 L (x + h/4 L x))): one op where panels of rows fit a core's cache and
+    /// For a linear equation with L = S - I the step is the Taylor polynomial in Horner's form,
+    /// x + h L (x + h/2 L (x + h/3 L (x + h/4 L x))): one op where tiles of rows fit a core's cache and
     /// there are several, else four products.
     pub fn diffusion_rk4_step(&mut self, sparse: &Sparse, values: Var, x: Var, h: f64) -> Var {
         let shape = self.shape(x);

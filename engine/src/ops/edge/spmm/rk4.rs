@@ -4,24 +4,23 @@
 //! z_k = x + c_k L z_{k-1}, c = h/4, h/3, h/2, h, y = z_4. With g_4 = y_bar and g_{k-1} = c_k L^T g_k:
 //! x_bar += g_4 + g_3 + g_2 + g_1 + g_0,  w_bar_ij += sum_k c_k <(g_k)_i, (z_{k-1})_j>.
 //!
-//! Rows do not mix, so a tile of a few rows runs through all stages by itself: its states stay in a core's
-//! own cache, where gathers are cheap, and cores never wait for each other. Only x is kept; the stages are
-//! made again for the gradient, which costs less than writing them to memory and reading them back. The last
-//! stage writes its rows of the result: in a pass of their own, cores would fetch each other's tiles. Inside a
-//! tile nodes stand in the order of their degrees, some tens at a time, so that the processor foresees the end of
-//! every sum and yet reads and writes matrices nearly in order.
+//! Rows do not mix, so that a tile of a few rows runs through all stages independently: its states stay in the
+//! cache of one core, where gathers are cheap, and cores do not wait for each other. Only x is stored; the stages
+//! are recomputed for the gradient, which costs less than writing and reading them. The last stage writes its rows
+//! of the result: in a separate pass, cores would fetch each other's tiles. Inside a tile nodes are sorted by
+//! degree in groups, so that loop lengths are predictable and matrices are read and written nearly in order.
 
 use std::sync::Arc;
 
 use super::check_weights;
 use super::row_tile::{Columns, RowTile, Sink, TILE_ROWS, pack};
+use crate::aligned::{padded, with_scratch};
 use crate::simd::add;
-use crate::slab::{padded, with_spare};
 use crate::sparse::{CompressedAxis, DegreeOrder, Pattern, Permutation};
 use crate::tape::{Cotangents, Inputs, Saved};
-use crate::{Op, Real, Shape, View, par, simd_fn};
+use crate::{Op, Real, Shape, View, parallel, simd_fn};
 
-/// Parts of an inner product over a panel.
+/// Parts of an inner product over a tile.
 const PARTS: usize = 8;
 
 /// Inputs w, x.
@@ -158,8 +157,8 @@ fn step<T: Real>(
 ) {
     let (rows, size, nnz) = (x.shape.rows, x.shape.cols * TILE_ROWS, w.len());
     let stride = 3 * size + padded(nnz);
-    with_spare(rows.div_ceil(TILE_ROWS) * stride, |space| {
-        par::for_chunks(space, stride, |p, tile| {
+    with_scratch(rows.div_ceil(TILE_ROWS) * stride, |space| {
+        parallel::for_chunks(space, stride, |p, tile| {
             let (states, w_sorted) = tile.split_at_mut(3 * size);
             let mut parts = states.chunks_exact_mut(size).map(by_node);
             let [start, odd, even] = std::array::from_fn(|_| parts.next().unwrap_or_default());
@@ -206,19 +205,26 @@ impl<T: Real> Op<T> for Rk4 {
         let DegreeOrder { nodes, by_row, by_col } = self.pattern.degree_order();
         if !x_bar.wants(0) {
             // The transpose of a polynomial of L is the same polynomial of L^T.
-            if let Some(x_bar) = x_bar.first(1) {
+            if let Some(x_bar) = x_bar.get_uninit(1) {
                 let out_bar = View { data: out_bar, shape: x.shape };
-                step((nodes, by_col), w, c, out_bar, &Columns::new(x_bar.data, rows, nodes, !x_bar.fresh));
+                step(
+                    (nodes, by_col),
+                    w,
+                    c,
+                    out_bar,
+                    &Columns::new(x_bar.data, rows, nodes, !x_bar.overwrite),
+                );
             }
             return;
         }
         // Weights in both orders, sums of their cotangents and parts of sums.
         let room = padded(nnz);
         let stride = 5 * size + (3 + PARTS) * room;
-        with_spare(tiles * stride, |space| {
-            let out = x_bar.first(1).map(|x_bar| Columns::new(x_bar.data, rows, nodes, !x_bar.fresh));
+        with_scratch(tiles * stride, |space| {
+            let out =
+                x_bar.get_uninit(1).map(|x_bar| Columns::new(x_bar.data, rows, nodes, !x_bar.overwrite));
             let out_bar = &*out_bar;
-            par::for_chunks(space, stride, |p, tile| {
+            parallel::for_chunks(space, stride, |p, tile| {
                 // SAFETY: this task alone has tile p.
                 let out = out.as_ref().map(|out| unsafe { out.tile(p * TILE_ROWS) });
                 let (states, rest) = tile.split_at_mut(5 * size);
@@ -246,10 +252,10 @@ impl<T: Real> Op<T> for Rk4 {
                 reverse_stage(by_col, w, c[0], z1, w_bar, total);
                 sums(by_col, w_bar, w_sums);
             });
-            if let Some(total) = x_bar.first(0) {
-                total.for_chunks(par::CHUNK, |k, total| {
+            if let Some(total) = x_bar.get_uninit(0) {
+                total.for_chunks(parallel::CHUNK, |k, total| {
                     for tile in space.chunks_exact(stride) {
-                        add(&tile[5 * size + room + k * par::CHUNK..], total);
+                        add(&tile[5 * size + room + k * parallel::CHUNK..], total);
                     }
                 });
             }

@@ -1,4 +1,4 @@
-//! Tiles: some rows of a matrix with its columns in an order of their own, in and out.
+//! Row tiles: some rows of a matrix with its columns in an order of their own, in and out.
 
 use std::marker::PhantomData;
 use std::slice;

@@ -6,7 +6,7 @@ use crate::simd::axpy;
 use crate::sparse::Pattern;
 use crate::sparse::kernels::sampled_product;
 use crate::tape::{Cotangents, Inputs, Saved};
-use crate::{Op, Real, Shape, par, simd_fn};
+use crate::{Op, Real, Shape, parallel, simd_fn};
 
 /// Y = X + c Z (S - I)^T; inputs w, z, x.
 pub(super) struct Step {
@@ -39,11 +39,11 @@ impl<T: Real> Op<T> for Step {
         let rows = z.shape.rows;
         if let Some(bar) = x_bar.get(2) {
             let out_bar = &*out_bar;
-            par::for_chunks(bar, par::CHUNK, |k, x| {
-                axpy(T::ONE, &out_bar[k * par::CHUNK..k * par::CHUNK + x.len()], x);
+            parallel::for_chunks(bar, parallel::CHUNK, |k, x| {
+                axpy(T::ONE, &out_bar[k * parallel::CHUNK..k * parallel::CHUNK + x.len()], x);
             });
         }
-        par::for_chunks(out_bar, par::CHUNK, |_, g| g.iter_mut().for_each(|g| *g *= c));
+        parallel::for_chunks(out_bar, parallel::CHUNK, |_, g| g.iter_mut().for_each(|g| *g *= c));
         let out_bar = &*out_bar;
         if let Some(w_bar) = x_bar.get(0) {
             sampled_product(&self.pattern, 1, out_bar, z.data, rows, w_bar);

@@ -1,0 +1,161 @@
+//! Buffers of numbers for kernels: they begin at a cache line, and large ones lie on huge pages.
+//!
+//! The system's allocator begins large buffers 16 bytes behind a cache line. Then every second vector of a column
+//! lies across two lines and takes two reads, and a column of 128 bytes is fetched as three lines in place of
+//! two.
+//!
+//! A sparse product reads columns in any order, so nearly every read of a buffer of many megabytes misses the
+//! processor's table of 4 KiB pages. Linux lays large buffers on pages of 2 MiB if it is asked before they are
+//! first written; elsewhere, and where it refuses, everything works the same on small pages.
+
+use std::any::Any;
+use std::cell::Cell;
+use std::ops::{Deref, DerefMut};
+
+use crate::Real;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// Smaller buffers hold no whole huge page to speak of.
+const WORTH_IT: usize = 4 << 20;
+
+/// The least length from `len` on after which the next numbers begin at a cache line again.
+pub const fn padded(len: usize) -> usize {
+    len.next_multiple_of(LINE / size_of::<f32>())
+}
+
+/// A buffer that only grows.
+pub struct AlignedBuffer<T> {
+    /// The numbers from `start` on; those before it are of no use.
+    data: Vec<T>,
+    start: usize,
+}
+
+impl<T> Default for AlignedBuffer<T> {
+    fn default() -> Self {
+        Self { data: Vec::new(), start: 0 }
+    }
+}
+
+impl<T: Real> AlignedBuffer<T> {
+    /// `len` zeros.
+    pub fn zeros(len: usize) -> Self {
+        let mut buffer = Self::default();
+        buffer.grow(len);
+        buffer
+    }
+
+    /// Lengthens the buffer to at least `len` numbers; the new ones are zeros.
+    pub fn grow(&mut self, len: usize) {
+        let held = self.len();
+        if held >= len {
+            return;
+        }
+        let most = LINE / size_of::<T>();
+        if self.data.capacity() < len + most {
+            // Doubling keeps the copies of a buffer that grows op by op few.
+            self.data.reserve(len + most - self.data.len());
+            advise(self.data.as_ptr(), self.data.capacity());
+            // No offset is promised to exist; without one the numbers lie as they come.
+            let start = Some(self.data.as_ptr().align_offset(LINE)).filter(|s| *s <= most).unwrap_or(0);
+            if start != self.start {
+                self.data.resize(self.data.len().max(start + held), T::ZERO);
+                self.data.copy_within(self.start..self.start + held, start);
+                self.data.truncate(start + held);
+                self.start = start;
+            }
+        }
+        self.data.resize(self.start + len, T::ZERO);
+    }
+}
+
+impl<T> Deref for AlignedBuffer<T> {
+    type Target = [T];
+    #[inline]
+    fn deref(&self) -> &[T] {
+        &self.data[self.start..]
+    }
+}
+
+impl<T> DerefMut for AlignedBuffer<T> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut [T] {
+        &mut self.data[self.start..]
+    }
+}
+
+thread_local! {
+    /// One buffer for each thread, of the scalar type that was last asked for.
+    static SPARE: Cell<Option<Box<dyn Any>>> = const { Cell::new(None) };
+}
+
+/// Runs `f` on `len` numbers of whatever value, in a buffer of this thread that outlives the call: fresh memory
+/// of some size would be mapped anew each time. A call within `f` gets a buffer of its own.
+pub(crate) fn with_scratch<T: Real, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> R {
+    let kept = SPARE.take().and_then(|kept| kept.downcast::<AlignedBuffer<T>>().ok());
+    let mut space = kept.unwrap_or_default();
+    space.grow(len);
+    let result = f(&mut space[..len]);
+    SPARE.set(Some(space));
+    result
+}
+
+/// Asks for huge pages under the whole buffer.
+#[cfg(target_os = "linux")]
+#[allow(unsafe_code)]
+fn advise<T>(start: *const T, capacity: usize) {
+    const PAGE: usize = 4096;
+    let bytes = capacity * size_of::<T>();
+    if bytes < WORTH_IT {
+        return;
+    }
+    let first = (start as usize).next_multiple_of(PAGE);
+    let length = (start as usize + bytes).saturating_sub(first) & !(PAGE - 1);
+    // SAFETY: the range is whole pages of one live allocation, and this advice never changes what they hold.
+    // Its failure is no error: small pages stay.
+    unsafe {
+        libc::madvise(first as *mut libc::c_void, length, libc::MADV_HUGEPAGE);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn advise<T>(_: *const T, _: usize) {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_stay_and_begin_at_a_line_as_a_buffer_grows() {
+        let mut data = AlignedBuffer::<f32>::zeros(2);
+        data.copy_from_slice(&[1.0, 2.0]);
+        // Others' buffers in between, so that growing means moving.
+        let mut others = Vec::new();
+        for len in [0, 1, 2, 3, 17, 1000, 5000, 1 << 21, 1 << 22] {
+            others.push(vec![0_u8; len % 4096 + 1]);
+            data.grow(len);
+            assert_eq!(data.len(), len.max(2));
+            assert_eq!(data[..2], [1.0, 2.0]);
+            assert!(data[2..].iter().all(|v| *v == 0.0));
+            assert_eq!(data.as_ptr() as usize % LINE, 0);
+        }
+    }
+
+    #[test]
+    fn a_spare_buffer_is_used_again_but_not_by_two_at_once() {
+        let place = |len| with_scratch(len, |x: &mut [f64]| x.as_ptr());
+        let first = place(100);
+        assert_eq!(place(50), first);
+        with_scratch(10, |outer: &mut [f64]| {
+            outer.fill(1.0);
+            with_scratch(10, |inner: &mut [f64]| inner.fill(2.0));
+            with_scratch(10, |inner: &mut [f32]| inner.fill(3.0));
+            assert_eq!(*outer, [1.0; 10]);
+        });
+    }
+
+    #[test]
+    fn a_padded_length_is_whole_lines() {
+        assert_eq!([0, 1, 16, 17].map(padded), [0, 16, 16, 32]);
+    }
+}

@@ -1,0 +1,149 @@
+//! What can be wrong with a data set.
+
+use std::collections::HashMap;
+
+use super::{Dataset, Split};
+
+/// A finding.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Finding {
+    /// Whether the data cannot be used as they are; otherwise a flaw to know.
+    pub fatal: bool,
+    /// What it is.
+    pub what: String,
+}
+
+/// Everything that is wrong, or worth knowing, about a data set.
+pub fn check(data: &Dataset) -> Vec<Finding> {
+    let mut found = Vec::new();
+    let mut fatal = |what: String| found.push(Finding { fatal: true, what });
+    let n = data.nodes();
+    if let Some((u, v)) = data.edges.iter().find(|(u, v)| *u as usize >= n || *v as usize >= n) {
+        fatal(format!("edge ({u}, {v}) leads to a node that does not exist; there are {n} nodes"));
+    } else {
+        if let Some((u, v)) = data.edges.iter().find(|(u, v)| data.edges.binary_search(&(*v, *u)).is_err()) {
+            fatal(format!("edge ({u}, {v}) is stored in one direction only"));
+        }
+        if data.edges.windows(2).any(|w| w[0] >= w[1]) {
+            fatal("the edges are not sorted, or some are stored twice".into());
+        }
+        if let Some((u, _)) = data.edges.iter().find(|(u, v)| u == v) {
+            fatal(format!("node {u} has a loop"));
+        }
+    }
+    if let Some((i, c)) = data.labels.iter().enumerate().find(|(_, c)| **c as usize >= data.classes) {
+        fatal(format!("node {i} has class {c}; there are {} classes", data.classes));
+    }
+    if data.features.rows() != n {
+        fatal(format!("there are features of {} nodes, labels of {n}", data.features.rows()));
+    }
+    if let Some((v, (i, j))) = data.features.iter().find(|(v, _)| !v.is_finite()) {
+        fatal(format!("feature {j} of node {i} is {v}"));
+    }
+    for (k, split) in data.splits.iter().enumerate() {
+        if let Some(what) = split_problem(split, n) {
+            fatal(format!("split {k}: {what}"));
+        }
+    }
+    if let Some(what) = data.public.as_ref().and_then(|s| split_problem(s, n)) {
+        fatal(format!("public split: {what}"));
+    }
+    if found.is_empty() {
+        found.extend(duplicates(data));
+    }
+    found
+}
+
+/// What is wrong with a split: parts that are empty, overlap, or name nodes beyond `nodes`.
+pub fn split_problem(split: &Split, nodes: usize) -> Option<String> {
+    let parts = [("training", &split.train), ("validation", &split.validation), ("test", &split.test)];
+    let mut owner = vec![""; nodes];
+    for (name, part) in parts {
+        if part.is_empty() {
+            return Some(format!("the {name} part is empty"));
+        }
+        for i in part {
+            match owner.get_mut(*i as usize) {
+                None => return Some(format!("the {name} part holds node {i}; there are {nodes}")),
+                Some(other) if !other.is_empty() => {
+                    return Some(format!("node {i} is in the {other} part and in the {name} part"));
+                }
+                Some(free) => *free = name,
+            }
+        }
+    }
+    None
+}
+
+/// Nodes with the neighbourhood and label of another: a test node with such a twin in the training part
+/// can be answered by heart (Platonov et al. 2023).
+fn duplicates(data: &Dataset) -> Option<Finding> {
+    let mut neighbours = vec![Vec::new(); data.nodes()];
+    data.edges.iter().for_each(|(u, v)| neighbours[*u as usize].push(*v));
+    let mut groups: HashMap<(&[u32], u32), Vec<u32>> = HashMap::new();
+    for i in (0..data.nodes()).filter(|i| !neighbours[*i].is_empty()) {
+        groups.entry((&neighbours[i], data.labels[i])).or_default().push(i as u32);
+    }
+    let mut twin = vec![u32::MAX; data.nodes()];
+    for (k, group) in groups.values().filter(|g| g.len() > 1).enumerate() {
+        group.iter().for_each(|i| twin[*i as usize] = k as u32);
+    }
+    let count = twin.iter().filter(|k| **k != u32::MAX).count();
+    let leaked = data.splits.iter().map(|split| {
+        let known: std::collections::HashSet<u32> = split.train.iter().map(|i| twin[*i as usize]).collect();
+        let has = |i: &&u32| twin[**i as usize] != u32::MAX && known.contains(&twin[**i as usize]);
+        split.test.iter().filter(has).count() as f64 / split.test.len().max(1) as f64
+    });
+    let leaked = leaked.sum::<f64>() / data.splits.len().max(1) as f64;
+    (count > 0).then(|| {
+        let what = format!(
+            "{count} of {} nodes share neighbourhood and class with another; {:.1} % of test nodes have such a twin in training",
+            data.nodes(),
+            100.0 * leaked
+        );
+        Finding { fatal: false, what }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::gnn::data::synthetic::{from_edges, karate};
+
+    fn first(data: &Dataset) -> String {
+        check(data).first().map_or(String::new(), |f| f.what.clone())
+    }
+
+    #[test]
+    fn every_flaw_is_named() {
+        let good = karate();
+        assert!(check(&good).iter().all(|f| !f.fatal));
+        let broken = |change: &dyn Fn(&mut Dataset)| {
+            let mut data = good.clone();
+            change(&mut data);
+            first(&data)
+        };
+        assert!(broken(&|d| d.edges[0].1 = 99).contains("node that does not exist"));
+        assert!(broken(&|d| _ = d.edges.remove(0)).contains("one direction only"));
+        assert!(
+            broken(&|d| d.edges.swap(0, 1)).contains("sorted")
+                || broken(&|d| d.edges.swap(0, 1)).contains("direction")
+        );
+        assert!(broken(&|d| d.labels[3] = 2).contains("node 3 has class 2"));
+        assert!(broken(&|d| d.features.data_mut()[5] = f32::NAN).contains("feature 5 of node 5"));
+        assert!(broken(&|d| d.splits[2].test.clear()).contains("split 2: the test part is empty"));
+        assert!(
+            broken(&|d| d.splits[0].test = d.splits[0].train.clone())
+                .contains("is in the training part and in the test part")
+        );
+        assert!(broken(&|d| d.splits[0].test.push(77)).contains("holds node 77"));
+    }
+
+    #[test]
+    fn twins_are_counted() {
+        // A star: the leaves 1, 2 of one class are twins, leaf 3 of the other is not.
+        let mut data = from_edges("star", 4, &[(0, 1), (0, 2), (0, 3)], vec![0, 0, 0, 1], 2);
+        data.splits = vec![Split { train: vec![0, 1], validation: vec![3], test: vec![2] }];
+        assert!(first(&data).starts_with("2 of 4 nodes") && first(&data).contains("100.0 %"));
+    }
+}

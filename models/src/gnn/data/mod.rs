@@ -1,0 +1,11 @@
+//! Graphs with features, labels and splits: checks, measures, and graphs that need no file.
+
+pub mod adjacency;
+pub mod check;
+pub mod components;
+pub mod dataset;
+pub mod homophily;
+pub mod synthetic;
+
+pub use adjacency::{Adjacency, Normalisation};
+pub use dataset::{Dataset, Split};

@@ -1,0 +1,159 @@
+//! Right-hand sides dx/dt = f(x, t) on a graph, one file each, with the settings that are their own. x is channels x
+//! nodes.
+//!
+//! To add one: write its file, and its line among the networks (`networks::networks!`).
+
+mod acmp;
+pub mod attention;
+pub mod coefficient;
+mod grade;
+mod grand;
+mod gread;
+mod kuramoto;
+
+pub use acmp::AcmpSettings;
+pub use grade::{Form, GradeSettings, Kernel, Mobility, Sigma};
+pub use grand::GrandSettings;
+pub use gread::GreadSettings;
+pub use kuramoto::KuramotoSettings;
+
+use std::sync::Arc;
+
+use engine::{Real, Recording, Var};
+use serde::{Deserialize, Serialize};
+
+use self::attention::DotAttention;
+use super::layers::Builder;
+use super::networks::Integration;
+use super::space::{Continuous, Draw};
+use super::{Adjacency, Normalisation};
+use crate::range::{self, Range};
+
+/// The settings that are an equation's own.
+pub trait Equation: Default + Send + Sync {
+    /// Whether A is attention unless a setting says otherwise.
+    const ATTENTION: bool = false;
+    /// Whether a search draws if the decoder sees the initial state.
+    const SKIP: bool = false;
+
+    /// How it is integrated unless settings say otherwise.
+    fn integration() -> Integration {
+        Integration::default()
+    }
+
+    /// An error if a value is outside its range.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    /// Takes its settings from those that all equations draw, and draws its own.
+    fn draw(&mut self, _: &Continuous, _: &mut Draw<'_>) {}
+
+    /// Turns aggregation off; whether there is one.
+    fn ablate(&mut self) -> bool {
+        false
+    }
+
+    /// The right-hand side on states of `channels`, with its parameters.
+    fn build<T: Real>(&self, on: &mut Builder<'_, T>, mixing: Mixing<T>, channels: usize) -> Shared<T>;
+}
+
+/// A right-hand side that several ops may hold.
+pub type Shared<T> = Arc<dyn Dynamics<T>>;
+
+/// A right-hand side.
+pub trait Dynamics<T: Real>: Send + Sync {
+    /// The edge weights A, made once where integration begins.
+    fn weights(&self, g: &mut Recording<T>, x0: Var) -> Var;
+
+    /// f(x, t), with the weights and the initial state.
+    fn velocity(&self, g: &mut Recording<T>, x: Var, t: f64, start: Start) -> Var;
+}
+
+/// What is made once where integration begins.
+#[derive(Clone, Copy)]
+pub struct Start {
+    /// Edge weights (1 x nnz).
+    pub weights: Var,
+    /// The initial state.
+    pub x0: Var,
+}
+
+/// Settings of the matrix A.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct MixingSettings {
+    /// How A is normalised.
+    pub normalisation: Normalisation,
+    /// Whether A has loops.
+    pub loops: bool,
+    /// Whether A is attention at the initial state instead of fixed.
+    pub attention: bool,
+    /// Heads of attention.
+    pub heads: usize,
+}
+
+/// Numbers of an attention's queries and keys.
+const ATTENTION_SIZE: usize = 64;
+
+impl MixingSettings {
+    /// Row-normalised with loops.
+    pub fn new(attention: bool) -> Self {
+        Self { normalisation: Normalisation::Row, loops: true, attention, heads: 4 }
+    }
+
+    /// An error if the number of heads does not fit.
+    pub fn check(&self) -> Result<(), String> {
+        range::check(&[("model.heads", self.heads as f64, Range::Between(1.0, 64.0))])?;
+        if self.attention && !ATTENTION_SIZE.is_multiple_of(self.heads) {
+            return Err(format!("model.heads = {} must divide {ATTENTION_SIZE}", self.heads));
+        }
+        Ok(())
+    }
+
+    /// Takes what every equation draws.
+    pub fn take(&mut self, drawn: &Continuous) {
+        (self.normalisation, self.loops, self.attention) =
+            (drawn.normalisation, drawn.loops, drawn.attention);
+    }
+
+    /// The matrix for a graph.
+    pub fn build<T: Real>(&self, on: &mut Builder<'_, T>, channels: usize) -> Mixing<T> {
+        let adjacency = on.adjacency(self.normalisation, self.loops);
+        Mixing::new(on, adjacency, channels, if self.attention { self.heads } else { 0 })
+    }
+}
+
+/// The matrix A of a block: fixed, or attention at the initial state.
+pub struct Mixing<T> {
+    /// The graph, and the weights if they are fixed.
+    pub adjacency: Arc<Adjacency<T>>,
+    attention: Option<DotAttention<T>>,
+}
+
+impl<T: Real> Mixing<T> {
+    /// Fixed weights, or `heads` heads of attention with 64 numbers if not 0.
+    pub fn new(on: &mut Builder<'_, T>, adjacency: Arc<Adjacency<T>>, channels: usize, heads: usize) -> Self {
+        let sizes = (ATTENTION_SIZE, heads);
+        let attention =
+            (heads > 0).then(|| DotAttention::new(on.params, adjacency.clone(), channels, sizes, on.seed));
+        Self { adjacency, attention }
+    }
+
+    /// The weights of A (1 x nnz) at the state x.
+    pub fn weights(&self, g: &mut Recording<T>, x: Var) -> Var {
+        match &self.attention {
+            Some(attention) => attention.weights(g, x),
+            None => g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights),
+        }
+    }
+
+    /// A x - x.
+    pub fn diffuse(&self, g: &mut Recording<T>, weights: Var, x: Var) -> Var {
+        g.sparse_laplacian(&self.adjacency.sparse, weights, x)
+    }
+
+    /// A x.
+    pub fn mix(&self, g: &mut Recording<T>, weights: Var, x: Var) -> Var {
+        g.sparse_columns(&self.adjacency.sparse, weights, x)
+    }
+}
