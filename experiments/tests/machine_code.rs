@@ -23,16 +23,23 @@ struct Kernel {
     wide: [f64; 2],
     /// The most vectors stored to the stack: the 16 registers of AVX2 do not hold everything.
     spills: [usize; 2],
+    /// Whether a loop of permutations and additions adds up lanes in the end.
+    adds_up: bool,
 }
+
+/// Checks of overflow and indices cost a debug build registers and instructions: it is held to widths, gathers and
+/// permutations, and to a part of the share of fused operations. `cargo test --release --test machine_code` reads
+/// what users run.
+const STRICT: bool = !cfg!(debug_assertions);
 
 /// A kernel of plain loops; AVX-512 has registers for all of it.
 const fn loops(name: &'static str, spills: usize) -> Kernel {
-    Kernel { name, fused: [0.0; 2], wide: [1.0; 2], spills: [spills, 0] }
+    Kernel { name, fused: [0.0; 2], wide: [1.0; 2], spills: [spills, 0], adds_up: false }
 }
 
 /// A kernel that is nothing but fused multiply-adds.
 const fn fused(name: &'static str, fused: [f64; 2]) -> Kernel {
-    Kernel { name, fused, wide: [1.0; 2], spills: [0; 2] }
+    Kernel { name, fused, wide: [1.0; 2], spills: [0; 2], adds_up: false }
 }
 
 /// Both products of packed matrices.
@@ -45,14 +52,9 @@ const PRODUCTS: [Kernel; 2] = [
 const IN_SPEED: &[Kernel] = &[
     // A sum over weighted neighbours, and the stages of a Runge-Kutta step on a graph. The reverse stage adds its
     // inner products in parts of eight numbers, which is the width of AVX2.
-    fused("engine::ops::spmm::kernels::weighted_sum", [0.2, 0.1]),
-    fused("engine::ops::spmm::rk4::stage", [0.3, 0.18]),
-    Kernel {
-        name: "engine::ops::spmm::rk4::reverse_stage",
-        fused: [0.3, 0.3],
-        wide: [1.0, 0.3],
-        spills: [0; 2],
-    },
+    fused("engine::sparse::kernels::weighted_sum", [0.2, 0.1]),
+    fused("engine::ops::edge::spmm::rk4::stage", [0.3, 0.18]),
+    Kernel { wide: [1.0, 0.3], ..fused("engine::ops::edge::spmm::rk4::reverse_stage", [0.3, 0.3]) },
     loops("engine::ops::linear::bias_activation", 6),
     loops("engine::optim::adam::update", 0),
     // EGNN's passes.
@@ -67,23 +69,23 @@ const IN_SPEED: &[Kernel] = &[
     loops("models::score::egnn::kernels::weigh_back", 8),
     loops("models::score::egnn::kernels::hear", 0),
     loops("models::score::egnn::kernels::hear_back", 0),
-    loops("models::score::egnn::kernels::spread", 0),
+    Kernel { adds_up: true, ..loops("models::score::egnn::kernels::spread", 0) },
     loops("models::score::egnn::update::activate", 4),
     loops("models::score::egnn::update::activate_back", 0),
     // Mixtures and pair energies.
-    loops("models::energy::mixture_kernel::planar_max", 0),
-    loops("models::energy::mixture_kernel::planar_sum", 0),
-    loops("models::energy::mixture_kernel::exp_sum", 0),
-    loops("models::energy::mixture_kernel::finish", 0),
-    loops("models::energy::particles::pairs::chunk", 24),
+    loops("models::target::mixture_kernel::planar_max", 0),
+    loops("models::target::mixture_kernel::planar_sum", 0),
+    loops("models::target::mixture_kernel::exp_sum", 0),
+    loops("models::target::mixture_kernel::finish", 0),
+    loops("models::target::pair_energy::chunk", 24),
 ];
 
-/// In `gmm`: the proposal's density.
+/// In `sample`: the proposal's density.
 const IN_SAMPLE: &[Kernel] = &[
-    loops("models::iwsm::proposal::add_square", 0),
-    loops("models::iwsm::proposal::scale_max", 0),
+    loops("models::sampler::iwsm::proposal::add_square", 0),
+    loops("models::sampler::iwsm::proposal::scale_max", 0),
     // Its 32 sums lie in memory, where the exponentials leave time to fetch them.
-    Kernel { spills: [8, 4], ..loops("models::iwsm::proposal::exp_sum", 0) },
+    Kernel { spills: [8, 4], ..loops("models::sampler::iwsm::proposal::exp_sum", 0) },
 ];
 
 /// Instructions of an inner loop, by kind.
@@ -179,7 +181,8 @@ fn functions(binary: &str) -> Option<Vec<Function>> {
 /// What is wrong with a function, if anything.
 fn fault(kernel: &Kernel, level: usize, code: &[(u64, String)]) -> Option<String> {
     let wide = |l: &Loop| l.arithmetic[level + 1] as f64 >= kernel.wide[level] * l.total().max(1) as f64;
-    let loops = inner_loops(code);
+    let mut loops = inner_loops(code);
+    loops.retain(|l| !(kernel.adds_up && l.fused == 0 && l.permutations > 0));
     if let Some(l) = loops.iter().find(|l| l.gathers > 0) {
         return Some(format!("gathers: {l:?}"));
     }
@@ -199,8 +202,8 @@ fn fault(kernel: &Kernel, level: usize, code: &[(u64, String)]) -> Option<String
         let bad = l.permutations > 0
             || l.calls > 0
             || l.gathers > 0
-            || l.spills > kernel.spills[level]
-            || (l.fused as f64) < kernel.fused[level] * l.all as f64;
+            || STRICT && l.spills > kernel.spills[level]
+            || (l.fused as f64) < kernel.fused[level] * if STRICT { 1.0 } else { 0.45 } * l.all as f64;
         bad.then(|| format!("{l:?}"))
     })
 }
@@ -272,7 +275,7 @@ fn faults_of_a_loop_are_seen() {
     let good = ["vbroadcastss (%rax),%zmm2", "vfmadd231ps %zmm2,%zmm1,%zmm0", "jne 10 <kernel+0x10>"];
     assert_eq!(judge(&good), None);
     let with = |line: &'static str| judge(&[good[0], good[1], line, good[2]]);
-    assert!(with("vmovaps %zmm0,0x40(%rsp)").is_some(), "a sum on the stack");
+    assert_eq!(with("vmovaps %zmm0,0x40(%rsp)").is_some(), STRICT, "a sum on the stack");
     assert!(with("vpermps %zmm0,%zmm1,%zmm2").is_some(), "a permutation");
     assert!(with("vgatherdps (%rax,%zmm1,4),%zmm2{%k1}").is_some(), "a gather");
     assert!(with("vaddps %ymm0,%ymm1,%ymm2").is_some(), "half a vector");

@@ -140,8 +140,8 @@ fn tile<T: Real, S: Registers<T>, const P: usize, const Q: usize, const N: usize
     let rows = &b.at(r / LANES, 0)[r % LANES..];
     for part in (0..S::PARTS).step_by(Q) {
         let mut sums = [[[s.zero(); Q]; P]; N];
-        for (c, b) in (0..a[0].len()).zip(rows.chunks(b.strides.1)) {
-            let Some(b) = b.first_chunk::<N>() else { break };
+        for c in 0..a[0].len() {
+            let Some(b) = rows.get(c * b.strides.1..).and_then(|b| b.first_chunk::<N>()) else { break };
             let mut v = [[s.zero(); Q]; P];
             for i in 0..P {
                 for q in 0..Q {
