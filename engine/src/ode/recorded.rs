@@ -25,7 +25,7 @@ impl<T: Real> Op<T> for Combination {
     }
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
         let same = inputs.iter().all(|s| *s == inputs[0]);
-        same.then_some(inputs[0]).ok_or("the right-hand side has the shape of the state".into())
+        same.then_some(inputs[0]).ok_or_else(|| "the right-hand side has the shape of the state".into())
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
         add_terms(x.get(0).data, self.h, self.weights, |k| x.get(k + 1).data, out);

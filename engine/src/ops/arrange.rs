@@ -27,7 +27,8 @@ impl<T: Real> Op<T> for ConcatRows {
         let first = inputs.first().ok_or("wants at least one input")?;
         let same = inputs.iter().all(|s| s.cols == first.cols);
         let rows = inputs.iter().map(|s| s.rows).sum();
-        same.then(|| Shape::new(rows, first.cols)).ok_or("all inputs have the same number of columns".into())
+        same.then(|| Shape::new(rows, first.cols))
+            .ok_or_else(|| "all inputs have the same number of columns".into())
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
         let rows: usize = (0..x.len()).map(|k| x.get(k).shape.rows).sum();
@@ -62,7 +63,8 @@ impl<T: Real> Op<T> for ConcatCols {
         let first = inputs.first().ok_or("wants at least one input")?;
         let same = inputs.iter().all(|s| s.rows == first.rows);
         let cols = inputs.iter().map(|s| s.cols).sum();
-        same.then(|| Shape::new(first.rows, cols)).ok_or("all inputs have the same number of rows".into())
+        same.then(|| Shape::new(first.rows, cols))
+            .ok_or_else(|| "all inputs have the same number of rows".into())
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
         let mut at = 0;

@@ -108,7 +108,7 @@ mod tests {
     fn the_version_is_that_of_the_binary() {
         let version = |path: &str| named::<Args>(Some(path.into())).render_version();
         assert_eq!(version("/usr/bin/gmm"), format!("gmm {}\n", env!("CARGO_PKG_VERSION")));
-        assert!(version("").starts_with("experiments "));
+        assert!(version("").starts_with("metastable "));
     }
 
     #[test]

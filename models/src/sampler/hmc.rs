@@ -254,14 +254,14 @@ mod tests {
     fn a_gaussian_is_sampled_with_its_mean_and_variance() {
         // Fails if the kick or the acceptance has the wrong sign (tried: p -= h score; change negated).
         let target = Mixture::new(2, vec![1.0, -2.0], vec![0.7], vec![1.0]).unwrap();
-        let mut walkers = settings().build(&target, 8000, 1).unwrap();
+        let mut walkers = settings().build(&target, 24_000, 1).unwrap();
         while walkers.done() < walkers.total() {
             walkers.step().unwrap();
         }
-        let x = walkers.draw(8000, 0, (0, 0)).unwrap();
+        let x = walkers.draw(24_000, 0, (0, 0)).unwrap();
         for (a, want) in [(0, 1.0), (1, -2.0)] {
             let axis: Vec<f64> = x.iter().skip(a).step_by(2).copied().collect();
-            // 400 independent walkers of 20 states: five standard errors of 400.
+            // 400 independent walkers of 60 states: five standard errors of 400.
             assert!((mean(&axis) - want).abs() < 5.0 * 0.7 / 20.0, "{}", mean(&axis));
             assert!((sd(&axis) / 0.7 - 1.0).abs() < 5.0 / (2.0 * 400.0f64).sqrt(), "{}", sd(&axis));
         }
