@@ -1,4 +1,4 @@
-//! Science: energies, score networks, samplers, graph layers, metrics. Opens no file and prints nothing.
+//! Science: targets, score networks, samplers, graph layers, metrics. Opens no file and prints nothing.
 
 #![deny(unsafe_code)]
 

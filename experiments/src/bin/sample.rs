@@ -12,6 +12,7 @@ use experiments::run::{Options, Plan, Several};
 use experiments::sample::{
     Extras, Request, Run, SampleConfig, configure, metrics_json, model_config, shipped,
 };
+use models::sampler::Method;
 use models::target::registry;
 
 /// Samples an unnormalised density exp(-E) from its energy alone: trains a diffusion sampler by importance weighted
@@ -23,7 +24,7 @@ struct Args {
     /// Density to sample; `list` prints all of them [default: gmm40].
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
-    /// Dimension, for targets of any dimension (gmm-d).
+    /// Dimension, for targets of any dimension (gmm-d, funnel).
     #[arg(long, value_name = "D")]
     dim: Option<usize>,
     /// Half the width of the box of the means, for gmm60 to gmm120 and gmm-d.
@@ -53,7 +54,8 @@ struct Args {
     /// Where reference samples made here are kept [default: results/reference-cache].
     #[arg(long, value_name = "DIR")]
     reference_cache: Option<PathBuf>,
-    /// Sample and measure the trained network that comes with the project (dw4, lj13, lj55), without training.
+    /// Sample and measure the trained network that comes with the project, without training: of --target dw4, lj13
+    /// or lj55 [default here: dw4].
     #[arg(long, conflicts_with_all = ["method", "network", "steps", "seeds", "quick", "config"])]
     pretrained: bool,
     /// Go on with an interrupted run in its folder.
@@ -139,7 +141,8 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
         let (figures, failures) = run.execute(&interrupt)?;
         Ok((figures, failures, run.folder().path().to_path_buf()))
     };
-    let failures = plan.execute(one, |figures, runs| metrics_json(&config, figures, runs))?;
+    let failures =
+        plan.execute(one, |figures, failures, runs| metrics_json(&config, figures, failures, runs))?;
     match failures.is_empty() {
         true => Ok(()),
         false => Err(CliError::Failed(format!("the samples cannot be trusted: {}", failures.join("; ")))),
@@ -162,6 +165,14 @@ fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
         true => Some(shipped(args.target.as_deref().unwrap_or("dw4"))?),
         false => None,
     };
+    if let Some(method) =
+        args.method.as_deref().filter(|m| Method::named(m, None).is_some_and(|m| !m.config().learns()))
+    {
+        let flags = [("--steps", args.steps.is_some()), ("--network", args.network.is_some())];
+        if let Some((flag, _)) = flags.iter().find(|(_, given)| *given) {
+            return Err(CliError::usage(format!("{flag} belongs to a training; --method {method} has none")));
+        }
+    }
     let mut sets = args.common.sets.clone();
     if pretrained.is_some() && sets.iter().any(|s| !s.trim_start().starts_with("evaluation.")) {
         return Err(CliError::usage("with --pretrained only evaluation.* can be set: the network is given"));

@@ -14,7 +14,7 @@ pub fn pin_worker(k: usize, workers: usize) {
     let cores: Vec<usize> = (0..CpuSet::MAX_CPU).filter(|core| all.is_set(*core)).collect();
     let mut one = CpuSet::new();
     one.set(cores[k % cores.len()]);
-    // CliError is no error: the thread stays where the system put it.
+    // An error does no harm: the thread stays where the system put it.
     if sched_setaffinity(None, &one).is_ok() && workers != 0 && workers != cores.len() {
         let _ = sched_setaffinity(None, &all);
     }

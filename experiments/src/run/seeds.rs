@@ -88,7 +88,7 @@ impl Plan<'_> {
     pub fn execute(
         self,
         run: impl Fn(Start, u64) -> Result<(Vec<Figure>, Vec<String>, PathBuf), CliError>,
-        json: impl Fn(&[Figure], usize) -> String,
+        json: impl Fn(&[Figure], &[String], usize) -> String,
     ) -> Result<Vec<String>, CliError> {
         let Self { binary, common, resume, eval_only, several, seed, seeds, config } = self;
         let out = common.out.clone().unwrap_or_else(|| RunFolder::default_path(binary, seed));
@@ -114,12 +114,16 @@ impl Plan<'_> {
                 let all = seeds.first..seeds.first.saturating_add(seeds.count);
                 let runs: Vec<(Vec<Figure>, Vec<String>)> = all.map(one).collect::<Result<_, _>>()?;
                 let (runs, failures): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
+                let of_seed = |(seed, failures): (u64, Vec<String>)| {
+                    failures.into_iter().map(move |what| format!("seed {seed}: {what}"))
+                };
+                let failures: Vec<String> = (seeds.first..).zip(failures).flat_map(of_seed).collect();
                 let figures = over_seeds(&runs);
-                folder.write("metrics.json", json(&figures, runs.len()).as_bytes())?;
+                folder.write("metrics.json", json(&figures, &failures, runs.len()).as_bytes())?;
                 if !common.quiet {
                     println!("{} seeds, mean +- standard deviation over seeds", seeds.count);
                 }
-                (figures, failures.concat(), at.to_path_buf())
+                (figures, failures, at.to_path_buf())
             }
             None => {
                 let restart = resume.map(Start::Resume).or(eval_only.map(Start::Evaluate));

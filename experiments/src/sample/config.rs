@@ -158,6 +158,11 @@ pub fn configure(request: &Request<'_>) -> Result<SampleConfig, CliError> {
     let name = request.target.map(String::from).or_else(|| word(parts?, "name")).unwrap_or("gmm40".into());
     let method = request.method.map(String::from).or_else(|| word(&given, "method"));
     let mut target = TargetConfig::of(&name).map_err(CliError::usage)?;
+    if let Some(key) =
+        parts.and_then(|t| t.keys().find(|key| *key != "name" && !target.parameters.contains_key(*key)))
+    {
+        return Err(CliError::usage(target.unknown(key)));
+    }
     // Scales of the preset follow the parameters that are given for this target.
     for (key, old) in &mut target.parameters {
         match parts.and_then(|t| t.get(key)) {

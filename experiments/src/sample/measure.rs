@@ -22,14 +22,19 @@ use crate::run::{MEASURE, Past};
 const SNAPSHOT: usize = 1000;
 /// Noise levels in weights.csv.
 const LEVELS: usize = 12;
-/// Figures of the corrected samples: those of the raw ones, in their order.
-const CORRECTED: [&str; 6] = [
-    "corrected_x_w2",
-    "corrected_e_w2",
-    "corrected_eq_w2",
-    "corrected_d_tv",
-    "corrected_energy_mean",
-    "corrected_energy_sd",
+/// Names of figures of the corrected samples by those of the raw ones.
+const CORRECTED: [(&str, &str); 11] = [
+    ("x_w2", "corrected_x_w2"),
+    ("e_w2", "corrected_e_w2"),
+    ("eq_w2", "corrected_eq_w2"),
+    ("d_tv", "corrected_d_tv"),
+    ("energy_mean", "corrected_energy_mean"),
+    ("energy_sd", "corrected_energy_sd"),
+    ("tv", "corrected_tv"),
+    ("modes_found", "corrected_modes_found"),
+    ("in_mode", "corrected_in_mode"),
+    ("mode_kl", "corrected_mode_kl"),
+    ("mode_chi2", "corrected_mode_chi2"),
 ];
 
 /// What is measured, and against what.
@@ -214,10 +219,9 @@ impl Measurement<'_> {
             figures.push(Figure::plain("correction_acceptance", acceptance));
             let evaluations = correction.moves * (correction.leapfrog + 1) * n;
             figures.push(Figure::plain("correction_evaluations", evaluations as f64));
+            let named = |raw: &str| CORRECTED.iter().find(|(name, _)| *name == raw).map(|(_, name)| *name);
             let after = self.against_reference(&x)?;
-            if of_particles(target.geometry()) {
-                figures.extend(after.into_iter().zip(CORRECTED).map(|(f, name)| Figure { name, ..f }));
-            }
+            figures.extend(after.into_iter().filter_map(|f| Some(Figure { name: named(f.name)?, ..f })));
         }
         Ok(figures)
     }

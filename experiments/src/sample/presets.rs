@@ -6,7 +6,7 @@ use models::sampler::Method;
 use models::target::TargetConfig;
 
 use super::{Evaluation, SampleConfig};
-use crate::config::overlay;
+use crate::config::{nearest, overlay};
 use crate::run::error::CliError;
 
 macro_rules! files {
@@ -18,10 +18,12 @@ macro_rules! files {
 }
 
 files! {
-    "dw4", "dw4-pt", "dw4-quick", "funnel",
+    "chains", "chains-quick",
+    "dw4", "dw4-pt", "dw4-quick",
+    "funnel",
     "lj13", "lj13-pt", "lj13-quick",
     "lj55", "lj55-pt", "lj55-quick",
-    "chains", "pt-quick", "quick",
+    "pt-quick", "quick",
 }
 
 fn file(name: &str) -> Option<&'static str> {
@@ -36,11 +38,13 @@ pub(super) fn preset(
 ) -> Result<SampleConfig, CliError> {
     let name = target.name.as_str();
     let scales = target.scales().map_err(CliError::usage)?;
-    // Particles, whose scales stand in their presets, move on the energy with weights of one.
-    let method = method.unwrap_or(if scales.is_none() { "idem" } else { "iwsm" });
+    let particles = target.build().map_err(CliError::usage)?.single().geometry().particles();
+    // Particles move on the energy with weights of one.
+    let method = method.unwrap_or(if particles.is_some() { "idem" } else { "iwsm" });
     let method = Method::named(method, scales).ok_or_else(|| {
         let names: Vec<&str> = Method::NAMES.iter().map(|(name, _)| *name).collect();
-        CliError::usage(format!("unknown method `{method}` (methods: {})", names.join(", ")))
+        let hint = nearest(method, &names).map_or(String::new(), |n| format!(", did you mean {n}?"));
+        CliError::usage(format!("unknown method `{method}`{hint} (methods: {})", names.join(", ")))
     })?;
     let (learns, own) = (method.config().learns(), method.name());
     let mut config =
@@ -50,8 +54,11 @@ pub(super) fn preset(
         false => vec!["chains".into(), format!("{name}-{own}")],
     };
     if quick {
-        let special = [format!("{name}-quick"), format!("{own}-quick"), "quick".into()];
-        layers.extend(special.into_iter().skip(usize::from(!learns)).find(|layer| file(layer).is_some()));
+        let quick = match learns {
+            true => [format!("{name}-quick"), "quick".into()],
+            false => [format!("{own}-quick"), "chains-quick".into()],
+        };
+        layers.extend(quick.into_iter().find(|layer| file(layer).is_some()));
     }
     for layer in layers {
         if let Some(text) = file(&layer) {
@@ -74,4 +81,43 @@ pub fn shipped(target: &str) -> Result<PathBuf, CliError> {
             ))
         },
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use models::target::registry;
+
+    #[test]
+    fn every_preset_of_every_target_and_method_is_sound() {
+        for target in registry::names() {
+            let target = TargetConfig::of(target).unwrap();
+            let methods = Method::NAMES.iter().map(|(name, _)| Some(*name));
+            for method in methods.chain([None]) {
+                for quick in [false, true] {
+                    let config = preset(&target, method, quick).unwrap();
+                    config.check(&*config.target().unwrap()).unwrap();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_file_is_listed() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("presets/sample");
+        let mut found: Vec<String> = std::fs::read_dir(folder)
+            .unwrap()
+            .map(|e| e.unwrap().path().file_stem().unwrap().to_str().unwrap().to_string())
+            .collect();
+        found.sort();
+        let mut listed: Vec<&str> = FILES.iter().map(|(name, _)| *name).collect();
+        listed.sort_unstable();
+        assert_eq!(found, listed);
+    }
+
+    #[test]
+    fn an_unknown_method_is_named_with_the_nearest_one() {
+        let error = preset(&TargetConfig::of("gmm40").unwrap(), Some("iswm"), false).unwrap_err();
+        assert!(error.to_string().contains("did you mean iwsm"), "{error}");
+    }
 }

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use models::evaluate::exact_samples;
+use models::sampler::Method;
 use models::target::AnyTarget;
 use serde::{Deserialize, Serialize};
 
@@ -63,12 +64,11 @@ impl ReferenceSource {
     }
 
     /// The reference of a run: the user's own; exact samples; of particles, samples made once by parallel tempering.
-    /// A Markov chain is not compared with what it makes itself.
+    /// Parallel tempering is not compared with what it makes itself.
     pub fn reference(
         &self,
         config: &SampleConfig,
         target: &dyn AnyTarget,
-        learned: bool,
         interrupt: &Interrupt,
         options: Options,
     ) -> Result<Option<Reference>, CliError> {
@@ -83,7 +83,7 @@ impl ReferenceSource {
             let states = [first, second].concat();
             return Ok(Some(Reference { states, log_z: None, failed_checks: None }));
         }
-        match of_particles(double.geometry()) && learned {
+        match of_particles(double.geometry()) && !matches!(config.method, Method::Pt(_)) {
             true => Reference::cached(&config.target, wanted, &self.cache, interrupt, options).map(Some),
             false => Ok(None),
         }

@@ -114,7 +114,7 @@ impl Run {
         if let Some(path) = &self.pretrained {
             load_model(path, &mut *sampler)?;
         }
-        measurement.reference = self.source.reference(config, target, learned, interrupt, self.options)?;
+        measurement.reference = self.source.reference(config, target, interrupt, self.options)?;
         if !self.measure_only {
             steps.run(&mut *sampler, &mut past, |s| measurement.snapshot(s))?;
             if let Some(learned) = sampler.learned() {
@@ -122,7 +122,7 @@ impl Run {
             }
         }
         let figures = measurement.finish(&mut *sampler, &past)?;
-        self.folder.write("metrics.json", metrics_json(config, &figures.0, 1).as_bytes())?;
+        self.folder.write("metrics.json", metrics_json(config, &figures.0, &figures.1, 1).as_bytes())?;
         self.folder.write("DONE", b"")?;
         Ok(figures)
     }
@@ -137,7 +137,7 @@ impl Run {
 }
 
 /// metrics.json.
-pub fn metrics_json(config: &SampleConfig, figures: &[Figure], seeds: usize) -> String {
+pub fn metrics_json(config: &SampleConfig, figures: &[Figure], failures: &[String], seeds: usize) -> String {
     let head = [
         ("target", json!(config.target.name)),
         ("method", json!(config.method.name())),
@@ -145,6 +145,7 @@ pub fn metrics_json(config: &SampleConfig, figures: &[Figure], seeds: usize) -> 
         ("steps", json!(config.method.config().steps(config.evaluation.drawn()))),
         ("seed", json!(config.seed)),
         ("seeds", json!(seeds)),
+        ("failed_checks", json!(failures)),
     ];
     figures::metrics_json(&head, figures)
 }

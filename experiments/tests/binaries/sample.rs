@@ -155,14 +155,15 @@ fn bad_arguments_are_refused_in_one_line_and_nothing_is_written() {
     let out = out.to_str().unwrap();
     let with = |more: &[&'static str]| [more, &["--out", out]].concat();
     refused(&with(&["--target", "gmm41"]), "did you mean gmm40");
-    refused(&with(&["--target", "gmm40", "--dim", "3"]), "target.dim");
+    refused(&with(&["--target", "gmm40", "--dim", "3"]), "gmm40 has no parameters; dim is for gmm-d, funnel");
+    refused(&with(&["--target", "gmm40", "--spread", "3"]), "spread is for gmm60");
     refused(&with(&["--target", "gmm-d", "--dim", "0"]), "target.dim = 0");
     refused(&with(&["--steps", "-1"]), "invalid value");
     refused(&with(&["--steps", "0"]), "train.steps = 0 must");
     refused(&with(&["--threads", "0"]), "not in 1..");
     refused(&with(&["--method", "magic"]), "methods: iwsm, idem, ");
     refused(&with(&["--network", "pair"]), "set it to mlp");
-    refused(&with(&["--method", "pt", "--steps", "3"]), "unknown key `train`");
+    refused(&with(&["--method", "pt", "--steps", "3"]), "--steps belongs to a training");
     refused(&with(&["--set", "train.bach=3"]), "did you mean `train.batch`");
     refused(&with(&["--set", "network.sigma_min=nan"]), "finite number");
     refused(&with(&["--set", "train.batch=-5"]), "must not be negative");

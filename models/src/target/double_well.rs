@@ -13,7 +13,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     name: "dw4",
     about: "four particles in the plane, pairs in double wells",
     parameters: &[],
-    scales: |_| None,
+    scales: |_| Some([1.8, 0.3]),
     build: |_| Ok(Arc::new(DoubleWell::dw4())),
 }];
 

@@ -69,8 +69,10 @@ impl<T: Real> Target<T> for Funnel {
                 score[a * n + l] = -inverse * x[a * n + l];
             }
             let (energy, half) = (T::HALF * inverse * square, T::HALF * others);
+            // Where exp(-x_0) is held, it does not change with x_0.
+            let pull = if -x0 < T::of(STEEPEST) { energy } else { T::ZERO };
             log_p[l] = -(T::HALF * precision * x0 * x0 + half * x0 + energy + log_norm);
-            score[l] = energy - half - precision * x0;
+            score[l] = pull - half - precision * x0;
         }
         Ok(())
     }

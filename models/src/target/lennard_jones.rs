@@ -14,14 +14,14 @@ pub(super) const ENTRIES: &[Entry] = &[
         name: "lj13",
         about: "a Lennard-Jones cluster of 13 particles in a harmonic trap",
         parameters: &[],
-        scales: |_| None,
+        scales: |_| Some([0.6, 0.06]),
         build: |_| Ok(Arc::new(LennardJones::new(13))),
     },
     Entry {
         name: "lj55",
         about: "a Lennard-Jones cluster of 55 particles in a harmonic trap",
         parameters: &[],
-        scales: |_| None,
+        scales: |_| Some([0.9, 0.05]),
         build: |_| Ok(Arc::new(LennardJones::new(55))),
     },
 ];

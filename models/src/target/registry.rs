@@ -100,11 +100,7 @@ impl TargetConfig {
         let mut whole = Self::of(&self.name)?;
         for (key, value) in &self.parameters {
             let Some((key, default, [low, high])) = known(key) else {
-                return Err(TargetError::Parameter(format!(
-                    "target.{key}: {} has {}",
-                    self.name,
-                    listed(entry.parameters.iter().map(|(k, ..)| *k))
-                )));
+                return Err(self.unknown(key));
             };
             let v = value.real();
             if !(*low..=*high).contains(&v) || (matches!(default, Parameter::Integer(_)) && v.fract() != 0.0)
@@ -116,6 +112,20 @@ impl TargetConfig {
             whole.parameters.insert(key.to_string(), *value);
         }
         (entry.build)(&whole)
+    }
+
+    /// What is wrong with a parameter that this target does not have.
+    pub fn unknown(&self, key: &str) -> TargetError {
+        let own = entry(&self.name).map_or(&[][..], |e| e.parameters);
+        let others: Vec<&str> =
+            entries().filter(|e| e.parameters.iter().any(|(k, ..)| *k == key)).map(|e| e.name).collect();
+        let hint =
+            if others.is_empty() { String::new() } else { format!("; {key} is for {}", others.join(", ")) };
+        TargetError::Parameter(format!(
+            "target.{key}: {} has {}{hint}",
+            self.name,
+            listed(own.iter().map(|(k, ..)| *k))
+        ))
     }
 
     /// Rough scales of the target, where they are known: the root mean square of a coordinate and the width of one

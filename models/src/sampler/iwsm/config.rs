@@ -55,7 +55,7 @@ pub enum Kind {
     Egnn,
 }
 
-/// The loop: objective, batches, steps, optimiser.
+/// The loop: batches, steps, optimiser.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Train {
@@ -263,6 +263,9 @@ impl Config {
     /// The first setting that does not fit the target, if any: [`problem`](Self::problem), and settings for particles
     /// alone.
     pub fn problem_on<T: Real>(&self, target: &dyn Target<T>) -> Option<String> {
+        if let Some(problem) = self.problem() {
+            return Some(problem);
+        }
         let particles = target.geometry().particles();
         if self.train.core > 0.0 && target.softened(self.train.core).is_none() {
             return Some("train.core softens pairs of particles: set it to 0".into());
@@ -276,7 +279,7 @@ impl Config {
                 symmetric::MOST
             ));
         }
-        self.problem()
+        None
     }
 
     /// The first setting that is out of range, if any: one line with its key and its range.
