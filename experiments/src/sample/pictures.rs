@@ -188,6 +188,21 @@ pub(super) fn distances(
     panels(&format!("{}: distances", config.target.name), "distance", &curves)
 }
 
+/// The median distance of a particle from its nearest neighbour, over the first states.
+fn nearest_neighbour(system: ParticleSystem, states: &[f64]) -> f64 {
+    let d = system.space;
+    let apart = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| (a - b).powi(2)).sum::<f64>().sqrt();
+    let mut nearest: Vec<f64> = Vec::new();
+    for x in states.chunks_exact(system.dim()).take(100) {
+        for (i, a) in x.chunks_exact(d).enumerate() {
+            let others = x.chunks_exact(d).enumerate().filter(|(j, _)| *j != i);
+            nearest.push(others.map(|(_, b)| apart(a, b)).fold(f64::INFINITY, f64::min));
+        }
+    }
+    nearest.sort_unstable_by(f64::total_cmp);
+    nearest.get(nearest.len() / 2).copied().unwrap_or(0.0)
+}
+
 /// Three samples and three reference states, their first two coordinates; pairs near each other are joined.
 pub(super) fn structures(
     config: &SampleConfig,
@@ -195,8 +210,8 @@ pub(super) fn structures(
     (samples, energies): (&[f64], &[f64]),
     (reference, reference_energies): (&[f64], &[f64]),
 ) -> Result<Vec<u8>, CliError> {
-    let near = if config.target.name == "dw4" { 4.0 } else { 1.35 };
     let (d, n) = (system.space, system.particles);
+    let near = 1.3 * nearest_neighbour(system, reference);
     let cloud = |name: &str, x: &[f64], energy: f64, class: u32| {
         let apart =
             |i: usize, j: usize| (0..d).map(|k| (x[i * d + k] - x[j * d + k]).powi(2)).sum::<f64>().sqrt();

@@ -43,7 +43,7 @@ pub enum Form {
     Trajectory,
 }
 
-/// The score network.
+/// The kind of the score network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {

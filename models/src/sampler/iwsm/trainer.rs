@@ -209,7 +209,7 @@ impl<'e, T: Real> Trainer<'e, T> {
         self.config.network.sigma_max.hypot(self.config.network.sigma_data)
     }
 
-    /// `n` samples of the current model by the reverse SDE, from the stream `(purpose seed, step)`.
+    /// `n` samples of the current model by the reverse SDE with the random numbers of `key`, (seed, step).
     pub fn sample(&self, n: usize, steps: usize, key: (u64, u64)) -> Vec<T> {
         let mut x = vec![T::ZERO; n * self.target.dim()];
         reverse_sde(self.model(), self.schedule(), self.prior_scale(), steps, key, &mut x);
