@@ -262,7 +262,7 @@ impl Measurement<'_> {
     ) -> Result<(), CliError> {
         let png = pictures::distances(self.config, system, samples.0, reference.0)?;
         self.folder.write("distances.png", &png)?;
-        let png = pictures::structures(self.config, system, samples, reference)?;
+        let png = pictures::structures(system, samples, reference)?;
         self.folder.write("structures.png", &png)
     }
 }

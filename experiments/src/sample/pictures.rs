@@ -205,7 +205,6 @@ fn nearest_neighbour(system: ParticleSystem, states: &[f64]) -> f64 {
 
 /// Three samples and three reference states, their first two coordinates; pairs near each other are joined.
 pub(super) fn structures(
-    config: &SampleConfig,
     system: ParticleSystem,
     (samples, energies): (&[f64], &[f64]),
     (reference, reference_energies): (&[f64], &[f64]),
