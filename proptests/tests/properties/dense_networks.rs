@@ -304,6 +304,7 @@ impl Reference<'_> {
             "gcn" => self.gcn(),
             "gat" => self.gat(),
             "sage" => self.sage(),
+            "sgc" => (0..3).fold(self.encoded(), |x, _| listen(&self.symmetric(), &x)),
             "gcnii" => self.gcnii(),
             "h2gcn" => self.h2gcn(),
             "gprgnn" => self.gprgnn(),

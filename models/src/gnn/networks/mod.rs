@@ -15,6 +15,7 @@ mod h2gcn;
 mod layered;
 mod mlp;
 mod sage;
+mod sgc;
 
 use engine::{Params, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,7 @@ pub use h2gcn::H2gcn;
 pub use layered::{Layered, Layers};
 pub use mlp::Mlp;
 pub use sage::Sage;
+pub use sgc::Sgc;
 
 use super::equations::{
     AcmpSettings, GradeSettings, GrandSettings, GreadSettings, KuramotoSettings, Mixing, Shared,
@@ -178,6 +180,7 @@ networks! {
     "h2gcn" => H2gcn(Layered<H2gcn>),
     "gprgnn" => Gprgnn(Layered<Gprgnn>),
     "mlp" => Mlp(Layered<Mlp>),
+    "sgc" => Sgc(Sgc),
 }
 
 impl Default for Network {
