@@ -249,7 +249,7 @@ mod tests {
 
     fn settings() -> Settings {
         let mut settings = Settings::begin(Some([1.0, 1.0]));
-        (settings.sampler.walkers, settings.sampler.warm_up, settings.sampler.thin) = (400, 150, 5);
+        (settings.sampler.walkers, settings.sampler.warm_up, settings.sampler.thin) = (400, 150, 30);
         settings
     }
 
