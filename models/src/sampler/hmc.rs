@@ -255,7 +255,6 @@ mod tests {
 
     #[test]
     fn a_gaussian_is_sampled_with_its_mean_and_variance() {
-        // Fails if the kick or the acceptance has the wrong sign (tried: p -= h score; change negated).
         let target = Mixture::new(2, vec![1.0, -2.0], vec![0.7], vec![1.0]).unwrap();
         let mut walkers = settings().build(&target, 8000, 1).unwrap();
         while walkers.done() < walkers.total() {
