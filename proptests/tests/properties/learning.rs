@@ -49,6 +49,7 @@ fn learned(kind: Kind, objective: Objective) -> [f64; 2] {
 const STEPS: u64 = 400;
 
 /// Before the first step the samples are Gaussian: mean distance 3.0, three in four of them in the inner well.
+/// Broken on purpose: with the other sign of the loss's gradient this test and the next fail.
 #[test]
 fn every_network_learns_by_importance_weights() {
     let [mean, share, _] = exact();
