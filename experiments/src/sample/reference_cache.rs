@@ -3,7 +3,9 @@
 //! TARGET-N.npy holds the states, TARGET-N.toml how they were made and what came of it. States that were made with
 //! other settings, or by a version that made other ones, are made anew.
 
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use engine::checkpoint::write_atomic;
 use engine::rng::Stream;
@@ -66,12 +68,40 @@ struct Files {
     states: PathBuf,
     side: PathBuf,
     checkpoint: PathBuf,
+    lock: PathBuf,
 }
 
 impl Files {
     fn new(cache: &Path, target: &str, wanted: usize) -> Self {
         let file = |ending: &str| cache.join(format!("{target}-{wanted}.{ending}"));
-        Self { states: file("npy"), side: file("toml"), checkpoint: file("partial.safetensors") }
+        let checkpoint = file("partial.safetensors");
+        Self { states: file("npy"), side: file("toml"), checkpoint, lock: file("lock") }
+    }
+
+    /// Waits until no other process makes this reference, and keeps others from it until the file is dropped. None
+    /// where nothing can be written or locked: in a cache that is only read, or on a file system without locks, where
+    /// two processes may do the same work.
+    fn lock(&self, interrupt: &Interrupt, quiet: bool) -> Result<Option<File>, CliError> {
+        let Some(cache) = self.lock.parent() else { return Ok(None) };
+        std::fs::create_dir_all(cache).map_err(|e| CliError::io(cache, &e))?;
+        let Ok(file) = File::options().create(true).append(true).open(&self.lock) else { return Ok(None) };
+        let mut told = quiet;
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(file)),
+                Err(TryLockError::Error(_)) => return Ok(None),
+                Err(TryLockError::WouldBlock) if interrupt.requested() => {
+                    let text = format!("stopped while another process makes {}", self.states.display());
+                    return Err(CliError::Interrupted(text));
+                }
+                Err(TryLockError::WouldBlock) => {
+                    if !std::mem::replace(&mut told, true) {
+                        eprintln!("another process makes {}; waiting for it", self.states.display());
+                    }
+                    std::thread::sleep(Duration::from_millis(100));
+                }
+            }
+        }
     }
 
     /// What came of a making by `plan`; none if it is still to be made. What another plan left is removed.
@@ -115,6 +145,7 @@ impl Reference {
     ) -> Result<Self, CliError> {
         let (files, plan) = (Files::new(cache, &target.name, wanted), Plan::new(target, wanted)?);
         let built = plan.settings.target()?;
+        let _lock = files.lock(interrupt, options.quiet)?;
         let made = match files.made(&plan)? {
             Some(made) => made,
             None => make(plan, &files, built.single().geometry(), interrupt, options)?,
@@ -169,9 +200,6 @@ fn make(
     let (target, config) = (plan.settings.target()?, &plan.settings);
     let wanted = plan.samples;
     let mut sampler = config.method.config().build(&*target, wanted, config.seed).map_err(sampler_failure)?;
-    if let Some(folder) = files.states.parent() {
-        std::fs::create_dir_all(folder).map_err(|e| CliError::io(folder, &e))?;
-    }
     // Before the first checkpoint, which is for this plan alone.
     let mut side = Side { plan: Plan::new(&config.target, wanted)?, made: None };
     files.write_side(&side)?;
@@ -214,6 +242,12 @@ mod tests {
         assert_eq!((found.log_z, found.failures.len()), (1.5, 1));
         assert!(files.made(&Plan { format: FORMAT + 1, ..plan(10) }).unwrap().is_none());
         assert!(!files.states.exists() && !files.side.exists());
+        // One process at a time.
+        let held = files.lock(&Interrupt::default(), true).unwrap();
+        let other = File::options().append(true).open(&files.lock).unwrap();
+        assert!(held.is_some() && matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
+        drop(held);
+        assert!(other.try_lock().is_ok());
         // A making that was interrupted goes on; one of another plan does not.
         std::fs::write(&files.checkpoint, "half").unwrap();
         files.write_side(&Side { plan: plan(10), made: None }).unwrap();
