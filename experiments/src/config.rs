@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use models::words;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
@@ -203,7 +204,7 @@ fn merge(base: &mut Table, from: Table, prefix: &str, source: &str) -> Result<()
         let name = format!("{prefix}{key}");
         let Some(old) = base.get_mut(&key) else {
             let known: Vec<&String> = base.keys().collect();
-            let hint = nearest(&key, &known).map_or_else(
+            let hint = words::nearest(&key, &known).map_or_else(
                 || {
                     format!(
                         "known keys here: {}",
@@ -231,12 +232,6 @@ fn merge(base: &mut Table, from: Table, prefix: &str, source: &str) -> Result<()
         }
     }
     Ok(())
-}
-
-/// The known word within two edits (a third of the word's length for long ones).
-pub fn nearest<'a, S: AsRef<str>>(word: &str, known: &'a [S]) -> Option<&'a str> {
-    let known = known.iter().map(|k| (strsim::levenshtein(word, k.as_ref()), k.as_ref()));
-    known.filter(|(d, k)| *d <= 2.max(k.len() / 3)).min_by_key(|(d, _)| *d).map(|(_, k)| k)
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod range;
 pub mod sampler;
 pub mod score;
 pub mod target;
+pub mod words;
 
 /// The README's example, compiled with the documentation tests; proptests/tests/properties/own_energy.rs runs the like
 /// (documentation tests are built without optimisation, which takes minutes here).

@@ -2,9 +2,10 @@
 
 use models::gnn::Network;
 use models::gnn::training::classification::Metric;
+use models::words::hint;
 
 use super::GraphConfig;
-use crate::config::{nearest, overlay};
+use crate::config::overlay;
 use crate::run::error::CliError;
 
 macro_rules! presets {
@@ -60,7 +61,7 @@ pub fn preset(data: &str, model: &str, split: Option<&str>) -> Result<GraphConfi
 /// of another.
 pub fn defaults(data: &str, model: &str) -> Result<GraphConfig, CliError> {
     let Some(mut network) = Network::named(model) else {
-        let hint = nearest(model, Network::NAMES).map_or(String::new(), |n| format!(", did you mean {n}?"));
+        let hint = hint(model, Network::NAMES);
         let all = Network::NAMES.join(", ");
         return Err(CliError::usage(format!("unknown model `{model}`{hint} (models: {all})")));
     };

@@ -4,10 +4,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use models::gnn::Dataset;
+use models::words::nearest;
 
 use super::known::KNOWN;
 use super::{BUILT_IN, Format, import, planetoid};
-use crate::config::nearest;
 use crate::run::error::CliError;
 
 // Whole commits, so that what is fetched is what was checked.

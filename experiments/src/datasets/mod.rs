@@ -16,13 +16,13 @@ use std::path::{Path, PathBuf};
 use models::gnn::Dataset;
 use models::gnn::data::check::check;
 use models::gnn::data::synthetic::{BlockModel, karate};
+use models::words::nearest;
 
 pub use fetch::fetch;
 pub use format::Format;
 pub use known::KNOWN;
 pub use native_npz::{decode, decode_bytes, encode};
 
-use crate::config::nearest;
 use crate::run::error::CliError;
 
 /// Names of the data sets that need no file.

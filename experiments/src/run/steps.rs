@@ -68,6 +68,11 @@ impl Past {
     fn new(sampler: &dyn Sampler, header: &[&str]) -> Self {
         Self { history: History::new(header), sums: zeros(sampler), since: 0, seconds: 0.0 }
     }
+
+    /// Means of the step figures since the last row.
+    fn means(&self, step: u64) -> Vec<Named> {
+        self.sums.iter().map(|(name, sum)| (*name, sum / (step - self.since) as f64)).collect()
+    }
 }
 
 fn zeros(sampler: &dyn Sampler) -> Vec<Named> {
@@ -130,19 +135,18 @@ impl Steps<'_> {
                 return Err(self.failed(past, e)?);
             }
             let step = sampler.done();
-            let figures = sampler.step_figures();
+            let (figures, mut of_row) = (sampler.step_figures(), None);
             past.sums.iter_mut().zip(&figures).for_each(|((_, sum), (_, v))| *sum += v);
-            let means: Vec<Named> =
-                past.sums.iter().map(|(n, sum)| (*n, sum / (step - past.since) as f64)).collect();
             if every.is_some_and(|every| step.is_multiple_of(every)) || step == total && self.curve.is_some()
             {
                 let (own, text) = snapshot(sampler)?;
                 let values = |named: Vec<Named>| named.into_iter().map(|(_, v)| v);
                 let mut row = vec![step as f64];
+                let means = past.means(step);
                 row.extend(values(means.clone()).chain(own).chain(values(sampler.state_figures())));
                 row.push(sampler.evaluations() as f64);
                 past.history.push(&row);
-                live = text;
+                (live, of_row) = (text, Some(means));
                 (past.sums, past.since) = (zeros(sampler), step);
             }
             if self.options.stop_after == Some(step - first) {
@@ -161,6 +165,7 @@ impl Steps<'_> {
                 )));
             }
             progress.set(step, || {
+                let means = of_row.unwrap_or_else(|| past.means(step));
                 let figures: Vec<String> = means.iter().map(|(name, v)| format!("{name} {v:.3}")).collect();
                 let rate = (step - first) as f64 / began.elapsed().as_secs_f64();
                 let (subject, note) = (self.subject, sampler.note());

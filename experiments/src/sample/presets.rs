@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use models::sampler::Method;
 use models::target::TargetConfig;
+use models::words::hint;
 
 use super::{Evaluation, SampleConfig};
-use crate::config::{nearest, overlay};
+use crate::config::overlay;
 use crate::run::error::CliError;
 
 macro_rules! files {
@@ -43,7 +44,7 @@ pub(super) fn preset(
     let method = method.unwrap_or(if particles.is_some() { "idem" } else { "iwsm" });
     let method = Method::named(method, scales).ok_or_else(|| {
         let names: Vec<&str> = Method::NAMES.iter().map(|(name, _)| *name).collect();
-        let hint = nearest(method, &names).map_or(String::new(), |n| format!(", did you mean {n}?"));
+        let hint = hint(method, &names);
         CliError::usage(format!("unknown method `{method}`{hint} (methods: {})", names.join(", ")))
     })?;
     let (learns, own) = (method.config().learns(), method.name());

@@ -6,4 +6,3 @@ mod data;
 mod graph;
 mod oversmoothing;
 mod sample;
-mod sample_particles;

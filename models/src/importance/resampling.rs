@@ -2,11 +2,7 @@
 
 use engine::rng::Stream;
 
-/// The effective sample size as a share of the n samples, (sum w)^2 / (n sum w^2) (Kish 1965).
-pub fn effective_share(w: &[f64]) -> f64 {
-    let (sum, squares) = w.iter().fold((0.0, 0.0), |(a, b), w| (a + w, b + w * w));
-    if squares > 0.0 { sum * sum / (squares * w.len() as f64) } else { 0.0 }
-}
+use super::effective_share;
 
 /// Systematic resampling (Kitagawa 1996): calls `f` with `picks` indices, index i in expectation
 /// `picks w_i / sum w` times. None if no weight is positive.

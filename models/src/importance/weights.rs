@@ -22,13 +22,19 @@ pub fn log_mean_exp(x: &[f64]) -> f64 {
 /// log-weight is NaN or +inf.
 pub fn normalised_ess(log_w: &[f64]) -> f64 {
     let top = largest(log_w);
-    let (mut sum, mut squares) = (0.0, 0.0);
-    for l in log_w {
-        let w = (l - top).exp();
-        sum += w;
-        squares += w * w;
-    }
-    sum * sum / (log_w.len() as f64 * squares)
+    kish(log_w.iter().map(|l| (l - top).exp()), log_w.len())
+}
+
+/// The same from weights themselves; 0 if no weight is positive.
+pub fn effective_share(w: &[f64]) -> f64 {
+    let share = kish(w.iter().copied(), w.len());
+    if share.is_nan() { 0.0 } else { share }
+}
+
+/// (sum w)^2 / (n sum w^2); NaN if all weights are 0.
+fn kish(w: impl Iterator<Item = f64>, n: usize) -> f64 {
+    let (sum, squares) = w.fold((0.0, 0.0), |(sum, squares), w| (sum + w, squares + w * w));
+    sum * sum / (n as f64 * squares)
 }
 
 /// The estimate log (1/n) sum_i w_i of log Z and its standard error by the delta method,

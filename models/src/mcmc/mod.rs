@@ -6,6 +6,7 @@ mod correction;
 mod hmc;
 mod normal;
 pub mod parallel_tempering;
+pub(crate) mod recorded;
 
 pub use convergence::{Convergence, convergence};
 pub use correction::Correction;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Diagnostics, MethodConfig, Named, Sampler, SamplerError};
 use crate::evaluate::energies;
+use crate::mcmc::recorded::{self, STARTS};
 use crate::mcmc::{adapted, convergence, hmc};
 use crate::metrics::{mean, sd};
 use crate::range::{self, Range::Between};
@@ -17,10 +18,6 @@ use crate::target::{AnyTarget, Target, TargetError};
 
 /// How fast step sizes adapt.
 const ADAPTATION: f64 = 0.2;
-/// Starts are Gaussians of these multiples of the scale, in turn over the walkers.
-const STARTS: [f64; 2] = [0.5, 1.5];
-/// R-hat of the energy must be below this (Vehtari et al. 2021).
-const R_HAT: f64 = 1.01;
 
 /// The method's settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -142,10 +139,6 @@ impl<'t> Walkers<'t> {
         }
         Ok(())
     }
-
-    fn recorded(&self) -> usize {
-        self.states.len() / self.target.dim()
-    }
 }
 
 impl Sampler for Walkers<'_> {
@@ -175,16 +168,11 @@ impl Sampler for Walkers<'_> {
     }
 
     fn note(&self) -> String {
-        match self.recorded() {
-            0 => "warm-up".into(),
-            n => format!("{n} recorded"),
-        }
+        recorded::note(self.states.len() / self.target.dim())
     }
 
     fn draw(&self, n: usize, _: usize, _: (u64, u64)) -> Result<Vec<f64>, SamplerError> {
-        let states = self.states.get(..n * self.target.dim());
-        let few = || SamplerError::Settings(format!("{} states are recorded, {n} wanted", self.recorded()));
-        states.map(<[f64]>::to_vec).ok_or_else(few)
+        recorded::first(&self.states, self.target.dim(), n)
     }
 
     fn checkpoint(&self) -> Checkpoint {
@@ -217,11 +205,6 @@ impl Sampler for Walkers<'_> {
         let c = convergence(&self.energies);
         let means: Vec<f64> = self.energies.iter().map(|e| mean(e)).collect();
         let error = sd(&means) / (means.len() as f64).sqrt();
-        let side = |s: usize| self.energies.iter().skip(s).step_by(2).flatten().copied().collect();
-        // Written so that a NaN fails.
-        let converged = c.r_hat < R_HAT;
-        let failures =
-            if converged { Vec::new() } else { vec![format!("R-hat of the energy is {:.4}", c.r_hat)] };
         Diagnostics {
             figures: vec![
                 ("energy_mean", mean(&means), Some(error)),
@@ -229,9 +212,9 @@ impl Sampler for Walkers<'_> {
                 ("energy_bulk_ess", c.bulk_ess, None),
                 ("energy_tail_ess", c.tail_ess, None),
             ],
-            chains: vec![("narrow starts", side(0)), ("wide starts", side(1))],
-            failures,
-            remedy: format!("run longer: --set sampler.thin={}", 4 * self.config.thin),
+            chains: recorded::by_starts(&self.energies),
+            failures: recorded::r_hat_failure("energy", c.r_hat).into_iter().collect(),
+            remedy: recorded::remedy(self.config.thin),
             ..Diagnostics::default()
         }
     }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::{Target, TargetError};
+use crate::words::hint;
 
 /// The files of targets.
 const FILES: &[&[Entry]] = &[
@@ -182,9 +183,7 @@ fn listed<'a>(parameters: impl Iterator<Item = &'a str>) -> String {
 fn entry(name: &str) -> Result<&'static Entry, TargetError> {
     entries().find(|e| e.name == name).ok_or_else(|| {
         let known = names();
-        let near = known.iter().map(|k| (strsim::levenshtein(name, k), *k)).min();
-        let hint =
-            near.filter(|(d, _)| *d <= 2).map_or(String::new(), |(_, k)| format!(", did you mean {k}?"));
+        let hint = hint(name, &known);
         TargetError::Unknown(format!("unknown target `{name}`{hint} (targets: {})", known.join(", ")))
     })
 }

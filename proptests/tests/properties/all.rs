@@ -1,5 +1,6 @@
 //! All property tests in one program: each of them is generic code compiled anew, and most of it is common to them.
 
+mod allocations;
 mod blocks;
 mod cases;
 mod dense_networks;
@@ -13,6 +14,7 @@ mod graph_learning;
 mod graph_ops;
 mod integrators;
 mod learning;
+mod levels;
 mod mean_free;
 mod metrics;
 mod mixture;

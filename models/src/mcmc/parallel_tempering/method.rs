@@ -4,6 +4,7 @@ use engine::checkpoint::{Checkpoint, CheckpointError};
 use serde::{Deserialize, Serialize};
 
 use super::{Config, ParallelTempering};
+use crate::mcmc::recorded;
 use crate::sampler::{Diagnostics, MethodConfig, Named, Sampler, SamplerError};
 use crate::target::AnyTarget;
 
@@ -71,21 +72,11 @@ impl Sampler for Run<'_> {
     }
 
     fn note(&self) -> String {
-        match self.sampler.recorded() {
-            0 => "warm-up".into(),
-            n => format!("{n} recorded"),
-        }
+        recorded::note(self.sampler.recorded())
     }
 
     fn draw(&self, n: usize, _: usize, _: (u64, u64)) -> Result<Vec<f64>, SamplerError> {
-        let (states, wanted) = (self.sampler.states(), n * self.sampler.dim());
-        match states.get(..wanted) {
-            Some(states) => Ok(states.to_vec()),
-            None => Err(SamplerError::Settings(format!(
-                "{} states are recorded, {n} wanted",
-                self.sampler.recorded()
-            ))),
-        }
+        recorded::first(self.sampler.states(), self.sampler.dim(), n)
     }
 
     fn checkpoint(&self) -> Checkpoint {
@@ -99,7 +90,6 @@ impl Sampler for Run<'_> {
     fn diagnostics(&self) -> Diagnostics {
         let r = self.sampler.report();
         let (energy, spread) = (r.energy, r.spread);
-        let side = |s: usize| self.sampler.energies().iter().skip(s).step_by(2).flatten().copied().collect();
         Diagnostics {
             figures: vec![
                 ("energy_mean", r.energy_mean, Some(r.energy_error)),
@@ -119,9 +109,9 @@ impl Sampler for Run<'_> {
                 ("recorded_sweeps", r.sweeps as f64, None),
             ],
             log_z: Some((r.log_z.value, r.log_z.error)),
-            chains: vec![("narrow starts", side(0)), ("wide starts", side(1))],
+            chains: recorded::by_starts(self.sampler.energies()),
             failures: r.failures(),
-            remedy: format!("run longer: --set sampler.thin={}", 4 * self.sampler.thin()),
+            remedy: recorded::remedy(self.sampler.thin()),
             lists: vec![
                 ("rungs", r.rungs),
                 ("swap_rates", r.swap_rates),

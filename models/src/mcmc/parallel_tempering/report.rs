@@ -3,10 +3,9 @@
 use super::free_energy::{Edge, LogZ, log_z};
 use super::sampler::ParallelTempering;
 use crate::mcmc::convergence::{Convergence, convergence};
+use crate::mcmc::recorded::r_hat_failure;
 use crate::metrics::{mean, sd};
 
-/// Upper bound of R-hat.
-const R_HAT: f64 = 1.01;
 /// Effective samples per chain required by Vehtari et al. (2021), bulk and tails.
 const ESS_PER_CHAIN: f64 = 50.0;
 /// Largest difference between walkers from the two starts, in standard errors.
@@ -58,28 +57,23 @@ impl Report {
     pub fn failures(&self) -> Vec<String> {
         let mut out = Vec::new();
         // NaN fails.
-        let mut demand = |holds: bool, text: String| {
-            if !holds {
-                out.push(text);
-            }
-        };
+        let demand = |holds: bool, text: String| (!holds).then_some(text);
         for (name, c) in [("energy", self.energy), ("spread", self.spread)] {
-            demand(c.r_hat < R_HAT, format!("R-hat of the {name} is {:.4}, not below {R_HAT}", c.r_hat));
+            out.extend(r_hat_failure(name, c.r_hat));
             let ess = c.bulk_ess.min(c.tail_ess);
             let least = ESS_PER_CHAIN * self.walkers as f64;
-            demand(ess >= least, format!("ESS of the {name} is {ess:.0}, below {least:.0}"));
+            out.extend(demand(ess >= least, format!("ESS of the {name} is {ess:.0}, below {least:.0}")));
         }
         for (name, z) in [("energy", self.start_energy_z), ("spread", self.start_spread_z)] {
             let text =
                 format!("walkers from narrow and wide starts differ in {name} by {z:.1} standard errors");
-            demand(z.abs() < AGREEMENT, text);
+            out.extend(demand(z.abs() < AGREEMENT, text));
         }
         let rarest = self.swap_rates.iter().copied().fold(f64::INFINITY, f64::min);
-        demand(
-            rarest >= SWAP,
-            format!("swaps of some neighbouring rungs succeed in {rarest:.3} of cases only"),
-        );
-        demand(self.round_trips >= self.walkers, format!("only {} round trips", self.round_trips));
+        let text = format!("swaps of some neighbouring rungs succeed in {rarest:.3} of cases only");
+        out.extend(demand(rarest >= SWAP, text));
+        let text = format!("only {} round trips", self.round_trips);
+        out.extend(demand(self.round_trips >= self.walkers, text));
         out
     }
 }

@@ -8,6 +8,7 @@ use super::block::Block;
 use super::config::Config;
 use super::ladder::{Ladder, interpolate};
 use crate::mcmc::hmc::{Density, Tempering};
+use crate::mcmc::recorded::STARTS;
 use crate::sampler::SamplerError;
 use crate::target::{Geometry, ParticleSystem, Target, TargetError};
 
@@ -15,8 +16,6 @@ use crate::target::{Geometry, ParticleSystem, Target, TargetError};
 const GROUP: usize = 32;
 /// The warm-up respaces the ladder after each of this many parts but the last three.
 const PARTS: usize = 8;
-/// Starts are from Gaussians of these multiples of the scale, alternating over walkers.
-pub(super) const STARTS: [f64; 2] = [0.5, 1.5];
 
 /// Parallel tempering: walkers on all rungs of the ladder; see the [module](super).
 pub struct ParallelTempering<'a> {

@@ -9,81 +9,58 @@ use crate::diffusion::Flow;
 use crate::sampler::{Diagnostics, Learned, MethodConfig, Named, Sampler, SamplerError};
 use crate::target::{AnyTarget, Target, TargetError};
 
-/// Importance weighted score matching (Wang et al. 2025, arXiv 2505.19431); see [`Trainer`].
+/// Score matching on noised states of the replay buffer, with or without importance weights; see [`Trainer`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Iwsm(pub Config);
+pub struct ScoreMatching<const WEIGHTED: bool>(pub Config);
 
-/// iDEM (Akhound-Sadegh et al. 2024, arXiv 2402.06121): the same training without weights; see [`Trainer`].
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Idem(pub Config);
+/// Importance weighted score matching (Wang et al. 2025, arXiv 2505.19431).
+pub type Iwsm = ScoreMatching<true>;
 
-impl Iwsm {
+/// iDEM (Akhound-Sadegh et al. 2024, arXiv 2402.06121): the same training without weights.
+pub type Idem = ScoreMatching<false>;
+
+impl<const WEIGHTED: bool> ScoreMatching<WEIGHTED> {
     fn config(&self) -> Config {
-        Config { objective: Objective::Iwsm, ..self.0.clone() }
+        let objective = if WEIGHTED { Objective::Iwsm } else { Objective::Idem };
+        Config { objective, ..self.0.clone() }
     }
 }
 
-impl Idem {
-    fn config(&self) -> Config {
-        Config { objective: Objective::Idem, ..self.0.clone() }
-    }
-}
-
-fn build<'t>(
-    config: Config,
-    target: &'t dyn AnyTarget,
-    seed: u64,
-) -> Result<Box<dyn Sampler + 't>, SamplerError> {
-    match config.problem_on(target.single()) {
-        Some(problem) => Err(SamplerError::Settings(problem)),
-        None => Ok(Box::new(Trainer::<f32>::new(config, target.single(), seed))),
-    }
-}
-
-fn begin(scales: Option<[f64; 2]>) -> Config {
-    let mut config = Config::default();
-    if let Some([data, mode]) = scales {
-        let network = &mut config.network;
-        (network.sigma_data, network.sigma_max, network.mode_scale) = (data, 3.0 * data, mode);
-    }
-    config
-}
-
-macro_rules! method_config {
-    ($name:ident) => {
-        impl MethodConfig for $name {
-            fn begin(scales: Option<[f64; 2]>) -> Self {
-                Self(begin(scales))
-            }
-
-            fn learns(&self) -> bool {
-                true
-            }
-
-            fn problem(&self, target: &dyn AnyTarget) -> Option<String> {
-                self.config().problem_on(target.single())
-            }
-
-            fn steps(&self, _: usize) -> u64 {
-                self.0.train.steps
-            }
-
-            fn build<'t>(
-                &self,
-                target: &'t dyn AnyTarget,
-                _: usize,
-                seed: u64,
-            ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
-                build(self.config(), target, seed)
-            }
+impl<const WEIGHTED: bool> MethodConfig for ScoreMatching<WEIGHTED> {
+    fn begin(scales: Option<[f64; 2]>) -> Self {
+        let mut config = Config::default();
+        if let Some([data, mode]) = scales {
+            let network = &mut config.network;
+            (network.sigma_data, network.sigma_max, network.mode_scale) = (data, 3.0 * data, mode);
         }
-    };
-}
+        Self(config)
+    }
 
-method_config!(Iwsm);
-method_config!(Idem);
+    fn learns(&self) -> bool {
+        true
+    }
+
+    fn problem(&self, target: &dyn AnyTarget) -> Option<String> {
+        self.config().problem_on(target.single())
+    }
+
+    fn steps(&self, _: usize) -> u64 {
+        self.0.train.steps
+    }
+
+    fn build<'t>(
+        &self,
+        target: &'t dyn AnyTarget,
+        _: usize,
+        seed: u64,
+    ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
+        match self.problem(target) {
+            Some(problem) => Err(SamplerError::Settings(problem)),
+            None => Ok(Box::new(Trainer::<f32>::new(self.config(), target.single(), seed))),
+        }
+    }
+}
 
 impl From<TrainError> for SamplerError {
     fn from(e: TrainError) -> Self {

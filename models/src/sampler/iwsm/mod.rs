@@ -18,6 +18,6 @@ mod trainer;
 pub mod weighting;
 
 pub use config::{Config, Form, Identity, Kind, Network, Objective, Replay, Train, Weights};
-pub use method::{Idem, Iwsm};
+pub use method::{Idem, Iwsm, ScoreMatching};
 pub use proposal::Proposal;
 pub use trainer::{State, StepReport, TrainError, Trainer};

@@ -1,23 +1,9 @@
 //! The binary `sample` on mixtures, as a user meets it: interruptions, threads, bad input.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
+use super::{refused, run, sample, succeed};
 use crate::binary::{self, metrics, stderr, stdout};
-
-fn sample(args: &[&str]) -> Command {
-    binary::command(env!("CARGO_BIN_EXE_sample"), args)
-}
-
-fn run(args: &[&str]) {
-    binary::succeed(&mut sample(args));
-}
-
-/// Runs to the end and gives the folder back.
-fn succeed(args: &[&str], out: &Path) -> PathBuf {
-    run(&[args, &["--out", out.to_str().unwrap()]].concat());
-    out.to_path_buf()
-}
 
 /// Runs `args` up to a step, as if Ctrl-C had been pressed there, with a checkpoint after each step.
 fn stop_after(steps: &str, args: &[&str], out: &Path) -> String {
@@ -25,10 +11,6 @@ fn stop_after(steps: &str, args: &[&str], out: &Path) -> String {
     let output = sample(&[args, &tail].concat()).output().unwrap();
     assert_eq!(output.status.code(), Some(130), "{}", stderr(&output));
     stderr(&output)
-}
-
-fn refused(args: &[&str], needle: &str) {
-    binary::refused(&mut sample(args), needle);
 }
 
 const SMALL: &[&str] = &[

@@ -1,27 +1,10 @@
 //! The binary `sample` on particles, as a user meets it: training, references, parallel tempering, bad input.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
+use super::{refused, run, sample, succeed};
 use crate::binary::{self, metrics, stderr};
-
-fn sample(args: &[&str]) -> Command {
-    binary::command(env!("CARGO_BIN_EXE_sample"), args)
-}
-
-fn run(args: &[&str]) {
-    binary::succeed(&mut sample(args));
-}
-
-/// Runs to the end and gives the folder back.
-fn succeed(args: &[&str], out: &Path) -> PathBuf {
-    run(&[args, &["--out", out.to_str().unwrap()]].concat());
-    out.to_path_buf()
-}
-
-fn refused(args: &[&str], needle: &str) {
-    binary::refused(&mut sample(args), needle);
-}
 
 /// Ends with exit code 130 and one line, as after Ctrl-C.
 fn interrupted(args: &[&str]) -> String {

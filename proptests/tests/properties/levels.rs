@@ -1,5 +1,5 @@
-//! Every SIMD level of this machine gives the same bits. A program of its own, because the level is one for the
-//! whole program.
+//! Every SIMD level of this machine gives the same bits. The level is one for the whole program: other tests run at
+//! another one meanwhile, which changes none of their numbers.
 
 use std::sync::Arc;
 
