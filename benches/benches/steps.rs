@@ -16,7 +16,7 @@ fn steps(c: &mut Criterion) {
     let target = Mixture::gmm40();
     for (name, objective) in [("iwsm", Objective::Iwsm), ("idem", Objective::Idem)] {
         let config = Config { objective, ..Config::default() };
-        let mut trainer = Trainer::<f32>::new(config, &target, 0);
+        let mut trainer = Trainer::<f32>::new(config, &target, 0).unwrap();
         group.bench_function(format!("{name} on gmm40"), |b| b.iter(|| trainer.step().map(|r| r.loss)));
     }
     group.finish();

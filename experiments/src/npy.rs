@@ -148,7 +148,7 @@ struct Header<'a> {
     end: usize,
 }
 
-/// Reads the header; an error goes on from the name of the file.
+/// Reads the header; an error continues the name of the file.
 fn read_header(bytes: &[u8]) -> Result<Header<'_>, String> {
     if bytes.len() < 12 || &bytes[..6] != b"\x93NUMPY" {
         return Err("is not an npy array".into());

@@ -4,10 +4,11 @@
 //! deviation 0.493.
 
 use models::metrics::{mean, sd};
-use models::sampler::iwsm::{Config, TrainError, Trainer};
+use models::sampler::SamplerError;
+use models::sampler::iwsm::{Config, Trainer};
 use models::target::Pointwise;
 
-fn main() -> Result<(), TrainError> {
+fn main() -> Result<(), SamplerError> {
     let ring = Pointwise::new(2, |x: &[f32], gradient: &mut [f32]| {
         let r = x[0].hypot(x[1]).max(1e-6);
         gradient.copy_from_slice(&[4.0 * (r - 3.0) * x[0] / r, 4.0 * (r - 3.0) * x[1] / r]);
@@ -17,7 +18,7 @@ fn main() -> Result<(), TrainError> {
     let mut config = Config::default();
     (config.network.sigma_data, config.network.mode_scale, config.network.sigma_max) = (3.0, 0.5, 9.0);
     (config.train.steps, config.train.draws) = (600, 100);
-    let mut trainer = Trainer::new(config, &ring, 0);
+    let mut trainer = Trainer::new(config, &ring, 0)?;
     for step in 1..=600 {
         let report = trainer.step()?;
         if step % 200 == 0 {

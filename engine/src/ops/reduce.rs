@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_goes_on() {
+    fn what_is_not_finite_propagates() {
         let mut tape = Tape::<f64>::new();
         let mut g = tape.record(&[]);
         let x = g.variable(2, 4, &[f64::NAN, 1.0, 1.0, f64::NAN, f64::NAN, f64::NAN, f64::INFINITY, 0.0]);

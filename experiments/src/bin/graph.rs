@@ -58,7 +58,7 @@ struct Args {
     /// A run of seconds: 20 epochs on two splits.
     #[arg(long)]
     quick: bool,
-    /// Go on with an interrupted run in its folder.
+    /// Resume an interrupted run in its folder.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "model", "form", "kernel", "mobility", "sigma", "split", "seeds", "search", "no_ablation", "quick", "out", "seed", "config", "sets", "force"])]
     resume: Option<PathBuf>,
     #[command(flatten)]
@@ -73,7 +73,7 @@ Examples:
   graph --data texas --kernel log --seeds 5     another kernel, five initialisations
   graph --data cora --split random --set data.splits=100
   graph --data texas --search 100 --out runs/s  choose settings on validation figures
-  graph --resume results/latest                 go on after Ctrl-C
+  graph --resume results/latest                 resume after Ctrl-C
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 diverged, 130 interrupted.";
 
 fn main() -> ExitCode {
@@ -82,7 +82,7 @@ fn main() -> ExitCode {
 }
 
 fn body(args: &Args, threads: usize) -> Result<(), CliError> {
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::install(args.common.stop_after)?;
     let quiet = args.common.quiet;
     let with = Context { data_dir: args.data_dir.as_deref(), quiet, threads, interrupt: &interrupt };
     if let Some(path) = &args.resume {

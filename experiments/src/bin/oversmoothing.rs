@@ -37,7 +37,7 @@ struct Args {
         value_name = "LIST"
     )]
     depths: Vec<usize>,
-    /// Go on with an interrupted run in its folder.
+    /// Resume an interrupted run in its folder.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["layers", "models", "data", "depths", "out", "seed", "config", "sets", "force"])]
     resume: Option<PathBuf>,
     #[command(flatten)]
@@ -49,7 +49,7 @@ Examples:
   oversmoothing                                     the grid, in seconds
   oversmoothing --data cora --depths 2,8,32,128     trained networks of these depths (epochs: --set train.epochs=100)
   oversmoothing --models grade,gcn --layers 200
-  oversmoothing --resume results/latest             go on after Ctrl-C
+  oversmoothing --resume results/latest             resume after Ctrl-C
 Writes energy.csv and energy.png, or depth.csv and depth.png, and config.toml (all settings of all networks).
 Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.";
 
@@ -59,7 +59,7 @@ fn main() -> ExitCode {
 }
 
 fn body(args: &Args, threads: usize) -> Result<(), CliError> {
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::install(args.common.stop_after)?;
     let data_dir = args.data_dir.as_deref();
     let (folder, plan, data) = match &args.resume {
         Some(path) => {

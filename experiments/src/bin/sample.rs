@@ -48,7 +48,7 @@ struct Args {
     /// A run of seconds (particles: a minute or two) that goes through everything.
     #[arg(long)]
     quick: bool,
-    /// Reference samples ([n, d] floats) instead of ones made here; a run that goes on takes them again.
+    /// Reference samples ([n, d] floats) instead of ones made here; a resumed run takes them again.
     #[arg(long, value_name = "FILE.npy")]
     reference: Option<PathBuf>,
     /// Where reference samples made here are kept [default: results/reference-cache].
@@ -58,7 +58,7 @@ struct Args {
     /// or lj55 [default here: dw4].
     #[arg(long, conflicts_with_all = ["method", "network", "steps", "seeds", "quick", "config"])]
     pretrained: bool,
-    /// Go on with an interrupted run in its folder.
+    /// Resume an interrupted run in its folder.
     #[arg(long, value_name = "DIR", conflicts_with_all = NEW)]
     resume: Option<PathBuf>,
     /// Measure a run's checkpoint again, without training.
@@ -101,7 +101,7 @@ Examples:
   sample --target dw4 --quick                    four particles in double wells, in two minutes
   sample --target lj13 --pretrained              a cluster of 13, with the network that comes with the project
   sample --target lj13 --method pt --out runs/r  equilibrium samples of a Markov chain, with checks and log Z
-  sample --resume results/latest                 go on after Ctrl-C
+  sample --resume results/latest                 resume after Ctrl-C
   sample --eval-only results/latest              measure once more
 Writes metrics.json, samples.npy, history.csv, config.toml (all keys) and pictures; a training also
 weights.csv, model.safetensors.
@@ -117,15 +117,14 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
         list();
         return Ok(());
     }
-    let interrupt = Interrupt::install()?;
+    let interrupt = Interrupt::install(args.common.stop_after)?;
     let several = Several::among(args.resume.as_deref(), args.eval_only.as_deref())?;
     let (mut config, extras) = settings(args)?;
     if let Some(several) = &several {
         config = load_exact(&several.config())?;
     }
     config.check(&*config.target()?)?;
-    let (quiet, save_every, stop_after) = (args.common.quiet, args.saving.save_every, args.saving.stop_after);
-    let options = Options { quiet, save_every, stop_after, threads };
+    let options = Options { quiet: args.common.quiet, save_every: args.saving.save_every, threads };
     let plan = Plan {
         binary: "sample",
         common: &args.common,

@@ -20,7 +20,7 @@ pub(super) fn fresh(out: &Path, force: bool) -> Result<RunFolder, CliError> {
     Ok(folder)
 }
 
-/// Whether `Task::create` has got as far as a folder that `Task::open` can go on with.
+/// Whether `Task::create` has got as far as a folder that `Task::open` can resume.
 pub(super) fn begun(out: &Path) -> bool {
     [out.to_path_buf(), out.join(PARTS[0])].iter().any(|folder| folder.join("config.toml").exists())
 }

@@ -54,7 +54,7 @@ impl Classification {
         Ok(Self { config, folder, data, splits, done: Vec::new(), before: 0.0 })
     }
 
-    /// Goes on with a run: trainings that are in jobs.csv are not done again.
+    /// Resumes a run: trainings that are in jobs.csv are not done again.
     pub fn resume(path: &Path, data_dir: Option<&Path>) -> Result<Self, CliError> {
         let folder = RunFolder::open(path, &["config.toml"])?;
         let config: GraphConfig = load_exact(&folder.file("config.toml"))?;

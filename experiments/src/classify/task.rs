@@ -41,14 +41,14 @@ impl<'a> Task<'a> {
         Ok(Self { folder: RunFolder::open(out, &[])?, stage, with: *with })
     }
 
-    /// The task that a folder holds, to go on with it.
+    /// The task that a folder holds, to be resumed.
     pub fn open(path: &Path, with: &Context<'a>) -> Result<Self, CliError> {
         let folder = RunFolder::open(path, &[])?;
         if folder.file("plan.toml").exists() {
             // Named in full: in the folder itself its parent has no name.
             let path = path.canonicalize().map_err(|e| CliError::io(path, &e))?;
             return Err(CliError::usage(format!(
-                "{} is a part of a search; go on with: graph --resume {}",
+                "{} is a part of a search; resume with: graph --resume {}",
                 path.display(),
                 resolved(path.parent().unwrap_or(&path)).display()
             )));
@@ -80,11 +80,11 @@ impl<'a> Task<'a> {
     }
 }
 
-/// The same failure; one by Ctrl-C says how to go on with what is in `path`.
+/// The same failure; one by Ctrl-C says how to resume what is in `path`.
 pub(super) fn stopped_in(path: &Path, failure: CliError) -> CliError {
     match failure {
         CliError::Interrupted(_) => CliError::Interrupted(format!(
-            "stopped; finished trainings are saved, go on with: graph --resume {}",
+            "stopped; finished trainings are saved, resume with: graph --resume {}",
             path.display()
         )),
         other => other,

@@ -62,7 +62,7 @@ pub(super) fn trained(
         CliError::Interrupted(_) => {
             let at = folder.path().display();
             CliError::Interrupted(format!(
-                "stopped; finished depths are in {at}; go on with: oversmoothing --resume {at}"
+                "stopped; finished depths are in {at}; resume with: oversmoothing --resume {at}"
             ))
         }
         other => other,

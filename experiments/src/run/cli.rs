@@ -31,17 +31,17 @@ pub struct Common {
     /// No progress, no table.
     #[arg(long)]
     pub quiet: bool,
+    /// Stop as by Ctrl-C after so many steps, epochs or layers: for tests.
+    #[arg(long, value_name = "N", hide = true)]
+    pub stop_after: Option<u64>,
 }
 
-/// When to save, for experiments that can go on.
+/// When to save, for experiments that can be resumed.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Saving {
     /// Seconds between checkpoints, at least.
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, value_parser = seconds)]
     pub save_every: f64,
-    /// Stop as by Ctrl-C after so many steps: for tests.
-    #[arg(long, value_name = "N", hide = true)]
-    pub stop_after: Option<u64>,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

@@ -11,7 +11,7 @@ use crate::table::shortest;
 const SECONDS: &str = "seconds.txt";
 /// The seeds of a run over several.
 pub const SEEDS: &str = "seeds.toml";
-/// Files of folders whose runs, in folders inside, go on as a whole.
+/// Files of folders whose runs, in folders inside, are resumed as a whole.
 const WHOLES: [&str; 2] = [SEEDS, "batch.toml"];
 
 /// The files that a run writes; `--force` removes these and nothing else.
@@ -109,7 +109,7 @@ impl RunFolder {
         for name in needed {
             if !path.join(name).is_file() {
                 return Err(CliError::usage(format!(
-                    "{}: not a run folder that can go on, {name} is missing",
+                    "{}: not a run folder that can be resumed, {name} is missing",
                     path.display()
                 )));
             }
@@ -153,7 +153,7 @@ impl RunFolder {
         text.and_then(|t| t.trim().parse().ok()).unwrap_or(0.0)
     }
 
-    /// Keeps them for a run that goes on.
+    /// Keeps them for a resumed run.
     pub fn write_seconds(&self, seconds: f64) -> Result<(), CliError> {
         self.write(SECONDS, format!("{seconds:.3}\n").as_bytes())
     }
@@ -167,7 +167,7 @@ impl RunFolder {
         }
     }
 
-    /// Points `results/latest` at this folder, or at the one that it goes on with as a part, where that is possible.
+    /// Points `results/latest` at this folder, or at the one that it is resumed with as a part, where that is possible.
     pub fn mark_latest(&self) {
         let whole = |folder: &Path| WHOLES.iter().any(|name| folder.join(name).is_file());
         if let Some(parent) = self.path.parent().filter(|p| whole(p)) {
@@ -221,7 +221,7 @@ pub fn seed_folders(path: &Path) -> Vec<(u64, PathBuf)> {
     found
 }
 
-/// `path` with its links followed, because `results/latest` may be pointed elsewhere while a run goes on; as it
+/// `path` with its links followed, because `results/latest` may be pointed elsewhere while a run is under way; as it
 /// is where there is nothing.
 pub fn resolved(path: &Path) -> PathBuf {
     let Ok(real) = path.canonicalize() else { return path.to_path_buf() };

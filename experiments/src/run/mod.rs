@@ -1,4 +1,4 @@
-//! One driver for runs: new ones, ones that go on, ones that are only measured; over one seed or several; with
+//! One driver for runs: new ones, resumed ones, ones that are only measured; over one seed or several; with
 //! progress, learning curve, checkpoints and Ctrl-C.
 //!
 //! - [`Plan`]: what a binary was asked for, over one seed or several;

@@ -1,4 +1,4 @@
-//! What a binary runs: a run to go on with or to measure, a new one, or one for each of several seeds.
+//! What a binary runs: a run to resume or to measure, a new one, or one for each of several seeds.
 
 use std::path::{Path, PathBuf};
 
@@ -18,11 +18,11 @@ pub struct Plan<'a> {
     pub binary: &'static str,
     /// Folder, force and quiet.
     pub common: &'a Common,
-    /// A run to go on with.
+    /// A run to resume.
     pub resume: Option<PathBuf>,
     /// A run to measure once more.
     pub eval_only: Option<PathBuf>,
-    /// A run over several seeds to go on with or to measure; `resume` or `eval_only` names its folder.
+    /// A run over several seeds to resume or to measure; `resume` or `eval_only` names its folder.
     pub several: Option<Several>,
     /// The first seed.
     pub seed: u64,
@@ -106,7 +106,7 @@ impl Plan<'_> {
                 let at = folder.path();
                 let one = |seed| match run(several.start(seed, measure), seed) {
                     Err(CliError::Interrupted(_)) => Err(CliError::Interrupted(format!(
-                        "stopped at seed {seed}, saved; go on with: {binary} --resume {}",
+                        "stopped at seed {seed}, saved; resume with: {binary} --resume {}",
                         at.display()
                     ))),
                     outcome => outcome.map(|(figures, failures, _)| (figures, failures)),

@@ -1,4 +1,4 @@
-//! The loop of a sampler's steps: goes on from a checkpoint, saves, stops, shows progress, keeps a learning curve.
+//! The loop of a sampler's steps: resumes from a checkpoint, saves, stops, shows progress, keeps a learning curve.
 
 use std::path::Path;
 use std::time::Instant;
@@ -19,15 +19,13 @@ pub struct Options {
     pub quiet: bool,
     /// Seconds between checkpoints, at least.
     pub save_every: f64,
-    /// Stop as by Ctrl-C after so many steps of this process: for tests.
-    pub stop_after: Option<u64>,
     /// Worker threads, for the record.
     pub threads: usize,
 }
 
 /// The loop: where it saves, and how it is watched.
 pub struct Steps<'a> {
-    /// The checkpoint; the loop goes on from what is there.
+    /// The checkpoint; the loop resumes from what is there.
     pub checkpoint: &'a Path,
     /// What to do after an interruption.
     pub advice: String,
@@ -91,7 +89,7 @@ impl Steps<'_> {
         header
     }
 
-    /// A run that begins, or goes on from the checkpoint if there is one.
+    /// A run that begins, or resumes from the checkpoint if there is one.
     pub fn begin(&self, sampler: &mut dyn Sampler) -> Result<Past, CliError> {
         let header = self.header(sampler);
         let mut past = Past::new(sampler, &header);
@@ -148,9 +146,6 @@ impl Steps<'_> {
                 past.history.push(&row);
                 (live, of_row) = (text, Some(means));
                 (past.sums, past.since) = (zeros(sampler), step);
-            }
-            if self.options.stop_after == Some(step - first) {
-                self.interrupt.raise();
             }
             let stop = self.interrupt.requested() && step < total;
             if saved.elapsed().as_secs_f64() >= self.options.save_every || step == total || stop {

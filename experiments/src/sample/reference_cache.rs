@@ -205,10 +205,10 @@ fn make(
     files.write_side(&side)?;
     let steps = Steps {
         checkpoint: &files.checkpoint,
-        advice: "the reference goes on when the command is given again (with --force or another --out)"
+        advice: "the reference is continued when the command is given again (with --force or another --out)"
             .into(),
         subject: "reference samples, once:",
-        options: Options { save_every: SAVE_EVERY, stop_after: None, ..options },
+        options: Options { save_every: SAVE_EVERY, ..options },
         interrupt,
         curve: None,
     };
@@ -248,7 +248,7 @@ mod tests {
         assert!(held.is_some() && matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
         drop(held);
         assert!(other.try_lock().is_ok());
-        // A making that was interrupted goes on; one of another plan does not.
+        // A making that was interrupted is continued; one of another plan is not.
         std::fs::write(&files.checkpoint, "half").unwrap();
         files.write_side(&Side { plan: plan(10), made: None }).unwrap();
         assert!(files.made(&plan(10)).unwrap().is_none() && files.checkpoint.exists());

@@ -1,4 +1,4 @@
-//! Where a run's reference comes from. It is kept with the run, so that one that goes on is measured against the
+//! Where a run's reference comes from. It is kept with the run, so that a resumed one is measured against the
 //! same.
 
 use std::path::PathBuf;

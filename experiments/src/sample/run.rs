@@ -1,4 +1,4 @@
-//! One run: sample, save, go on, measure, draw.
+//! One run: sample, save, resume, measure, draw.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -83,7 +83,7 @@ impl Run {
         &self.folder
     }
 
-    /// Samples to the end (or goes on, or does not) and measures; returns the figures and the checks that failed.
+    /// Samples to the end, unless only measurements are wanted, and measures; returns the figures and the checks that failed.
     pub fn execute(&self, interrupt: &Interrupt) -> Result<(Vec<Figure>, Vec<String>), CliError> {
         let (config, target) = (&self.config, &*self.target);
         let wanted = config.evaluation.drawn();
@@ -100,7 +100,7 @@ impl Run {
         };
         let steps = Steps {
             checkpoint: &self.folder.file(CHECKPOINT),
-            advice: format!("go on with: sample --resume {}", self.folder.path().display()),
+            advice: format!("resume with: sample --resume {}", self.folder.path().display()),
             subject: &config.target.name,
             options: self.options,
             interrupt,
@@ -114,7 +114,8 @@ impl Run {
         if let Some(path) = &self.pretrained {
             load_model(path, &mut *sampler)?;
         }
-        measurement.reference = self.source.reference(config, target, interrupt, self.options)?;
+        measurement.reference =
+            self.source.reference(config, target, &interrupt.uncounted(), self.options)?;
         if !self.measure_only {
             steps.run(&mut *sampler, &mut past, |s| measurement.snapshot(s))?;
             if let Some(learned) = sampler.learned() {

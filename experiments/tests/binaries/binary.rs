@@ -1,8 +1,7 @@
 //! What the tests of the binaries share.
 
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
 
 /// A binary with arguments, away from the user's terminal and data.
 pub fn command(binary: &str, args: &[&str]) -> Command {
@@ -43,17 +42,6 @@ pub fn refusal(command: &mut Command) -> String {
 pub fn refused(command: &mut Command, needle: &str) {
     let error = refusal(command);
     assert!(error.contains(needle), "{command:?}: {error}");
-}
-
-/// Starts it and waits until it has written a file, so many seconds at most.
-pub fn start_and_wait_for(file: &Path, seconds: u64, command: &mut Command) -> Child {
-    let child = command.spawn().unwrap();
-    let began = Instant::now();
-    while !file.exists() {
-        assert!(began.elapsed() < Duration::from_secs(seconds), "{} did not appear", file.display());
-        std::thread::sleep(Duration::from_millis(2));
-    }
-    child
 }
 
 /// metrics.json without what the clock and the system decide.

@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_restored_run_goes_on_bit_for_bit() {
+    fn a_restored_run_continues_bit_for_bit() {
         let target = Mixture::gmm40();
         let run = |stop: usize| {
             let mut first = settings().build(&target, 800, 2).unwrap();

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use engine::Real;
 
+use super::Target;
 use super::pair_energy::{Pair, PairEnergy, pair_target};
 use super::registry::Entry;
-use super::{SoftenedCore, Target};
 
 /// The targets of this file.
 pub(super) const ENTRIES: &[Entry] = &[Entry {
@@ -71,11 +71,7 @@ impl PairEnergy for DoubleWell {
 }
 
 impl<T: Real> Target<T> for DoubleWell {
-    pair_target!(T);
-
-    fn softened(&self, core: f64) -> Option<Box<dyn Target<T>>> {
-        Some(Box::new(SoftenedCore::new(*self, core)))
-    }
+    pair_target!(T, softened);
 }
 
 #[cfg(test)]

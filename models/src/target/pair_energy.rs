@@ -82,8 +82,15 @@ pub(super) fn clamp<T: Real>(x: T, limit: T) -> T {
     x.max(-limit).min(limit)
 }
 
-/// Geometry and kernel of a target over `T` whose energy is a [`PairEnergy`].
+/// Geometry and kernel of a target over `T` whose energy is a [`PairEnergy`]; with `softened`, its softened form.
 macro_rules! pair_target {
+    ($T:ident, softened) => {
+        $crate::target::pair_energy::pair_target!($T);
+
+        fn softened(&self, core: f64) -> Option<Box<dyn Target<$T>>> {
+            Some(Box::new($crate::target::SoftenedCore::new(*self, core)))
+        }
+    };
     ($T:ident) => {
         fn geometry(&self) -> $crate::target::Geometry {
             self.system().into()

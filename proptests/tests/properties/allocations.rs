@@ -57,7 +57,7 @@ fn trained(kind: Kind, target: &dyn Target<f32>) -> usize {
         (config.network.sigma_data, config.network.mode_scale, config.network.sigma_max) = (2.0, 0.3, 6.0);
         (config.network.passes, config.network.core) = (2, 0.5);
     }
-    let mut trainer = Trainer::new(config, target, 0);
+    let mut trainer = Trainer::new(config, target, 0).unwrap();
     allocations(move || {
         trainer.step().unwrap();
     })

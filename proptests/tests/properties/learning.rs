@@ -39,7 +39,7 @@ fn learned(kind: Kind, objective: Objective) -> [f64; 2] {
     let t = &mut config.train;
     (t.steps, t.batch, t.draws, t.warm_up, t.ema) = (STEPS, 128, 50, 40, 0.98);
     (config.replay.capacity, config.replay.refresh_samples) = (2000, 256);
-    let mut trainer = Trainer::<f32>::new(config, &target, 0);
+    let mut trainer = Trainer::<f32>::new(config, &target, 0).unwrap();
     for _ in 0..STEPS {
         trainer.step().unwrap();
     }

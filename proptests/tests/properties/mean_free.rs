@@ -57,7 +57,7 @@ fn config(identity: Identity, form: Form) -> Config {
 fn trajectory_weights_average_to_z_for_any_score() {
     let energy = trap::<f64>();
     // Before training the score is that of a Gaussian of the wrong width.
-    let trainer = Trainer::new(config(Identity::Stored, Form::Trajectory), &energy, 0);
+    let trainer = Trainer::new(config(Identity::Stored, Form::Trajectory), &energy, 0).unwrap();
     let (x, log_w) = trainer.sample_weighted(&energy, 10_000, 200, (7, 0)).unwrap();
     assert!(x.chunks_exact(6).all(|x| (x[0] + x[2] + x[4]).abs() < 1e-9));
     let w: Vec<f64> = log_w.iter().map(|l| (l - log_z()).exp()).collect();
@@ -82,7 +82,7 @@ fn a_resampled_refresh_has_the_targets_law_whatever_the_sampler() {
         (c.replay.capacity, c.replay.refresh_samples, c.replay.refresh_every) = (20_000, 20_000, 1);
         (c.replay.moves, c.replay.first_moves, c.replay.refresh_steps) = (0, 0, 200);
         (c.train.learning_rate, c.replay.resample, c.network.sigma_data) = (1e-12, resample, 1.15);
-        let mut trainer = Trainer::new(c, &energy, 0);
+        let mut trainer = Trainer::new(c, &energy, 0).unwrap();
         (0..2).for_each(|_| assert!(trainer.step().is_ok()));
         let x = trainer.state.proposal.states();
         assert_eq!(x.len(), 6 * 20_000);
@@ -111,7 +111,7 @@ fn every_form_of_training_learns_the_trap() {
         config.objective = objective;
         change(&mut config);
         assert_eq!(config.problem(), None);
-        let mut trainer = Trainer::new(config, &energy, 0);
+        let mut trainer = Trainer::new(config, &energy, 0).unwrap();
         for _ in 0..300 {
             trainer.step().unwrap();
         }
@@ -128,7 +128,7 @@ fn recycled_draws_bring_the_buffer_to_the_target() {
     let mut config = config(Identity::Mixed, Form::Marginal);
     (config.replay.refresh_samples, config.replay.moves, config.replay.first_moves) = (0, 0, 0);
     (config.replay.recycle, config.replay.capacity) = (32, 1600);
-    let mut trainer = Trainer::new(config, &energy, 0);
+    let mut trainer = Trainer::new(config, &energy, 0).unwrap();
     let square = |trainer: &Trainer<f32>| {
         let x = trainer.state.proposal.states();
         x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / 1600.0
@@ -152,7 +152,7 @@ fn a_cold_start_on_overlapping_particles_trains_without_a_nan() {
             config.train.score_clip = 1000.0;
             // A buffer so narrow that all particles overlap: energies beyond 1e12.
             config.network.sigma_data = 0.05;
-            let mut trainer = Trainer::new(config, energy, 0);
+            let mut trainer = Trainer::new(config, energy, 0).unwrap();
             for _ in 0..60 {
                 let report = trainer.step().unwrap();
                 assert!(report.loss.is_finite(), "{core} {identity:?}");

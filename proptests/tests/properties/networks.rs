@@ -52,3 +52,19 @@ pub(crate) fn slope(f: impl Fn(f64) -> f64) -> f64 {
     }
     best
 }
+
+/// The derivative of <w, F(x)> in state and parameters along a random direction: by differences, and by the
+/// gradients.
+pub(crate) fn directional(
+    net: &dyn ScoreNetwork<f64>,
+    params: &[f64],
+    (x, sigma, w): (&[f64], &[f64], &[f64]),
+    seed: u64,
+) -> (f64, f64) {
+    let (_, x_bar, p_bar) = contracted(net, params, x, sigma, w);
+    let (u, v) = (normals(x.len(), seed), normals(params.len(), seed + 1));
+    let moved = |x: &[f64], u: &[f64], s: f64| x.iter().zip(u).map(|(x, u)| x + s * u).collect::<Vec<f64>>();
+    let numeric = slope(|s| contracted(net, &moved(params, &v, s), &moved(x, &u, s), sigma, w).0);
+    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+    (numeric, dot(&x_bar, &u) + dot(&p_bar, &v))
+}

@@ -13,7 +13,7 @@ fn radii(objective: Objective) -> Vec<f64> {
     let mut config = Config::default();
     (config.network.sigma_data, config.network.sigma_max, config.network.mode_scale) = (3.0, 9.0, 0.5);
     (config.objective, config.train.steps, config.train.draws) = (objective, 600, 100);
-    let mut trainer = Trainer::new(config, &ring, 0);
+    let mut trainer = Trainer::new(config, &ring, 0).unwrap();
     for _ in 0..600 {
         trainer.step().unwrap();
     }

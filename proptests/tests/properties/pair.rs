@@ -8,7 +8,7 @@ use models::target::ParticleSystem;
 use proptest::prelude::*;
 
 use crate::cases::cases;
-use crate::networks::{contracted, normals, slope};
+use crate::networks::{directional, normals};
 
 /// Least distance of two particles.
 const CORE: f64 = 1.2;
@@ -66,16 +66,7 @@ proptest! {
         let sigma: Vec<f64> = (0..n).map(|i| 0.05 * 3f64.powi(i as i32)).collect();
         let states = (0..).zip(&sigma).flat_map(|(k, s)| smooth_state(particles, space, *s, seed + 1_000_000 * k));
         let (x, w): (Vec<f64>, _) = (states.collect(), normals(d * n, seed + 1));
-        let (_, x_bar, p_bar) = contracted(&net, params.values(), &x, &sigma, &w);
-        let (u, v) = (normals(x.len(), seed + 2), normals(params.len(), seed + 3));
-        let at = |s: f64| {
-            let x: Vec<f64> = x.iter().zip(&u).map(|(x, u)| x + s * u).collect();
-            let p: Vec<f64> = params.values().iter().zip(&v).map(|(p, v)| p + s * v).collect();
-            contracted(&net, &p, &x, &sigma, &w).0
-        };
-        let numeric = slope(at);
-        let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-        let analytic = dot(&x_bar, &u) + dot(&p_bar, &v);
+        let (numeric, analytic) = directional(&net, params.values(), (&x, &sigma, &w), seed + 2);
         prop_assert!((numeric - analytic).abs() < 1e-6 * analytic.abs().max(1.0), "{numeric} {analytic}");
     }
 

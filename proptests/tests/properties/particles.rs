@@ -8,7 +8,7 @@ use proptest::sample::select;
 use crate::cases::cases;
 use crate::networks::slope;
 
-/// Where a softened energy goes on as a line: its second derivative jumps there.
+/// Where a softened energy continues as a line: its second derivative jumps there.
 const CORE: f64 = 0.8;
 
 /// n particles, their energy and a scale at which states have no extreme energies.

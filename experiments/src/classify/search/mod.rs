@@ -129,12 +129,12 @@ impl Search {
         let (graphs, settings) = prepared(&base, trials, &data)?;
         let folder = RunFolder::create(&fresh(out, force)?.file(PARTS[0]), force)?;
         folder.write(PLAN, format!("trials = {trials}\n").as_bytes())?;
-        // The last, because a folder that has it can go on.
+        // The last, because a folder that has it can be resumed.
         folder.write("config.toml", to_plain_toml(&base)?.as_bytes())?;
         Ok(Self { folder, base, trials, data, graphs, settings, done: Vec::new() })
     }
 
-    /// Goes on with a search: trainings in trainings.csv are not done again.
+    /// Resumes a search: trainings in trainings.csv are not done again.
     pub fn resume(path: &Path, data_dir: Option<&Path>) -> Result<Self, CliError> {
         let folder = RunFolder::open(path, &["config.toml", PLAN])?;
         let base: GraphConfig = load_exact(&folder.file("config.toml"))?;

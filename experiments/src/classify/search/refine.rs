@@ -12,7 +12,7 @@ use crate::run::error::CliError;
 /// The share of settings that are drawn afresh.
 const FRESH: f64 = 0.25;
 /// The settings of all networks in the order of their names, as they were when searches were first recorded: each
-/// takes a number, so that a search goes on with the trials that it had. The settings of later networks follow.
+/// takes a number, so that a resumed search has the trials that it had. The settings of later networks follow.
 #[rustfmt::skip]
 const MODEL: &[&str] = &[
     "aggregation", "alpha", "attention", "backward", "beta", "deep_decoder", "deep_encoder", "diffusion", "dropout",
@@ -28,7 +28,7 @@ const TRIES: u64 = 100;
 pub(super) fn cross(parent: &GraphConfig, fresh: &GraphConfig, trial: u64) -> Result<GraphConfig, CliError> {
     let table = |c: &GraphConfig| Table::try_from(c).map_err(|e| CliError::Failed(e.to_string()));
     let (own, mut other) = (table(parent)?, table(fresh)?);
-    // It is no part of the space, and draws no number: searches that began before the key was there go on with
+    // It is no part of the space, and draws no number: searches that began before the key was there continue with
     // the trials that they had.
     other.get_mut("data").and_then(Value::as_table_mut).and_then(|data| data.remove("ablation"));
     for k in 0..TRIES {

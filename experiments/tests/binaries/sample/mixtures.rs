@@ -31,13 +31,13 @@ fn assert_same_run(a: &Path, b: &Path) {
 }
 
 #[test]
-fn a_run_that_stops_and_goes_on_equals_an_unbroken_one() {
+fn a_resumed_run_equals_an_unbroken_one() {
     let dir = tempfile::tempdir().unwrap();
     let whole = succeed(SMALL, &dir.path().join("whole"));
     let broken = dir.path().join("broken");
     let said = stop_after("75", SMALL, &broken);
     assert!(
-        said.contains("stopped at step 75 of 160") && said.contains("go on with: sample --resume"),
+        said.contains("stopped at step 75 of 160") && said.contains("resume with: sample --resume"),
         "{said}"
     );
     // A run that was killed may have written rows beyond its checkpoint: they are redone.
@@ -64,7 +64,7 @@ fn one_and_two_threads_give_the_same_bits() {
 }
 
 #[test]
-fn a_run_over_several_seeds_goes_on_as_a_whole() {
+fn a_run_over_several_seeds_is_resumed_as_a_whole() {
     let dir = tempfile::tempdir().unwrap();
     // Four runs and two measurements: short ones.
     let short = ["reverse_steps=20", "flow_steps=10", "flow_samples=50", "nll_samples=50", "set_size=100"];

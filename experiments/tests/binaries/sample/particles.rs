@@ -85,7 +85,7 @@ fn a_run_writes_what_it_promises_and_one_and_two_threads_give_the_same_bits() {
 }
 
 #[test]
-fn a_run_that_stops_and_goes_on_equals_an_unbroken_one() {
+fn a_resumed_run_equals_an_unbroken_one() {
     let dir = tempfile::tempdir().unwrap();
     let whole = succeed(SMALL, &dir.path().join("whole"));
     let broken = dir.path().join("broken");
@@ -122,7 +122,7 @@ fn lattice(path: &Path) {
 }
 
 #[test]
-fn a_target_named_in_a_file_brings_its_preset_and_a_run_that_goes_on_keeps_its_reference() {
+fn a_target_named_in_a_file_brings_its_preset_and_a_resumed_run_keeps_its_reference() {
     let dir = tempfile::tempdir().unwrap();
     let (file, states) = (dir.path().join("c.toml"), dir.path().join("states.npy"));
     std::fs::write(&file, "[target]\nname = \"lj13\"\n[train]\nsteps = 1\nbatch = 8\n").unwrap();
@@ -175,7 +175,7 @@ fn a_tempered_run_that_is_too_short_fails_in_one_line_and_leaves_its_figures() {
 }
 
 #[test]
-fn after_ctrl_c_a_tempered_run_goes_on_and_repeats_an_unbroken_one() {
+fn a_resumed_tempered_run_repeats_an_unbroken_one() {
     let dir = tempfile::tempdir().unwrap();
     let folder = |name: &str| dir.path().join(name).to_str().unwrap().to_string();
     let (broken, whole) = (folder("broken"), folder("whole"));
@@ -184,7 +184,7 @@ fn after_ctrl_c_a_tempered_run_goes_on_and_repeats_an_unbroken_one() {
         ["sampler.walkers=8", "sampler.thin=5", "sampler.warm_up=80"].into_iter().flat_map(|s| ["--set", s]);
     let args: Vec<&str> = small.into_iter().chain(sets).collect();
     let said = interrupted(&[&args[..], &["--stop-after", "50", "--out", &broken]].concat());
-    assert!(said.contains("go on with: sample --resume"), "{said}");
+    assert!(said.contains("resume with: sample --resume"), "{said}");
     // Runs this short may fail their checks, which their exit codes say; their states are compared.
     let again = sample(&["--resume", &broken, "--quiet"]).output().unwrap();
     let unbroken = sample(&[&args[..], &["--out", &whole]].concat()).output().unwrap();

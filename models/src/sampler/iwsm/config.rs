@@ -372,6 +372,8 @@ impl Config {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sampler::iwsm::Trainer;
+    use crate::target::Mixture;
 
     #[test]
     fn the_default_is_sound_and_bad_values_are_named() {
@@ -395,5 +397,27 @@ mod tests {
         c = Config::default();
         (c.weights.bandwidth, c.replay.recycle) = (0.1, 4);
         assert!(c.problem().unwrap().contains("weights.bandwidth"));
+    }
+
+    #[test]
+    fn a_trainer_is_not_built_with_settings_that_cannot_work() {
+        let target = Mixture::gmm40();
+        let refused = |change: fn(&mut Config)| {
+            let mut c = Config::default();
+            change(&mut c);
+            Trainer::<f32>::new(c, &target, 0).err().map_or(String::new(), |e| e.to_string())
+        };
+        assert_eq!(refused(|_| {}), "");
+        for (said, change) in [
+            ("train.batch = 0", (|c| c.train.batch = 0) as fn(&mut Config)),
+            ("replay.capacity = 0", |c| c.replay.capacity = 0),
+            ("train.ema = 2", |c| c.train.ema = 2.0),
+            ("network.sigma_max", |c| c.network.sigma_max = 0.5 * c.network.sigma_min),
+            ("train.core softens pairs", |c| c.train.core = 0.5),
+            ("network.kind", |c| c.network.kind = Kind::Egnn),
+            ("weights.symmetric", |c| c.weights.symmetric = true),
+        ] {
+            assert!(refused(change).starts_with(said), "{said}: {}", refused(change));
+        }
     }
 }

@@ -55,10 +55,7 @@ impl<const WEIGHTED: bool> MethodConfig for ScoreMatching<WEIGHTED> {
         _: usize,
         seed: u64,
     ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
-        match self.problem(target) {
-            Some(problem) => Err(SamplerError::Settings(problem)),
-            None => Ok(Box::new(Trainer::<f32>::new(self.config(), target.single(), seed))),
-        }
+        Ok(Box::new(Trainer::<f32>::new(self.config(), target.single(), seed)?))
     }
 }
 

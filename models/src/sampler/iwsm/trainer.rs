@@ -10,6 +10,7 @@ use super::levels::Levels;
 use super::weighting::WeightLevel;
 use super::{Config, Form, Identity, Objective, Proposal, network};
 use crate::diffusion::{Schedule, ScoreModel, reverse_sde};
+use crate::sampler::SamplerError;
 use crate::sampler::iwsm::noised_score::Estimates;
 use crate::score::ScoreNetwork;
 use crate::target::{Target, TargetError};
@@ -140,13 +141,17 @@ impl<'e, T: Real> Trainer<'e, T> {
     /// A trainer before its first step. The buffer starts with samples of a wide Gaussian: only the scale of the
     /// target is used.
     ///
-    /// # Panics
-    /// If the network or `train.core` is for particles and the target is not; see [`Config::problem_on`].
-    pub fn new(config: Config, target: &'e dyn Target<T>, seed: u64) -> Self {
+    /// # Errors
+    /// [`SamplerError::Settings`] for a setting that is out of range or does not fit the target; see
+    /// [`Config::problem_on`].
+    pub fn new(config: Config, target: &'e dyn Target<T>, seed: u64) -> Result<Self, SamplerError> {
+        if let Some(problem) = config.problem_on(target) {
+            return Err(SamplerError::Settings(problem));
+        }
         let geometry = target.geometry();
         let target = match config.train.core {
             0.0 => Trained::Exact(target),
-            core => Trained::Softened(target.softened(core).expect("train.core needs pairs of particles")),
+            core => Trained::Softened(target.softened(core).expect("checked above")),
         };
         let (d, n, net, replay) = (geometry.dim(), config.train.batch, &config.network, &config.replay);
         let mut params = Params::new();
@@ -175,7 +180,7 @@ impl<'e, T: Real> Trainer<'e, T> {
             picked_sigma: Vec::with_capacity(n),
         };
         let shards = DataParallel::new(network::shard(net.kind, geometry));
-        Self {
+        Ok(Self {
             config,
             seed,
             target,
@@ -186,7 +191,7 @@ impl<'e, T: Real> Trainer<'e, T> {
             batch,
             stored: Stored::new(d, n),
             last: StepReport::default(),
-        }
+        })
     }
 
     /// The settings.
