@@ -83,7 +83,8 @@ impl Run {
         &self.folder
     }
 
-    /// Samples to the end, unless only measurements are wanted, and measures; returns the figures and the checks that failed.
+    /// Samples to the end, unless only measurements are wanted, and measures; returns the figures and the checks that
+    /// failed.
     pub fn execute(&self, interrupt: &Interrupt) -> Result<(Vec<Figure>, Vec<String>), CliError> {
         let (config, target) = (&self.config, &*self.target);
         let wanted = config.evaluation.drawn();

@@ -151,18 +151,19 @@ proptest! {
             want.data_mut().iter_mut().zip(k.data()).for_each(|(y, x)| *y -= x);
             let f = |g: &mut Recording<f64>, x: &[Var]| g.sparse_laplacian(&sparse, x[0], x[1]);
             check("laplacian", &[w.clone(), k.clone()], want.data(), f);
-            let (mut map, shift) = (random(d, d, seed ^ 5), random(d, 1, seed ^ 6));
-            // Scores of a few units, however many numbers a node has: the reference takes their exponentials.
-            map.data_mut().iter_mut().for_each(|v| *v *= 8.0 / d as f64);
+            let (map, shift) = (random(d, d, seed ^ 5), random(d, 1, seed ^ 6));
+            // Scores of a few units, however many numbers a node has, and changes of that size along a random
+            // direction: the reference takes their exponentials, and differences of one step their third derivative.
+            let unit = 1.0 / d as f64;
             let mut bilinear = Matrix::zeros(1, nnz);
             for (e, (i, j)) in ends.iter().enumerate() {
                 for a in 0..d {
-                    let q: f64 = shift[(a, 0)] + (0..d).map(|b| map[(a, b)] * k[(b, *i)]).sum::<f64>();
-                    bilinear[(0, e)] += q * k[(a, *j)] / 8.0;
+                    let q: f64 = (0..d).map(|b| map[(a, b)] * k[(b, *i)]).sum::<f64>();
+                    bilinear[(0, e)] += (shift[(a, 0)] / 8.0 + unit * q) * k[(a, *j)];
                 }
             }
             let f = |g: &mut Recording<f64>, x: &[Var]| {
-                let (m, c) = (g.scale(x[0], 0.125), g.scale(x[1], 0.125));
+                let (m, c) = (g.scale(x[0], unit), g.scale(x[1], 0.125));
                 g.edge_attention(&sparse, m, c, x[2])
             };
             check("attention", &[map, shift, k.clone()], softmax(&s, &bilinear).data(), f);
