@@ -133,18 +133,26 @@ impl Steps<'_> {
                 return Err(self.failed(past, e)?);
             }
             let step = sampler.done();
-            let (figures, mut of_row) = (sampler.step_figures(), None);
+            let figures = sampler.step_figures();
             past.sums.iter_mut().zip(&figures).for_each(|((_, sum), (_, v))| *sum += v);
-            if every.is_some_and(|every| step.is_multiple_of(every)) || step == total && self.curve.is_some()
-            {
+            let due = every.is_some_and(|every| step.is_multiple_of(every) || step == total);
+            if due {
                 let (own, text) = snapshot(sampler)?;
                 let values = |named: Vec<Named>| named.into_iter().map(|(_, v)| v);
                 let mut row = vec![step as f64];
-                let means = past.means(step);
-                row.extend(values(means.clone()).chain(own).chain(values(sampler.state_figures())));
+                row.extend(values(past.means(step)).chain(own).chain(values(sampler.state_figures())));
                 row.push(sampler.evaluations() as f64);
                 past.history.push(&row);
-                (live, of_row) = (text, Some(means));
+                live = text;
+            }
+            progress.set(step, || {
+                let figures: Vec<String> =
+                    past.means(step).iter().map(|(name, v)| format!("{name} {v:.3}")).collect();
+                let rate = (step - first) as f64 / began.elapsed().as_secs_f64();
+                let (subject, note) = (self.subject, sampler.note());
+                format!("{subject} {} {live}{note} {rate:.1} steps/s", figures.join(" "))
+            });
+            if due {
                 (past.sums, past.since) = (zeros(sampler), step);
             }
             let stop = self.interrupt.requested() && step < total;
@@ -159,13 +167,6 @@ impl Steps<'_> {
                     self.advice
                 )));
             }
-            progress.set(step, || {
-                let means = of_row.unwrap_or_else(|| past.means(step));
-                let figures: Vec<String> = means.iter().map(|(name, v)| format!("{name} {v:.3}")).collect();
-                let rate = (step - first) as f64 / began.elapsed().as_secs_f64();
-                let (subject, note) = (self.subject, sampler.note());
-                format!("{subject} {} {live}{note} {rate:.1} steps/s", figures.join(" "))
-            });
         }
         progress.finish();
         Ok(())
