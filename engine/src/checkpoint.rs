@@ -12,6 +12,9 @@ use safetensors::tensor::{Dtype, TensorView, serialize};
 
 use crate::Real;
 
+/// How the names of files begin that [`write_atomic`] has not finished: a process that is killed leaves them.
+pub const LEFTOVER: &str = ".metastable-";
+
 const KEY: &str = "metastable";
 const VERSION: &str = "format=1";
 
@@ -176,6 +179,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let path = target(path)?;
     let folder = folder(&path);
     let mut builder = tempfile::Builder::new();
+    builder.prefix(LEFTOVER);
     // Temporary files are private by default; this one gets the permissions of the umask.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

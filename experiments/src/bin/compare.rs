@@ -8,7 +8,8 @@ use engine::checkpoint::write_atomic;
 use experiments::plot::{Panel, Series, panels};
 use experiments::run::cli::parse;
 use experiments::run::error::{CliError, run};
-use experiments::run::folder::{numbers, seed_folders};
+use experiments::run::folder::seed_folders;
+use experiments::run::history::numbers;
 
 /// Draws columns of history.csv of several runs over each other, one panel for each column. A folder
 /// made with --seeds gives the mean over its seeds.

@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 use experiments::datasets::known::{Known, contents, masks};
 use experiments::datasets::{BUILT_IN, Format, KNOWN, available, fetch, folder, load};
 use experiments::run::cli::parse;
+use experiments::run::console;
 use experiments::run::error::{CliError, run};
 use experiments::table::plain;
 use models::gnn::Dataset;
@@ -84,11 +85,11 @@ fn list(dir: Option<&Path>) -> Result<(), CliError> {
     rows.extend(there.iter().map(|n| vec![n.clone(), "there".into()]));
     let missing = KNOWN.iter().filter(|k| !there.iter().any(|n| n == k.name));
     rows.extend(missing.map(|k| vec![k.name.into(), format!("not there; data fetch {}", k.name)]));
-    print!("{}", plain(&["data set", "state"], &rows));
-    if folder.is_none() {
-        println!("no data folder is set: give --data-dir DIR or set METASTABLE_DATA");
+    console::print(plain(&["data set", "state"], &rows))?;
+    match folder {
+        None => console::print("no data folder is set: give --data-dir DIR or set METASTABLE_DATA\n"),
+        Some(_) => Ok(()),
     }
-    Ok(())
 }
 
 fn info(data: &Dataset) -> Result<(), CliError> {
@@ -123,8 +124,7 @@ fn info(data: &Dataset) -> Result<(), CliError> {
         row("isolated nodes", isolated.to_string()),
         row("splits (training / validation / test)", splits),
     ];
-    print!("{}", plain(&[&data.name, ""], &rows));
-    Ok(())
+    console::print(plain(&[&data.name, ""], &rows))
 }
 
 /// Checks what is in the data folder, and what needs no file.
@@ -138,7 +138,7 @@ fn check_all(dir: Option<&Path>) -> Result<(), CliError> {
     }
     let sound = |name: &String| {
         load(name, Some(&folder)).map(|data| report(name, &data)).unwrap_or_else(|e| {
-            println!("{name}: WRONG: {e}");
+            console::show(format_args!("{name}: WRONG: {e}\n"));
             false
         })
     };
@@ -187,7 +187,7 @@ fn report(name: &str, data: &Dataset) -> bool {
         }
     }
     let notes = if notes.is_empty() { String::new() } else { format!("; {}", notes.join("; ")) };
-    println!("{name}: {}{notes}", if sound { "sound" } else { "not sound" });
+    console::show(format_args!("{name}: {}{notes}\n", if sound { "sound" } else { "not sound" }));
     sound
 }
 
@@ -208,7 +208,7 @@ fn fetch_all(out: &Path) -> Result<(), CliError> {
             report(name, &data)
         });
         fetched.unwrap_or_else(|e| {
-            println!("{name}: NOT THERE: {e}");
+            console::show(format_args!("{name}: NOT THERE: {e}\n"));
             false
         })
     };
@@ -220,11 +220,11 @@ fn fetch_all(out: &Path) -> Result<(), CliError> {
 
 /// One line on what has been written.
 fn tell(path: &Path, data: &Dataset) {
-    println!(
-        "{}: {} nodes, {} undirected edges, {} classes",
+    console::show(format_args!(
+        "{}: {} nodes, {} undirected edges, {} classes\n",
         path.display(),
         data.nodes(),
         data.edges.len() / 2,
         data.classes
-    );
+    ));
 }

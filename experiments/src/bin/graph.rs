@@ -1,18 +1,19 @@
 //! Trains GRADE, or one of its rivals, to classify the nodes of a graph.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 use experiments::classify::{
-    Batch, Context, GraphConfig, MOST_INITIALISATIONS, MOST_TRIALS, Summary, Task, defaults, preset, table,
+    Batch, Context, GraphConfig, Held, MOST_INITIALISATIONS, MOST_TRIALS, Summary, Task, defaults, preset,
+    resume, table,
 };
 use experiments::config::{layers, resolve_without};
 use experiments::datasets::{BUILT_IN, KNOWN, file, folder};
 use experiments::run::cli::{Common, on_threads, parse};
 use experiments::run::error::{CliError, run};
-use experiments::run::folder::RunFolder;
 use experiments::run::interrupt::Interrupt;
+use experiments::run::{Place, RunFolder, console};
 use models::gnn::Network;
 
 /// Trains a graph neural network that integrates an aggregation-diffusion equation (GRADE), or one of its
@@ -82,23 +83,22 @@ fn main() -> ExitCode {
 }
 
 fn body(args: &Args, threads: usize) -> Result<(), CliError> {
-    let interrupt = Interrupt::install(args.common.stop_after)?;
     let quiet = args.common.quiet;
+    let interrupt = Interrupt::install(args.common.stop_after, quiet)?;
     let with = Context { data_dir: args.data_dir.as_deref(), quiet, threads, interrupt: &interrupt };
     if let Some(path) = &args.resume {
-        return match Batch::open(path)? {
-            Some(batch) => show_all(batch.execute(&with)?, path, args),
-            None => alone(Task::open(path, &with)?, path, args),
+        return match resume(RunFolder::open_any(path)?, &with)? {
+            Held::Batch(batch) => show_all(&batch, &with),
+            Held::Task(task) => alone(task, &with),
         };
     }
     let settings = configure(args)?;
-    let base = args.common.out.clone();
-    let base = base.unwrap_or_else(|| RunFolder::default_path("graph", args.common.seed.unwrap_or(0)));
+    let place = Place::new(args.common.out.as_ref(), "graph", args.common.seed.unwrap_or(0));
     let force = args.common.force;
     if let [only] = &settings[..] {
-        return alone(Task::create(&base, force, only.clone(), args.search, &with)?, &base, args);
+        return alone(Task::create(&place, force, only.clone(), args.search, &with)?, &with);
     }
-    show_all(Batch::create(&base, force, settings, args.search, &with)?.execute(&with)?, &base, args)
+    show_all(&Batch::create(&place, force, settings, args.search, &with)?, &with)
 }
 
 /// The settings for each data set: preset, file, --quick, overrides, flags; the later wins.
@@ -163,27 +163,24 @@ fn names(args: &Args, named: &str) -> Result<Vec<String>, CliError> {
 }
 
 /// A task on one data set.
-fn alone(task: Task<'_>, folder: &Path, args: &Args) -> Result<(), CliError> {
-    task.mark_latest();
-    show(&[task.execute()?], folder, args)
+fn alone(task: Task<'_>, with: &Context<'_>) -> Result<(), CliError> {
+    let folder = task.folder().clone();
+    folder.mark_latest();
+    show(&[task.execute()?], &folder, with);
+    Ok(())
 }
 
 /// The figures of a batch, and then its failure, if there was one.
-fn show_all(
-    (rows, failure): (Vec<Summary>, Option<CliError>),
-    folder: &Path,
-    args: &Args,
-) -> Result<(), CliError> {
+fn show_all(batch: &Batch, with: &Context<'_>) -> Result<(), CliError> {
+    let (rows, failure) = batch.execute(with)?;
     if !rows.is_empty() {
-        show(&rows, folder, args)?;
+        show(&rows, batch.folder(), with);
     }
     failure.map_or(Ok(()), Err)
 }
 
-fn show(rows: &[Summary], folder: &Path, args: &Args) -> Result<(), CliError> {
-    if !args.common.quiet {
-        print!("{}", table(rows));
-        println!("{}", folder.display());
+fn show(rows: &[Summary], folder: &RunFolder, with: &Context<'_>) {
+    if !with.quiet {
+        console::show(format_args!("{}{}\n", table(rows), folder.path().display()));
     }
-    Ok(())
 }

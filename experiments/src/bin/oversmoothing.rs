@@ -5,11 +5,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use experiments::config::{load_exact, to_toml};
-use experiments::oversmoothing::{OversmoothingConfig, OversmoothingRequest, execute};
+use experiments::oversmoothing::{KIND, OversmoothingConfig, OversmoothingRequest, execute};
 use experiments::run::cli::{Common, on_threads, parse};
 use experiments::run::error::{CliError, run};
-use experiments::run::folder::RunFolder;
 use experiments::run::interrupt::Interrupt;
+use experiments::run::{Place, RunFolder, console, environment};
 
 /// Draws how alike nodes become with depth: the Dirichlet energy of untrained networks over up to 1000
 /// layers of a 10 x 10 grid with random features, and, with --data, accuracy and energy of trained ones.
@@ -59,34 +59,34 @@ fn main() -> ExitCode {
 }
 
 fn body(args: &Args, threads: usize) -> Result<(), CliError> {
-    let interrupt = Interrupt::install(args.common.stop_after)?;
+    let quiet = args.common.quiet;
+    let interrupt = Interrupt::install(args.common.stop_after, quiet)?;
     let data_dir = args.data_dir.as_deref();
     let (folder, plan, data) = match &args.resume {
         Some(path) => {
-            let folder = RunFolder::open(path, &["config.toml"])?;
+            let folder = RunFolder::open(path, KIND)?;
+            folder.compare_versions(quiet)?;
             let plan: OversmoothingConfig = load_exact(&folder.file("config.toml"))?;
             plan.check()?;
-            let data = plan.load(data_dir)?;
+            let data = plan.load_again(&folder, data_dir)?;
             (folder, plan, data)
         }
         None => {
             let (plan, defaults) = plans(args)?;
             plan.check()?;
-            let data = plan.load(data_dir)?;
-            let out = args.common.out.clone();
-            let out = out.unwrap_or_else(|| RunFolder::default_path("oversmoothing", plan.seed));
+            let (data, inputs) = plan.load(data_dir)?;
             let text = to_toml(&plan, &defaults)?;
-            let folder = RunFolder::create(&out, args.common.force)?;
-            folder.write("config.toml", text.as_bytes())?;
+            let place = Place::new(args.common.out.as_ref(), "oversmoothing", plan.seed);
+            let folder = RunFolder::create(&place, args.common.force)?;
+            folder.begin(KIND, &[("config.toml", &text)], inputs)?;
             (folder, plan, data)
         }
     };
-    folder.write_environment(threads)?;
+    environment::write(&folder, threads)?;
     folder.mark_latest();
-    let table = execute(&plan, data.as_ref(), &folder, &interrupt, args.common.quiet)?;
-    if !args.common.quiet {
-        print!("{table}");
-        println!("{}", folder.path().display());
+    let table = execute(&plan, data.as_ref(), &folder, &interrupt, quiet)?;
+    if !quiet {
+        console::show(format_args!("{table}{}\n", folder.path().display()));
     }
     Ok(())
 }

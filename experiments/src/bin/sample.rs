@@ -8,10 +8,12 @@ use experiments::config::{load_exact, to_plain_toml};
 use experiments::run::cli::{Common, Saving, on_threads, parse};
 use experiments::run::error::{CliError, run};
 use experiments::run::interrupt::Interrupt;
-use experiments::run::{Options, Plan, Several};
+use experiments::run::{Given, Inputs, Options, Plan, console};
 use experiments::sample::{
-    Extras, Request, Run, SampleConfig, configure, metrics_json, model_config, shipped,
+    Extras, KIND, Request, Run, SampleConfig, configure, metrics_json, model_config, reference_inputs,
+    shipped,
 };
+use models::evaluate::Figure;
 use models::sampler::Method;
 use models::target::registry;
 
@@ -48,7 +50,8 @@ struct Args {
     /// A run of seconds (particles: a minute or two) that goes through everything.
     #[arg(long)]
     quick: bool,
-    /// Reference samples ([n, d] floats) instead of ones made here; a resumed run takes them again.
+    /// Reference samples ([n, d] floats) instead of ones made here; a resumed run takes them again, and wants the
+    /// same.
     #[arg(long, value_name = "FILE.npy")]
     reference: Option<PathBuf>,
     /// Where reference samples made here are kept [default: results/reference-cache].
@@ -114,34 +117,44 @@ fn main() -> ExitCode {
 
 fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     if args.target.as_deref() == Some("list") {
-        list();
-        return Ok(());
+        return list();
     }
-    let interrupt = Interrupt::install(args.common.stop_after)?;
-    let several = Several::among(args.resume.as_deref(), args.eval_only.as_deref())?;
+    let interrupt = Interrupt::install(args.common.stop_after, args.common.quiet)?;
+    let given = args.resume.as_ref().or(args.eval_only.as_ref());
+    let given = given.map(|path| Given::open(path, KIND)).transpose()?;
     let (mut config, extras) = settings(args)?;
-    if let Some(several) = &several {
-        config = load_exact(&several.config())?;
+    if let Some(given) = &given {
+        config = load_exact(&given.folder().file("config.toml"))?;
     }
     config.check(&*config.target()?)?;
+    let is_new = given.is_none();
     let options = Options { quiet: args.common.quiet, save_every: args.saving.save_every, threads };
     let plan = Plan {
         binary: "sample",
         common: &args.common,
-        resume: args.resume.clone(),
-        eval_only: args.eval_only.clone(),
-        several,
+        given,
+        measure: args.eval_only.is_some(),
         seed: config.seed,
         seeds: args.seeds,
         config: to_plain_toml(&config)?,
     };
+    let inputs = if is_new { reference_inputs(&extras, &config)? } else { Inputs::new() };
     let one = |start, seed| {
-        let run = Run::open(start, SampleConfig { seed, ..config.clone() }, extras.clone(), options)?;
+        let config = SampleConfig { seed, ..config.clone() };
+        let run = Run::open(start, config.clone(), extras.clone(), options)?;
+        if *run.config() != config {
+            let path = run.folder().path().display();
+            return Err(CliError::usage(format!(
+                "{path}: has other settings than the run that it is a part of; move it away, or start a new run"
+            )));
+        }
         let (figures, failures) = run.execute(&interrupt)?;
-        Ok((figures, failures, run.folder().path().to_path_buf()))
+        Ok((figures, failures, run.folder().clone()))
     };
-    let failures =
-        plan.execute(one, |figures, failures, runs| metrics_json(&config, figures, failures, runs))?;
+    let steps = config.method.config().steps(config.evaluation.drawn());
+    let json =
+        |figures: &[Figure], failures: &[String], runs| metrics_json(&config, steps, figures, failures, runs);
+    let failures = plan.execute(KIND, inputs, one, json)?;
     match failures.is_empty() {
         true => Ok(()),
         false => Err(CliError::Failed(format!("the samples cannot be trusted: {}", failures.join("; ")))),
@@ -149,13 +162,14 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
 }
 
 /// Every target, its parameters and what it is.
-fn list() {
+fn list() -> Result<(), CliError> {
     for entry in registry::entries() {
         let parameters: Vec<&str> = entry.parameters.iter().map(|(key, ..)| *key).collect();
         let parameters =
             if parameters.is_empty() { String::new() } else { format!(" ({})", parameters.join(", ")) };
-        println!("{:8} {}{parameters}", entry.name, entry.about);
+        console::print(format_args!("{:8} {}{parameters}\n", entry.name, entry.about))?;
     }
+    Ok(())
 }
 
 /// Preset or pretrained, file, overrides, flags: the later wins.
@@ -181,7 +195,7 @@ fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
     sets.extend(args.network.iter().map(|k| format!("network.kind={k}")));
     sets.extend(args.steps.iter().map(|s| format!("train.steps={s}")));
     sets.extend(args.common.seed.iter().map(|s| format!("seed={s}")));
-    let base = pretrained.as_deref().map(model_config).transpose()?;
+    let base = pretrained.map(model_config).transpose()?;
     let target = base.as_ref().map(|b| b.target.name.clone()).or(args.target.clone());
     let request = Request {
         target: target.as_deref(),

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use engine::parallel;
+use experiments::run::cli::MOST_THREADS;
+use experiments::run::console;
 use experiments::run::error::CliError;
 use experiments::workloads::levels::{self, inversion, least, median};
 use experiments::workloads::{ALL, Workload};
@@ -18,6 +20,7 @@ const TRIES: u32 = 4;
 /// Times whole training steps and prints one JSON line for each workload.
 #[derive(Parser)]
 #[command(
+    version,
     after_help = "Examples:\n  speed                          every workload on all cores\n  speed --only mlp --threads 1   one workload on one thread\n  speed --reps 51                a steadier median\n  speed --levels                 at every SIMD level of this CPU, in turns"
 )]
 struct Args {
@@ -25,7 +28,7 @@ struct Args {
     #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(ALL.iter().map(|w| w.name)))]
     only: Option<String>,
     /// Threads (default: one for each core).
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
     threads: Option<u16>,
     /// Timed steps, after a warm-up.
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
@@ -42,10 +45,10 @@ fn main() -> std::process::ExitCode {
         let mut slower = Vec::new();
         for workload in ALL.iter().filter(|w| args.only.as_deref().is_none_or(|only| only == w.name)) {
             if args.levels {
-                slower.extend(parallel::spin_workers(|| at_every_level(workload, threads, args.reps)));
+                slower.extend(parallel::spin_workers(|| at_every_level(workload, threads, args.reps))?);
             } else {
                 let ms = parallel::spin_workers(|| time((workload.build)(), args.reps));
-                print(workload, threads, None, &ms);
+                print(workload, threads, None, &ms)?;
             }
         }
         if slower.is_empty() { Ok(()) } else { Err(CliError::Failed(slower.join("; "))) }
@@ -54,7 +57,7 @@ fn main() -> std::process::ExitCode {
 }
 
 /// Times a workload at every level; says so if a higher one is slower, and stays so in longer runs.
-fn at_every_level(workload: &Workload, threads: usize, reps: u32) -> Option<String> {
+fn at_every_level(workload: &Workload, threads: usize, reps: u32) -> Result<Option<String>, CliError> {
     let mut step = (workload.build)();
     for try_ in 1.. {
         let timings = levels::time(&mut step, try_ * reps);
@@ -63,16 +66,16 @@ fn at_every_level(workload: &Workload, threads: usize, reps: u32) -> Option<Stri
             continue;
         }
         for timing in &timings {
-            print(workload, threads, Some(timing.level.to_string()), &timing.ms);
+            print(workload, threads, Some(timing.level.to_string()), &timing.ms)?;
         }
-        return inversion.map(|(low, high, factor)| {
+        return Ok(inversion.map(|(low, high, factor)| {
             format!("{}: {high} takes {factor:.2} times as long as {low}", workload.name)
-        });
+        }));
     }
-    None
+    Ok(None)
 }
 
-fn print(workload: &Workload, threads: usize, level: Option<String>, ms: &[f64]) {
+fn print(workload: &Workload, threads: usize, level: Option<String>, ms: &[f64]) -> Result<(), CliError> {
     let mut line = serde_json::json!({
         "work": workload.name, "framework": "metastable", "threads": threads,
         "median_ms": round(median(ms.to_vec())), "min_ms": round(least(ms)),
@@ -80,7 +83,7 @@ fn print(workload: &Workload, threads: usize, level: Option<String>, ms: &[f64])
     if let Some(level) = level {
         line["level"] = level.into();
     }
-    println!("{line}");
+    console::print(format_args!("{line}\n"))
 }
 
 /// Milliseconds of each of `reps` steps after a warm-up: three steps, and long enough that the

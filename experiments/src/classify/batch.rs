@@ -1,18 +1,19 @@
 //! Several data sets, a task on each, in folders of their names within one folder.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::folders::{begun, fresh};
 use super::task::{self, Task};
 use super::{Context, GraphConfig, Summary, search};
 use crate::config::load_exact;
+use crate::datasets::load_sourced;
 use crate::run::error::CliError;
-use crate::run::folder::RunFolder;
+use crate::run::{Inputs, Place, RunFolder};
 
-/// The file by which a folder is known to hold a batch.
+/// What the folder of a batch holds.
+pub(super) const KIND: &str = "batch of graph";
+/// Its tasks and their settings.
 const FILE: &str = "batch.toml";
 
 /// What there is to do.
@@ -36,57 +37,60 @@ pub struct Batch {
 impl Batch {
     /// A new batch of tasks with those settings. Where none of them can be done no file is touched.
     pub fn create(
-        out: &Path,
+        place: &Place,
         force: bool,
         settings: Vec<GraphConfig>,
         search: Option<u64>,
         with: &Context<'_>,
     ) -> Result<Self, CliError> {
-        let mut checked = settings.iter().map(|config| task::check(config, search, with.data_dir));
-        if let Some(Err(refused)) = checked.next()
-            && !checked.any(|other| other.is_ok())
-        {
-            return Err(refused);
+        let (mut inputs, mut refused) = (Inputs::new(), Vec::new());
+        for config in &settings {
+            match task::check(config, search, with.data_dir) {
+                Ok(input) => inputs.extend(input.map(|input| (named(&config.data.name), input))),
+                Err(e) => refused.push(e),
+            }
         }
-        let folder = fresh(out, force)?;
-        for own in settings.iter().map(|c| out.join(&c.data.name)).filter(|own| force && own.is_dir()) {
-            fresh(&own, true)?;
+        if refused.len() == settings.len() {
+            return Err(refused.swap_remove(0));
         }
         let order = settings.iter().map(|c| c.data.name.clone()).collect();
         let settings = settings.into_iter().map(|c| (c.data.name.clone(), c)).collect();
         let plan = BatchConfig { order, search, settings };
         let text = toml::to_string(&plan).map_err(|e| CliError::Failed(e.to_string()))?;
-        folder.write(FILE, text.as_bytes())?;
+        let folder = RunFolder::create(place, force)?;
+        folder.begin(KIND, &[(FILE, &text)], inputs)?;
         Ok(Self { folder, plan })
     }
 
-    /// The batch that a folder holds, if it holds one.
-    pub fn open(path: &Path) -> Result<Option<Self>, CliError> {
-        if !path.join(FILE).is_file() {
-            return Ok(None);
-        }
-        let folder = RunFolder::open(path, &[FILE])?;
+    /// The batch that a folder holds.
+    pub fn resume(folder: RunFolder) -> Result<Self, CliError> {
         let plan: BatchConfig = load_exact(&folder.file(FILE))?;
         if let Some(trials) = plan.search {
             search::check_trials(trials, &format!("{}: search", folder.file(FILE).display()))?;
         }
         match plan.order.iter().find(|name| !plan.settings.contains_key(*name)) {
             Some(name) => Err(CliError::usage(format!("{FILE} has no [settings.{name}]"))),
-            None => Ok(Some(Self { folder, plan })),
+            None => Ok(Self { folder, plan }),
         }
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
     }
 
     /// Does what is not done. A task that fails, because a network diverges or a split is missing, does not keep
     /// the others from being done: the figures of those come with the first failure.
     pub fn execute(&self, with: &Context<'_>) -> Result<(Vec<Summary>, Option<CliError>), CliError> {
         self.folder.mark_latest();
+        with.interrupt.advise(task::advice(self.folder.path()));
         let (mut rows, mut failure) = (Vec::new(), None);
         for name in &self.plan.order {
-            let out = self.folder.file(name);
-            let task = match begun(&out) {
-                true => Task::open(&out, with),
-                // What may be there was left by a task that was killed before it began.
-                false => Task::create(&out, true, self.plan.settings[name].clone(), self.plan.search, with),
+            let task = match self.folder.has_begun(name)? {
+                true => {
+                    RunFolder::open_any(&self.folder.file(name)).and_then(|part| Task::resume(part, with))
+                }
+                false => self.task(name, with),
             };
             match task.and_then(Task::execute) {
                 Ok(row) => rows.push(row),
@@ -96,4 +100,21 @@ impl Batch {
         }
         Ok((rows, failure))
     }
+
+    /// A new task, on the data that the batch began with.
+    fn task<'a>(&self, name: &str, with: &Context<'a>) -> Result<Task<'a>, CliError> {
+        let source = load_sourced(name, with.data_dir)?;
+        if let Some(input) = &source.input {
+            let path = input.path().unwrap_or_else(|| name.into());
+            self.folder.check_input(&named(name), &path, input)?;
+        }
+        // What may be there was left by a task that was killed before it began.
+        let place = Place::Within(self.folder.clone(), name.into());
+        Task::of(source, &place, true, self.plan.settings[name].clone(), self.plan.search, with)
+    }
+}
+
+/// What a file of data is to a batch.
+fn named(name: &str) -> String {
+    format!("data set {name}")
 }

@@ -13,6 +13,6 @@ pub struct Context<'a> {
     pub quiet: bool,
     /// Worker threads, for the record.
     pub threads: usize,
-    /// Asked after each epoch.
+    /// Asked after each epoch; told how to resume.
     pub interrupt: &'a Interrupt,
 }

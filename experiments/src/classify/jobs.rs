@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::GraphConfig;
+use crate::run::RunFolder;
 use crate::run::error::CliError;
-use crate::run::folder::RunFolder;
 use crate::run::rows::{self, Row};
 
 /// One training: a split and an initialisation, with and without aggregation.
@@ -52,7 +52,7 @@ impl Job {
             && self.epochs <= config.train.epochs
             && share(self.validation)
             && share(self.test)
-            && (self.ablation.is_nan() || (config.ablated() && share(self.ablation)))
+            && (if config.ablated() { share(self.ablation) } else { self.ablation.is_nan() })
             && self.seconds >= 0.0
             && self.seconds.is_finite()
     }
@@ -60,26 +60,18 @@ impl Job {
 
 /// The trainings that are in jobs.csv.
 pub(super) fn read(folder: &RunFolder, config: &GraphConfig, splits: usize) -> Result<Vec<Job>, CliError> {
-    let jobs = rows::read(folder, |job: &Job| job.belongs(config, splits), Job::key)?;
-    // Versions that did not keep --no-ablation leave such folders.
-    match jobs.iter().find(|job| config.ablated() && job.ablation.is_nan()) {
-        Some(job) => Err(CliError::usage(format!(
-            "{}: split {} has no ablation, which config.toml asks for; write ablation = false under [data] there",
-            folder.file(Job::FILE).display(),
-            job.split
-        ))),
-        None => Ok(jobs),
-    }
+    rows::read(folder, |job: &Job| job.belongs(config, splits), Job::key)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::Place;
 
     #[test]
     fn trainings_that_the_run_cannot_have_had_are_damage() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = RunFolder::create(dir.path(), false).unwrap();
+        let folder = RunFolder::create(&Place::Named(dir.path().into()), false).unwrap();
         let mut config = GraphConfig::default();
         config.data.initialisations = 2;
         let error = |config: &GraphConfig, lines: &[&str]| {
@@ -112,7 +104,7 @@ mod tests {
             assert!(error.contains("jobs.csv: line 3 is damaged"), "{line}: {error}");
         }
         let without = "0,0,17,200,0.5,0.5,NaN,1";
-        assert!(error(&config, &[without]).contains("ablation = false"));
+        assert!(error(&config, &[without]).contains("damaged"));
         config.data.ablation = false;
         assert_eq!(error(&config, &[without]), "");
         assert!(error(&config, &["0,0,17,200,0.5,0.5,0.5,1"]).contains("damaged"));

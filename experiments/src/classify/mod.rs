@@ -3,13 +3,13 @@
 mod batch;
 mod config;
 mod context;
-mod folders;
 mod jobs;
 mod picture;
 mod presets;
 mod report;
 mod run;
 mod search;
+pub(crate) mod sources;
 mod task;
 
 pub use batch::Batch;
@@ -20,3 +20,22 @@ pub use report::{Summary, table};
 pub use run::Classification;
 pub use search::{MOST_TRIALS, Search};
 pub use task::Task;
+
+use crate::run::RunFolder;
+use crate::run::error::CliError;
+
+/// What a folder holds of `graph`.
+pub enum Held<'a> {
+    /// A task on one data set.
+    Task(Task<'a>),
+    /// Tasks on several.
+    Batch(Batch),
+}
+
+/// The task, or the tasks, that a folder holds, to be resumed.
+pub fn resume<'a>(folder: RunFolder, with: &Context<'a>) -> Result<Held<'a>, CliError> {
+    match folder.kind()? == batch::KIND {
+        true => Batch::resume(folder).map(Held::Batch),
+        false => Task::resume(folder, with).map(Held::Task),
+    }
+}

@@ -1,6 +1,5 @@
 //! One run: a network on every split of a data set, one training on each thread, with its ablation.
 
-use std::path::Path;
 use std::time::Instant;
 
 use engine::Params;
@@ -9,17 +8,20 @@ use models::gnn::training::classification::predicted;
 use models::gnn::training::train::{Outcome, TrainError, fit, states};
 use models::gnn::{Dataset, Network, Split};
 
-use super::folders::fresh;
 use super::jobs::Job;
+use super::sources::{inputs, load_again};
 use super::{Context, GraphConfig, SplitKind, Summary, picture, preset, splits};
 use crate::config::{load_exact, to_toml};
-use crate::datasets::load;
+use crate::datasets::Sourced;
 use crate::npy;
 use crate::plot::{Panel, Series, panels};
 use crate::run::error::CliError;
-use crate::run::folder::{History, RunFolder};
+use crate::run::history::History;
 use crate::run::interrupt::Interrupt;
-use crate::run::{jobs, rows};
+use crate::run::{Place, RunFolder, environment, jobs, rows};
+
+/// What the folder of a run holds.
+pub(super) const KIND: &str = "run of graph";
 
 /// Columns of history.csv: the first training's epochs.
 const HISTORY: [&str; 5] = ["epoch", "loss", "validation_loss", "validation", "test"];
@@ -38,28 +40,30 @@ pub struct Classification {
 impl Classification {
     /// A new run; nothing is written before data and settings are known to be sound.
     pub fn create(
-        out: &Path,
+        place: &Place,
         force: bool,
         config: GraphConfig,
-        data: Dataset,
+        source: Sourced,
         threads: usize,
     ) -> Result<Self, CliError> {
         config.check()?;
+        let Sourced { data, input } = source;
         let (data, splits) = splits(data, &config.data)?;
         let split = (config.data.split == SplitKind::Random).then_some("random");
         let defaults = preset(&config.data.name, config.model.name(), split)?;
-        let folder = fresh(out, force)?;
-        folder.write("config.toml", to_toml(&config, &defaults)?.as_bytes())?;
-        folder.write_environment(threads)?;
+        let folder = RunFolder::create(place, force)?;
+        environment::write(&folder, threads)?;
+        folder.begin(KIND, &[("config.toml", &to_toml(&config, &defaults)?)], inputs(input))?;
         Ok(Self { config, folder, data, splits, done: Vec::new(), before: 0.0 })
     }
 
     /// Resumes a run: trainings that are in jobs.csv are not done again.
-    pub fn resume(path: &Path, data_dir: Option<&Path>) -> Result<Self, CliError> {
-        let folder = RunFolder::open(path, &["config.toml"])?;
+    pub fn resume(folder: RunFolder, with: &Context<'_>) -> Result<Self, CliError> {
+        folder.compare_versions(with.quiet)?;
         let config: GraphConfig = load_exact(&folder.file("config.toml"))?;
         config.check()?;
-        let (data, splits) = splits(load(&config.data.name, data_dir)?, &config.data)?;
+        let data = load_again(&config.data.name, &folder, with.data_dir)?;
+        let (data, splits) = splits(data, &config.data)?;
         let done = super::jobs::read(&folder, &config, splits.len())?;
         let before = folder.seconds();
         Ok(Self { config, folder, data, splits, done, before })

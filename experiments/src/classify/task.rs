@@ -2,11 +2,18 @@
 
 use std::path::Path;
 
-use super::folders::PARTS;
-use super::{Classification, Context, GraphConfig, Search, Summary, search, splits};
-use crate::datasets::load;
+use super::search::TRIALS;
+use super::{Classification, Context, GraphConfig, Search, Summary, run, search, splits};
+use crate::datasets::{Sourced, load_sourced};
 use crate::run::error::CliError;
-use crate::run::folder::{RunFolder, resolved};
+use crate::run::folder::resolved;
+use crate::run::{Input, Inputs, Place, RunFolder};
+
+/// What the folder of a search and of the run of what it found holds.
+const KIND: &str = "search of graph";
+/// Their folders within.
+const SEARCH: &str = "search";
+const BEST: &str = "best";
 
 /// A task in its folder.
 pub struct Task<'a> {
@@ -24,83 +31,112 @@ enum Stage {
 }
 
 impl<'a> Task<'a> {
-    /// A task to train with the settings of `config` in the folder `out`, or to search `trials` settings in its
-    /// folder search and train with the best in its folder best. What is refused touches no file.
+    /// A task to train with the settings of `config`, or to search `trials` settings in a folder search within and
+    /// train with the best in a folder best. What is refused touches no file.
     pub fn create(
-        out: &Path,
+        place: &Place,
         force: bool,
         config: GraphConfig,
         trials: Option<u64>,
         with: &Context<'a>,
     ) -> Result<Self, CliError> {
-        let data = load(&config.data.name, with.data_dir)?;
-        let stage = match trials {
-            Some(trials) => Stage::Search(Search::create(out, force, config, trials, data)?),
-            None => Stage::Run(Classification::create(out, force, config, data, with.threads)?),
+        let source = load_sourced(&config.data.name, with.data_dir)?;
+        Self::of(source, place, force, config, trials, with)
+    }
+
+    /// The same on data that have been read.
+    pub(super) fn of(
+        source: Sourced,
+        place: &Place,
+        force: bool,
+        config: GraphConfig,
+        trials: Option<u64>,
+        with: &Context<'a>,
+    ) -> Result<Self, CliError> {
+        let Some(trials) = trials else {
+            let run = Classification::create(place, force, config, source, with.threads)?;
+            return Ok(Self { folder: run.folder().clone(), stage: Stage::Run(run), with: *with });
         };
-        Ok(Self { folder: RunFolder::open(out, &[])?, stage, with: *with })
+        search::check(&config, trials, &source.data)?;
+        let folder = RunFolder::create(place, force)?;
+        let search = Search::create(&Place::Within(folder.clone(), SEARCH.into()), config, trials, source)?;
+        folder.begin(KIND, &[], Inputs::new())?;
+        Ok(Self { folder, stage: Stage::Search(search), with: *with })
     }
 
     /// The task that a folder holds, to be resumed.
-    pub fn open(path: &Path, with: &Context<'a>) -> Result<Self, CliError> {
-        let folder = RunFolder::open(path, &[])?;
-        if folder.file("plan.toml").exists() {
-            // Named in full: in the folder itself its parent has no name.
-            let path = path.canonicalize().map_err(|e| CliError::io(path, &e))?;
-            return Err(CliError::usage(format!(
-                "{} is a part of a search; resume with: graph --resume {}",
-                path.display(),
-                resolved(path.parent().unwrap_or(&path)).display()
-            )));
-        }
-        let [search, best] = PARTS.map(|part| folder.file(part));
-        let run = |path: &Path| Classification::resume(path, with.data_dir).map(Stage::Run);
-        let stage = match [&search, &best].map(|part| part.join("config.toml").exists()) {
-            [false, _] => run(folder.path())?,
-            [true, true] => run(&best)?,
-            [true, false] => Stage::Search(Search::resume(&search, with.data_dir)?),
+    pub fn resume(folder: RunFolder, with: &Context<'a>) -> Result<Self, CliError> {
+        let kind = folder.kind()?;
+        let part = |name: &str, kind: &str| folder.open_part(name, kind);
+        let stage = match kind.as_str() {
+            run::KIND => Stage::Run(Classification::resume(folder.clone(), with)?),
+            KIND => match (part(BEST, run::KIND)?, part(SEARCH, TRIALS)?) {
+                (Some(best), _) => Stage::Run(Classification::resume(best, with)?),
+                (None, Some(search)) => Stage::Search(Search::resume(search, with)?),
+                (None, None) => {
+                    let path = folder.path().display();
+                    return Err(CliError::usage(format!("{path}: its search is gone; start a new run")));
+                }
+            },
+            TRIALS => {
+                // Named in full: in the folder itself its parent has no name.
+                let path = folder.path().canonicalize().map_err(|e| CliError::io(folder.path(), &e))?;
+                return Err(CliError::usage(format!(
+                    "{} is a part of a search; resume with: graph --resume {}",
+                    path.display(),
+                    resolved(path.parent().unwrap_or(&path)).display()
+                )));
+            }
+            other => {
+                let path = folder.path().display();
+                return Err(CliError::usage(format!("{path}: holds a {other}, not a {}", run::KIND)));
+            }
         };
         Ok(Self { folder, stage, with: *with })
     }
 
-    /// Points `results/latest` at the task's folder.
-    pub fn mark_latest(&self) {
-        self.folder.mark_latest();
+    /// The folder.
+    pub fn folder(&self) -> &RunFolder {
+        &self.folder
     }
 
     /// Does what is not done.
     pub fn execute(self) -> Result<Summary, CliError> {
         let run = match self.stage {
             Stage::Run(run) => Ok(run),
-            Stage::Search(search) => search.execute(&self.with).and_then(|(best, data)| {
-                Classification::create(&self.folder.file(PARTS[1]), true, best, data, self.with.threads)
+            Stage::Search(search) => search.execute(&self.with).and_then(|(best, source)| {
+                let place = Place::Within(self.folder.clone(), BEST.into());
+                Classification::create(&place, true, best, source, self.with.threads)
             }),
         };
         run.and_then(|run| run.execute(&self.with)).map_err(|e| stopped_in(self.folder.path(), e))
     }
 }
 
+/// How to resume what is in `path`.
+pub(super) fn advice(path: &Path) -> String {
+    format!("finished trainings are saved, resume with: graph --resume {}", path.display())
+}
+
 /// The same failure; one by Ctrl-C says how to resume what is in `path`.
 pub(super) fn stopped_in(path: &Path, failure: CliError) -> CliError {
     match failure {
-        CliError::Interrupted(_) => CliError::Interrupted(format!(
-            "stopped; finished trainings are saved, resume with: graph --resume {}",
-            path.display()
-        )),
+        CliError::Interrupted(_) => CliError::Interrupted(format!("stopped; {}", advice(path))),
         other => other,
     }
 }
 
-/// An error where [`Task::create`] would refuse such settings.
+/// The file that a task of such settings reads, if it reads one; an error where [`Task::create`] would refuse them.
 pub(super) fn check(
     config: &GraphConfig,
     trials: Option<u64>,
     data_dir: Option<&Path>,
-) -> Result<(), CliError> {
+) -> Result<Option<Input>, CliError> {
     config.check()?;
-    let data = load(&config.data.name, data_dir)?;
+    let Sourced { data, input } = load_sourced(&config.data.name, data_dir)?;
     match trials {
-        Some(trials) => search::check(config, trials, &data),
-        None => splits(data, &config.data).map(drop),
+        Some(trials) => search::check(config, trials, &data)?,
+        None => drop(splits(data, &config.data)?),
     }
+    Ok(input)
 }

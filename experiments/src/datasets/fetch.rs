@@ -8,6 +8,7 @@ use models::words::nearest;
 
 use super::known::KNOWN;
 use super::{BUILT_IN, Format, import, planetoid};
+use crate::run::console;
 use crate::run::error::CliError;
 
 // Whole commits, so that what is fetched is what was checked.
@@ -98,6 +99,6 @@ fn download(address: &str, target: &Path) -> Result<bool, CliError> {
         return Ok(false);
     }
     std::fs::rename(&part, target).map_err(|e| CliError::io(target, &e))?;
-    println!("{}", target.display());
+    console::show(format_args!("{}\n", target.display()));
     Ok(true)
 }

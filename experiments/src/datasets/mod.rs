@@ -23,6 +23,8 @@ pub use format::Format;
 pub use known::KNOWN;
 pub use native_npz::{decode, decode_bytes, encode};
 
+use self::npz::Npz;
+use crate::run::Input;
 use crate::run::error::CliError;
 
 /// Names of the data sets that need no file.
@@ -59,19 +61,39 @@ pub fn available(folder: &Path) -> Result<Vec<String>, CliError> {
     Ok(names)
 }
 
+/// A data set, and the file that it was read from; none if it was made on the spot.
+pub struct Sourced {
+    /// The data.
+    pub data: Dataset,
+    /// The file.
+    pub input: Option<Input>,
+}
+
 /// A data set by name (or by the path of its npz), checked; every error is one line.
 pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Dataset, CliError> {
-    let data = match name {
-        "karate" => karate(),
-        "csbm" => CSBM.draw(0),
-        _ if name.ends_with(".npz") => decode(Path::new(name))?,
-        _ if name.starts_with("csbm-") => sized(name)?.draw(0),
-        _ => decode(&find(name, data_dir)?)?,
-    };
-    match check(&data).into_iter().find(|f| f.fatal) {
+    load_sourced(name, data_dir).map(|sourced| sourced.data)
+}
+
+/// The same with its file.
+pub fn load_sourced(name: &str, data_dir: Option<&Path>) -> Result<Sourced, CliError> {
+    let made = |data| Ok(Sourced { data, input: None });
+    let sourced = match name {
+        "karate" => made(karate()),
+        "csbm" => made(CSBM.draw(0)),
+        _ if name.ends_with(".npz") => read(Path::new(name)),
+        _ if name.starts_with("csbm-") => sized(name).and_then(|model| made(model.draw(0))),
+        _ => read(&find(name, data_dir)?),
+    }?;
+    match check(&sourced.data).into_iter().find(|f| f.fatal) {
         Some(finding) => Err(CliError::usage(format!("data set {name}: {}", finding.what))),
-        None => Ok(data),
+        None => Ok(sourced),
     }
+}
+
+fn read(path: &Path) -> Result<Sourced, CliError> {
+    let bytes = Npz::bytes(path)?;
+    let input = Some(Input::new(path, &bytes));
+    Ok(Sourced { data: decode_bytes(path, bytes)?, input })
 }
 
 /// `csbm-NODES-DEGREE`: the block model at another size, up to what 32-bit numbers can count.

@@ -29,6 +29,11 @@ pub struct Npz {
 impl Npz {
     /// Opens a file.
     pub fn read(path: &Path) -> Result<Self, CliError> {
+        Self::new(path, Self::bytes(path)?)
+    }
+
+    /// A file's bytes, if it may be one.
+    pub fn bytes(path: &Path) -> Result<Vec<u8>, CliError> {
         let io = |e: std::io::Error| CliError::io(path, &e);
         let (file, place) = (std::fs::metadata(path).map_err(io)?, path.display());
         if !file.is_file() {
@@ -41,7 +46,7 @@ impl Npz {
                 file.len()
             )));
         }
-        Self::new(path, std::fs::read(path).map_err(io)?)
+        std::fs::read(path).map_err(io)
     }
 
     /// Opens a file's bytes; `path` is its name in messages.

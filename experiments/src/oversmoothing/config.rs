@@ -9,10 +9,12 @@ use models::gnn::{Dataset, Network};
 use models::range::{self, Range};
 use serde::{Deserialize, Serialize};
 
+use crate::classify::sources::{inputs, load_again};
 use crate::classify::{DataChoice, Edges, GraphConfig, SplitKind, preset, splits};
 use crate::config::{layers, leaves, resolve_without, to_table};
-use crate::datasets::load;
+use crate::datasets::{Sourced, load_sourced};
 use crate::run::error::CliError;
+use crate::run::{Inputs, RunFolder};
 
 /// The name of the data that need no training.
 pub const GRID: &str = "grid";
@@ -104,12 +106,29 @@ impl OversmoothingConfig {
         Ok(Self { seed, data: data.into(), layers: r.layers, depths, networks, settings })
     }
 
-    /// The data to train on; none for the grid.
-    pub fn load(&self, data_dir: Option<&Path>) -> Result<Option<Dataset>, CliError> {
+    /// The data to train on, none for the grid, and the files that they are read from.
+    pub fn load(&self, data_dir: Option<&Path>) -> Result<(Option<Dataset>, Inputs), CliError> {
         if self.data == GRID {
-            return Ok(None);
+            return Ok((None, Inputs::new()));
         }
-        let data = load(&self.data, data_dir)?;
+        let Sourced { data, input } = load_sourced(&self.data, data_dir)?;
+        Ok((Some(self.used(data)?), inputs(input)))
+    }
+
+    /// The same for a run that is resumed.
+    pub fn load_again(
+        &self,
+        folder: &RunFolder,
+        data_dir: Option<&Path>,
+    ) -> Result<Option<Dataset>, CliError> {
+        match self.data == GRID {
+            true => Ok(None),
+            false => self.used(load_again(&self.data, folder, data_dir)?).map(Some),
+        }
+    }
+
+    /// The data as they are trained on.
+    fn used(&self, data: Dataset) -> Result<Dataset, CliError> {
         if data.splits.is_empty() {
             let name = &data.name;
             return Err(CliError::usage(format!("data set {name} has no fixed split; see `graph --split`")));
@@ -121,7 +140,7 @@ impl OversmoothingConfig {
             let choice = DataChoice { edges, split, splits: 1, ..config.data.clone() };
             splits(data, &choice).map(|(data, _)| data)
         };
-        self.settings.values().try_fold(data, checked).map(Some)
+        self.settings.values().try_fold(data, checked)
     }
 
     /// Every network at every depth; none on the grid.

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use super::{OversmoothingConfig, line};
 use crate::plot::{Panel, panels};
+use crate::run::RunFolder;
 use crate::run::error::CliError;
-use crate::run::folder::RunFolder;
 use crate::run::interrupt::Interrupt;
 use crate::run::jobs;
 use crate::run::rows::{self, Row};

@@ -9,8 +9,8 @@ use models::gnn::oversmoothing::smoothing::{plateau, smoothness};
 
 use super::{OversmoothingConfig, line};
 use crate::plot::{Panel, panels};
+use crate::run::RunFolder;
 use crate::run::error::CliError;
-use crate::run::folder::RunFolder;
 use crate::run::interrupt::Interrupt;
 use crate::table::{plain, shortest};
 

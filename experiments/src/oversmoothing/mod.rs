@@ -9,9 +9,12 @@ pub use config::{GRID, OversmoothingConfig, OversmoothingRequest};
 use models::gnn::Dataset;
 
 use crate::plot::Series;
+use crate::run::RunFolder;
 use crate::run::error::CliError;
-use crate::run::folder::RunFolder;
 use crate::run::interrupt::Interrupt;
+
+/// What the folder of a run holds.
+pub const KIND: &str = "run of oversmoothing";
 
 /// Runs the plan in its folder, from what is finished there on, and returns a table for the terminal. `data` are
 /// those to train on; none for the grid.
@@ -22,6 +25,7 @@ pub fn execute(
     interrupt: &Interrupt,
     quiet: bool,
 ) -> Result<String, CliError> {
+    interrupt.advise(format!("resume with: oversmoothing --resume {}", folder.path().display()));
     let table = match data {
         None => grid::on_grid(plan, folder, interrupt)?,
         Some(data) => depth::trained(plan, data, folder, interrupt, quiet)?,

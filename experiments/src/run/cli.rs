@@ -3,8 +3,8 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::run::cores;
 use crate::run::error::CliError;
+use crate::run::{console, cores};
 
 /// Where to write, what to set, how to run.
 #[derive(Clone, Debug, clap::Args)]
@@ -17,7 +17,7 @@ pub struct Common {
     #[arg(long, value_parser = clap::value_parser!(u64).range(0..=i64::MAX.unsigned_abs()))]
     pub seed: Option<u64>,
     /// Threads (default: one for each core). Results do not depend on it.
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
     pub threads: Option<u16>,
     /// Settings in TOML; what they leave out keeps its default.
     #[arg(long, value_name = "FILE")]
@@ -35,6 +35,9 @@ pub struct Common {
     #[arg(long, value_name = "N", hide = true)]
     pub stop_after: Option<u64>,
 }
+
+/// Most threads: more are a slip, and the system may refuse them.
+pub const MOST_THREADS: i64 = 1024;
 
 /// When to save, for experiments that can be resumed.
 #[derive(Clone, Debug, clap::Args)]
@@ -60,7 +63,7 @@ pub fn parse<A: clap::Parser>() -> A {
         let lines =
             text.lines().map(str::trim).take_while(|l| !l.starts_with("Usage:")).filter(|l| !l.is_empty());
         let line = lines.collect::<Vec<_>>().join(" ").replace(" For more information, try '--help'.", "");
-        eprintln!("{line}; see --help");
+        console::note(format_args!("{line}; see --help"));
         std::process::exit(2)
     })
 }

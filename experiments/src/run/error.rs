@@ -5,6 +5,8 @@ use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::run::console;
+
 /// A reason to stop, with the exit code that goes with its kind.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum CliError {
@@ -72,19 +74,15 @@ impl CliError {
 pub fn run(body: impl FnOnce() -> Result<(), CliError>) -> ExitCode {
     std::panic::set_hook(Box::new(|info| {
         let message = info.payload_as_str().unwrap_or("unknown");
-        // A reader that closed the pipe has seen enough.
-        if message.contains("Broken pipe") {
-            std::process::exit(0);
-        }
         let place = info.location().map_or(String::new(), |l| format!(" ({}:{})", l.file(), l.line()));
-        eprintln!("error: internal: {}{place}; please report this", one_line(message));
+        console::note(format_args!("error: internal: {}{place}; please report this", one_line(message)));
         std::process::exit(1);
     }));
     match body() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let prefix = if matches!(failure, CliError::Interrupted(_)) { "" } else { "error: " };
-            eprintln!("{prefix}{}", one_line(&failure.to_string()));
+            console::note(format_args!("{prefix}{}", one_line(&failure.to_string())));
             ExitCode::from(failure.code())
         }
     }

@@ -1,12 +1,21 @@
 //! Run folders: everything about one run in one place, never half-written.
+//!
+//! A folder belongs to one process at a time ([`super::lock`]), lists what was written into it
+//! ([`super::manifest`]), and keeps how its run began ([`super::begun`]).
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use engine::checkpoint::write_atomic;
+use engine::checkpoint::{LEFTOVER, write_atomic};
 use jiff::Timestamp;
 
+use super::begun::{BEGUN, Begun, Input, Inputs, sha256};
+use super::lock::{Held, LOCK, hold, try_hold};
+use super::manifest::{MANIFEST, Manifest, is_plain};
+use crate::config::load_exact;
 use crate::run::error::CliError;
-use crate::table::shortest;
+use crate::run::{console, environment};
 
 const SECONDS: &str = "seconds.txt";
 /// The seeds of a run over several.
@@ -14,99 +23,144 @@ pub const SEEDS: &str = "seeds.toml";
 /// Files of folders whose runs, in folders inside, are resumed as a whole.
 const WHOLES: [&str; 2] = [SEEDS, "batch.toml"];
 
-/// The files that a run writes; `--force` removes these and nothing else.
-const OUTPUT_FILES: &[&str] = &[
-    "config.toml",
-    "metrics.json",
-    "summary.json",
-    "energies.png",
-    "history.csv",
-    "samples.npy",
-    "checkpoint.safetensors",
-    "model.safetensors",
-    "samples.png",
-    "training.png",
-    "weights.csv",
-    "distances.png",
-    "structures.png",
-    "jobs.csv",
-    "graph.png",
-    "embeddings.npy",
-    "predictions.csv",
-    SEEDS,
-    "reference.toml",
-    "diagnostics.csv",
-    "batch.toml",
-    "plan.toml",
-    "trainings.csv",
-    "search.csv",
-    "best.toml",
-    "energy.csv",
-    "energy.png",
-    "depth.csv",
-    "depth.png",
-    SECONDS,
-    "env.json",
-    "DONE",
-];
+/// Where a new run goes.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// A folder that the user named.
+    Named(PathBuf),
+    /// A new one, results/EXPERIMENT/UTC-TIME-sSEED, with a number appended if that exists.
+    Dated {
+        /// The binary.
+        experiment: &'static str,
+        /// The first seed.
+        seed: u64,
+    },
+    /// A folder of this name in that of a run of several parts.
+    Within(RunFolder, String),
+}
 
-/// A folder that a run writes to.
+impl Place {
+    /// The folder of --out, or a new one.
+    pub fn new(out: Option<&PathBuf>, experiment: &'static str, seed: u64) -> Self {
+        out.map_or(Self::Dated { experiment, seed }, |path| Self::Named(path.clone()))
+    }
+
+    /// The whole that the new run is a part of.
+    pub fn whole(&self) -> Option<&RunFolder> {
+        match self {
+            Self::Within(whole, _) => Some(whole),
+            _ => None,
+        }
+    }
+}
+
+/// A folder that a run writes to; copies share it.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
+    held: Arc<Held>,
 }
 
 impl RunFolder {
-    /// Creates `path`. A folder that is not empty is refused; with `force` an earlier run's files are
-    /// removed from it.
-    pub fn create(path: &Path, force: bool) -> Result<Self, CliError> {
-        let io = |e: std::io::Error| CliError::io(path, &e);
-        if path.exists() {
-            if !path.is_dir() {
-                return Err(CliError::usage(format!(
-                    "{}: a file is in the way; choose another --out",
-                    path.display()
-                )));
+    /// Creates a folder. One that is not empty is refused; with `force`, what an earlier run wrote is removed from
+    /// it, by the list that it kept.
+    pub fn create(place: &Place, force: bool) -> Result<Self, CliError> {
+        match place {
+            Place::Named(path) => Self::named(path, force),
+            Place::Dated { experiment, seed } => {
+                Self::named(&dated(&Path::new("results").join(experiment), *seed)?, false)
             }
-            let mut entries = std::fs::read_dir(path).map_err(io)?;
-            if entries.next().is_some() && !force {
-                let path = path.display();
-                return Err(CliError::usage(format!(
-                    "{path} is not empty; give another --out, or --force to replace its run"
-                )));
-            }
+            Place::Within(whole, name) => whole.part(name),
         }
-        std::fs::create_dir_all(path).map_err(io)?;
-        let folder = Self { path: path.to_path_buf() };
+    }
+
+    fn named(path: &Path, force: bool) -> Result<Self, CliError> {
+        may_begin(path, force)?;
+        std::fs::create_dir_all(path).map_err(|e| CliError::io(path, &e))?;
+        let held = hold(path)?;
+        // Once more, now that nobody else begins here.
+        may_begin(path, force)?;
+        let folder = Self { path: path.to_path_buf(), held };
+        folder.clear()?;
         // Learn now, not after an hour, that nothing can be written here.
-        folder.write(".probe", b"")?;
-        folder.remove(".probe")?;
-        if force {
-            folder.clear()?;
+        folder.manifest().write(path)?;
+        Ok(folder)
+    }
+
+    /// Waits for a folder that another process may have, and takes it; `busy` hears who has it, ten times a second,
+    /// and may give up.
+    pub fn wait(path: &Path, mut busy: impl FnMut(&str) -> Result<(), CliError>) -> Result<Self, CliError> {
+        std::fs::create_dir_all(path).map_err(|e| CliError::io(path, &e))?;
+        loop {
+            match try_hold(path)? {
+                Ok(held) => return Ok(Self { path: path.to_path_buf(), held }),
+                Err(holder) => busy(&holder)?,
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// A new part of this run, in a folder of that name: what an earlier beginning of it left is removed.
+    fn part(&self, name: &str) -> Result<Self, CliError> {
+        let path = self.file(name);
+        let mut manifest = self.manifest();
+        match path.symlink_metadata() {
+            Ok(there) if there.is_symlink() => return Err(is_link(&path)),
+            Ok(_) if !manifest.folders.contains(name) => return Err(not_ours(&path)),
+            _ => {}
+        }
+        if manifest.folders.insert(name.into()) {
+            manifest.write(&self.path)?;
+        }
+        drop(manifest);
+        Self::named(&path, true)
+    }
+
+    /// Removes what an earlier run wrote, its parts too. All of them are held first: a live one refuses.
+    fn clear(&self) -> Result<(), CliError> {
+        let parts = self.parts()?;
+        for name in std::mem::take(&mut self.manifest().files) {
+            remove_file(&self.file(&name))?;
+        }
+        self.remove_leftovers()?;
+        for part in &parts {
+            part.clear()?;
+            remove_file(&part.file(MANIFEST))?;
+            remove_file(&part.file(LOCK))?;
+            // One that holds something of the user's own stays.
+            let _ = std::fs::remove_dir(&part.path);
+        }
+        self.manifest().folders.clear();
+        Ok(())
+    }
+
+    /// The folders in this one that this program made and that are still there; not through links.
+    fn parts(&self) -> Result<Vec<Self>, CliError> {
+        let listed: Vec<PathBuf> = self.manifest().folders.iter().map(|name| self.file(name)).collect();
+        let is_ours = |path: &PathBuf| {
+            path.symlink_metadata().is_ok_and(|there| there.is_dir()) && path.join(MANIFEST).is_file()
+        };
+        listed.into_iter().filter(is_ours).map(|path| Ok(Self { held: hold(&path)?, path })).collect()
+    }
+
+    /// Opens an earlier run's folder: it must hold a run of that kind, begun as its settings still are.
+    pub fn open(path: &Path, kind: &str) -> Result<Self, CliError> {
+        let folder = Self::open_any(path)?;
+        let found = folder.kind()?;
+        if found != kind {
+            let path = folder.path.display();
+            return Err(CliError::usage(format!("{path}: holds a {found}, not a {kind}")));
         }
         Ok(folder)
     }
 
-    /// Removes an earlier run's files, those of its seeds too.
-    fn clear(&self) -> Result<(), CliError> {
-        for name in OUTPUT_FILES {
-            self.remove(name)?;
-        }
-        for (_, path) in seed_folders(&self.path) {
-            Self { path: path.clone() }.clear()?;
-            // One that holds something of the user's own stays.
-            let _ = std::fs::remove_dir(&path);
-        }
-        Ok(())
-    }
-
-    /// Opens an earlier run's folder, which must hold `needed`.
-    pub fn open(path: &Path, needed: &[&str]) -> Result<Self, CliError> {
+    /// The same of any kind.
+    pub fn open_any(path: &Path) -> Result<Self, CliError> {
         let path = &resolved(path);
         if !path.is_dir() {
             return Err(CliError::usage(format!("{}: no such run folder", path.display())));
         }
-        for name in needed {
+        for name in [MANIFEST, BEGUN] {
             if !path.join(name).is_file() {
                 return Err(CliError::usage(format!(
                     "{}: not a run folder that can be resumed, {name} is missing",
@@ -114,15 +168,76 @@ impl RunFolder {
                 )));
             }
         }
-        Ok(Self { path: path.to_path_buf() })
+        let folder = Self { path: path.to_path_buf(), held: hold(path)? };
+        folder.remove_leftovers()?;
+        folder.begun()?.check(path)?;
+        Ok(folder)
     }
 
-    /// `results/EXPERIMENT/UTC-TIME-sSEED`, with a number appended if that exists.
-    pub fn default_path(experiment: &str, seed: u64) -> PathBuf {
-        let name = format!("{}-s{seed}", stamp(Timestamp::now()));
-        let base = PathBuf::from("results").join(experiment).join(&name);
-        let numbered = (2..).map(|k| base.with_file_name(format!("{name}-{k}")));
-        std::iter::once(base.clone()).chain(numbered).find(|p| !p.exists()).unwrap_or(base)
+    /// Opens a part of this run; none if it has not begun.
+    pub fn open_part(&self, name: &str, kind: &str) -> Result<Option<Self>, CliError> {
+        match self.has_begun(name)? {
+            true => Self::open(&self.file(name), kind).map(Some),
+            false => Ok(None),
+        }
+    }
+
+    /// Whether a part has begun.
+    pub fn has_begun(&self, name: &str) -> Result<bool, CliError> {
+        let path = self.file(name);
+        if !is_plain(name) || path.is_symlink() {
+            return Err(is_link(&path));
+        }
+        Ok(path.join(BEGUN).is_file())
+    }
+
+    /// Writes the settings of a new run, each with the name of its file, and how it began. `kind` is what the
+    /// folder holds, as `run of sample`.
+    pub fn begin(&self, kind: &str, settings: &[(&str, &str)], inputs: Inputs) -> Result<(), CliError> {
+        let mut files = std::collections::BTreeMap::new();
+        for (name, text) in settings {
+            self.write(name, text.as_bytes())?;
+            let table = text.parse().map_err(|e| CliError::Failed(format!("{name}: {e}")))?;
+            files.insert(name.to_string(), table);
+        }
+        let begun = Begun { kind: kind.into(), version: environment::version(), inputs, files };
+        let text = toml::to_string(&begun).map_err(|e| CliError::Failed(format!("{BEGUN}: {e}")))?;
+        let note = "# How this run began: what is resumed must still have these settings and files.";
+        self.write(BEGUN, format!("{note}\n{text}").as_bytes())
+    }
+
+    fn begun(&self) -> Result<Begun, CliError> {
+        load_exact(&self.file(BEGUN))
+    }
+
+    /// What the folder holds.
+    pub fn kind(&self) -> Result<String, CliError> {
+        self.begun().map(|begun| begun.kind)
+    }
+
+    /// The files that the run reads.
+    pub fn inputs(&self) -> Result<Inputs, CliError> {
+        self.begun().map(|begun| begun.inputs)
+    }
+
+    /// An error if what the run now reads as its `what` is not the file that it began with.
+    pub fn check_input(&self, what: &str, path: &Path, now: &Input) -> Result<(), CliError> {
+        self.begun()?.check_input(what, path, now)
+    }
+
+    /// A note if another version of the program began the run: it may go on to other numbers.
+    pub fn compare_versions(&self, quiet: bool) -> Result<(), CliError> {
+        let (then, now) = (self.begun()?.version, environment::version());
+        if then != now && !quiet {
+            let path = self.path.display();
+            console::note(format_args!("note: {path} was begun by version {then}; this is {now}"));
+        }
+        Ok(())
+    }
+
+    /// The sha256 of how the run began: what belongs to it keeps it.
+    pub fn fingerprint(&self) -> Result<String, CliError> {
+        self.read(BEGUN).map(|bytes| sha256(&bytes))
     }
 
     /// The folder.
@@ -135,9 +250,20 @@ impl RunFolder {
         self.path.join(name)
     }
 
-    /// Writes a file whole or not at all: temporary file, sync, rename, sync of the folder.
+    /// Writes a file whole or not at all: temporary file, sync, rename, sync of the folder. One that this program
+    /// did not write is not replaced, and nothing is written through a link.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CliError> {
         let target = self.file(name);
+        let mut manifest = self.manifest();
+        match target.symlink_metadata() {
+            Ok(there) if there.is_symlink() => return Err(is_link(&target)),
+            Ok(_) if !manifest.files.contains(name) => return Err(not_ours(&target)),
+            _ => {}
+        }
+        if manifest.files.insert(name.into()) {
+            manifest.write(&self.path)?;
+        }
+        drop(manifest);
         write_atomic(&target, bytes).map_err(|e| CliError::io(&target, &e))
     }
 
@@ -145,6 +271,14 @@ impl RunFolder {
     pub fn read(&self, name: &str) -> Result<Vec<u8>, CliError> {
         let path = self.file(name);
         std::fs::read(&path).map_err(|e| CliError::io(&path, &e))
+    }
+
+    /// Removes a file that this program wrote, if it is there.
+    pub fn remove(&self, name: &str) -> Result<(), CliError> {
+        match self.manifest().files.contains(name) {
+            true => remove_file(&self.file(name)),
+            false => Ok(()),
+        }
     }
 
     /// Seconds that the run has taken so far, by its seconds.txt; 0 without one.
@@ -158,56 +292,102 @@ impl RunFolder {
         self.write(SECONDS, format!("{seconds:.3}\n").as_bytes())
     }
 
-    /// Removes a file if it is there.
-    pub fn remove(&self, name: &str) -> Result<(), CliError> {
-        let path = self.file(name);
-        match std::fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(CliError::io(&path, &e)),
-            _ => Ok(()),
-        }
-    }
-
     /// Points `results/latest` at this folder, or at the one that it is resumed with as a part, where that is possible.
     pub fn mark_latest(&self) {
-        let whole = |folder: &Path| WHOLES.iter().any(|name| folder.join(name).is_file());
-        if let Some(parent) = self.path.parent().filter(|p| whole(p)) {
-            return Self { path: parent.to_path_buf() }.mark_latest();
-        }
+        let is_whole = |folder: &&Path| WHOLES.iter().any(|name| folder.join(name).is_file());
+        let path = self.path.parent().filter(is_whole).unwrap_or(&self.path);
         #[cfg(unix)]
         // The path may lead through the link that is to be moved.
-        if let (Ok(real), Ok(results)) = (self.path.canonicalize(), Path::new("results").canonicalize())
+        if let (Ok(real), Ok(results)) = (path.canonicalize(), Path::new("results").canonicalize())
             && let Ok(rest) = real.strip_prefix(&results)
         {
             let link = results.join("latest");
-            let _ = std::fs::remove_file(&link);
-            let _ = std::os::unix::fs::symlink(rest, &link);
+            // A file or a folder of that name is the user's.
+            if link.symlink_metadata().is_ok_and(|there| !there.is_symlink()) {
+                return;
+            }
+            // Renamed, the link is there at every moment.
+            let next = results.join(format!("{LEFTOVER}latest-{}", std::process::id()));
+            let _ = std::os::unix::fs::symlink(rest, &next).and_then(|()| std::fs::rename(&next, &link));
         }
     }
 
-    /// Writes env.json: what is needed to repeat the run elsewhere.
-    pub fn write_environment(&self, threads: usize) -> Result<(), CliError> {
-        let cpu = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let model = cpu
-            .lines()
-            .find_map(|l| l.strip_prefix("model name"))
-            .map(|l| l.trim_start_matches(['\t', ' ', ':']).to_string());
-        let commit =
-            std::process::Command::new("git").args(["describe", "--always", "--dirty"]).output().ok();
-        let commit = commit
-            .filter(|o| o.status.success())
-            .map(|o| String::from_utf8_lossy(&o.stdout).trim().to_string());
-        let environment = serde_json::json!({
-            "version": env!("CARGO_PKG_VERSION"),
-            "commit": commit,
-            "os": std::env::consts::OS,
-            "arch": std::env::consts::ARCH,
-            "cpu": model,
-            "simd": format!("{:?}", engine::simd::level()),
-            "threads": threads,
-            "command": std::env::args().collect::<Vec<_>>(),
-        });
-        self.write("env.json", format!("{environment:#}\n").as_bytes())
+    fn manifest(&self) -> MutexGuard<'_, Manifest> {
+        self.held.manifest.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Removes what a killed write left.
+    fn remove_leftovers(&self) -> Result<(), CliError> {
+        let entries = std::fs::read_dir(&self.path).map_err(|e| CliError::io(&self.path, &e))?;
+        entries
+            .flatten()
+            .filter(|e| is_leftover(&e.file_name()) && e.file_type().is_ok_and(|t| t.is_file()))
+            .try_for_each(|e| remove_file(&e.path()))
+    }
+}
+
+/// Whether a file is one that a write has not finished.
+fn is_leftover(name: &std::ffi::OsStr) -> bool {
+    name.to_str().is_some_and(|name| name.starts_with(LEFTOVER))
+}
+
+/// An error if a new run may not begin in a folder, or where there is none yet.
+fn may_begin(path: &Path, force: bool) -> Result<(), CliError> {
+    let shown = path.display();
+    if !path.exists() && !path.is_symlink() {
+        return Ok(());
+    }
+    if !path.is_dir() {
+        return Err(CliError::usage(format!("{shown}: a file is in the way; choose another --out")));
+    }
+    let entries = std::fs::read_dir(path).map_err(|e| CliError::io(path, &e))?;
+    // What a start that was killed at once leaves counts for nothing.
+    let is_nothing = |name: &std::ffi::OsStr| name == LOCK || is_leftover(name);
+    if !entries.flatten().any(|e| !is_nothing(&e.file_name())) {
+        return Ok(());
+    }
+    if !force {
+        return Err(CliError::usage(format!(
+            "{shown} is not empty; give another --out, or --force to replace its run"
+        )));
+    }
+    match Manifest::read(path)? {
+        Some(_) => Ok(()),
+        None => Err(CliError::usage(format!(
+            "{shown}: has no {MANIFEST}, so --force does not know what a run wrote there; give another --out"
+        ))),
+    }
+}
+
+/// A new folder of that time and seed, which no other process makes too.
+fn dated(base: &Path, seed: u64) -> Result<PathBuf, CliError> {
+    std::fs::create_dir_all(base).map_err(|e| CliError::io(base, &e))?;
+    let name = format!("{}-s{seed}", stamp(Timestamp::now()));
+    let names = std::iter::once(name.clone()).chain((2..).map(|k| format!("{name}-{k}")));
+    for path in names.map(|name| base.join(name)) {
+        match std::fs::create_dir(&path) {
+            Ok(()) => return Ok(path),
+            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(CliError::io(&path, &e)),
+        }
+    }
+    unreachable!("there is always another number")
+}
+
+/// Removes a regular file; what else has its name, a link too, stays.
+fn remove_file(path: &Path) -> Result<(), CliError> {
+    match path.symlink_metadata() {
+        Ok(there) if there.is_file() => std::fs::remove_file(path).map_err(|e| CliError::io(path, &e)),
+        _ => Ok(()),
+    }
+}
+
+fn is_link(path: &Path) -> CliError {
+    CliError::usage(format!("{}: is a link; nothing is written through it, remove it", path.display()))
+}
+
+fn not_ours(path: &Path) -> CliError {
+    CliError::usage(format!("{}: was not written by this program and stays; move it away", path.display()))
 }
 
 /// The folders seed0, seed1, ... of a run over several seeds, by their seeds.
@@ -237,137 +417,5 @@ fn stamp(time: Timestamp) -> String {
     time.strftime("%Y%m%d-%H%M%S").to_string()
 }
 
-/// The learning curve: rows of numbers under a header, kept in memory and written whole.
-#[derive(Clone, Debug)]
-pub struct History {
-    header: Vec<String>,
-    rows: Vec<Vec<f64>>,
-}
-
-impl History {
-    /// Nothing yet.
-    pub fn new(header: &[&str]) -> Self {
-        Self { header: header.iter().map(|h| h.to_string()).collect(), rows: Vec::new() }
-    }
-
-    /// Reads history.csv up to the row of `last_step`; what an interrupted run wrote beyond is redone.
-    pub fn read(text: &str, header: &[&str], last_step: u64) -> Result<Self, CliError> {
-        let (names, rows) = numbers(text);
-        if names != header {
-            return Err(CliError::usage(
-                "history.csv has other columns than this version writes; start a new run",
-            ));
-        }
-        let mut history = Self::new(header);
-        for row in rows {
-            let row = row.map_err(|line| {
-                CliError::usage(format!("history.csv: line {line} is damaged; start a new run"))
-            })?;
-            if row[0] > last_step as f64 {
-                break;
-            }
-            history.rows.push(row);
-        }
-        Ok(history)
-    }
-
-    /// Adds a row.
-    pub fn push(&mut self, row: &[f64]) {
-        assert_eq!(row.len(), self.header.len(), "a row has one number for each column");
-        self.rows.push(row.to_vec());
-    }
-
-    /// Whether there is a column of that name.
-    pub fn has(&self, name: &str) -> bool {
-        self.header.iter().any(|h| h == name)
-    }
-
-    /// (first column, column of that name) of every row.
-    pub fn series(&self, name: &str) -> Vec<(f64, f64)> {
-        let k = self.header.iter().position(|h| h == name).unwrap_or(0);
-        self.rows.iter().map(|r| (r[0], r[k])).collect()
-    }
-
-    /// As CSV.
-    pub fn to_csv(&self) -> String {
-        let mut out = self.header.join(",") + "\n";
-        for row in &self.rows {
-            out += &(row.iter().map(|v| shortest(*v)).collect::<Vec<_>>().join(",") + "\n");
-        }
-        out
-    }
-}
-
-/// The header of a CSV table of numbers, and its rows, or the number of a line that is none.
-pub fn numbers(text: &str) -> (Vec<String>, impl Iterator<Item = Result<Vec<f64>, u64>>) {
-    let mut reader = csv::Reader::from_reader(text.as_bytes());
-    let names = reader.headers().map_or_else(|_| Vec::new(), |h| h.iter().map(String::from).collect());
-    let row = |record: Result<csv::StringRecord, csv::Error>| {
-        let record = record.map_err(|e| e.position().map_or(0, csv::Position::line))?;
-        let line = record.position().map_or(0, csv::Position::line);
-        record.iter().map(|cell| cell.parse().map_err(|_| line)).collect()
-    };
-    (names, reader.into_records().map(row))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_folder_in_use_is_refused_and_force_removes_only_our_files() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("run");
-        let folder = RunFolder::create(&path, false).unwrap();
-        folder.write("metrics.json", b"{}").unwrap();
-        std::fs::write(path.join("notes.txt"), "mine").unwrap();
-        assert!(RunFolder::create(&path, false).unwrap_err().to_string().contains("--force"));
-        for seed in ["seed0", "seed3"] {
-            let folder = RunFolder::create(&path.join(seed), false).unwrap();
-            folder.write("history.csv", b"step\n").unwrap();
-        }
-        std::fs::write(path.join("seed3/notes.txt"), "mine").unwrap();
-        assert_eq!(seed_folders(&path).iter().map(|s| s.0).collect::<Vec<_>>(), [0, 3]);
-        RunFolder::create(&path, true).unwrap();
-        assert!(!path.join("metrics.json").exists() && path.join("notes.txt").exists());
-        assert!(!path.join("seed0").exists() && path.join("seed3/notes.txt").exists());
-        assert!(!path.join("seed3/history.csv").exists());
-        assert!(RunFolder::create(&path.join("notes.txt"), false).is_err());
-        assert!(
-            RunFolder::open(&path, &["config.toml"])
-                .unwrap_err()
-                .to_string()
-                .contains("config.toml is missing")
-        );
-    }
-
-    #[test]
-    fn a_written_file_is_whole_and_leaves_nothing_beside_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let folder = RunFolder::create(&dir.path().join("r"), false).unwrap();
-        folder.write("a", b"one").unwrap();
-        folder.write("a", b"two").unwrap();
-        assert_eq!(folder.read("a").unwrap(), b"two");
-        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
-    }
-
-    #[test]
-    fn history_reads_back_up_to_the_resumed_step() {
-        let mut h = History::new(&["step", "loss"]);
-        [(1.0, 0.5), (2.0, 0.1 + 0.2), (3.0, 0.0)].iter().for_each(|(s, l)| h.push(&[*s, *l]));
-        let back = History::read(&h.to_csv(), &["step", "loss"], 2).unwrap();
-        assert_eq!(back.series("loss"), h.series("loss")[..2]);
-        assert!(History::read("step,other\n", &["step", "loss"], 2).is_err());
-        for damaged in ["step,loss\n1,0\n1,x\n", "step,loss\n1,0\n1\n", "step,loss\n1,0\n1,2,3\n"] {
-            let error = History::read(damaged, &["step", "loss"], 2).unwrap_err().to_string();
-            assert!(error.contains("line 3 is damaged"), "{error}");
-        }
-    }
-
-    #[test]
-    fn dates_are_civil() {
-        let at = |seconds| stamp(Timestamp::from_second(seconds).unwrap());
-        assert_eq!(at(0), "19700101-000000");
-        assert_eq!(at(951_782_400 + 3661), "20000229-010101");
-    }
-}
+mod tests;

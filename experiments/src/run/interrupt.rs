@@ -1,45 +1,132 @@
-//! Ctrl-C: the first asks the run to save and stop, the second ends it at once.
+//! Signals that ask a run to save and stop: Ctrl-C, and what batch systems send, however often they send it.
+//!
+//! While something would be lost, which is in the loop of a sampler's steps, the loop is asked to save and stop.
+//! Elsewhere (measuring, loading, trainings that are saved one by one when they end) everything worth keeping is in
+//! files that are whole at every moment, and the process ends at once.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::iterator::Signals;
 
+use crate::run::console;
 use crate::run::error::CliError;
+
+/// A second Ctrl-C within this time is the first one, sent twice: terminals and wrappers do that.
+const SAME: Duration = Duration::from_secs(1);
 
 /// Whether the user asked to stop.
 #[derive(Clone, Default)]
 pub struct Interrupt {
-    flag: Arc<AtomicBool>,
+    shared: Arc<Shared>,
     /// Questions until it asks by itself; 0 for never.
     left: Arc<AtomicU64>,
 }
 
+#[derive(Default)]
+struct Shared {
+    asked: AtomicBool,
+    /// Loops that have something to save.
+    saving: AtomicUsize,
+    /// What to do after an end.
+    advice: Mutex<String>,
+    quiet: AtomicBool,
+}
+
+/// A loop that saves when it is asked to stop, while this lives.
+pub struct Saving(Arc<Shared>);
+
+impl Drop for Saving {
+    fn drop(&mut self) {
+        self.0.saving.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
 impl Interrupt {
-    /// Listens for SIGINT and SIGTERM from here on. With `stop_after`, the question of that number sends itself the
-    /// signal of Ctrl-C: tests stop a run where they want by it, and wait for nothing.
-    pub fn install(stop_after: Option<u64>) -> Result<Self, CliError> {
-        let flag = Arc::new(AtomicBool::new(false));
-        for signal in [SIGINT, SIGTERM] {
-            // In this order a second signal finds the flag set and ends the process.
-            signal_hook::flag::register_conditional_shutdown(signal, 130, flag.clone())
-                .and_then(|_| signal_hook::flag::register(signal, flag.clone()))
-                .map_err(|e| CliError::Failed(format!("cannot listen for Ctrl-C: {e}")))?;
-        }
-        Ok(Self { flag, left: Arc::new(stop_after.unwrap_or(0).into()) })
+    /// Listens from here on. With `stop_after`, the question of that number asks by itself: tests stop a run where
+    /// they want by it, and wait for nothing.
+    ///
+    /// # Errors
+    /// The system refuses.
+    pub fn install(stop_after: Option<u64>, quiet: bool) -> Result<Self, CliError> {
+        let this = Self { shared: Arc::default(), left: Arc::new(stop_after.unwrap_or(0).into()) };
+        this.shared.quiet.store(quiet, Ordering::Relaxed);
+        let wrong = |e: std::io::Error| CliError::Failed(format!("cannot listen for Ctrl-C: {e}"));
+        // Under nohup a terminal that goes away is to be ignored, and stays so.
+        let hang_up = (!ignored(SIGHUP)).then_some(SIGHUP);
+        let signals = [SIGINT, SIGTERM, SIGUSR1].into_iter().chain(hang_up);
+        let mut signals = Signals::new(signals).map_err(wrong)?;
+        let shared = this.shared.clone();
+        let listen = move || {
+            let mut first = None;
+            signals.forever().for_each(|signal| shared.hear(signal, &mut first));
+        };
+        std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(wrong)?;
+        Ok(this)
     }
 
     /// True once the user has asked. Each step, epoch or layer asks once.
     pub fn requested(&self) -> bool {
         let count = |left: u64| left.checked_sub(1);
         if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count) == Ok(1) {
-            let _ = signal_hook::low_level::raise(SIGINT);
+            self.shared.asked.store(true, Ordering::SeqCst);
         }
-        self.flag.load(Ordering::Relaxed)
+        self.shared.asked.load(Ordering::SeqCst)
     }
 
     /// The same, but its questions do not count.
     pub fn uncounted(&self) -> Self {
-        Self { flag: self.flag.clone(), left: Arc::default() }
+        Self { shared: self.shared.clone(), left: Arc::default() }
     }
+
+    /// What to do after an end: said when a signal ends the process.
+    pub fn advise(&self, advice: impl Into<String>) {
+        *self.shared.advice.lock().unwrap_or_else(PoisonError::into_inner) = advice.into();
+    }
+
+    /// From here on a loop asks whether to stop, and has something to save, until the value is dropped.
+    pub fn saving(&self) -> Saving {
+        self.shared.saving.fetch_add(1, Ordering::SeqCst);
+        Saving(self.shared.clone())
+    }
+}
+
+impl Shared {
+    /// `first`: when Ctrl-C came first.
+    fn hear(&self, signal: i32, first: &mut Option<Instant>) {
+        if self.saving.load(Ordering::SeqCst) == 0 {
+            self.end("");
+        }
+        if signal == SIGINT {
+            match first {
+                Some(at) if at.elapsed() >= SAME => self.end("what came after the last save is lost; "),
+                Some(_) => {}
+                None => *first = Some(Instant::now()),
+            }
+        }
+        if !self.asked.swap(true, Ordering::SeqCst) && !self.quiet.load(Ordering::Relaxed) {
+            console::note("saving after this step; Ctrl-C once more ends at once");
+        }
+        // The loop may have ended since: what it had is saved.
+        if self.saving.load(Ordering::SeqCst) == 0 {
+            self.end("");
+        }
+    }
+
+    fn end(&self, lost: &str) -> ! {
+        let advice = self.advice.lock().unwrap_or_else(PoisonError::into_inner);
+        let advice = if advice.is_empty() { "nothing was begun" } else { &advice };
+        console::note(format_args!("stopped; {lost}{advice}"));
+        std::process::exit(i32::from(CliError::Interrupted(String::new()).code()))
+    }
+}
+
+/// Whether this process was started with a signal ignored, by what Linux says; false elsewhere.
+fn ignored(signal: i32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|l| l.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|m| u64::from_str_radix(m.trim(), 16).ok()).unwrap_or(0);
+    mask >> (signal - 1) & 1 == 1
 }

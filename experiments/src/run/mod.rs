@@ -4,24 +4,31 @@
 //! - [`Plan`]: what a binary was asked for, over one seed or several;
 //! - [`Steps`]: the loop of a sampler, step by step, with checkpoints and a learning curve;
 //! - [`jobs`]: the loop over independent trainings, several at a time, with their [`rows`] in a file;
-//! - [`folder`], [`progress`], [`interrupt`], [`cli`], [`error`], [`cores`]: what both stand on.
+//! - [`folder`]: where a run writes: one process at a time, its own files only, and how it began;
+//! - [`progress`], [`interrupt`], [`console`], [`cli`], [`error`], [`cores`]: what both stand on.
 
+mod begun;
 pub mod cli;
+pub mod console;
 pub mod cores;
+pub mod environment;
 pub mod error;
 pub mod folder;
+pub mod history;
 pub mod interrupt;
 pub mod jobs;
+mod lock;
+mod manifest;
 pub mod progress;
 pub mod rows;
 mod seeds;
 mod steps;
 
+pub use begun::{Input, Inputs, sha256};
 pub use error::CliError;
-pub use seeds::{Plan, Several};
+pub use folder::{Place, RunFolder};
+pub use seeds::{Given, Outcome, Plan};
 pub use steps::{Curve, Options, Past, Steps};
-
-use std::path::PathBuf;
 
 /// Keeps the random numbers of measurements apart from those of training.
 pub const MEASURE: u64 = 0x6d65_6173_7572_6521;
@@ -29,17 +36,17 @@ pub const MEASURE: u64 = 0x6d65_6173_7572_6521;
 /// The state of a run.
 pub const CHECKPOINT: &str = "checkpoint.safetensors";
 
-/// How a run begins.
+/// How a run starts.
 pub enum Start {
     /// In a new folder.
     New {
         /// The folder.
-        out: PathBuf,
+        place: Place,
         /// Replace an earlier run in it.
         force: bool,
     },
-    /// From the checkpoint in a folder.
-    Resume(PathBuf),
+    /// From the checkpoint in a folder, or from the beginning if it has none yet.
+    Resume(RunFolder),
     /// Only measure the checkpoint in a folder.
-    Evaluate(PathBuf),
+    Evaluate(RunFolder),
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use serde::de::DeserializeOwned;
 use serde::{Serialize, Serializer};
 
+use crate::run::RunFolder;
 use crate::run::error::CliError;
-use crate::run::folder::RunFolder;
 
 /// A finished job.
 pub trait Row: Serialize + DeserializeOwned {

@@ -1,16 +1,16 @@
 //! What a binary runs: a run to resume or to measure, a new one, or one for each of several seeds.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use models::evaluate::Figure;
 use serde::{Deserialize, Serialize};
 
 use crate::config::load_exact;
 use crate::figures::{over_seeds, table};
-use crate::run::Start;
 use crate::run::cli::Common;
 use crate::run::error::CliError;
-use crate::run::folder::{RunFolder, SEEDS};
+use crate::run::folder::{Place, RunFolder, SEEDS};
+use crate::run::{Inputs, Start, console};
 
 /// What was asked for.
 pub struct Plan<'a> {
@@ -18,12 +18,10 @@ pub struct Plan<'a> {
     pub binary: &'static str,
     /// Folder, force and quiet.
     pub common: &'a Common,
-    /// A run to resume.
-    pub resume: Option<PathBuf>,
-    /// A run to measure once more.
-    pub eval_only: Option<PathBuf>,
-    /// A run over several seeds to resume or to measure; `resume` or `eval_only` names its folder.
-    pub several: Option<Several>,
+    /// What is resumed or measured; none for a new run.
+    pub given: Option<Given>,
+    /// Only measure it.
+    pub measure: bool,
     /// The first seed.
     pub seed: u64,
     /// How many.
@@ -32,108 +30,167 @@ pub struct Plan<'a> {
     pub config: String,
 }
 
+/// A folder that --resume or --eval-only names.
+pub enum Given {
+    /// A run.
+    One(RunFolder),
+    /// One for each of several seeds.
+    Several(Several),
+}
+
 /// A run over several seeds in its folder: seeds.toml, config.toml, and a run for each seed.
 pub struct Several {
     folder: RunFolder,
     seeds: Seeds,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Copy, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Seeds {
     first: u64,
     count: u64,
 }
 
-impl Several {
-    /// The one that --resume or --eval-only names; none if there is no such flag, or its folder holds something
-    /// else.
-    pub fn among(resume: Option<&Path>, eval_only: Option<&Path>) -> Result<Option<Self>, CliError> {
-        let Some(path) = resume.or(eval_only).filter(|path| path.join(SEEDS).is_file()) else {
-            return Ok(None);
-        };
-        let folder = RunFolder::open(path, &["config.toml"])?;
-        let seeds = load_exact(&folder.file(SEEDS))?;
-        Ok(Some(Self { folder, seeds }))
+impl Given {
+    /// What the folder holds: of `kind`, or several of that kind.
+    pub fn open(path: &Path, kind: &str) -> Result<Self, CliError> {
+        let folder = RunFolder::open_any(path)?;
+        let found = folder.kind()?;
+        if found == kind {
+            return Ok(Self::One(folder));
+        }
+        if found == several(kind) {
+            let seeds = load_exact(&folder.file(SEEDS))?;
+            return Ok(Self::Several(Several { folder, seeds }));
+        }
+        Err(CliError::usage(format!("{}: holds a {found}, not a {kind}", path.display())))
     }
 
-    /// The file with the settings of all seeds.
-    pub fn config(&self) -> PathBuf {
-        self.folder.file("config.toml")
-    }
-
-    fn create(out: &Path, force: bool, seeds: Seeds, config: &str) -> Result<Self, CliError> {
-        let folder = RunFolder::create(out, force)?;
-        folder.write("config.toml", config.as_bytes())?;
-        folder.write(SEEDS, format!("first = {}\ncount = {}\n", seeds.first, seeds.count).as_bytes())?;
-        folder.mark_latest();
-        Ok(Self { folder, seeds })
-    }
-
-    /// How the run of a seed begins: from its checkpoint, or in a folder of its own.
-    fn start(&self, seed: u64, measure: bool) -> Start {
-        let out = self.folder.file(&format!("seed{seed}"));
-        match out.join("checkpoint.safetensors").is_file() {
-            true if measure => Start::Evaluate(out),
-            true => Start::Resume(out),
-            // One that ended before its first checkpoint begins again.
-            false => Start::New { out, force: true },
+    /// The folder.
+    pub fn folder(&self) -> &RunFolder {
+        match self {
+            Self::One(folder) | Self::Several(Several { folder, .. }) => folder,
         }
     }
 }
 
+/// What the folder of several runs holds.
+fn several(kind: &str) -> String {
+    format!("{kind} over several seeds")
+}
+
+impl Several {
+    fn create(plan: &Plan<'_>, kind: &str, inputs: Inputs) -> Result<Self, CliError> {
+        let Plan { binary, common, seed, seeds, config, .. } = plan;
+        let place = Place::new(common.out.as_ref(), binary, *seed);
+        let folder = RunFolder::create(&place, common.force)?;
+        let seeds = Seeds { first: *seed, count: *seeds };
+        let text = format!("first = {}\ncount = {}\n", seeds.first, seeds.count);
+        folder.begin(&several(kind), &[("config.toml", config), (SEEDS, &text)], inputs)?;
+        folder.mark_latest();
+        Ok(Self { folder, seeds })
+    }
+
+    /// How the run of a seed starts: from its folder, or in a new one.
+    fn start(&self, seed: u64, kind: &str, measure: bool) -> Result<Start, CliError> {
+        let name = format!("seed{seed}");
+        Ok(match self.folder.open_part(&name, kind)? {
+            Some(folder) if measure => Start::Evaluate(folder),
+            Some(folder) => Start::Resume(folder),
+            None => Start::New { place: Place::Within(self.folder.clone(), name), force: false },
+        })
+    }
+
+    /// An error if a seed has not been run to its end.
+    fn check_measurable(&self, binary: &str) -> Result<(), CliError> {
+        let is_missing = |seed: &u64| !self.folder.file(&format!("seed{seed}")).join("DONE").is_file();
+        match self.seeds.all().find(is_missing) {
+            Some(seed) => Err(CliError::usage(format!(
+                "{0}: seed {seed} has not been finished; first run: {binary} --resume {0}",
+                self.folder.path().display()
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Seeds {
+    fn all(self) -> std::ops::Range<u64> {
+        self.first..self.first.saturating_add(self.count)
+    }
+}
+
+/// The last seed that a configuration can hold: TOML has no greater integers.
+pub const LAST_SEED: u64 = i64::MAX.unsigned_abs();
+
+/// Figures and failed checks of a run, in its folder.
+pub type Outcome = (Vec<Figure>, Vec<String>, RunFolder);
+
 impl Plan<'_> {
-    /// Runs it: `run(start, seed)` gives a run's figures, failed checks and folder, `json(figures, runs)` the
-    /// metrics.json over several seeds. Returns the failed checks.
+    /// Runs it: `run(start, seed)` runs one, `json(figures, failures, runs)` is the metrics.json over several seeds.
+    /// `kind` is what the folder of a run holds, `inputs` are the files that new runs read. Returns the failed
+    /// checks.
     pub fn execute(
-        self,
-        run: impl Fn(Start, u64) -> Result<(Vec<Figure>, Vec<String>, PathBuf), CliError>,
+        mut self,
+        kind: &str,
+        inputs: Inputs,
+        run: impl Fn(Start, u64) -> Result<Outcome, CliError>,
         json: impl Fn(&[Figure], &[String], usize) -> String,
     ) -> Result<Vec<String>, CliError> {
-        let Self { binary, common, resume, eval_only, several, seed, seeds, config } = self;
-        let out = common.out.clone().unwrap_or_else(|| RunFolder::default_path(binary, seed));
-        let measure = eval_only.is_some();
-        let several = match several {
-            None if resume.is_none() && !measure && seeds > 1 => {
-                let seeds = Seeds { first: seed, count: seeds };
-                Some(Several::create(&out, common.force, seeds, &config)?)
-            }
-            given => given,
-        };
-        let (figures, failures, path) = match several {
-            Some(several) => {
-                let Several { folder, seeds } = &several;
-                let at = folder.path();
-                let one = |seed| match run(several.start(seed, measure), seed) {
-                    Err(CliError::Interrupted(_)) => Err(CliError::Interrupted(format!(
-                        "stopped at seed {seed}, saved; resume with: {binary} --resume {}",
-                        at.display()
-                    ))),
-                    outcome => outcome.map(|(figures, failures, _)| (figures, failures)),
-                };
-                let all = seeds.first..seeds.first.saturating_add(seeds.count);
-                let runs: Vec<(Vec<Figure>, Vec<String>)> = all.map(one).collect::<Result<_, _>>()?;
-                let (runs, failures): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
-                let of_seed = |(seed, failures): (u64, Vec<String>)| {
-                    failures.into_iter().map(move |what| format!("seed {seed}: {what}"))
-                };
-                let failures: Vec<String> = (seeds.first..).zip(failures).flat_map(of_seed).collect();
-                let figures = over_seeds(&runs);
-                folder.write("metrics.json", json(&figures, &failures, runs.len()).as_bytes())?;
-                if !common.quiet {
-                    println!("{} seeds, mean +- standard deviation over seeds", seeds.count);
-                }
-                (figures, failures, at.to_path_buf())
-            }
+        let (seed, seeds, given) = (self.seed, self.seeds, self.given.take());
+        if seed.checked_add(seeds - 1).is_none_or(|last| last > LAST_SEED) {
+            let text =
+                format!("--seed {seed} --seeds {seeds}: the last seed may be {LAST_SEED}; lower one of them");
+            return Err(CliError::usage(text));
+        }
+        let (figures, failures, folder) = match given {
+            Some(Given::Several(several)) => self.over(&several, kind, run, json)?,
+            Some(Given::One(folder)) if self.measure => run(Start::Evaluate(folder), seed)?,
+            Some(Given::One(folder)) => run(Start::Resume(folder), seed)?,
+            None if seeds > 1 => self.over(&Several::create(&self, kind, inputs)?, kind, run, json)?,
             None => {
-                let restart = resume.map(Start::Resume).or(eval_only.map(Start::Evaluate));
-                run(restart.unwrap_or(Start::New { out, force: common.force }), seed)?
+                let place = Place::new(self.common.out.as_ref(), self.binary, seed);
+                run(Start::New { place, force: self.common.force }, seed)?
             }
         };
-        if !common.quiet {
-            print!("{}", table(&figures));
-            println!("{}", path.display());
+        if !self.common.quiet {
+            console::show(format_args!("{}{}\n", table(&figures), folder.path().display()));
         }
         Ok(failures)
+    }
+
+    fn over(
+        &self,
+        several: &Several,
+        kind: &str,
+        run: impl Fn(Start, u64) -> Result<Outcome, CliError>,
+        json: impl Fn(&[Figure], &[String], usize) -> String,
+    ) -> Result<Outcome, CliError> {
+        let Several { folder, seeds } = several;
+        if self.measure {
+            several.check_measurable(self.binary)?;
+        }
+        folder.compare_versions(self.common.quiet)?;
+        let one = |seed| match run(several.start(seed, kind, self.measure)?, seed) {
+            Err(CliError::Interrupted(_)) => Err(CliError::Interrupted(format!(
+                "stopped at seed {seed}, saved; resume with: {} --resume {}",
+                self.binary,
+                folder.path().display()
+            ))),
+            outcome => outcome.map(|(figures, failures, _)| (figures, failures)),
+        };
+        let runs: Vec<(Vec<Figure>, Vec<String>)> = seeds.all().map(one).collect::<Result<_, _>>()?;
+        let (runs, failures): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
+        let of_seed = |(seed, failures): (u64, Vec<String>)| {
+            failures.into_iter().map(move |what| format!("seed {seed}: {what}"))
+        };
+        let failures: Vec<String> = (seeds.first..).zip(failures).flat_map(of_seed).collect();
+        let figures = over_seeds(&runs);
+        folder.write("metrics.json", json(&figures, &failures, runs.len()).as_bytes())?;
+        if !self.common.quiet {
+            let count = seeds.count;
+            console::show(format_args!("{count} seeds, mean +- standard deviation over seeds\n"));
+        }
+        Ok((figures, failures, folder.clone()))
     }
 }

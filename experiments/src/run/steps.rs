@@ -1,16 +1,20 @@
 //! The loop of a sampler's steps: resumes from a checkpoint, saves, stops, shows progress, keeps a learning curve.
 
-use std::path::Path;
 use std::time::Instant;
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
 use engine::parallel;
 use models::sampler::{Named, Sampler, SamplerError};
 
+use crate::run::CHECKPOINT;
 use crate::run::error::CliError;
-use crate::run::folder::{History, RunFolder};
+use crate::run::folder::RunFolder;
+use crate::run::history::History;
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::Progress;
+
+/// The file of the learning curve.
+const HISTORY: &str = "history.csv";
 
 /// What changes how a run is watched, not what it computes.
 #[derive(Clone, Copy, Debug)]
@@ -25,8 +29,8 @@ pub struct Options {
 
 /// The loop: where it saves, and how it is watched.
 pub struct Steps<'a> {
-    /// The checkpoint; the loop resumes from what is there.
-    pub checkpoint: &'a Path,
+    /// Holds the checkpoint, from which the loop resumes, and the learning curve.
+    pub folder: &'a RunFolder,
     /// What to do after an interruption.
     pub advice: String,
     /// What is sampled, for the progress line.
@@ -39,11 +43,9 @@ pub struct Steps<'a> {
     pub curve: Option<Curve<'a>>,
 }
 
-/// A learning curve, history.csv in the folder of a run.
+/// A learning curve, history.csv.
 #[derive(Clone, Copy)]
 pub struct Curve<'a> {
-    /// The folder.
-    pub folder: &'a RunFolder,
     /// Rows in all.
     pub rows: u64,
     /// Columns that a snapshot fills, between those of the sampler.
@@ -93,24 +95,47 @@ impl Steps<'_> {
     pub fn begin(&self, sampler: &mut dyn Sampler) -> Result<Past, CliError> {
         let header = self.header(sampler);
         let mut past = Past::new(sampler, &header);
-        if !self.checkpoint.exists() {
+        let path = self.folder.file(CHECKPOINT);
+        if !path.exists() {
             return Ok(past);
         }
-        let wrong = |e: CheckpointError| {
-            CliError::usage(format!("{}: {e}; start a new run", self.checkpoint.display()))
-        };
-        let checkpoint = Checkpoint::load(self.checkpoint).map_err(wrong)?;
+        let wrong = |e: CheckpointError| CliError::usage(format!("{}: {e}; start a new run", path.display()));
+        let checkpoint = Checkpoint::load(&path).map_err(wrong)?;
+        let begun: String = checkpoint.read_note("begun").map_err(wrong)?;
+        if begun != self.folder.fingerprint()? {
+            let path = path.display();
+            return Err(CliError::usage(format!(
+                "{path}: belongs to a run that began otherwise; start a new run"
+            )));
+        }
         sampler.restore(&checkpoint).map_err(wrong)?;
         past.since = checkpoint.read_note("sums.since").map_err(wrong)?;
         for (name, sum) in &mut past.sums {
             *sum = checkpoint.read_note(&format!("sums.{name}")).map_err(wrong)?;
         }
         past.seconds = checkpoint.read_note("seconds").map_err(wrong)?;
-        if let Some(curve) = &self.curve {
-            let text = String::from_utf8_lossy(&curve.folder.read("history.csv")?).into_owned();
-            past.history = History::read(&text, &header, sampler.done())?;
+        if self.curve.is_some() {
+            let text = String::from_utf8_lossy(&self.folder.read(HISTORY)?).into_owned();
+            past.history = History::read(&text, &header, self.rows(sampler.done(), sampler.total()))?;
         }
         Ok(past)
+    }
+
+    /// Steps from one row of the learning curve to the next.
+    fn every(&self, total: u64) -> Option<u64> {
+        self.curve.as_ref().map(|curve| (total / curve.rows).max(1))
+    }
+
+    /// Whether the learning curve has a row for a step.
+    fn is_row(&self, step: u64, total: u64) -> bool {
+        self.every(total).is_some_and(|every| step.is_multiple_of(every) || step == total)
+    }
+
+    /// The steps of all rows up to that of `done`.
+    fn rows(&self, done: u64, total: u64) -> impl Iterator<Item = u64> {
+        let every = self.every(total).unwrap_or(u64::MAX);
+        let last = (done == total && !total.is_multiple_of(every)).then_some(total);
+        (1..=done / every).map(move |k| k * every).chain(last)
     }
 
     /// Goes to the end. `snapshot` gives the numbers of the curve's columns and a text for the progress line.
@@ -121,7 +146,7 @@ impl Steps<'_> {
         mut snapshot: impl FnMut(&dyn Sampler) -> Result<(Vec<f64>, String), CliError>,
     ) -> Result<(), CliError> {
         let (total, first) = (sampler.total(), sampler.done());
-        let every = self.curve.as_ref().map(|c| (total / c.rows).max(1));
+        let _saving = self.interrupt.saving();
         let mut progress = Progress::new(first, total, self.options.quiet);
         let (began, before) = (Instant::now(), past.seconds);
         let (mut saved, mut live) = (Instant::now(), String::new());
@@ -135,7 +160,7 @@ impl Steps<'_> {
             let step = sampler.done();
             let figures = sampler.step_figures();
             past.sums.iter_mut().zip(&figures).for_each(|((_, sum), (_, v))| *sum += v);
-            let due = every.is_some_and(|every| step.is_multiple_of(every) || step == total);
+            let due = self.is_row(step, total);
             if due {
                 let (own, text) = snapshot(sampler)?;
                 let values = |named: Vec<Named>| named.into_iter().map(|(_, v)| v);
@@ -155,7 +180,7 @@ impl Steps<'_> {
             if due {
                 (past.sums, past.since) = (zeros(sampler), step);
             }
-            let stop = self.interrupt.requested() && step < total;
+            let stop = self.interrupt.requested();
             if saved.elapsed().as_secs_f64() >= self.options.save_every || step == total || stop {
                 self.save(sampler, past)?;
                 saved = Instant::now();
@@ -174,10 +199,13 @@ impl Steps<'_> {
 
     /// The step is half done: what is saved is the state before it, as of the last checkpoint.
     fn failed(&self, past: &Past, e: SamplerError) -> Result<CliError, CliError> {
-        let Some(curve) = &self.curve else { return Ok(CliError::Failed(e.to_string())) };
+        if self.curve.is_none() {
+            return Ok(CliError::Failed(e.to_string()));
+        }
         self.save_history(past)?;
-        let kept = if self.checkpoint.exists() { "the last checkpoint is" } else { "the learning curve is" };
-        let text = format!("{e}; {kept} in {}", curve.folder.path().display());
+        let has_checkpoint = self.folder.file(CHECKPOINT).exists();
+        let kept = if has_checkpoint { "the last checkpoint is" } else { "the learning curve is" };
+        let text = format!("{e}; {kept} in {}", self.folder.path().display());
         Ok(match e {
             SamplerError::Diverged(_) => CliError::Diverged(text),
             _ => CliError::Failed(text),
@@ -186,20 +214,20 @@ impl Steps<'_> {
 
     fn save(&self, sampler: &dyn Sampler, past: &Past) -> Result<(), CliError> {
         let mut checkpoint = sampler.checkpoint();
+        checkpoint.note("begun", self.folder.fingerprint()?);
         // Shortest decimal forms read back to the same bits.
         checkpoint.note("sums.since", past.since);
         past.sums.iter().for_each(|(name, sum)| checkpoint.note(&format!("sums.{name}"), sum));
         checkpoint.note("seconds", past.seconds);
         // The checkpoint last: a history that is ahead of it is cut back on resuming.
         self.save_history(past)?;
-        checkpoint
-            .save(self.checkpoint)
-            .map_err(|e| CliError::Failed(format!("{}: {e}", self.checkpoint.display())))
+        let bytes = checkpoint.encode().map_err(|e| CliError::Failed(format!("{CHECKPOINT}: {e}")))?;
+        self.folder.write(CHECKPOINT, &bytes)
     }
 
     fn save_history(&self, past: &Past) -> Result<(), CliError> {
         match &self.curve {
-            Some(curve) => curve.folder.write("history.csv", past.history.to_csv().as_bytes()),
+            Some(_) => self.folder.write(HISTORY, past.history.to_csv().as_bytes()),
             None => Ok(()),
         }
     }

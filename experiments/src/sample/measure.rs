@@ -15,8 +15,9 @@ use super::reference_cache::Reference;
 use super::run::sampler_failure;
 use crate::npy;
 use crate::run::error::CliError;
-use crate::run::folder::RunFolder;
-use crate::run::{MEASURE, Past};
+use crate::run::history::History;
+use crate::run::progress::Stages;
+use crate::run::{MEASURE, Past, RunFolder};
 
 /// Samples of a snapshot, at most.
 const SNAPSHOT: usize = 1000;
@@ -110,13 +111,16 @@ impl Measurement<'_> {
         &self,
         sampler: &mut dyn Sampler,
         past: &Past,
+        stages: &mut Stages,
     ) -> Result<(Vec<Figure>, Vec<String>), CliError> {
+        stages.next("drawing samples");
         let (e, key, target) = (&self.config.evaluation, self.key(), self.target.double());
         let samples = sampler.draw(e.drawn(), e.reverse_steps, (key, 0)).map_err(sampler_failure)?;
         let diagnostics = sampler.diagnostics();
+        stages.next("distances to the reference");
         let mut figures = self.against_reference(&samples)?;
         if let Some(learned) = sampler.learned() {
-            figures.extend(self.of_learned(learned)?);
+            figures.extend(self.of_learned(learned, stages)?);
         }
         if let Some((value, error)) = diagnostics.log_z {
             figures.push(Figure { sd: Some(error), floor: target.log_z(), ..Figure::plain("log_z", value) });
@@ -137,12 +141,14 @@ impl Measurement<'_> {
         self.folder.write("samples.npy", &npy::encode(target.dim(), &single))?;
         if let Some(learned) = sampler.learned().filter(|_| !self.pretrained) {
             // Weights are those of the training's buffer, which a network alone does not bring.
+            stages.next("weights at each noise level");
             let levels = learned.weight_levels(LEVELS, e.weight_samples).map_err(broken)?;
             self.folder.write("weights.csv", weights_csv(&levels).as_bytes())?;
         }
         if !diagnostics.lists.is_empty() {
             self.folder.write("diagnostics.csv", pictures::lists_csv(&diagnostics.lists).as_bytes())?;
         }
+        stages.next("pictures");
         self.draw(&samples, &past.history, &diagnostics.chains)?;
         let mut failures = diagnostics.failures;
         if !failures.is_empty() {
@@ -163,13 +169,15 @@ impl Measurement<'_> {
         .map_err(failed)
     }
 
-    fn of_learned(&self, learned: &dyn Learned) -> Result<Vec<Figure>, CliError> {
+    fn of_learned(&self, learned: &dyn Learned, stages: &mut Stages) -> Result<Vec<Figure>, CliError> {
         let e = &self.config.evaluation;
         let mut figures = Vec::new();
         if e.flow_samples > 0 {
+            stages.next("likelihoods and log Z by the probability flow");
             figures.extend(self.of_flow(learned)?);
         }
         if e.correction_moves > 0 || of_particles(self.target.double().geometry()) {
+            stages.next("weights of sampled paths and the exact correction");
             figures.extend(self.of_paths(learned)?);
         }
         let failed = self.reference.as_ref().and_then(|r| r.failed_checks);
@@ -229,7 +237,7 @@ impl Measurement<'_> {
     fn draw(
         &self,
         samples: &[f64],
-        history: &crate::run::folder::History,
+        history: &History,
         chains: &[(&'static str, Vec<f64>)],
     ) -> Result<(), CliError> {
         let (config, target) = (self.config, self.target.double());

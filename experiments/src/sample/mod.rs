@@ -9,5 +9,5 @@ mod reference_source;
 mod run;
 
 pub use config::{Evaluation, Request, SampleConfig, configure};
-pub use presets::shipped;
-pub use run::{Extras, Run, metrics_json, model_config};
+pub use presets::{Shipped, shipped};
+pub use run::{Extras, KIND, Run, metrics_json, model_config, reference_inputs};

@@ -8,7 +8,7 @@ use models::target::{ParticleSystem, Target};
 use super::SampleConfig;
 use crate::plot::{Cloud, Grid, Panel, Series, clouds, density_samples, panels};
 use crate::run::error::CliError;
-use crate::run::folder::History;
+use crate::run::history::History;
 use crate::table::shortest;
 
 /// weights.csv: effective share of the plain weights, their square roots and the Pareto-smoothed ones, and

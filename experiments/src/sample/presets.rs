@@ -1,7 +1,5 @@
 //! Settings to begin with: for each method its defaults, then the files of presets/sample that go with the target.
 
-use std::path::{Path, PathBuf};
-
 use models::sampler::Method;
 use models::target::TargetConfig;
 use models::words::hint;
@@ -69,23 +67,41 @@ pub(super) fn preset(
     Ok(config)
 }
 
-/// experiments/assets/pretrained/NAME.safetensors, in this folder or the program's, or in one above.
-pub fn shipped(target: &str) -> Result<PathBuf, CliError> {
-    let place = Path::new("experiments/assets/pretrained").join(format!("{target}.safetensors"));
-    let here = std::env::current_dir().unwrap_or_default();
-    let program = std::env::current_exe().unwrap_or_default();
-    here.ancestors().chain(program.ancestors()).map(|r| r.join(&place)).find(|p| p.is_file()).ok_or_else(
-        || {
-            let place = place.display();
-            CliError::usage(format!(
-                "no trained network for {target} ({place} is not there); train one without --pretrained"
-            ))
-        },
-    )
+/// A trained network that comes with the program.
+#[derive(Clone, Copy, Debug)]
+pub struct Shipped {
+    /// Its target.
+    pub name: &'static str,
+    /// Its file.
+    pub bytes: &'static [u8],
+}
+
+macro_rules! shipped_networks {
+    ($($name:literal),+) => {
+        const SHIPPED: &[Shipped] = &[$(Shipped {
+            name: $name,
+            bytes: include_bytes!(concat!("../../assets/pretrained/", $name, ".safetensors")),
+        }),+];
+    };
+}
+
+shipped_networks!["dw4", "lj13", "lj55"];
+
+/// The trained network of a target.
+pub fn shipped(target: &str) -> Result<Shipped, CliError> {
+    SHIPPED.iter().find(|network| network.name == target).copied().ok_or_else(|| {
+        let names: Vec<&str> = SHIPPED.iter().map(|network| network.name).collect();
+        CliError::usage(format!(
+            "no trained network for {target} comes with the program; there are {}; train one without --pretrained",
+            names.join(", ")
+        ))
+    })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
     use models::target::registry;
 

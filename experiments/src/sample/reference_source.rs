@@ -13,54 +13,79 @@ use super::reference_cache::{self, Reference};
 use super::{Extras, SampleConfig};
 use crate::config::load_exact;
 use crate::run::error::CliError;
-use crate::run::folder::RunFolder;
 use crate::run::interrupt::Interrupt;
-use crate::run::{MEASURE, Options};
+use crate::run::{Input, Inputs, MEASURE, Options, RunFolder};
 
 /// The file in the run folder.
 pub(super) const SOURCE: &str = "reference.toml";
+/// What a file of the user's own is to a run.
+const REFERENCE: &str = "reference";
 
 /// Where reference samples are.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug)]
 pub(super) struct ReferenceSource {
-    /// The user's own.
-    #[serde(default)]
-    reference: Option<PathBuf>,
+    /// The user's own, if there is one.
+    own: Option<Own>,
+    /// What is kept with the run.
+    kept: Kept,
     /// The folder of those made here.
     cache: PathBuf,
 }
 
+/// A reference of the user's own.
+#[derive(Clone, Debug)]
+struct Own {
+    input: Input,
+    states: Vec<f64>,
+}
+
+/// The file in the run folder.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Kept {
+    /// The folder of references made here; none if TOML cannot hold its name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cache: Option<String>,
+    /// The sha256 of the states that the run was measured against.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    states: Option<String>,
+}
+
 impl ReferenceSource {
-    /// What the flags say, else what the run in `folder` had, else the default; an error if the reference cannot be
-    /// used.
+    /// What the flags say, else what the run in `folder` (this one, or the whole that it is a part of) had, else the
+    /// default; an error if the reference cannot be used, or is not the one that the run began with.
     pub fn new(
         flags: &Extras,
         folder: Option<&RunFolder>,
         config: &SampleConfig,
         target: &dyn AnyTarget,
     ) -> Result<Self, CliError> {
-        let kept = folder.map(|f| f.file(SOURCE)).filter(|path| path.is_file());
-        let kept: Option<Self> = kept.map(|path| load_exact(&path)).transpose()?;
-        let before = kept.unwrap_or(Self { reference: None, cache: "results/reference-cache".into() });
-        let absolute = |path: &PathBuf| std::path::absolute(path).map_err(|e| CliError::io(path, &e));
-        let source = Self {
-            reference: flags.reference.as_ref().map(absolute).transpose()?.or(before.reference),
-            cache: flags.cache.as_ref().map(absolute).transpose()?.unwrap_or(before.cache),
+        let before = folder.map(|f| f.file(SOURCE)).filter(|path| path.is_file());
+        let mut kept: Kept = before.map(|path| load_exact(&path)).transpose()?.unwrap_or_default();
+        let cache = match &flags.cache {
+            Some(given) => std::path::absolute(given).map_err(|e| CliError::io(given, &e))?,
+            None => kept.cache.map_or("results/reference-cache".into(), PathBuf::from),
         };
-        source.check(config, target)?;
+        kept.cache = cache.to_str().map(String::from);
+        let source = Self { own: Own::find(flags, folder, config, target)?, kept, cache };
+        if source.own.is_none() && source.cache.exists() && !source.cache.is_dir() {
+            let cache = source.cache.display();
+            return Err(CliError::usage(format!("{cache}: not a folder; choose another --reference-cache")));
+        }
         Ok(source)
     }
 
-    fn check(&self, config: &SampleConfig, target: &dyn AnyTarget) -> Result<(), CliError> {
-        if let Some(path) = &self.reference {
-            return reference_cache::read(path, target.double().geometry(), wanted(config)).map(drop);
+    /// The files that the run reads.
+    pub fn inputs(&self) -> Inputs {
+        self.own.iter().map(|own| (REFERENCE.to_string(), own.input.clone())).collect()
+    }
+
+    /// The same with the sha256 of the states; the one of before if that was another.
+    pub fn with_states(&self, sum: String) -> Result<Self, String> {
+        match &self.kept.states {
+            Some(before) if *before != sum => Err(before.clone()),
+            _ => Ok(Self { kept: Kept { states: Some(sum), ..self.kept.clone() }, ..self.clone() }),
         }
-        if self.cache.exists() && !self.cache.is_dir() {
-            let cache = self.cache.display();
-            return Err(CliError::usage(format!("{cache}: not a folder; choose another --reference-cache")));
-        }
-        Ok(())
     }
 
     /// The reference of a run: the user's own; exact samples; of particles, samples made once by parallel tempering.
@@ -73,8 +98,8 @@ impl ReferenceSource {
         options: Options,
     ) -> Result<Option<Reference>, CliError> {
         let (wanted, double) = (wanted(config), target.double());
-        if let Some(path) = &self.reference {
-            return Reference::from_file(path, double.geometry(), wanted).map(Some);
+        if let Some(own) = &self.own {
+            return Ok(Some(Reference::new(own.states.clone(), double.geometry())));
         }
         let (half, key) = (wanted / 2, config.seed ^ MEASURE);
         if let (Some(first), Some(second)) =
@@ -89,8 +114,39 @@ impl ReferenceSource {
         }
     }
 
+    /// The file in the run folder.
     pub fn to_toml(&self) -> Result<String, CliError> {
-        toml::to_string(self).map_err(|e| CliError::Failed(format!("{SOURCE}: {e}")))
+        toml::to_string(&self.kept).map_err(|e| CliError::Failed(format!("{SOURCE}: {e}")))
+    }
+}
+
+impl Own {
+    /// The file that the flags name, or that the run in `folder` began with.
+    fn find(
+        flags: &Extras,
+        folder: Option<&RunFolder>,
+        config: &SampleConfig,
+        target: &dyn AnyTarget,
+    ) -> Result<Option<Self>, CliError> {
+        let began =
+            folder.map(RunFolder::inputs).transpose()?.and_then(|mut inputs| inputs.remove(REFERENCE));
+        let path = match (&flags.reference, began) {
+            (Some(given), _) => given.clone(),
+            (None, None) => return Ok(None),
+            (None, Some(began)) => began.path().ok_or_else(|| {
+                CliError::usage(
+                    "the run has a reference whose name is no text; give it once more with --reference",
+                )
+            })?,
+        };
+        let bytes = std::fs::read(&path).map_err(|e| CliError::io(&path, &e))?;
+        let input = Input::new(&path, &bytes);
+        if let Some(folder) = folder {
+            folder.check_input(REFERENCE, &path, &input)?;
+        }
+        let geometry = target.double().geometry();
+        let states = reference_cache::decode(&path, &bytes, geometry, wanted(config))?;
+        Ok(Some(Self { input, states }))
     }
 }
 

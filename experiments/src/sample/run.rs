@@ -1,6 +1,6 @@
 //! One run: sample, save, resume, measure, draw.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
@@ -11,14 +11,15 @@ use serde_json::json;
 
 use super::SampleConfig;
 use super::measure::Measurement;
-use super::presets::preset;
+use super::presets::{Shipped, preset};
+use super::reference_cache::Reference;
 use super::reference_source::{ReferenceSource, SOURCE};
 use crate::config::{exact, load_exact, to_toml};
 use crate::figures;
 use crate::run::error::CliError;
-use crate::run::folder::RunFolder;
 use crate::run::interrupt::Interrupt;
-use crate::run::{CHECKPOINT, Curve, Options, Start, Steps};
+use crate::run::progress::Stages;
+use crate::run::{Curve, Inputs, Options, RunFolder, Start, Steps, environment, sha256};
 
 /// Where the reference comes from, and whether a network does.
 #[derive(Clone, Debug, Default)]
@@ -27,8 +28,8 @@ pub struct Extras {
     pub reference: Option<PathBuf>,
     /// Where made ones are kept.
     pub cache: Option<PathBuf>,
-    /// A trained network to measure instead of training.
-    pub pretrained: Option<PathBuf>,
+    /// A trained network that comes with the program, to measure instead of training.
+    pub pretrained: Option<Shipped>,
 }
 
 /// A run in its folder.
@@ -38,20 +39,24 @@ pub struct Run {
     target: Arc<dyn AnyTarget>,
     options: Options,
     source: ReferenceSource,
-    pretrained: Option<PathBuf>,
+    pretrained: Option<Shipped>,
     measure_only: bool,
 }
 
+/// What the folder of a run holds.
+pub const KIND: &str = "run of sample";
+
 impl Run {
-    /// Opens or creates the folder. `config` is used for a new run only.
+    /// Opens or creates the folder. `config` holds the settings of a new run; a part of a run over several seeds
+    /// must have them too.
     pub fn open(
         start: Start,
         config: SampleConfig,
         extras: Extras,
         options: Options,
     ) -> Result<Self, CliError> {
-        let again = |path: &Path| {
-            let folder = RunFolder::open(path, &["config.toml", CHECKPOINT])?;
+        let again = |folder: RunFolder| {
+            folder.compare_versions(options.quiet)?;
             let config: SampleConfig = load_exact(&folder.file("config.toml"))?;
             let target = config.target()?;
             config.check(&*target)?;
@@ -59,23 +64,32 @@ impl Run {
             Ok::<_, CliError>((folder, config, target, source))
         };
         let ((folder, config, target, source), measure_only) = match start {
-            Start::New { out, force } => {
+            Start::New { place, force } => {
                 let target = config.target()?;
                 config.check(&*target)?;
                 // What may be wrong with the reference is known before anything is written.
-                let source = ReferenceSource::new(&extras, None, &config, &*target)?;
-                let folder = RunFolder::create(&out, force)?;
+                let source = ReferenceSource::new(&extras, place.whole(), &config, &*target)?;
+                let folder = RunFolder::create(&place, force)?;
                 let defaults = preset(&config.target, Some(config.method.name()), false)?;
-                folder.write("config.toml", to_toml(&config, &defaults)?.as_bytes())?;
+                folder.begin(KIND, &[("config.toml", &to_toml(&config, &defaults)?)], source.inputs())?;
+                if let Some(whole) = place.whole() {
+                    // The other parts are measured against the same.
+                    whole.write(SOURCE, source.to_toml()?.as_bytes())?;
+                }
                 ((folder, config, target, source), extras.pretrained.is_some())
             }
-            Start::Resume(path) => (again(&path)?, false),
-            Start::Evaluate(path) => (again(&path)?, true),
+            Start::Resume(folder) => (again(folder)?, false),
+            Start::Evaluate(folder) => (again(folder)?, true),
         };
-        folder.write_environment(options.threads)?;
+        environment::write(&folder, options.threads)?;
         folder.write(SOURCE, source.to_toml()?.as_bytes())?;
         folder.mark_latest();
         Ok(Self { config, folder, target, options, source, pretrained: extras.pretrained, measure_only })
+    }
+
+    /// The settings.
+    pub fn config(&self) -> &SampleConfig {
+        &self.config
     }
 
     /// The folder.
@@ -88,6 +102,10 @@ impl Run {
     pub fn execute(&self, interrupt: &Interrupt) -> Result<(Vec<Figure>, Vec<String>), CliError> {
         let (config, target) = (&self.config, &*self.target);
         let wanted = config.evaluation.drawn();
+        let advice = format!("resume with: sample --resume {}", self.folder.path().display());
+        interrupt.advise(&advice);
+        let mut stages = Stages::new(&config.target.name, self.options.quiet);
+        stages.next("states to begin with");
         let mut sampler =
             config.method.config().build(target, wanted, config.seed).map_err(sampler_failure)?;
         let learned = sampler.learned().is_some();
@@ -100,33 +118,64 @@ impl Run {
             pretrained: self.pretrained.is_some(),
         };
         let steps = Steps {
-            checkpoint: &self.folder.file(CHECKPOINT),
-            advice: format!("resume with: sample --resume {}", self.folder.path().display()),
+            folder: &self.folder,
+            advice,
             subject: &config.target.name,
             options: self.options,
             interrupt,
-            curve: Some(Curve {
-                folder: &self.folder,
-                rows: config.evaluation.snapshots,
-                columns: measurement.columns(),
-            }),
+            curve: Some(Curve { rows: config.evaluation.snapshots, columns: measurement.columns() }),
         };
         let mut past = steps.begin(&mut *sampler)?;
-        if let Some(path) = &self.pretrained {
-            load_model(path, &mut *sampler)?;
+        if let Some(network) = &self.pretrained {
+            load_model(network, &mut *sampler)?;
         }
-        measurement.reference =
-            self.source.reference(config, target, &interrupt.uncounted(), self.options)?;
+        self.check_measurable(&*sampler)?;
+        stages.next("reference samples");
+        let reference = self.source.reference(config, target, &interrupt.uncounted(), self.options)?;
+        interrupt.advise(&steps.advice);
+        self.fix_reference(reference.as_ref())?;
+        measurement.reference = reference;
         if !self.measure_only {
+            stages.pause();
             steps.run(&mut *sampler, &mut past, |s| measurement.snapshot(s))?;
             if let Some(learned) = sampler.learned() {
                 self.folder.write("model.safetensors", &self.model(learned.parameters())?)?;
             }
         }
-        let figures = measurement.finish(&mut *sampler, &past)?;
-        self.folder.write("metrics.json", metrics_json(config, &figures.0, &figures.1, 1).as_bytes())?;
-        self.folder.write("DONE", b"")?;
+        let figures = measurement.finish(&mut *sampler, &past, &mut stages)?;
+        stages.pause();
+        let steps = if self.pretrained.is_some() { sampler.total() } else { sampler.done() };
+        self.folder
+            .write("metrics.json", metrics_json(config, steps, &figures.0, &figures.1, 1).as_bytes())?;
+        if steps == sampler.total() {
+            self.folder.write("DONE", b"")?;
+        }
         Ok(figures)
+    }
+
+    /// An error if only measurements are wanted and there is nothing to measure. A model in training can be measured.
+    fn check_measurable(&self, sampler: &dyn Sampler) -> Result<(), CliError> {
+        let (done, total, path) = (sampler.done(), sampler.total(), self.folder.path().display());
+        let learned = self.pretrained.is_some() || (done > 0 && self.config.method.config().learns());
+        if !self.measure_only || learned || done == total {
+            return Ok(());
+        }
+        Err(CliError::usage(format!(
+            "{path}: is at step {done} of {total}; first run: sample --resume {path}"
+        )))
+    }
+
+    /// Keeps the sha256 of the reference's states with the run; an error if they are others than before.
+    fn fix_reference(&self, reference: Option<&Reference>) -> Result<(), CliError> {
+        let Some(reference) = reference else { return Ok(()) };
+        let bytes: Vec<u8> = reference.states.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let source = self.source.with_states(sha256(&bytes)).map_err(|was| {
+            CliError::usage(format!(
+                "{}: is measured against reference states of sha256 {was}, and these are others; start a new run",
+                self.folder.path().display()
+            ))
+        })?;
+        self.folder.write(SOURCE, source.to_toml()?.as_bytes())
     }
 
     /// The parameters with the configuration: all that sampling needs.
@@ -139,12 +188,20 @@ impl Run {
 }
 
 /// metrics.json.
-pub fn metrics_json(config: &SampleConfig, figures: &[Figure], failures: &[String], seeds: usize) -> String {
+///
+/// `steps` are those that were taken.
+pub fn metrics_json(
+    config: &SampleConfig,
+    steps: u64,
+    figures: &[Figure],
+    failures: &[String],
+    seeds: usize,
+) -> String {
     let head = [
         ("target", json!(config.target.name)),
         ("method", json!(config.method.name())),
         ("dim", json!(config.target.build().map_or(0, |t| t.single().dim()))),
-        ("steps", json!(config.method.config().steps(config.evaluation.drawn()))),
+        ("steps", json!(steps)),
         ("seed", json!(config.seed)),
         ("seeds", json!(seeds)),
         ("failed_checks", json!(failures)),
@@ -160,29 +217,35 @@ pub(super) fn sampler_failure(e: SamplerError) -> CliError {
     }
 }
 
-/// The configuration that a trained network brings; evaluation settings may be changed afterwards.
-pub fn model_config(path: &Path) -> Result<SampleConfig, CliError> {
-    let wrong = |e: CheckpointError| CliError::usage(format!("{}: {e}", path.display()));
-    let text: String = Checkpoint::load(path).and_then(|c| c.read_note("config")).map_err(wrong)?;
-    exact(&text, &path.display().to_string())
+/// The files that a run with these settings reads.
+pub fn reference_inputs(extras: &Extras, config: &SampleConfig) -> Result<Inputs, CliError> {
+    Ok(ReferenceSource::new(extras, None, config, &*config.target()?)?.inputs())
 }
 
-fn load_model(path: &Path, sampler: &mut dyn Sampler) -> Result<(), CliError> {
-    let wrong = |e: CheckpointError| CliError::usage(format!("{}: {e}", path.display()));
+/// The configuration that a trained network brings; evaluation settings may be changed afterwards.
+pub fn model_config(network: Shipped) -> Result<SampleConfig, CliError> {
+    let wrong = |e: CheckpointError| CliError::usage(format!("{}: {e}", network.name));
+    let text: String =
+        Checkpoint::decode(network.bytes).and_then(|c| c.read_note("config")).map_err(wrong)?;
+    exact(&text, network.name)
+}
+
+fn load_model(network: &Shipped, sampler: &mut dyn Sampler) -> Result<(), CliError> {
+    let wrong = |e: CheckpointError| CliError::usage(format!("{}: {e}", network.name));
     let Some(learned) = sampler.learned() else { return Ok(()) };
-    Checkpoint::load(path).and_then(|c| c.get("ema", learned.set_parameters())).map_err(wrong)
+    Checkpoint::decode(network.bytes).and_then(|c| c.get("ema", learned.set_parameters())).map_err(wrong)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sample::shipped;
     use models::sampler::Method;
 
     #[test]
     fn networks_that_ship_bring_their_own_settings() {
         for (name, steps) in [("dw4", 14_000), ("lj13", 6000), ("lj55", 8000)] {
-            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/pretrained");
-            let config = model_config(&folder.join(format!("{name}.safetensors"))).unwrap();
+            let config = model_config(shipped(name).unwrap()).unwrap();
             let preset = preset(&config.target, None, false).unwrap();
             let (Method::Idem(mine), Method::Idem(theirs)) = (&config.method, &preset.method) else {
                 panic!()

@@ -253,7 +253,7 @@ fn damaged_folders_are_refused() {
     assert!(resume(&search).contains("trainings.csv: line "));
     std::fs::write(&file, whole).unwrap();
     std::fs::write(part.join("plan.toml"), "trials = 0\n").unwrap();
-    assert!(resume(&search).contains("plan.toml: trials = 0 must"));
+    assert!(resume(&search).contains("plan.toml: trials = 0, but the run began with 2"));
     assert!(!search.join("best").exists());
 }
 

@@ -5,4 +5,5 @@ mod compare;
 mod data;
 mod graph;
 mod oversmoothing;
+mod runs;
 mod sample;

@@ -112,13 +112,13 @@ fn a_damaged_depth_csv_is_refused() {
 }
 
 #[test]
-fn a_plan_without_settings_of_a_network_is_refused() {
+fn a_plan_that_was_changed_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");
     run(&["--layers", "2", "--models", "grand"], &out);
     let config = text(out.join("config.toml"));
     std::fs::write(out.join("config.toml"), config.replace("[\"grand\"]", "[\"gcn\"]")).unwrap();
-    refused(&["--resume", out.to_str().unwrap()], "no [settings.gcn] with the model gcn");
+    refused(&["--resume", out.to_str().unwrap()], "networks = [\"gcn\"], but the run began with [\"grand\"]");
 }
 
 #[test]

@@ -16,7 +16,6 @@ mod refine;
 mod space;
 mod trainings;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use models::gnn::Dataset;
@@ -26,15 +25,13 @@ use serde::{Deserialize, Serialize};
 
 use self::data::SearchData;
 use self::trainings::{Key, Training};
-use super::folders::{PARTS, fresh};
+use super::sources::{inputs, load_again};
 use super::{Context, GraphConfig};
 use crate::config::{load_exact, to_plain_toml, to_toml};
-use crate::datasets::load;
+use crate::datasets::Sourced;
 use crate::run::error::CliError;
-use crate::run::folder::RunFolder;
 use crate::run::interrupt::Interrupt;
-use crate::run::jobs;
-use crate::run::rows;
+use crate::run::{Place, RunFolder, jobs, rows};
 
 /// Splits of rounds 1 and 2, initialisations for each split in round 3, and how many tenths of the trials are
 /// drawn; the others are refined.
@@ -60,8 +57,10 @@ const KEEP: usize = 4;
 const FINALISTS: usize = 4;
 /// Time between saves.
 const PAUSE: Duration = Duration::from_secs(5);
-/// The file by which a folder is known to hold a search.
+/// What was asked for.
 const PLAN: &str = "plan.toml";
+/// What the folder of a search holds.
+pub(super) const TRIALS: &str = "trials of a search of graph";
 
 /// What a search was asked for.
 #[derive(Serialize, Deserialize)]
@@ -75,7 +74,7 @@ pub struct Search {
     folder: RunFolder,
     base: GraphConfig,
     trials: u64,
-    data: Dataset,
+    source: Sourced,
     graphs: SearchData,
     /// Settings of the trials that are known so far.
     settings: Vec<GraphConfig>,
@@ -85,6 +84,7 @@ pub struct Search {
 
 /// An error where a search from `base` would be refused.
 pub(super) fn check(base: &GraphConfig, trials: u64, data: &Dataset) -> Result<(), CliError> {
+    check_trials(trials, "--search")?;
     prepared(base, trials, data).map(drop)
 }
 
@@ -116,40 +116,32 @@ fn rounds(graphs: &SearchData) -> Rounds {
 }
 
 impl Search {
-    /// A new search of `trials` trials, the first of which is `base` itself, in the folder search of `out`; nothing
-    /// is written before data and settings are known to be sound.
-    pub fn create(
-        out: &Path,
-        force: bool,
-        base: GraphConfig,
-        trials: u64,
-        data: Dataset,
-    ) -> Result<Self, CliError> {
-        check_trials(trials, "--search")?;
-        let (graphs, settings) = prepared(&base, trials, &data)?;
-        let folder = RunFolder::create(&fresh(out, force)?.file(PARTS[0]), force)?;
-        folder.write(PLAN, format!("trials = {trials}\n").as_bytes())?;
-        // The last, because a folder that has it can be resumed.
-        folder.write("config.toml", to_plain_toml(&base)?.as_bytes())?;
-        Ok(Self { folder, base, trials, data, graphs, settings, done: Vec::new() })
+    /// A new search of `trials` trials, the first of which is `base` itself; nothing is written before data and
+    /// settings are known to be sound.
+    pub fn create(place: &Place, base: GraphConfig, trials: u64, source: Sourced) -> Result<Self, CliError> {
+        let (graphs, settings) = prepared(&base, trials, &source.data)?;
+        let folder = RunFolder::create(place, true)?;
+        let (plan, config) = (format!("trials = {trials}\n"), to_plain_toml(&base)?);
+        folder.begin(TRIALS, &[(PLAN, &plan), ("config.toml", &config)], inputs(source.input.clone()))?;
+        Ok(Self { folder, base, trials, source, graphs, settings, done: Vec::new() })
     }
 
     /// Resumes a search: trainings in trainings.csv are not done again.
-    pub fn resume(path: &Path, data_dir: Option<&Path>) -> Result<Self, CliError> {
-        let folder = RunFolder::open(path, &["config.toml", PLAN])?;
+    pub fn resume(folder: RunFolder, with: &Context<'_>) -> Result<Self, CliError> {
         let base: GraphConfig = load_exact(&folder.file("config.toml"))?;
         let SearchConfig { trials } = load_exact(&folder.file(PLAN))?;
         check_trials(trials, &format!("{}: trials", folder.file(PLAN).display()))?;
-        let data = load(&base.data.name, data_dir)?;
-        let (graphs, settings) = prepared(&base, trials, &data)?;
+        let data = load_again(&base.data.name, &folder, with.data_dir)?;
+        let source = Sourced { data, input: folder.inputs()?.into_values().next() };
+        let (graphs, settings) = prepared(&base, trials, &source.data)?;
         let most = (trials, graphs.splits.len(), rounds(&graphs).initialisations);
         let done = trainings::read(&folder, most)?;
-        Ok(Self { folder, base, trials, data, graphs, settings, done })
+        Ok(Self { folder, base, trials, source, graphs, settings, done })
     }
 
     /// Runs what is left; writes trainings.csv, search.csv and best.toml, and returns the best settings with the
     /// data.
-    pub fn execute(mut self, with: &Context<'_>) -> Result<(GraphConfig, Dataset), CliError> {
+    pub fn execute(mut self, with: &Context<'_>) -> Result<(GraphConfig, Sourced), CliError> {
         let n = self.graphs.splits.len();
         let Rounds { first, second, initialisations, .. } = rounds(&self.graphs);
         let drawn = self.settings.len() as u64;
@@ -182,7 +174,7 @@ impl Search {
         );
         let text = note + &to_plain_toml(&best)?;
         self.folder.write("best.toml", text.as_bytes())?;
-        Ok((best, self.data))
+        Ok((best, self.source))
     }
 
     /// Trains the trials so far on their first `splits` splits and adds trials up to number `end` near the best.

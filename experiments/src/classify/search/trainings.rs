@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::run::RunFolder;
 use crate::run::error::CliError;
-use crate::run::folder::RunFolder;
 use crate::run::rows::{self, Row};
 
 /// (trial, split, initialisation).
@@ -44,11 +44,12 @@ pub(super) fn read(folder: &RunFolder, most: Key) -> Result<Vec<Training>, CliEr
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::run::Place;
 
     #[test]
     fn trainings_that_the_search_cannot_have_had_are_damage() {
         let dir = tempfile::tempdir().unwrap();
-        let folder = RunFolder::create(dir.path(), false).unwrap();
+        let folder = RunFolder::create(&Place::Named(dir.path().into()), false).unwrap();
         let row = Training { trial: 3, split: 1, initialisation: 0, validation: 0.5 };
         rows::write(&folder, &[row]).unwrap();
         assert_eq!(read(&folder, (4, 10, 3)), Ok(vec![row]));

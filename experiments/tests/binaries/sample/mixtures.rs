@@ -159,7 +159,8 @@ fn a_folder_in_use_and_a_file_in_the_way_are_refused() {
     std::fs::write(dir.path().join("mine.txt"), "x").unwrap();
     refused(&["--quick", "--out", dir.path().to_str().unwrap()], "--force");
     refused(&["--quick", "--out", dir.path().join("mine.txt").to_str().unwrap()], "a file is in the way");
-    refused(&["--resume", dir.path().to_str().unwrap()], "config.toml is missing");
+    refused(&["--quick", "--force", "--out", dir.path().to_str().unwrap()], "has no manifest.toml");
+    refused(&["--resume", dir.path().to_str().unwrap()], "manifest.toml is missing");
     refused(&["--eval-only", "/nonexistent"], "no such run folder");
 }
 
@@ -175,10 +176,4 @@ fn damaged_and_foreign_checkpoints_are_refused() {
     std::fs::write(&path, b"\x02\0\0\0\0\0\0\0{}").unwrap();
     refused(&resume, "not a checkpoint of this program");
     std::fs::write(&path, &bytes).unwrap();
-    let config = folder.join("config.toml");
-    let text = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, text.replace("hidden = 128", "hidden = 64")).unwrap();
-    refused(&resume, "another configuration");
-    std::fs::write(&config, text + "\n[nonsense]\nkey = 1\n").unwrap();
-    refused(&resume, "config.toml");
 }

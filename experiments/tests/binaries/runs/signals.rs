@@ -1,0 +1,70 @@
+//! Signals save and stop, however often they come.
+
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::{Duration, Instant};
+
+use super::{TINY, read, sample};
+use crate::binary;
+
+fn signal(name: &str, child: &Child) {
+    let status = Command::new("kill").args([format!("-{name}"), child.id().to_string()]).status().unwrap();
+    assert!(status.success());
+}
+
+/// Waits for a file, as long as the process lives.
+fn wait_for(path: &Path, child: &mut Child) {
+    while !path.exists() {
+        assert!(child.try_wait().unwrap().is_none(), "it ended before {}", path.display());
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_batch_systems_send_saves_and_stops() {
+    let dir = tempfile::tempdir().unwrap();
+    for name in ["TERM", "HUP", "USR1", "INT"] {
+        let out = dir.path().join(name);
+        // So many steps that none of these runs ends by itself.
+        let args: Vec<&str> = TINY.iter().map(|arg| if *arg == "120" { "10000000" } else { arg }).collect();
+        let mut child = sample(&args).args(["--save-every", "0", "--out"]).arg(&out).spawn().unwrap();
+        wait_for(&out.join("checkpoint.safetensors"), &mut child);
+        // Sent again and again, at once.
+        for _ in 0..5 {
+            signal(name, &child);
+        }
+        let output = child.wait_with_output().unwrap();
+        let said = binary::stderr(&output);
+        assert_eq!(output.status.code(), Some(130), "{name}: {said}");
+        assert!(said.starts_with("stopped at step ") && said.contains("saved; resume with"), "{said}");
+        assert!(read(out.join("manifest.toml")).contains("checkpoint.safetensors"));
+        let leftovers =
+            std::fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
+        let leftovers: Vec<String> = leftovers.filter(|name| name.starts_with(".metastable-")).collect();
+        assert!(leftovers.is_empty(), "{leftovers:?}");
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_is_heard_while_samples_are_measured() {
+    let dir = tempfile::tempdir().unwrap();
+    let [whole, broken] = ["whole", "broken"].map(|name| dir.path().join(name));
+    // An hour of measuring.
+    let long = [TINY, &["--set", "evaluation.reverse_steps=1000000", "--samples", "20000"]].concat();
+    let mut child = sample(&long).arg("--out").arg(&broken).spawn().unwrap();
+    wait_for(&broken.join("model.safetensors"), &mut child);
+    let began = Instant::now();
+    signal("TERM", &child);
+    let output = child.wait_with_output().unwrap();
+    // Two seconds are promised; a test machine may be busy.
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert_eq!(output.status.code(), Some(130));
+    let path = broken.display();
+    assert_eq!(binary::stderr(&output), format!("stopped; resume with: sample --resume {path}\n"));
+    // The training is that of a run that only measures less.
+    binary::succeed(sample(TINY).arg("--out").arg(&whole));
+    let history = |folder: &Path| read(folder.join("history.csv"));
+    assert_eq!(history(&whole), history(&broken));
+}
