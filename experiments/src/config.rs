@@ -39,7 +39,14 @@ pub fn resolve_without<C: Serialize + DeserializeOwned>(
                 "--set {set}: write it as key=value, for example train.batch=256"
             )));
         };
-        put::<C>(&mut table, nested(key.trim(), from_command_line(value.trim())), "--set", &skip)?;
+        let (key, value) = (key.trim(), value.trim());
+        if value.bytes().all(|b| b.is_ascii_digit()) && !value.is_empty() && value.parse::<i64>().is_err() {
+            let most = i64::MAX;
+            return Err(CliError::usage(format!(
+                "--set {key}={value}: is too large; numbers go up to {most}"
+            )));
+        }
+        put::<C>(&mut table, nested(key, from_command_line(value)), "--set", &skip)?;
     }
     typed(table).map_err(CliError::usage)
 }

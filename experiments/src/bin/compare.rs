@@ -1,6 +1,7 @@
 //! Draws the learning curves of several runs over each other.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
@@ -52,6 +53,7 @@ fn body(args: &Args) -> Result<(), CliError> {
         let drawn = args.columns.join(", ");
         return Err(CliError::usage(format!("--log {column}: not one of --columns, which are {drawn}")));
     }
+    check_out(&args.out)?;
     let runs: Vec<_> = args.runs.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
     let panel = |column: &String| -> Result<Panel, CliError> {
         let series = args.runs.iter().zip(&runs).map(|(path, tables)| {
@@ -78,6 +80,17 @@ fn body(args: &Args) -> Result<(), CliError> {
     let all = args.columns.iter().map(panel).collect::<Result<Vec<_>, _>>()?;
     let picture = panels("", "step", &all)?;
     write_atomic(&args.out, &picture).map_err(|e| CliError::io(&args.out, &e))
+}
+
+/// An error if there is something at --out that is no picture of this program's kind.
+fn check_out(out: &Path) -> Result<(), CliError> {
+    let Ok(there) = out.symlink_metadata() else { return Ok(()) };
+    let mut start = [0; 8];
+    let read = |start: &mut [u8]| std::fs::File::open(out)?.read_exact(start);
+    if there.is_file() && read(&mut start).is_ok() && start == *b"\x89PNG\r\n\x1a\n" {
+        return Ok(());
+    }
+    Err(CliError::usage(format!("{}: is there and no PNG picture; choose another --out", out.display())))
 }
 
 fn name(path: &Path) -> String {

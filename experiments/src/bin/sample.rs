@@ -30,7 +30,7 @@ struct Args {
     #[arg(long, value_name = "D")]
     dim: Option<usize>,
     /// Half the width of the box of the means, for gmm60 to gmm120 and gmm-d.
-    #[arg(long)]
+    #[arg(long, value_parser = finite)]
     spread: Option<f64>,
     /// iwsm, idem (weights of one), pt (parallel tempering) or hmc [default: iwsm; idem for particles].
     #[arg(long, value_name = "NAME")]
@@ -39,11 +39,11 @@ struct Args {
     #[arg(long, value_parser = ["pair", "egnn", "mlp"])]
     network: Option<String>,
     /// Training steps.
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MOST_STEPS))]
     steps: Option<u64>,
     /// Samples to draw in the end.
-    #[arg(long, value_name = "N")]
-    samples: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(2..=MOST_SAMPLES))]
+    samples: Option<u32>,
     /// Run with this many seeds, from --seed on, and report mean and standard deviation.
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1000))]
     seeds: u64,
@@ -71,6 +71,16 @@ struct Args {
     common: Common,
     #[command(flatten)]
     saving: Saving,
+}
+
+/// Most steps of a training, as its settings have them.
+const MOST_STEPS: u64 = 1_000_000_000_000;
+/// Most samples, as the settings of an evaluation have them.
+const MOST_SAMPLES: i64 = 10_000_000;
+
+fn finite(text: &str) -> Result<f64, String> {
+    let value = text.parse::<f64>().ok().filter(|v| v.is_finite());
+    value.ok_or_else(|| "wants a number".into())
 }
 
 /// What belongs to new runs.
@@ -132,6 +142,7 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     let plan = Plan {
         binary: "sample",
         common: &args.common,
+        interrupt: &interrupt,
         given,
         measure: args.eval_only.is_some(),
         seed: config.seed,
@@ -201,7 +212,7 @@ fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
         target: target.as_deref(),
         method: args.method.as_deref(),
         quick: args.quick,
-        samples: args.samples,
+        samples: args.samples.map(|n| n as usize),
         base,
         file: args.common.config.as_deref(),
         sets,

@@ -102,6 +102,7 @@ impl<'a> Task<'a> {
 
     /// Does what is not done.
     pub fn execute(self) -> Result<Summary, CliError> {
+        self.with.interrupt.advise(advice(self.folder.path()));
         let run = match self.stage {
             Stage::Run(run) => Ok(run),
             Stage::Search(search) => search.execute(&self.with).and_then(|(best, source)| {

@@ -158,7 +158,8 @@ impl RunFolder {
     pub fn open_any(path: &Path) -> Result<Self, CliError> {
         let path = &resolved(path);
         if !path.is_dir() {
-            return Err(CliError::usage(format!("{}: no such run folder", path.display())));
+            let what = if path.exists() { "a file, and no run folder" } else { "no such run folder" };
+            return Err(CliError::usage(format!("{}: {what}", path.display())));
         }
         for name in [MANIFEST, BEGUN] {
             if !path.join(name).is_file() {

@@ -17,6 +17,9 @@ use crate::run::error::CliError;
 /// A second Ctrl-C within this time is the first one, sent twice: terminals and wrappers do that.
 const SAME: Duration = Duration::from_secs(1);
 
+/// The advice before there is a run.
+const NOTHING: &str = "nothing was begun";
+
 /// Whether the user asked to stop.
 #[derive(Clone, Default)]
 pub struct Interrupt {
@@ -81,9 +84,18 @@ impl Interrupt {
         Self { shared: self.shared.clone(), left: Arc::default() }
     }
 
-    /// What to do after an end: said when a signal ends the process.
+    /// What to do after an end. The first to say it is the outermost run, and its advice stands.
     pub fn advise(&self, advice: impl Into<String>) {
-        *self.shared.advice.lock().unwrap_or_else(PoisonError::into_inner) = advice.into();
+        let mut held = self.shared.advice.lock().unwrap_or_else(PoisonError::into_inner);
+        if held.is_empty() {
+            *held = advice.into();
+        }
+    }
+
+    /// What to do after an end.
+    pub fn advice(&self) -> String {
+        let advice = self.shared.advice.lock().unwrap_or_else(PoisonError::into_inner);
+        if advice.is_empty() { NOTHING.into() } else { advice.clone() }
     }
 
     /// From here on a loop asks whether to stop, and has something to save, until the value is dropped.
@@ -117,7 +129,7 @@ impl Shared {
 
     fn end(&self, lost: &str) -> ! {
         let advice = self.advice.lock().unwrap_or_else(PoisonError::into_inner);
-        let advice = if advice.is_empty() { "nothing was begun" } else { &advice };
+        let advice = if advice.is_empty() { NOTHING } else { &advice };
         console::note(format_args!("stopped; {lost}{advice}"));
         std::process::exit(i32::from(CliError::Interrupted(String::new()).code()))
     }

@@ -10,6 +10,7 @@ use crate::figures::{over_seeds, table};
 use crate::run::cli::Common;
 use crate::run::error::CliError;
 use crate::run::folder::{Place, RunFolder, SEEDS};
+use crate::run::interrupt::Interrupt;
 use crate::run::{Inputs, Start, console};
 
 /// What was asked for.
@@ -18,6 +19,8 @@ pub struct Plan<'a> {
     pub binary: &'static str,
     /// Folder, force and quiet.
     pub common: &'a Common,
+    /// Told how to resume.
+    pub interrupt: &'a Interrupt,
     /// What is resumed or measured; none for a new run.
     pub given: Option<Given>,
     /// Only measure it.
@@ -171,12 +174,12 @@ impl Plan<'_> {
             several.check_measurable(self.binary)?;
         }
         folder.compare_versions(self.common.quiet)?;
+        self.interrupt.advise(format!("resume with: {} --resume {}", self.binary, folder.path().display()));
         let one = |seed| match run(several.start(seed, kind, self.measure)?, seed) {
-            Err(CliError::Interrupted(_)) => Err(CliError::Interrupted(format!(
-                "stopped at seed {seed}, saved; resume with: {} --resume {}",
-                self.binary,
-                folder.path().display()
-            ))),
+            Err(CliError::Interrupted(_)) => {
+                let advice = self.interrupt.advice();
+                Err(CliError::Interrupted(format!("stopped at seed {seed}, saved; {advice}")))
+            }
             outcome => outcome.map(|(figures, failures, _)| (figures, failures)),
         };
         let runs: Vec<(Vec<Figure>, Vec<String>)> = seeds.all().map(one).collect::<Result<_, _>>()?;

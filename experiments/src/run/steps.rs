@@ -31,8 +31,6 @@ pub struct Options {
 pub struct Steps<'a> {
     /// Holds the checkpoint, from which the loop resumes, and the learning curve.
     pub folder: &'a RunFolder,
-    /// What to do after an interruption.
-    pub advice: String,
     /// What is sampled, for the progress line.
     pub subject: &'a str,
     /// How to watch.
@@ -189,7 +187,7 @@ impl Steps<'_> {
                 progress.finish();
                 return Err(CliError::Interrupted(format!(
                     "stopped at step {step} of {total}, saved; {}",
-                    self.advice
+                    self.interrupt.advice()
                 )));
             }
         }

@@ -189,10 +189,8 @@ fn make(recipe: &Recipe, path: &Path, interrupt: &Interrupt, options: Options) -
     };
     let mut sampler =
         config.method.config().build(&*target, recipe.samples, config.seed).map_err(sampler_failure)?;
-    let advice = "the reference is continued when the command is given again (with --force or another --out)";
     let steps = Steps {
         folder: &folder,
-        advice: advice.into(),
         subject: "reference samples, once:",
         options: Options { save_every: SAVE_EVERY, ..options },
         interrupt,

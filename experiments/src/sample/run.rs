@@ -102,8 +102,7 @@ impl Run {
     pub fn execute(&self, interrupt: &Interrupt) -> Result<(Vec<Figure>, Vec<String>), CliError> {
         let (config, target) = (&self.config, &*self.target);
         let wanted = config.evaluation.drawn();
-        let advice = format!("resume with: sample --resume {}", self.folder.path().display());
-        interrupt.advise(&advice);
+        interrupt.advise(format!("resume with: sample --resume {}", self.folder.path().display()));
         let mut stages = Stages::new(&config.target.name, self.options.quiet);
         stages.next("states to begin with");
         let mut sampler =
@@ -119,7 +118,6 @@ impl Run {
         };
         let steps = Steps {
             folder: &self.folder,
-            advice,
             subject: &config.target.name,
             options: self.options,
             interrupt,
@@ -130,13 +128,11 @@ impl Run {
             load_model(network, &mut *sampler)?;
         }
         self.check_measurable(&*sampler)?;
-        stages.next("reference samples");
+        stages.pause();
         let reference = self.source.reference(config, target, &interrupt.uncounted(), self.options)?;
-        interrupt.advise(&steps.advice);
         self.fix_reference(reference.as_ref())?;
         measurement.reference = reference;
         if !self.measure_only {
-            stages.pause();
             steps.run(&mut *sampler, &mut past, |s| measurement.snapshot(s))?;
             if let Some(learned) = sampler.learned() {
                 self.folder.write("model.safetensors", &self.model(learned.parameters())?)?;

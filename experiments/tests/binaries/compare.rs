@@ -79,3 +79,25 @@ fn the_version_is_its_own() {
     let output = binary::succeed(&mut compare(&["--version"], Path::new(".")));
     assert!(binary::stdout(&output).starts_with("compare "));
 }
+
+#[test]
+fn a_file_that_is_no_picture_is_not_replaced() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = dir.path().join("run");
+    std::fs::create_dir(&run).unwrap();
+    std::fs::write(run.join("history.csv"), "step,loss\n1,0.5\n2,0.25\n").unwrap();
+    let compare = |out: &str| compare(&["run", "--out", out], dir.path());
+    std::fs::write(dir.path().join("notes.txt"), "mine").unwrap();
+    binary::refused(
+        &mut compare("notes.txt"),
+        "notes.txt: is there and no PNG picture; choose another --out",
+    );
+    assert_eq!(std::fs::read_to_string(dir.path().join("notes.txt")).unwrap(), "mine");
+    binary::succeed(&mut compare("curves.png"));
+    binary::succeed(&mut compare("curves.png"));
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink("curves.png", dir.path().join("link.png")).unwrap();
+        binary::refused(&mut compare("link.png"), "link.png: is there and no PNG picture");
+    }
+}

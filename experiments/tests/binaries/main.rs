@@ -7,3 +7,4 @@ mod graph;
 mod oversmoothing;
 mod runs;
 mod sample;
+mod wrong_use;

@@ -141,7 +141,7 @@ fn bad_arguments_are_refused_in_one_line_and_nothing_is_written() {
     refused(&with(&["--target", "gmm40", "--spread", "3"]), "spread is for gmm60");
     refused(&with(&["--target", "gmm-d", "--dim", "0"]), "target.dim = 0");
     refused(&with(&["--steps", "-1"]), "invalid value");
-    refused(&with(&["--steps", "0"]), "train.steps = 0 must");
+    refused(&with(&["--set", "train.steps=0"]), "train.steps = 0 must");
     refused(&with(&["--threads", "0"]), "not in 1..");
     refused(&with(&["--method", "magic"]), "methods: iwsm, idem, ");
     refused(&with(&["--network", "pair"]), "set it to mlp");

@@ -207,7 +207,7 @@ fn bad_arguments_are_refused_in_one_line_and_nothing_is_written() {
         |more: &[&'static str]| [&["--target", "lj13", "--method", "pt"], more, &["--out", out]].concat();
     refused(&["--target", "lj12", "--out", out], "did you mean lj13");
     refused(&with(&["--network", "magic"]), "possible values");
-    refused(&with(&["--samples", "1"]), "evaluation.set_size = 1");
+    refused(&with(&["--samples", "1"]), "1 is not in 2..=10000000");
     refused(&with(&["--set", "train.core=-1"]), "train.core = -1");
     refused(
         &with(&["--method", "iwsm", "--set", "weights.form=trajectory", "--set", "train.identity=mixed"]),
