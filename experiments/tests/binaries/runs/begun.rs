@@ -110,6 +110,10 @@ fn measuring_a_run_that_is_not_finished_says_how_far_it_is() {
     succeed(&mut sample(&["--quiet", "--resume", path]));
     let text = read(out.join("metrics.json"));
     assert!(text.contains("\"steps\": 120") && out.join("DONE").exists(), "{text}");
+    // A finished run that is resumed is measured once more.
+    let before = metrics(&out);
+    succeed(&mut sample(&["--quiet", "--resume", path]));
+    assert_eq!(metrics(&out), before);
     // A Markov chain that is not finished has nothing to measure, nor has a run that lacks a seed.
     let chain = dir.path().join("chain");
     let path = chain.to_str().unwrap();

@@ -1,5 +1,6 @@
 //! Signals save and stop, however often they come.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
@@ -67,4 +68,45 @@ fn a_signal_is_heard_while_samples_are_measured() {
     binary::succeed(sample(TINY).arg("--out").arg(&whole));
     let history = |folder: &Path| read(folder.join("history.csv"));
     assert_eq!(history(&whole), history(&broken));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_ctrl_c_ends_a_long_step_at_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    // A step of a minute.
+    let sizes = ["train.batch=8192", "replay.capacity=1000", "train.draws=500", "network.hidden=64"];
+    let mut command = sample(&["--target", "gmm-d", "--dim", "300"]);
+    command.args(sizes.iter().flat_map(|size| ["--set", size])).arg("--out").arg(&out);
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    wait_for(&out.join("reference.toml"), &mut child);
+    signal("INT", &child);
+    if let Some(said) = lines.find(|line| line.starts_with("s")) {
+        // Before the loop there is nothing to save, and one is enough.
+        if said.starts_with("saving after this step") {
+            // The first one sent twice is one.
+            signal("INT", &child);
+            std::thread::sleep(Duration::from_millis(1100));
+            signal("INT", &child);
+        }
+    }
+    let began = Instant::now();
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn under_nohup_a_terminal_that_goes_away_is_ignored() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' HUP; exec \"$@\"", "sh", env!("CARGO_BIN_EXE_sample")]);
+    let mut child = command.args(TINY).args(["--save-every", "0", "--out"]).arg(&out).spawn().unwrap();
+    wait_for(&out.join("checkpoint.safetensors"), &mut child);
+    signal("HUP", &child);
+    assert!(child.wait().unwrap().success());
+    assert!(out.join("DONE").exists());
 }
