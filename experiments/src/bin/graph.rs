@@ -87,7 +87,9 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     let interrupt = Interrupt::install(args.common.stop_after, quiet)?;
     let with = Context { data_dir: args.data_dir.as_deref(), quiet, threads, interrupt: &interrupt };
     if let Some(path) = &args.resume {
-        return match resume(RunFolder::open_any(path)?, &with)? {
+        let folder = RunFolder::open_any(path)?;
+        folder.compare_versions(quiet)?;
+        return match resume(folder, &with)? {
             Held::Batch(batch) => show_all(&batch, &with),
             Held::Task(task) => alone(task, &with),
         };

@@ -134,6 +134,7 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     let given = given.map(|path| Given::open(path, KIND)).transpose()?;
     let (mut config, extras) = settings(args)?;
     if let Some(given) = &given {
+        given.folder().compare_versions(args.common.quiet)?;
         config = load_exact(&given.folder().file("config.toml"))?;
     }
     config.check(&*config.target()?)?;

@@ -59,7 +59,6 @@ impl Classification {
 
     /// Resumes a run: trainings that are in jobs.csv are not done again.
     pub fn resume(folder: RunFolder, with: &Context<'_>) -> Result<Self, CliError> {
-        folder.compare_versions(with.quiet)?;
         let config: GraphConfig = load_exact(&folder.file("config.toml"))?;
         config.check()?;
         let data = load_again(&config.data.name, &folder, with.data_dir)?;

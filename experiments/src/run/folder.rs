@@ -8,11 +8,11 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use engine::checkpoint::{LEFTOVER, write_atomic};
-use jiff::Timestamp;
 
 use super::begun::{BEGUN, Begun, Input, Inputs, sha256};
 use super::lock::{Held, LOCK, hold, try_hold};
 use super::manifest::{MANIFEST, Manifest, is_plain};
+use super::place::{Place, dated};
 use crate::config::load_exact;
 use crate::run::error::CliError;
 use crate::run::{console, environment};
@@ -22,37 +22,6 @@ const SECONDS: &str = "seconds.txt";
 pub const SEEDS: &str = "seeds.toml";
 /// Files of folders whose runs, in folders inside, are resumed as a whole.
 const WHOLES: [&str; 2] = [SEEDS, "batch.toml"];
-
-/// Where a new run goes.
-#[derive(Clone, Debug)]
-pub enum Place {
-    /// A folder that the user named.
-    Named(PathBuf),
-    /// A new one, results/EXPERIMENT/UTC-TIME-sSEED, with a number appended if that exists.
-    Dated {
-        /// The binary.
-        experiment: &'static str,
-        /// The first seed.
-        seed: u64,
-    },
-    /// A folder of this name in that of a run of several parts.
-    Within(RunFolder, String),
-}
-
-impl Place {
-    /// The folder of --out, or a new one.
-    pub fn new(out: Option<&PathBuf>, experiment: &'static str, seed: u64) -> Self {
-        out.map_or(Self::Dated { experiment, seed }, |path| Self::Named(path.clone()))
-    }
-
-    /// The whole that the new run is a part of.
-    pub fn whole(&self) -> Option<&RunFolder> {
-        match self {
-            Self::Within(whole, _) => Some(whole),
-            _ => None,
-        }
-    }
-}
 
 /// A folder that a run writes to; copies share it.
 #[derive(Clone, Debug)]
@@ -309,7 +278,10 @@ impl RunFolder {
             }
             // Renamed, the link is there at every moment.
             let next = results.join(format!("{LEFTOVER}latest-{}", std::process::id()));
-            let _ = std::os::unix::fs::symlink(rest, &next).and_then(|()| std::fs::rename(&next, &link));
+            let moved = std::os::unix::fs::symlink(rest, &next).and_then(|()| std::fs::rename(&next, &link));
+            if moved.is_err() {
+                let _ = std::fs::remove_file(&next);
+            }
         }
     }
 
@@ -360,21 +332,6 @@ fn may_begin(path: &Path, force: bool) -> Result<(), CliError> {
     }
 }
 
-/// A new folder of that time and seed, which no other process makes too.
-fn dated(base: &Path, seed: u64) -> Result<PathBuf, CliError> {
-    std::fs::create_dir_all(base).map_err(|e| CliError::io(base, &e))?;
-    let name = format!("{}-s{seed}", stamp(Timestamp::now()));
-    let names = std::iter::once(name.clone()).chain((2..).map(|k| format!("{name}-{k}")));
-    for path in names.map(|name| base.join(name)) {
-        match std::fs::create_dir(&path) {
-            Ok(()) => return Ok(path),
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-            Err(e) => return Err(CliError::io(&path, &e)),
-        }
-    }
-    unreachable!("there is always another number")
-}
-
 /// Removes a regular file; what else has its name, a link too, stays.
 fn remove_file(path: &Path) -> Result<(), CliError> {
     match path.symlink_metadata() {
@@ -411,11 +368,6 @@ pub fn resolved(path: &Path) -> PathBuf {
         Ok(Ok(short)) if short != Path::new("") => short,
         _ => real,
     }
-}
-
-/// A time in UTC as YYYYMMDD-HHMMSS.
-fn stamp(time: Timestamp) -> String {
-    time.strftime("%Y%m%d-%H%M%S").to_string()
 }
 
 #[cfg(test)]

@@ -19,6 +19,7 @@ pub mod interrupt;
 pub mod jobs;
 mod lock;
 mod manifest;
+mod place;
 pub mod progress;
 pub mod rows;
 mod seeds;
@@ -26,7 +27,8 @@ mod steps;
 
 pub use begun::{Input, Inputs, sha256};
 pub use error::CliError;
-pub use folder::{Place, RunFolder};
+pub use folder::RunFolder;
+pub use place::Place;
 pub use seeds::{Given, Outcome, Plan};
 pub use steps::{Curve, Options, Past, Steps};
 

@@ -9,9 +9,9 @@ use crate::config::load_exact;
 use crate::figures::{over_seeds, table};
 use crate::run::cli::Common;
 use crate::run::error::CliError;
-use crate::run::folder::{Place, RunFolder, SEEDS};
+use crate::run::folder::{RunFolder, SEEDS};
 use crate::run::interrupt::Interrupt;
-use crate::run::{Inputs, Start, console};
+use crate::run::{Inputs, Place, Start, console};
 
 /// What was asked for.
 pub struct Plan<'a> {
@@ -173,7 +173,6 @@ impl Plan<'_> {
         if self.measure {
             several.check_measurable(self.binary)?;
         }
-        folder.compare_versions(self.common.quiet)?;
         self.interrupt.advise(format!("resume with: {} --resume {}", self.binary, folder.path().display()));
         let one = |seed| match run(several.start(seed, kind, self.measure)?, seed) {
             Err(CliError::Interrupted(_)) => {

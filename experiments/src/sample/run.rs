@@ -56,7 +56,6 @@ impl Run {
         options: Options,
     ) -> Result<Self, CliError> {
         let again = |folder: RunFolder| {
-            folder.compare_versions(options.quiet)?;
             let config: SampleConfig = load_exact(&folder.file("config.toml"))?;
             let target = config.target()?;
             config.check(&*target)?;

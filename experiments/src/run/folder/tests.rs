@@ -158,26 +158,3 @@ fn an_input_is_the_file_that_it_was() {
     assert!(error.contains("the run began without a data set of its own"), "{error}");
     assert_eq!(folder.inputs().unwrap()["reference"].path(), std::path::absolute(path).ok());
 }
-
-#[test]
-fn starts_in_one_second_have_folders_of_their_own() {
-    let dir = tempfile::tempdir().unwrap();
-    let base = dir.path().join("results");
-    let all = std::sync::Mutex::new(std::collections::BTreeSet::new());
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                let path = dated(&base, 0).unwrap();
-                assert!(all.lock().unwrap().insert(path));
-            });
-        }
-    });
-    assert_eq!(all.into_inner().unwrap().len(), 8);
-}
-
-#[test]
-fn dates_are_civil() {
-    let at = |seconds| stamp(Timestamp::from_second(seconds).unwrap());
-    assert_eq!(at(0), "19700101-000000");
-    assert_eq!(at(951_782_400 + 3661), "20000229-010101");
-}
