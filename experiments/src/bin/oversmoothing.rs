@@ -9,6 +9,7 @@ use experiments::oversmoothing::{KIND, OversmoothingConfig, OversmoothingRequest
 use experiments::run::cli::{Common, on_threads, parse};
 use experiments::run::error::{CliError, run};
 use experiments::run::interrupt::Interrupt;
+use experiments::run::progress::Stages;
 use experiments::run::{Place, RunFolder, console, environment};
 
 /// Draws how alike nodes become with depth: the Dirichlet energy of untrained networks over up to 1000
@@ -62,6 +63,7 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     let quiet = args.common.quiet;
     let interrupt = Interrupt::install(args.common.stop_after, quiet)?;
     let data_dir = args.data_dir.as_deref();
+    let reading = Stages::only("oversmoothing", "reading data", quiet);
     let (folder, plan, data) = match &args.resume {
         Some(path) => {
             let folder = RunFolder::open(path, KIND)?;
@@ -82,6 +84,7 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
             (folder, plan, data)
         }
     };
+    drop(reading);
     environment::write(&folder, threads)?;
     folder.mark_latest();
     let table = execute(&plan, data.as_ref(), &folder, &interrupt, quiet)?;

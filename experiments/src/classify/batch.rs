@@ -9,6 +9,7 @@ use super::{Context, GraphConfig, Summary, search};
 use crate::config::load_exact;
 use crate::datasets::load_sourced;
 use crate::run::error::CliError;
+use crate::run::progress::Stages;
 use crate::run::{Inputs, Place, RunFolder};
 
 /// What the folder of a batch holds.
@@ -44,6 +45,7 @@ impl Batch {
         with: &Context<'_>,
     ) -> Result<Self, CliError> {
         let (mut inputs, mut refused) = (Inputs::new(), Vec::new());
+        let _reading = Stages::only("graph", task::READING, with.quiet);
         for config in &settings {
             match task::check(config, search, with.data_dir) {
                 Ok(input) => inputs.extend(input.map(|input| (named(&config.data.name), input))),
@@ -103,7 +105,9 @@ impl Batch {
 
     /// A new task, on the data that the batch began with.
     fn task<'a>(&self, name: &str, with: &Context<'a>) -> Result<Task<'a>, CliError> {
+        let reading = Stages::only(name, task::READING, with.quiet);
         let source = load_sourced(name, with.data_dir)?;
+        drop(reading);
         if let Some(input) = &source.input {
             let path = input.path().unwrap_or_else(|| name.into());
             self.folder.check_input(&named(name), &path, input)?;

@@ -7,6 +7,7 @@ use super::{Classification, Context, GraphConfig, Search, Summary, run, search, 
 use crate::datasets::{Sourced, load_sourced};
 use crate::run::error::CliError;
 use crate::run::folder::resolved;
+use crate::run::progress::Stages;
 use crate::run::{Input, Inputs, Place, RunFolder};
 
 /// What the folder of a search and of the run of what it found holds.
@@ -14,6 +15,9 @@ const KIND: &str = "search of graph";
 /// Their folders within.
 const SEARCH: &str = "search";
 const BEST: &str = "best";
+
+/// What is done before the first training.
+pub(super) const READING: &str = "reading data";
 
 /// A task in its folder.
 pub struct Task<'a> {
@@ -40,7 +44,9 @@ impl<'a> Task<'a> {
         trials: Option<u64>,
         with: &Context<'a>,
     ) -> Result<Self, CliError> {
+        let reading = Stages::only(&config.data.name, READING, with.quiet);
         let source = load_sourced(&config.data.name, with.data_dir)?;
+        drop(reading);
         Self::of(source, place, force, config, trials, with)
     }
 
@@ -66,6 +72,7 @@ impl<'a> Task<'a> {
 
     /// The task that a folder holds, to be resumed.
     pub fn resume(folder: RunFolder, with: &Context<'a>) -> Result<Self, CliError> {
+        let _reading = Stages::only("graph", READING, with.quiet);
         let kind = folder.kind()?;
         let part = |name: &str, kind: &str| folder.open_part(name, kind);
         let stage = match kind.as_str() {

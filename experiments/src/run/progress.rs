@@ -83,6 +83,13 @@ impl Stages {
         Self { subject: subject.into(), bar, speaker }
     }
 
+    /// At the part that is under way, and alone, until this is dropped.
+    pub fn only(subject: &str, what: &str, quiet: bool) -> Self {
+        let mut stages = Self::new(subject, quiet);
+        stages.next(what);
+        stages
+    }
+
     /// The next part begins.
     pub fn next(&mut self, what: &str) {
         if let Some(bar) = &self.bar {
