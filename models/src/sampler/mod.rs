@@ -3,6 +3,8 @@
 //! A method is a file with its settings (a [`MethodConfig`]) and its [`Sampler`], and one line in `methods!`, by
 //! which every program knows it.
 
+#[cfg(test)]
+mod broken_energies;
 pub mod hmc;
 pub mod iwsm;
 mod method;
@@ -116,7 +118,7 @@ pub trait Learned {
     /// `target`.
     ///
     /// # Errors
-    /// Where the target cannot be evaluated.
+    /// Where the target cannot be evaluated, or no sample has a finite energy.
     fn weighted(
         &self,
         target: &dyn Target<f32>,

@@ -4,17 +4,27 @@ use engine::Real;
 use engine::optim::{Schedule as LearningRate, clip_by_norm};
 use engine::rng::Stream;
 
-use super::trainer::{LEVELS, TrainError};
+use super::trainer::{BEYOND, LEVELS, TrainError};
 use super::weighting::normalise;
 use super::{Form, Identity, Objective, Trainer};
 use crate::importance::{effective_share, systematic};
+use crate::target::TargetError;
 
 /// Weight of a new state in the running covariances of its noise level.
 const COVARIANCE_RATE: f64 = 0.002;
 
+/// An error if all weights are 0.
+fn some_weight(w: &[f64], step: u64) -> Result<(), TargetError> {
+    let states = format_args!("noised states of step {step}");
+    TargetError::unless_inside(w.iter().map(|w| w.ln()), states, BEYOND)
+}
+
 impl<T: Real> Trainer<'_, T> {
     /// Computes the weights of the loss and recycles draws; returns the weights' effective share.
-    pub(super) fn weigh(&mut self, stream: &mut Stream) -> f64 {
+    ///
+    /// # Errors
+    /// If no state has a weight, because energies are infinite at all that was drawn.
+    pub(super) fn weigh(&mut self, stream: &mut Stream) -> Result<f64, TargetError> {
         let (batch, n) = (&mut self.batch, self.config.train.batch);
         let (weights, recycle) = (&self.config.weights, self.config.replay.recycle);
         let iwsm = self.config.objective == Objective::Iwsm;
@@ -31,6 +41,13 @@ impl<T: Real> Trainer<'_, T> {
                 *l = self.estimates.get(i).log_density - *l;
             }
         }
+        let stored = self.config.train.identity == Identity::Stored;
+        if iwsm && stored {
+            // A stored state outside the support has no score.
+            let outside = self.stored.log_p.iter().map(|l| *l == T::NEG_INFINITY);
+            let unweighted = batch.log_w.iter_mut().zip(outside).filter(|(_, outside)| *outside);
+            unweighted.for_each(|(w, _)| *w = T::NEG_INFINITY);
+        }
         if recycle > 0 {
             let plain = super::Weights { power: 1.0, clip: f64::INFINITY, smooth: false, ..weights.clone() };
             normalise(&batch.log_w, &plain, &mut batch.w);
@@ -39,21 +56,22 @@ impl<T: Real> Trainer<'_, T> {
         }
         if !iwsm {
             // A state whose draws all have density 0 has no score.
-            let stored = self.config.train.identity == Identity::Stored;
             for (i, w) in batch.w.iter_mut().enumerate() {
-                let known = stored || self.estimates.get(i).log_density.is_finite();
-                *w = if known { 1.0 } else { 0.0 };
+                let log_p = if stored { self.stored.log_p[i] } else { self.estimates.get(i).log_density };
+                *w = if log_p.is_finite() { 1.0 } else { 0.0 };
             }
-            return effective_share(&batch.w);
+            let ess = effective_share(&batch.w);
+            return some_weight(&batch.w, self.state.step).map(|()| ess);
         }
         let ess = normalise(&batch.log_w, weights, &mut batch.w);
+        some_weight(&batch.w, self.state.step)?;
         if weights.resample {
             batch.picked.clear();
             let picked = &mut batch.picked;
             systematic(&batch.w, n, stream, |i| picked.push(i));
             batch.w.fill(1.0);
         }
-        ess
+        Ok(ess)
     }
 
     /// The regression targets F*, from the identity with the least variance at each noise level.
@@ -64,6 +82,9 @@ impl<T: Real> Trainer<'_, T> {
         let clip = self.config.train.score_clip;
         for i in 0..n {
             let moments = if identity == Identity::Stored {
+                if stored.log_p[i] == T::NEG_INFINITY {
+                    continue;
+                }
                 stored.moments(d, i)
             } else {
                 let e = self.estimates.get(i);

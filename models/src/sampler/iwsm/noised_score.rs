@@ -106,7 +106,7 @@ impl<T: Real> Estimates<T> {
             .into_par_iter()
             .zip(&mut self.workspaces)
             .enumerate()
-            .try_for_each(|(chunk, ((records, x, sigma), workspace))| {
+            .map(|(chunk, ((records, x, sigma), workspace))| {
                 let mut stream = Stream::new(seed, "draws", step, chunk as u64);
                 for ((record, x), sigma) in records.chunks_exact_mut(width).zip(x.chunks_exact(d)).zip(sigma)
                 {
@@ -114,6 +114,8 @@ impl<T: Real> Estimates<T> {
                 }
                 Ok(())
             })
+            // The first error, for any number of threads.
+            .reduce(|| Ok(()), Result::and)
     }
 }
 
@@ -157,7 +159,7 @@ impl<T: Real> Workspace<T> {
                 shift(x_t[a], sigma, &noise[a * n..(a + 1) * n], &mut x[a * n..(a + 1) * n]);
             }
             let (log_p, score) = (&mut self.log_p[..n], &mut self.score[..d * n]);
-            target.log_density_block(n, x, log_p, score, &mut self.kernel)?;
+            target.evaluate_block(n, x, log_p, score, &mut self.kernel)?;
             let block_max = log_p.iter().fold(T::NEG_INFINITY, |m, v| v.max(m));
             if block_max > max {
                 let factor = (max - block_max).exp();
