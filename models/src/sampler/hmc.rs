@@ -9,7 +9,7 @@ use engine::checkpoint::{Checkpoint, CheckpointError};
 use engine::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-use super::{Diagnostics, MethodConfig, Named, Sampler, SamplerError};
+use super::{Diagnostics, MethodConfig, Named, Sampler, SamplerError, consistent};
 use crate::evaluate::energies;
 use crate::mcmc::recorded::{self, STARTS};
 use crate::mcmc::{adapted, convergence, hmc};
@@ -69,8 +69,8 @@ impl MethodConfig for Settings {
         false
     }
 
-    fn problem(&self, _: &dyn AnyTarget) -> Option<String> {
-        self.sampler.problem()
+    fn problem(&self, target: &dyn AnyTarget) -> Option<String> {
+        self.sampler.problem().or_else(|| target.double().geometry().problem())
     }
 
     fn steps(&self, samples: usize) -> u64 {
@@ -221,12 +221,16 @@ impl Sampler for Walkers<'_> {
         self.step = c.read_note("step")?;
         self.step_size = c.read_note("step_size")?;
         self.acceptance = c.read_note("acceptance")?;
+        let (step, total, size) = (self.step, self.total, self.step_size);
+        consistent(&[
+            (step <= total, format!("it is at step {step} of {total}")),
+            (size.is_finite() && size > 0.0, format!("step_size = {size}")),
+            ((0.0..=1.0).contains(&self.acceptance), format!("acceptance = {}", self.acceptance)),
+        ])?;
         c.get("x", &mut self.x)?;
         let rows = self.step.saturating_sub(self.config.warm_up as u64) as usize;
-        self.states = vec![0.0; rows / self.config.thin * self.x.len()];
-        c.get("states", &mut self.states)?;
-        let mut energies = vec![0.0; rows * self.config.walkers];
-        c.get("energies", &mut energies)?;
+        self.states = c.get_vec("states", (rows / self.config.thin).saturating_mul(self.x.len()))?;
+        let energies: Vec<f64> = c.get_vec("energies", rows.saturating_mul(self.config.walkers))?;
         self.energies =
             (0..self.config.walkers).map(|w| energies[w * rows..(w + 1) * rows].to_vec()).collect();
         Ok(())

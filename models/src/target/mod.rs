@@ -9,7 +9,8 @@
 //! [`Target::evaluate_block`], which check what comes of it:
 //!
 //! - E = +inf (`log_p` = -inf) is allowed everywhere, and means outside the support, of density 0. The gradient is not
-//!   looked at there and counts as 0. Samples may be proposed there; none of them counts.
+//!   looked at there and counts as 0. Samples may be proposed there; none of them counts. A training takes scores
+//!   near such a wall from displacements, because gradients do not know it.
 //! - E = NaN or -inf is an error, [`TargetError::Broken`], that names the point, and so is a gradient that is not
 //!   finite at a point of finite energy. Only where the square of a coordinate overflows (1.8e19 in single precision),
 //!   what cannot be computed lies outside the support.
@@ -42,6 +43,8 @@ pub use pair_energy::{Pair, PairEnergy};
 pub use particle_system::ParticleSystem;
 pub use registry::{AnyTarget, TargetConfig};
 pub use softened_core::SoftenedCore;
+
+pub(crate) use checked::all_finite;
 
 use engine::rng::Stream;
 use engine::{Real, parallel};

@@ -74,6 +74,9 @@ impl<'a> ParallelTempering<'a> {
     /// A setting outside its range, or a target that cannot be evaluated or has no start of finite energy.
     pub fn new(config: Config, target: &'a dyn Target<f64>, seed: u64) -> Result<Self, SamplerError> {
         config.check()?;
+        if let Some(problem) = target.geometry().problem() {
+            return Err(SamplerError::Settings(problem));
+        }
         let ladder = Ladder::new(config.rungs, config.least_lambda);
         let (blocks, evaluations) = starts(&config, target, seed)?;
         Ok(Self {
@@ -363,7 +366,7 @@ mod tests {
 
     #[test]
     fn one_and_three_threads_give_the_same_bits() {
-        let cluster = LennardJones::new(4);
+        let cluster = LennardJones::new(4).unwrap();
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {

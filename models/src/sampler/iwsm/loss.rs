@@ -41,13 +41,6 @@ impl<T: Real> Trainer<'_, T> {
                 *l = self.estimates.get(i).log_density - *l;
             }
         }
-        let stored = self.config.train.identity == Identity::Stored;
-        if iwsm && stored {
-            // A stored state outside the support has no score.
-            let outside = self.stored.log_p.iter().map(|l| *l == T::NEG_INFINITY);
-            let unweighted = batch.log_w.iter_mut().zip(outside).filter(|(_, outside)| *outside);
-            unweighted.for_each(|(w, _)| *w = T::NEG_INFINITY);
-        }
         if recycle > 0 {
             let plain = super::Weights { power: 1.0, clip: f64::INFINITY, smooth: false, ..weights.clone() };
             normalise(&batch.log_w, &plain, &mut batch.w);
@@ -56,9 +49,10 @@ impl<T: Real> Trainer<'_, T> {
         }
         if !iwsm {
             // A state whose draws all have density 0 has no score.
+            let stored = self.config.train.identity == Identity::Stored;
             for (i, w) in batch.w.iter_mut().enumerate() {
-                let log_p = if stored { self.stored.log_p[i] } else { self.estimates.get(i).log_density };
-                *w = if log_p.is_finite() { 1.0 } else { 0.0 };
+                let known = stored || self.estimates.get(i).log_density.is_finite();
+                *w = if known { 1.0 } else { 0.0 };
             }
             let ess = effective_share(&batch.w);
             return some_weight(&batch.w, self.state.step).map(|()| ess);
@@ -74,7 +68,8 @@ impl<T: Real> Trainer<'_, T> {
         Ok(ess)
     }
 
-    /// The regression targets F*, from the identity with the least variance at each noise level.
+    /// The regression targets F*, from the identity with the least variance at each noise level; by denoising where a
+    /// draw has met a wall.
     pub(super) fn score_targets(&mut self) {
         let (d, n) = (self.target.dim(), self.batch.sigma.len());
         let level = |i: usize| 3 * (i * LEVELS / n);
@@ -82,13 +77,10 @@ impl<T: Real> Trainer<'_, T> {
         let clip = self.config.train.score_clip;
         for i in 0..n {
             let moments = if identity == Identity::Stored {
-                if stored.log_p[i] == T::NEG_INFINITY {
-                    continue;
-                }
                 stored.moments(d, i)
             } else {
                 let e = self.estimates.get(i);
-                if !e.log_density.is_finite() {
+                if !e.log_density.is_finite() || e.outside {
                     continue;
                 }
                 e.covariance.map(|v| v.f64())
@@ -101,6 +93,7 @@ impl<T: Real> Trainer<'_, T> {
         }
         for i in 0..n {
             let kappa = T::of(match identity {
+                Identity::Target | Identity::Mixed if self.estimates.get(i).outside => 0.0,
                 Identity::Target => 1.0,
                 Identity::Denoising => 0.0,
                 Identity::Mixed | Identity::Stored => {

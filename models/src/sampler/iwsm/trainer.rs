@@ -155,7 +155,9 @@ impl<'e, T: Real> Trainer<'e, T> {
         let geometry = target.geometry();
         let target = match config.train.core {
             0.0 => Trained::Exact(target),
-            core => Trained::Softened(target.softened(core).expect("checked above")),
+            core => Trained::Softened(target.softened(core).ok_or_else(|| {
+                SamplerError::Settings(format!("train.core = {core} does not fit the target: set it to 0"))
+            })?),
         };
         let (d, n, net, replay) = (geometry.dim(), config.train.batch, &config.network, &config.replay);
         let mut params = Params::new();
