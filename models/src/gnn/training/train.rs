@@ -72,7 +72,8 @@ pub fn fit(
 ) -> Result<Outcome, TrainError> {
     let began = std::time::Instant::now();
     training.check().map_err(TrainError::Settings)?;
-    let problem = untrainable(split, data.nodes()).or_else(|| metric.problem(&data.labels, split));
+    let problem = data.problem().or_else(|| untrainable(split, data.nodes()));
+    let problem = problem.or_else(|| metric.problem(&data.labels, split));
     problem.map_or(Ok(()), |problem| Err(TrainError::Settings(problem)))?;
     let mut params = Params::<f32>::new();
     let classifier = network.build::<f32>(data, &mut params, seed).map_err(TrainError::Settings)?;
