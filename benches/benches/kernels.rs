@@ -152,7 +152,7 @@ fn sampling(c: &mut Criterion) {
     group.bench_function("gmm40 density and score, components", |b| {
         b.iter(|| target.evaluate(&x, &mut log_p, &mut score).unwrap());
     });
-    let ten = Mixture::random(40, 10, 10.0, 1.3, true, 0);
+    let ten = Mixture::random(40, 10, 10.0, 1.3, true, 0).unwrap();
     let y = normals(10 * 4096);
     let mut score = vec![0.0; 10 * 4096];
     group.bench_function("40 modes in 10 dimensions, components", |b| {

@@ -15,8 +15,6 @@ use crate::Real;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
-/// Smallest buffer, in bytes, for which huge pages are requested.
-const WORTH_IT: usize = 4 << 20;
 
 /// `len` rounded up so that what follows begins at a cache line.
 pub const fn padded(len: usize) -> usize {
@@ -100,10 +98,12 @@ pub(crate) fn with_scratch<T: Real, R>(len: usize, f: impl FnOnce(&mut [T]) -> R
 }
 
 /// Asks for huge pages under the whole buffer.
-#[cfg(target_os = "linux")]
+#[cfg(all(target_os = "linux", not(miri)))]
 #[allow(unsafe_code)]
 fn advise<T>(start: *const T, capacity: usize) {
     const PAGE: usize = 4096;
+    // Smallest buffer, in bytes, for which huge pages are requested.
+    const WORTH_IT: usize = 4 << 20;
     let bytes = capacity * size_of::<T>();
     if bytes < WORTH_IT {
         return;
@@ -117,7 +117,7 @@ fn advise<T>(start: *const T, capacity: usize) {
     }
 }
 
-#[cfg(not(target_os = "linux"))]
+#[cfg(not(all(target_os = "linux", not(miri))))]
 fn advise<T>(_: *const T, _: usize) {}
 
 #[cfg(test)]

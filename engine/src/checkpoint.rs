@@ -1,7 +1,11 @@
 //! Checkpoints: named tensors and notes in one safetensors file.
 //!
 //! Notes are stored in the file's metadata under one key, as `name=value` lines: a metadata map with several
-//! keys has no fixed order, and the same state must give the same bytes.
+//! keys has no fixed order, and the same state must give the same bytes. Before them stand the number of the format
+//! and a SHA-256 over the whole file, which is checked when it is read. Any reader of safetensors reads the tensors.
+//! Files of format 1, from before there was a checksum, are still read.
+
+mod seal;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{ErrorKind, Write};
@@ -16,7 +20,6 @@ use crate::Real;
 pub const LEFTOVER: &str = ".metastable-";
 
 const KEY: &str = "metastable";
-const VERSION: &str = "format=1";
 
 /// Why a checkpoint cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +30,14 @@ pub enum CheckpointError {
     /// Damaged, or not a safetensors file.
     #[error("not a whole safetensors file ({0}); it is truncated or of another kind")]
     Format(String),
+    /// Other bytes than were written.
+    #[error(
+        "damaged since it was written: its bytes do not have the checksum in its header; restore it from a copy"
+    )]
+    Damaged,
+    /// Parts that belong to different states.
+    #[error("it contradicts itself: {0}")]
+    Contradiction(String),
     /// Written by another program.
     #[error("a safetensors file, but not a checkpoint of this program")]
     Foreign,
@@ -91,15 +102,22 @@ impl Checkpoint {
     /// # Errors
     /// [`CheckpointError::Missing`], or [`CheckpointError::Shape`] if length or type of `out` differ.
     pub fn get<T: Real>(&self, name: &str, out: &mut [T]) -> Result<(), CheckpointError> {
+        out.copy_from_slice(&self.get_vec(name, out.len())?);
+        Ok(())
+    }
+
+    /// A tensor of `len` numbers.
+    ///
+    /// # Errors
+    /// As [`get`](Self::get); nothing is reserved for a length that the tensor does not have.
+    pub fn get_vec<T: Real>(&self, name: &str, len: usize) -> Result<Vec<T>, CheckpointError> {
         let (kind, shape, bytes) = self.tensors.get(name).ok_or_else(|| self.missing(name))?;
         let got: usize = shape.iter().product();
-        if *kind != dtype::<T>() || got != out.len() {
-            let dtype = format!("{kind:?}");
-            let (name, wanted) = (name.into(), out.len());
-            return Err(CheckpointError::Shape { name, got, dtype, wanted, wanted_dtype: T::DTYPE });
+        if *kind != dtype::<T>() || got != len {
+            let (name, dtype) = (name.into(), format!("{kind:?}"));
+            return Err(CheckpointError::Shape { name, got, dtype, wanted: len, wanted_dtype: T::DTYPE });
         }
-        out.copy_from_slice(&T::from_bytes(bytes));
-        Ok(())
+        Ok(T::from_bytes(bytes))
     }
 
     /// Reads a note.
@@ -121,27 +139,34 @@ impl Checkpoint {
     /// [`CheckpointError::Format`] if a tensor's shape does not fit its number of values.
     pub fn encode(&self) -> Result<Vec<u8>, CheckpointError> {
         let lines = self.notes.iter().map(|(k, v)| format!("\n{k}={}", one_line(v)));
-        let metadata = HashMap::from([(KEY.to_string(), VERSION.to_string() + &lines.collect::<String>())]);
+        let metadata = HashMap::from([(KEY.to_string(), seal::blank() + &lines.collect::<String>())]);
         let views: Result<Vec<_>, _> = (self.tensors.iter())
             .map(|(name, (kind, shape, bytes))| Ok((name, TensorView::new(*kind, shape.clone(), bytes)?)))
             .collect();
-        views
+        let mut bytes = views
             .and_then(|views| serialize(views, Some(metadata)))
-            .map_err(|e| CheckpointError::Format(e.to_string()))
+            .map_err(|e| CheckpointError::Format(e.to_string()))?;
+        seal::seal(&mut bytes);
+        Ok(bytes)
     }
 
     /// Reads a file's bytes.
     ///
     /// # Errors
-    /// [`CheckpointError::Format`] or [`CheckpointError::Foreign`].
+    /// [`CheckpointError::Format`], [`CheckpointError::Foreign`] or [`CheckpointError::Damaged`].
     pub fn decode(bytes: &[u8]) -> Result<Self, CheckpointError> {
         let format = |e: safetensors::SafeTensorError| CheckpointError::Format(e.to_string());
         let file = SafeTensors::deserialize(bytes).map_err(format)?;
         let (_, header) = SafeTensors::read_metadata(bytes).map_err(format)?;
         let text = header.metadata().as_ref().and_then(|m| m.get(KEY)).ok_or(CheckpointError::Foreign)?;
-        let mut lines = text.lines();
-        if lines.next() != Some(VERSION) {
-            return Err(CheckpointError::Foreign);
+        let mut lines = text.lines().peekable();
+        let format = lines.next();
+        let sealed = lines.next_if(|l| l.starts_with(seal::NAME)).is_some();
+        match format {
+            Some(seal::FORMAT) if sealed && seal::holds(bytes) => {}
+            Some(seal::UNSEALED) if !sealed => {}
+            Some(seal::FORMAT | seal::UNSEALED) => return Err(CheckpointError::Damaged),
+            _ => return Err(CheckpointError::Foreign),
         }
         let notes =
             lines.filter_map(|l| l.split_once('=')).map(|(k, v)| (k.to_string(), many_lines(v))).collect();
@@ -219,7 +244,7 @@ fn dtype<T: Real>() -> Dtype {
 
 /// A note on one line, with line breaks and backslashes escaped.
 fn one_line(note: &str) -> String {
-    note.replace('\\', "\\\\").replace('\n', "\\n")
+    note.replace('\\', "\\\\").replace('\n', "\\n").replace('\r', "\\r")
 }
 
 /// The inverse of [`one_line`].
@@ -229,6 +254,7 @@ fn many_lines(line: &str) -> String {
     while let Some(c) = letters.next() {
         match (c, if c == '\\' { letters.next() } else { None }) {
             ('\\', Some('n')) => note.push('\n'),
+            ('\\', Some('r')) => note.push('\r'),
             ('\\', Some(escaped)) => note.push(escaped),
             _ => note.push(c),
         }
@@ -295,7 +321,7 @@ mod tests {
 
     #[test]
     fn notes_keep_their_lines() {
-        let text = "a = 1  # one\n\n[b]\nc = \"\\n\\\\\"\n";
+        let text = "a = 1  # one\r\n\n[b]\nc = \"\\n\\\\\"\n\r";
         let mut c = Checkpoint::new();
         c.note("config", text);
         let back = Checkpoint::decode(&c.encode().unwrap()).unwrap();

@@ -8,6 +8,8 @@
 //!
 //! Every version executes the same operations in the same order (a `mul_add` stays fused, a sum is
 //! only as parallel as it is written), so the three agree bit for bit.
+//!
+//! Under Miri every kernel is the baseline's.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU8, Ordering, compiler_fence};
@@ -44,22 +46,40 @@ impl fmt::Display for Level {
 
 static LEVEL: AtomicU8 = AtomicU8::new(0);
 
+/// The environment variable that lowers the level.
+const VARIABLE: &str = "METASTABLE_SIMD";
+
 /// The level in use: the best one of this CPU, unless [`set_level`] or the environment variable
-/// `METASTABLE_SIMD=baseline|avx2|avx512` lowered it.
+/// `METASTABLE_SIMD=baseline|avx2|avx512` lowered it. What [`requested`] refuses counts as not set.
 #[inline]
 pub fn level() -> Level {
     match LEVEL.load(Ordering::Relaxed) {
         1 => Level::Baseline,
         2 => Level::Avx2,
         3 => Level::Avx512,
-        _ => {
-            let wanted = match std::env::var("METASTABLE_SIMD").as_deref() {
-                Ok("baseline") => Level::Baseline,
-                Ok("avx2") => Level::Avx2,
-                _ => Level::Avx512,
-            };
-            set_level(wanted)
-        }
+        _ => set_level(requested().ok().flatten().unwrap_or(Level::Avx512)),
+    }
+}
+
+/// The level that `METASTABLE_SIMD` asks for; none if it is not set or empty. For a program to ask when it begins.
+///
+/// # Errors
+/// One line, if it names no level, or one that this CPU does not have.
+pub fn requested() -> Result<Option<Level>, String> {
+    std::env::var_os(VARIABLE).map_or(Ok(None), |value| named(&value.to_string_lossy(), detected()))
+}
+
+/// The level of a name, where `best` is the highest there is; none for no name.
+fn named(name: &str, best: Level) -> Result<Option<Level>, String> {
+    if name.is_empty() {
+        return Ok(None);
+    }
+    let known = || Level::ALL.into_iter().filter(|level| *level <= best).map(|l| l.to_string());
+    let choices = || format!("set it to {}, or not at all", known().collect::<Vec<_>>().join(" or "));
+    match Level::ALL.into_iter().find(|level| level.to_string() == name) {
+        Some(level) if level <= best => Ok(Some(level)),
+        Some(level) => Err(format!("{VARIABLE} = {level} is more than this CPU has; {}", choices())),
+        None => Err(format!("{VARIABLE} = {name:?} is no SIMD level; {}", choices())),
     }
 }
 
@@ -72,7 +92,7 @@ pub fn set_level(wanted: Level) -> Level {
 }
 
 fn detected() -> Level {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
     {
         use std::arch::is_x86_feature_detected as has;
         let avx2 = has!("avx2") && has!("fma");
@@ -108,13 +128,13 @@ pub fn prefetch<T>(data: &[T], at: usize, len: usize) {
 #[inline(always)]
 #[allow(unsafe_code)]
 pub(crate) fn prefetch_line<T>(place: *const T) {
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(miri)))]
     // SAFETY: a prefetch reads nothing, and does nothing where there is no memory.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T0>(place.cast());
     }
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(all(target_arch = "x86_64", not(miri))))]
     let _ = place;
 }
 
@@ -182,5 +202,35 @@ simd_fn! {
         for (x, sum) in x.iter().zip(sum) {
             *sum += *x;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_is_one_that_exists_and_that_the_cpu_has() {
+        for level in Level::ALL {
+            assert_eq!(named(&level.to_string(), Level::Avx512), Ok(Some(level)));
+        }
+        assert_eq!(named("", Level::Baseline), Ok(None));
+        let refused = |name: &str, best: Level| named(name, best).unwrap_err();
+        assert_eq!(
+            refused("sse9", Level::Avx512),
+            r#"METASTABLE_SIMD = "sse9" is no SIMD level; set it to baseline or avx2 or avx512, or not at all"#
+        );
+        assert_eq!(
+            refused("AVX2\n", Level::Avx2),
+            r#"METASTABLE_SIMD = "AVX2\n" is no SIMD level; set it to baseline or avx2, or not at all"#
+        );
+        assert_eq!(
+            refused("avx512", Level::Avx2),
+            "METASTABLE_SIMD = avx512 is more than this CPU has; set it to baseline or avx2, or not at all"
+        );
+        assert_eq!(
+            refused("avx2", Level::Baseline),
+            "METASTABLE_SIMD = avx2 is more than this CPU has; set it to baseline, or not at all"
+        );
     }
 }

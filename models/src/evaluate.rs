@@ -59,13 +59,17 @@ pub enum EvaluationError {
     Target(#[from] TargetError),
 }
 
-/// The energies E of states (columns).
+/// What to do where no sample lies in the support.
+const ASTRAY: &str = "sample longer, or check the energy where samples should lie";
+
+/// The energies E of states (columns), +inf outside the support.
 ///
 /// # Errors
-/// Where the target cannot be evaluated.
+/// Where the target cannot be evaluated, or not one of the states has a finite energy.
 pub fn energies(target: &dyn Target<f64>, x: &[f64]) -> Result<Vec<f64>, TargetError> {
     let mut log_p = vec![0.0; x.len() / target.dim()];
     target.evaluate(x, &mut log_p, &mut [])?;
+    TargetError::unless_inside(log_p.iter().copied(), "samples", ASTRAY)?;
     Ok(log_p.iter().map(|l| -l).collect())
 }
 
@@ -140,7 +144,7 @@ pub fn sample_figures(
 /// samples weighted by w = exp(-E) / q.
 ///
 /// # Errors
-/// Where the target cannot be evaluated.
+/// Where the target cannot be evaluated, or no sample of the flow has a finite energy.
 pub fn flow_figures<T: Real>(
     target: &dyn Target<T>,
     exact: Option<(&[T], &[f64])>,
@@ -164,6 +168,7 @@ pub fn flow_figures<T: Real>(
     let (x, log_q) = flow.sample(sizes.flow_samples, (seed, 0));
     let mut log_p = vec![T::ZERO; log_q.len()];
     target.evaluate(&x, &mut log_p, &mut [])?;
+    TargetError::unless_inside(log_p.iter().map(|l| l.f64()), "samples of the flow", ASTRAY)?;
     let log_w: Vec<f64> = log_p.iter().zip(&log_q).map(|(p, q)| p.f64() - q).collect();
     let (log_z, se) = importance::log_z(&log_w);
     figures.push(Figure { floor: target.log_z(), ..Figure::plain("log_z", log_z) });

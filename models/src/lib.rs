@@ -2,6 +2,8 @@
 
 #![deny(unsafe_code)]
 
+#[cfg(test)]
+mod bad_settings;
 pub mod diffusion;
 pub mod evaluate;
 pub mod gnn;

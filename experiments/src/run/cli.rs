@@ -84,6 +84,7 @@ pub fn on_threads(
     threads: Option<u16>,
     body: impl FnOnce(usize) -> Result<(), CliError> + Send,
 ) -> Result<(), CliError> {
+    engine::simd::requested().map_err(CliError::Usage)?;
     let workers = threads.map_or(0, usize::from);
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(workers)

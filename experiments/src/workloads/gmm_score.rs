@@ -8,7 +8,7 @@ use super::Step;
 
 pub(super) fn build() -> Step {
     const BATCH: usize = 512;
-    let mixture = Mixture::random(40, 2, 40.0, 1.72f64.sqrt(), false, 0);
+    let mixture = Mixture::random(40, 2, 40.0, 1.72f64.sqrt(), false, 0).unwrap();
     let mut x = vec![0.0_f32; 2 * BATCH];
     Stream::new(0, "points", 0, 0).fill_normal(&mut x);
     x.iter_mut().for_each(|x| *x *= 20.0);

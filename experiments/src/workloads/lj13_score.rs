@@ -11,7 +11,7 @@ pub(super) fn build() -> Step {
     let mut x = vec![0.0_f32; 39 * BATCH];
     Stream::new(0, "points", 0, 0).fill_normal(&mut x);
     x.iter_mut().for_each(|x| *x *= 1.5);
-    let (energy, sigma) = (LennardJones::new(13), vec![0.3; BATCH]);
+    let (energy, sigma) = (LennardJones::lj13(), vec![0.3; BATCH]);
     let mut estimates = Estimates::new(Geometry::Euclidean(39));
     let mut step = 0;
     Box::new(move || {

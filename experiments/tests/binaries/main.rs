@@ -3,6 +3,7 @@
 mod binary;
 mod compare;
 mod data;
+mod environment;
 mod graph;
 mod oversmoothing;
 mod runs;

@@ -33,9 +33,10 @@ impl Correction {
     /// last half of the moves. Energies evaluated: moves (leapfrog + 1) for each state.
     ///
     /// # Errors
-    /// Where the target cannot be evaluated.
+    /// Where the target cannot be evaluated, or no state has a weight.
     pub fn apply(&self, target: &dyn Target<f64>, log_w: &[f64], x: &mut [f64]) -> Result<f64, TargetError> {
         let d = target.dim();
+        TargetError::unless_inside(log_w.iter().copied(), "samples to correct", "train longer")?;
         let mut stream = Stream::new(self.seed, "correction", 0, 0);
         // A share of 0: no tempering.
         let picked = resampled(x, d, &tempered(log_w, 0.0), &mut stream);

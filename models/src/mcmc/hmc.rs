@@ -27,7 +27,7 @@ pub(crate) fn adapted(step: f64, acceptance: f64, rate: f64) -> f64 {
 /// vary by +-20 % between blocks of states, against periodic orbits. Random numbers are those of (`seed`, `at`).
 ///
 /// # Errors
-/// If the target cannot be evaluated.
+/// If the target cannot be evaluated, or is broken at a point; the error of the first block, for any number of threads.
 pub fn hmc<T: Real>(
     target: &dyn Target<T>,
     (step, leapfrog): (f64, usize),
@@ -36,7 +36,7 @@ pub fn hmc<T: Real>(
 ) -> Result<f64, TargetError> {
     let d = target.dim();
     let states = x.len() / d.max(1);
-    let parts: Result<Vec<f64>, TargetError> = x
+    let parts: Vec<Result<f64, TargetError>> = x
         .par_chunks_mut(BLOCK * d)
         .enumerate()
         .map(|(chunk, x)| {
@@ -48,7 +48,8 @@ pub fn hmc<T: Real>(
             Ok(states.acceptance.iter().sum())
         })
         .collect();
-    Ok(parts?.iter().sum::<f64>() / states.max(1) as f64)
+    let total = parts.into_iter().collect::<Result<Vec<f64>, _>>()?.iter().sum::<f64>();
+    Ok(total / states.max(1) as f64)
 }
 
 /// What trajectories leave invariant: exp(-E), or with tempering exp(-lambda E - (1 - lambda) |x|^2 / 2 s^2).
@@ -124,7 +125,7 @@ impl<T: Real> States<T> {
 
     /// Evaluates -E and -grad E of the states.
     pub fn evaluate(&mut self, target: &dyn Target<T>) -> Result<(), TargetError> {
-        target.log_density_block(self.n, &self.x, &mut self.log_p, &mut self.score, &mut self.end.scratch)
+        target.evaluate_block(self.n, &self.x, &mut self.log_p, &mut self.score, &mut self.end.scratch)
     }
 
     /// One trajectory of `steps` leapfrog steps of size `step`, accepted or not for each state.
@@ -150,7 +151,7 @@ impl<T: Real> States<T> {
             if k == steps && density.tempering.is_none() {
                 geometry.project_block(n, &mut m.x);
             }
-            target.log_density_block(n, &m.x, &mut m.log_p, &mut m.score, &mut m.scratch)?;
+            target.evaluate_block(n, &m.x, &mut m.log_p, &mut m.score, &mut m.scratch)?;
             density.kick(if k == steps { T::HALF * step } else { step }, &m.score, &m.x, &mut m.momentum);
         }
         if density.tempering.is_some() {

@@ -1,10 +1,38 @@
-//! States and energies that Markov chains have recorded, for samplers whose samples are their states.
+//! Starts of Markov chains, and the states and energies that they have recorded, for samplers whose samples are their
+//! states.
+//!
+//! A chain begins at a state of finite energy: a start outside the support is drawn again. Moves into a state of
+//! infinite energy are rejected, so that every recorded state lies in the support.
 
 use crate::sampler::{Named, SamplerError};
+use crate::target::TargetError;
 
 /// Chains begin in Gaussians of these multiples of the scale, in turn over the walkers: narrow and wide starts must
 /// come to agree.
 pub const STARTS: [f64; 2] = [0.5, 1.5];
+
+/// Draws of a start, at most.
+pub const DRAWS: u64 = 100;
+
+/// What to do where starts lie outside the support.
+const ELSEWHERE: &str =
+    "set sampler.scale so that starts, which are drawn about the origin, meet the support";
+
+/// An error if no start has a finite energy; `log_p` is -E of each.
+pub fn some_inside<'a>(log_p: impl ExactSizeIterator<Item = &'a f64>) -> Result<(), TargetError> {
+    TargetError::unless_inside(log_p.copied(), "starts of chains", ELSEWHERE)
+}
+
+/// An error if one of the starts has no finite energy after all draws.
+pub fn all_inside<'a>(log_p: impl ExactSizeIterator<Item = &'a f64>) -> Result<(), TargetError> {
+    let count = log_p.len();
+    match log_p.filter(|l| !l.is_finite()).count() {
+        0 => Ok(()),
+        outside => Err(TargetError::Outside(format!(
+            "{outside} of {count} chains have no start of finite energy in {DRAWS} draws: {ELSEWHERE}"
+        ))),
+    }
+}
 
 /// R-hat must be below this (Vehtari et al. 2021).
 pub const R_HAT: f64 = 1.01;

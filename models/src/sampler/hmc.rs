@@ -1,14 +1,15 @@
 //! Hamiltonian Monte Carlo of many independent walkers on the target itself: for targets with one mode, and as a
 //! measure of what moves between modes are worth.
 //!
-//! Walkers begin in Gaussians of half and of one and a half times the scale, in turn. Step sizes adapt in the
-//! warm-up only, after which states and energies are recorded. A trajectory is that of [`hmc`].
+//! Walkers begin in Gaussians of half and of one and a half times the scale, in turn, each at a state of finite
+//! energy (see [`recorded`]), and so stay in the support. Step sizes adapt in the warm-up only, after which states and
+//! energies are recorded. A trajectory is that of [`hmc`].
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
 use engine::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-use super::{Diagnostics, MethodConfig, Named, Sampler, SamplerError};
+use super::{Diagnostics, MethodConfig, Named, Sampler, SamplerError, consistent};
 use crate::evaluate::energies;
 use crate::mcmc::recorded::{self, STARTS};
 use crate::mcmc::{adapted, convergence, hmc};
@@ -68,12 +69,14 @@ impl MethodConfig for Settings {
         false
     }
 
-    fn problem(&self, _: &dyn AnyTarget) -> Option<String> {
-        self.sampler.problem()
+    fn problem(&self, target: &dyn AnyTarget) -> Option<String> {
+        self.sampler.problem().or_else(|| target.double().geometry().problem())
     }
 
     fn steps(&self, samples: usize) -> u64 {
-        (self.sampler.warm_up + samples.div_ceil(self.sampler.walkers.max(1)) * self.sampler.thin) as u64
+        let (warm_up, thin) = (self.sampler.warm_up as u64, self.sampler.thin as u64);
+        let rounds = samples.div_ceil(self.sampler.walkers.max(1)) as u64;
+        warm_up.saturating_add(rounds.saturating_mul(thin))
     }
 
     fn build<'t>(
@@ -85,7 +88,8 @@ impl MethodConfig for Settings {
         match self.problem(target) {
             Some(problem) => Err(SamplerError::Settings(problem)),
             None => {
-                Ok(Box::new(Walkers::new(self.sampler.clone(), target.double(), self.steps(samples), seed)))
+                let total = self.steps(samples);
+                Ok(Box::new(Walkers::new(self.sampler.clone(), target.double(), total, seed)?))
             }
         }
     }
@@ -108,15 +112,19 @@ struct Walkers<'t> {
 }
 
 impl<'t> Walkers<'t> {
-    fn new(config: Config, target: &'t dyn Target<f64>, total: u64, seed: u64) -> Self {
+    fn new(config: Config, target: &'t dyn Target<f64>, total: u64, seed: u64) -> Result<Self, TargetError> {
         let d = target.dim();
-        let mut x = vec![0.0; config.walkers * d];
-        target.geometry().fill_normal(&mut Stream::new(seed, "hmc starts", 0, 0), &mut x);
-        for (l, x) in x.chunks_exact_mut(d).enumerate() {
-            x.iter_mut().for_each(|x| *x *= config.scale * STARTS[l % 2]);
-        }
+        let draw = |round: u64| {
+            let mut x = vec![0.0; config.walkers * d];
+            target.geometry().fill_normal(&mut Stream::new(seed, "hmc starts", round, 0), &mut x);
+            for (l, x) in x.chunks_exact_mut(d).enumerate() {
+                x.iter_mut().for_each(|x| *x *= config.scale * STARTS[l % 2]);
+            }
+            x
+        };
+        let x = starts(target, draw)?;
         let (step_size, energies) = (0.05 * config.scale, vec![Vec::new(); config.walkers]);
-        Self {
+        Ok(Self {
             config,
             target,
             seed,
@@ -127,7 +135,7 @@ impl<'t> Walkers<'t> {
             acceptance: 0.0,
             states: Vec::new(),
             energies,
-        }
+        })
     }
 
     /// Records the energies, and every `thin` trajectories the states.
@@ -139,6 +147,29 @@ impl<'t> Walkers<'t> {
         }
         Ok(())
     }
+}
+
+/// States as columns, each of the first draw in which it has a finite energy.
+fn starts(target: &dyn Target<f64>, draw: impl Fn(u64) -> Vec<f64>) -> Result<Vec<f64>, TargetError> {
+    let d = target.dim();
+    let mut x = draw(0);
+    let mut log_p = vec![0.0; x.len() / d];
+    target.evaluate(&x, &mut log_p, &mut [])?;
+    recorded::some_inside(log_p.iter())?;
+    for round in 1..recorded::DRAWS {
+        if log_p.iter().all(|l| l.is_finite()) {
+            break;
+        }
+        let (again, mut log_p_again) = (draw(round), vec![0.0; log_p.len()]);
+        target.evaluate(&again, &mut log_p_again, &mut [])?;
+        let outside = log_p.iter_mut().enumerate().filter(|(_, l)| !l.is_finite());
+        for (l, log_p) in outside {
+            x[l * d..(l + 1) * d].copy_from_slice(&again[l * d..(l + 1) * d]);
+            *log_p = log_p_again[l];
+        }
+    }
+    recorded::all_inside(log_p.iter())?;
+    Ok(x)
 }
 
 impl Sampler for Walkers<'_> {
@@ -190,12 +221,16 @@ impl Sampler for Walkers<'_> {
         self.step = c.read_note("step")?;
         self.step_size = c.read_note("step_size")?;
         self.acceptance = c.read_note("acceptance")?;
+        let (step, total, size) = (self.step, self.total, self.step_size);
+        consistent(&[
+            (step <= total, format!("it is at step {step} of {total}")),
+            (size.is_finite() && size > 0.0, format!("step_size = {size}")),
+            ((0.0..=1.0).contains(&self.acceptance), format!("acceptance = {}", self.acceptance)),
+        ])?;
         c.get("x", &mut self.x)?;
         let rows = self.step.saturating_sub(self.config.warm_up as u64) as usize;
-        self.states = vec![0.0; rows / self.config.thin * self.x.len()];
-        c.get("states", &mut self.states)?;
-        let mut energies = vec![0.0; rows * self.config.walkers];
-        c.get("energies", &mut energies)?;
+        self.states = c.get_vec("states", (rows / self.config.thin).saturating_mul(self.x.len()))?;
+        let energies: Vec<f64> = c.get_vec("energies", rows.saturating_mul(self.config.walkers))?;
         self.energies =
             (0..self.config.walkers).map(|w| energies[w * rows..(w + 1) * rows].to_vec()).collect();
         Ok(())
@@ -219,6 +254,7 @@ impl Sampler for Walkers<'_> {
         }
     }
 
+    /// Without those of the starts.
     fn evaluations(&self) -> u64 {
         let rows = self.energies.first().map_or(0, Vec::len) as u64;
         (self.step * (self.config.leapfrog_steps as u64 + 1) + rows) * self.config.walkers as u64

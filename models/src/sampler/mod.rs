@@ -3,6 +3,10 @@
 //! A method is a file with its settings (a [`MethodConfig`]) and its [`Sampler`], and one line in `methods!`, by
 //! which every program knows it.
 
+#[cfg(test)]
+mod broken_energies;
+#[cfg(test)]
+mod contradictions;
 pub mod hmc;
 pub mod iwsm;
 mod method;
@@ -27,6 +31,14 @@ pub enum SamplerError {
     /// The target could not be evaluated.
     #[error(transparent)]
     Target(#[from] TargetError),
+}
+
+/// An error that says how a checkpoint contradicts itself, unless all of these hold.
+pub(crate) fn consistent(claims: &[(bool, String)]) -> Result<(), CheckpointError> {
+    match claims.iter().find(|(holds, _)| !holds) {
+        Some((_, what)) => Err(CheckpointError::Contradiction(what.clone())),
+        None => Ok(()),
+    }
 }
 
 /// A figure by name.
@@ -92,7 +104,8 @@ pub trait Sampler: Send {
     /// Restores a saved state.
     ///
     /// # Errors
-    /// If the checkpoint is not one of this method with these settings; the state is then undefined.
+    /// If the checkpoint is not one of this method with these settings, or its counters do not belong to one state;
+    /// the sampler's state is then undefined.
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError>;
 
     /// Diagnostics at the end of a run.
@@ -116,7 +129,7 @@ pub trait Learned {
     /// `target`.
     ///
     /// # Errors
-    /// Where the target cannot be evaluated.
+    /// Where the target cannot be evaluated, or no sample has a finite energy.
     fn weighted(
         &self,
         target: &dyn Target<f32>,

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use engine::Real;
 
-use super::Target;
-use super::pair_energy::{Pair, PairEnergy, pair_target};
+use super::pair_energy::{Pair, PairEnergy, pair_target, pairs_of};
 use super::registry::Entry;
+use super::{Target, TargetError};
 
 /// The targets of this file.
 pub(super) const ENTRIES: &[Entry] = &[Entry {
@@ -36,16 +36,15 @@ pub struct DoubleWell {
 impl DoubleWell {
     /// `particles` particles in the plane.
     ///
-    /// # Panics
+    /// # Errors
     /// For fewer than 2 particles.
-    pub fn new(particles: usize) -> Self {
-        assert!(particles >= 2, "a system of pairs needs two particles");
-        Self { particles }
+    pub fn new(particles: usize) -> Result<Self, TargetError> {
+        Ok(Self { particles: pairs_of(particles)? })
     }
 
     /// DW-4: four particles, eight coordinates.
     pub fn dw4() -> Self {
-        Self::new(4)
+        Self { particles: 4 }
     }
 }
 
@@ -81,7 +80,7 @@ mod tests {
     fn at<T: Real>(x: &[f64]) -> (f64, Vec<f64>) {
         let x: Vec<T> = x.iter().map(|v| T::of(*v)).collect();
         let (mut log_p, mut score) = ([T::ZERO], vec![T::ZERO; x.len()]);
-        DoubleWell::new(x.len() / 2).evaluate(&x, &mut log_p, &mut score).unwrap();
+        DoubleWell::new(x.len() / 2).unwrap().evaluate(&x, &mut log_p, &mut score).unwrap();
         (-log_p[0].f64(), score.iter().map(|s| -s.f64()).collect())
     }
 

@@ -22,7 +22,7 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     parameters: &[("dim", Parameter::Integer(10), [2.0, 1000.0])],
     // E[exp x_0] = exp(9 / 2): the root mean square of a coordinate is e^2.25.
     scales: |_| Some([9.5, 1.0]),
-    build: |c| Ok(Arc::new(Funnel::new(c.count("dim")))),
+    build: |c| Ok(Arc::new(Funnel::new(c.count("dim"))?)),
 }];
 
 /// The funnel of Neal (2003, "Slice sampling", section 8), x_0 ~ N(0, 3^2) and x_i ~ N(0, exp x_0) for i > 0:
@@ -36,11 +36,15 @@ pub struct Funnel {
 impl Funnel {
     /// The funnel in R^`dim`.
     ///
-    /// # Panics
+    /// # Errors
     /// For fewer than 2 dimensions.
-    pub fn new(dim: usize) -> Self {
-        assert!(dim >= 2, "a funnel has a neck and a mouth");
-        Self { dim }
+    pub fn new(dim: usize) -> Result<Self, TargetError> {
+        match dim {
+            0 | 1 => Err(TargetError::Parameter(format!(
+                "dim = {dim}: a funnel has a neck and a mouth, and needs at least 2"
+            ))),
+            _ => Ok(Self { dim }),
+        }
     }
 }
 
@@ -100,7 +104,7 @@ mod tests {
     fn energy_and_score_worked_out_by_hand() {
         // x = (0, 1, 2): E = 0 + 0 + 5/2 + log 3 + 1.5 log 2 pi; grad E = (1 - 5/2, 1, 2).
         let (mut log_p, mut score) = ([0.0], [0.0; 3]);
-        Funnel::new(3).evaluate(&[0.0, 1.0, 2.0], &mut log_p, &mut score).unwrap();
+        Funnel::new(3).unwrap().evaluate(&[0.0, 1.0, 2.0], &mut log_p, &mut score).unwrap();
         assert!((log_p[0] + 2.5 + 3f64.ln() + 1.5 * TAU.ln()).abs() < 1e-12);
         assert_eq!(score, [1.5, -1.0, -2.0]);
     }
@@ -108,7 +112,7 @@ mod tests {
     #[test]
     fn exact_samples_have_the_energy_of_the_density() {
         // E[E] = (1 + 9) / 2 + log(3 (2 pi)^5), since all squares have mean 1 and x_0 has mean 0.
-        let funnel = Funnel::new(10);
+        let funnel = Funnel::new(10).unwrap();
         let mut x = vec![0.0f64; 10 * 40_000];
         assert!(funnel.sample(&mut Stream::new(0, "funnel", 0, 0), &mut x));
         let mut log_p = vec![0.0; 40_000];

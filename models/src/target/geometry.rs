@@ -40,6 +40,19 @@ impl Geometry {
         }
     }
 
+    /// What keeps states of this space from being sampled, if anything.
+    pub fn problem(&self) -> Option<String> {
+        match self {
+            Self::Euclidean(0) => Some("the target's states have no coordinates: give it a dimension".into()),
+            Self::Euclidean(_) => None,
+            Self::Particles(s) if s.particles < 2 || !(1..=3).contains(&s.space) => Some(format!(
+                "the target has {} particles in {} dimensions: it needs at least 2, in 1 to 3 dimensions",
+                s.particles, s.space
+            )),
+            Self::Particles(_) => None,
+        }
+    }
+
     /// Projects each column of `x` onto the space: subtracts the mean of particles.
     pub fn project<T: Real>(&self, x: &mut [T]) {
         if let Self::Particles(system) = self {

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use engine::Real;
 
-use super::Target;
-use super::pair_energy::{Pair, PairEnergy, pair_target};
+use super::pair_energy::{Pair, PairEnergy, pair_target, pairs_of};
 use super::registry::Entry;
+use super::{Target, TargetError};
 
 /// The targets of this file.
 pub(super) const ENTRIES: &[Entry] = &[
@@ -15,14 +15,14 @@ pub(super) const ENTRIES: &[Entry] = &[
         about: "a Lennard-Jones cluster of 13 particles in a harmonic trap",
         parameters: &[],
         scales: |_| Some([0.6, 0.06]),
-        build: |_| Ok(Arc::new(LennardJones::new(13))),
+        build: |_| Ok(Arc::new(LennardJones::lj13())),
     },
     Entry {
         name: "lj55",
         about: "a Lennard-Jones cluster of 55 particles in a harmonic trap",
         parameters: &[],
         scales: |_| Some([0.9, 0.05]),
-        build: |_| Ok(Arc::new(LennardJones::new(55))),
+        build: |_| Ok(Arc::new(LennardJones::lj55())),
     },
 ];
 
@@ -42,11 +42,20 @@ pub struct LennardJones {
 impl LennardJones {
     /// LJ-n: `particles` particles in space.
     ///
-    /// # Panics
+    /// # Errors
     /// For fewer than 2 particles.
-    pub fn new(particles: usize) -> Self {
-        assert!(particles >= 2, "a system of pairs needs two particles");
-        Self { particles }
+    pub fn new(particles: usize) -> Result<Self, TargetError> {
+        Ok(Self { particles: pairs_of(particles)? })
+    }
+
+    /// LJ-13: 39 coordinates.
+    pub fn lj13() -> Self {
+        Self { particles: 13 }
+    }
+
+    /// LJ-55: 165 coordinates.
+    pub fn lj55() -> Self {
+        Self { particles: 55 }
     }
 }
 
@@ -81,7 +90,7 @@ mod tests {
     fn at<T: Real>(x: &[f64]) -> (f64, Vec<f64>) {
         let x: Vec<T> = x.iter().map(|v| T::of(*v)).collect();
         let (mut log_p, mut score) = ([T::ZERO], vec![T::ZERO; x.len()]);
-        LennardJones::new(x.len() / 3).evaluate(&x, &mut log_p, &mut score).unwrap();
+        LennardJones::new(x.len() / 3).unwrap().evaluate(&x, &mut log_p, &mut score).unwrap();
         (-log_p[0].f64(), score.iter().map(|s| -s.f64()).collect())
     }
 

@@ -42,7 +42,7 @@ pub(super) const ENTRIES: &[Entry] = &[
         scales: |c| box_scales(c.real("spread")),
         build: |c| {
             let (dim, spread, seed) = (c.count("dim"), c.real("spread"), c.seed("seed"));
-            Ok(Arc::new(Mixture::random(40, dim, spread, GMM_SCALE, true, seed)))
+            random(40, dim, spread, true, seed)
         },
     },
 ];
@@ -65,7 +65,18 @@ fn box_scales(spread: f64) -> Option<[f64; 2]> {
 }
 
 fn equal(components: usize, c: &TargetConfig) -> Result<Arc<dyn AnyTarget>, TargetError> {
-    Ok(Arc::new(Mixture::random(components, 2, c.real("spread"), GMM_SCALE, false, c.seed("seed"))))
+    random(components, 2, c.real("spread"), false, c.seed("seed"))
+}
+
+fn random(
+    components: usize,
+    dim: usize,
+    spread: f64,
+    unequal: bool,
+    seed: u64,
+) -> Result<Arc<dyn AnyTarget>, TargetError> {
+    let mixture = Mixture::random(components, dim, spread, GMM_SCALE, unequal, seed);
+    Ok(Arc::new(mixture.map_err(|e| TargetError::Parameter(e.to_string()))?))
 }
 
 /// Why a mixture cannot be built.
@@ -170,22 +181,7 @@ impl Mixture {
         scales: Vec<f64>,
         weights: Vec<f64>,
     ) -> Result<Self, MixtureError> {
-        let components = weights.len();
-        if components == 0 || dim == 0 {
-            return Err(MixtureError::Empty);
-        }
-        if means.len() != components * dim || scales.len() != components {
-            return Err(MixtureError::Means { components, dim, wanted: components * dim, got: means.len() });
-        }
-        let good = |x: f64| x > 0.0 && x.is_finite();
-        for j in 0..components {
-            if !good(scales[j])
-                || !good(weights[j])
-                || means[j * dim..(j + 1) * dim].iter().any(|m| !m.is_finite())
-            {
-                return Err(MixtureError::Component(j));
-            }
-        }
+        check(dim, &means, &scales, &weights)?;
         let total: f64 = weights.iter().sum();
         Ok(Self::assemble(dim, means, scales, weights.iter().map(|w| w / total).collect()))
     }
@@ -211,13 +207,25 @@ impl Mixture {
 
     /// `components` Gaussians with means uniform in [-spread, spread]^dim, seeded; equal weights, or
     /// Dirichlet(1) if `unequal`.
-    pub fn random(components: usize, dim: usize, spread: f64, scale: f64, unequal: bool, seed: u64) -> Self {
+    ///
+    /// # Errors
+    /// If there is no component or no dimension, `spread` is not finite, or `scale` is not positive.
+    pub fn random(
+        components: usize,
+        dim: usize,
+        spread: f64,
+        scale: f64,
+        unequal: bool,
+        seed: u64,
+    ) -> Result<Self, MixtureError> {
         let mut means = vec![0.0; components * dim];
         Stream::new(seed, "mixture means", 0, 0).fill_uniform(&mut means);
         means.iter_mut().for_each(|m| *m = (2.0 * *m - 1.0) * spread);
         let weights =
             if unequal { dirichlet(components, seed) } else { vec![1.0 / components as f64; components] };
-        Self::assemble(dim, means, vec![scale; components], weights)
+        let scales = vec![scale; components];
+        check(dim, &means, &scales, &weights)?;
+        Ok(Self::assemble(dim, means, scales, weights))
     }
 
     /// The mixture noised by N(0, sigma^2 I): density p_t and its exact score.
@@ -256,6 +264,22 @@ impl Mixture {
             .zip(&self.log_norms)
             .map(|((mean, v), c)| Component { mean, inv_variance: T::of(*v), log_norm: T::of(*c) })
     }
+}
+
+/// Whether lengths agree and values are in their ranges.
+fn check(dim: usize, means: &[f64], scales: &[f64], weights: &[f64]) -> Result<(), MixtureError> {
+    let components = weights.len();
+    if components == 0 || dim == 0 {
+        return Err(MixtureError::Empty);
+    }
+    if means.len() != components * dim || scales.len() != components {
+        return Err(MixtureError::Means { components, dim, wanted: components * dim, got: means.len() });
+    }
+    let good = |x: f64| x > 0.0 && x.is_finite();
+    let sound = |j: usize| {
+        good(scales[j]) && good(weights[j]) && means[j * dim..(j + 1) * dim].iter().all(|m| m.is_finite())
+    };
+    (0..components).find(|j| !sound(*j)).map_or(Ok(()), |j| Err(MixtureError::Component(j)))
 }
 
 /// Weights from Dirichlet(1, ..., 1): normalised exponential numbers.

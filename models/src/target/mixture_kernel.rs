@@ -122,7 +122,9 @@ simd_fn! {
 
     fn finish<T: Real>(sum: &[T], log_p: &mut [T]) {
         for (sum, log_p) in sum.iter().zip(log_p) {
-            *log_p += sum.ln();
+            // So far away that every square overflows: density 0, where the sum is NaN.
+            let total = *log_p + sum.ln();
+            *log_p = if *log_p == T::NEG_INFINITY { *log_p } else { total };
         }
     }
 

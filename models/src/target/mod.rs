@@ -2,11 +2,25 @@
 //!
 //! A target implements [`Target`]: its [`Geometry`], and -E and -grad E on *blocks* of up to [`BLOCK`] points laid
 //! out coordinate by coordinate (`x[a * n + l]` is coordinate `a` of point `l`), so that a kernel's inner loop runs
-//! over points and vectorises in any dimension. [`Target::evaluate`] serves whole batches of columns. What is
-//! known exactly (log Z, samples, modes) is given by optional methods, and decides what can be measured.
+//! over points and vectorises in any dimension. What is known exactly (log Z, samples, modes) is given by optional
+//! methods, and decides what can be measured.
+//!
+//! Every use of a target goes through [`Target::evaluate`], for whole batches of columns, or
+//! [`Target::evaluate_block`], which check what comes of it:
+//!
+//! - E = +inf (`log_p` = -inf) is allowed everywhere, and means outside the support, of density 0. The gradient is not
+//!   looked at there and counts as 0. Samples may be proposed there; none of them counts. A training takes scores
+//!   near such a wall from displacements, because gradients do not know it.
+//! - E = NaN or -inf is an error, [`TargetError::Broken`], that names the point, and so is a gradient that is not
+//!   finite at a point of finite energy. Only where the square of a coordinate overflows (1.8e19 in single precision),
+//!   what cannot be computed lies outside the support.
+//! - A gradient may be as large as the type can say; `train.score_clip` bounds what a network learns from.
+//! - Where not one state of a step or of a measurement has a finite energy, the run ends with
+//!   [`TargetError::Outside`].
 //!
 //! Targets have names in the [`registry`]: a new one is one file here and one line there.
 
+mod checked;
 mod double_well;
 mod function;
 mod funnel;
@@ -30,6 +44,8 @@ pub use particle_system::ParticleSystem;
 pub use registry::{AnyTarget, TargetConfig};
 pub use softened_core::SoftenedCore;
 
+pub(crate) use checked::all_finite;
+
 use engine::rng::Stream;
 use engine::{Real, parallel};
 
@@ -50,6 +66,27 @@ pub enum TargetError {
     /// The energy could not be computed, for example because an external program failed.
     #[error("the energy could not be evaluated: {0}")]
     Evaluation(String),
+    /// Energy or gradient at some point are no numbers that mean anything; the text names the point.
+    #[error("{0}")]
+    Broken(String),
+    /// States lie outside the support, of which one at least must not; the text says which they are, and what to do.
+    #[error("{0}")]
+    Outside(String),
+}
+
+impl TargetError {
+    /// An error unless one of the states has a finite energy; `log_p` is -E of each, or a logarithm of its weight.
+    pub(crate) fn unless_inside(
+        mut log_p: impl ExactSizeIterator<Item = f64>,
+        states: impl std::fmt::Display,
+        remedy: &str,
+    ) -> Result<(), Self> {
+        let count = log_p.len();
+        if count == 0 || log_p.any(f64::is_finite) {
+            return Ok(());
+        }
+        Err(Self::Outside(format!("none of the {count} {states} has a finite energy: {remedy}")))
+    }
 }
 
 /// A target density exp(-E(x)) / Z on R^d, or on the mean-free states of particles.
@@ -63,7 +100,8 @@ pub trait Target<T: Real>: Send + Sync {
     }
 
     /// Writes -E to `log_p` (n) and -grad E to `score` (d * n) at `n <= BLOCK` points `x` (d * n), coordinate by
-    /// coordinate. `scratch` belongs to the kernel and is kept from call to call.
+    /// coordinate. `scratch` belongs to the kernel and is kept from call to call. For a target to write; what uses
+    /// targets calls [`evaluate_block`](Self::evaluate_block).
     ///
     /// # Errors
     /// [`TargetError::Evaluation`] if the energy cannot be computed. A state of density 0 is no error: its `log_p`
@@ -77,17 +115,46 @@ pub trait Target<T: Real>: Send + Sync {
         scratch: &mut Vec<T>,
     ) -> Result<(), TargetError>;
 
-    /// Writes -E to `log_p` (n) and, unless `score` is empty, -grad E to `score` (d x n), for each column of `x`
-    /// (d x n). The default divides the batch into blocks that run in parallel; an energy in another program
-    /// overrides it and takes the whole batch.
+    /// The same for a whole batch of columns, in parallel blocks. An energy in another program writes its own and
+    /// takes the batch at once; what uses targets calls [`evaluate`](Self::evaluate).
     ///
     /// # Errors
     /// As [`log_density_block`](Self::log_density_block).
     ///
     /// # Panics
     /// If the lengths do not fit.
+    fn log_density_batch(&self, x: &[T], log_p: &mut [T], score: &mut [T]) -> Result<(), TargetError> {
+        in_blocks(self, x, log_p, score)
+    }
+
+    /// Writes -E to `log_p` (n) and, unless `score` is empty, -grad E to `score` (d x n), for each column of `x`
+    /// (d x n), and checks them. Not for a target to write.
+    ///
+    /// # Errors
+    /// As [`log_density_block`](Self::log_density_block), and [`TargetError::Broken`]; see the
+    /// [module](crate::target).
+    ///
+    /// # Panics
+    /// If the lengths do not fit.
     fn evaluate(&self, x: &[T], log_p: &mut [T], score: &mut [T]) -> Result<(), TargetError> {
-        evaluate_blocks(self, x, log_p, score)
+        self.log_density_batch(x, log_p, score)?;
+        checked::columns(self.dim(), x, log_p, score)
+    }
+
+    /// [`log_density_block`](Self::log_density_block), checked. Not for a target to write.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    fn evaluate_block(
+        &self,
+        n: usize,
+        x: &[T],
+        log_p: &mut [T],
+        score: &mut [T],
+        scratch: &mut Vec<T>,
+    ) -> Result<(), TargetError> {
+        self.log_density_block(n, x, log_p, score, scratch)?;
+        checked::block(x, log_p, score)
     }
 
     /// The known log Z = log of the integral of exp(-E), if there is one.
@@ -117,7 +184,7 @@ pub trait Target<T: Real>: Send + Sync {
     }
 }
 
-fn evaluate_blocks<T: Real, E: Target<T> + ?Sized>(
+fn in_blocks<T: Real, E: Target<T> + ?Sized>(
     target: &E,
     x: &[T],
     log_p: &mut [T],

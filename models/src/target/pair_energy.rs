@@ -7,7 +7,7 @@
 
 use engine::{Real, simd_fn};
 
-use super::ParticleSystem;
+use super::{ParticleSystem, TargetError};
 
 /// Points of a chunk.
 const WIDTH: usize = 32;
@@ -63,6 +63,17 @@ pub trait PairEnergy: Send + Sync {
     }
 }
 
+/// The number of particles of a system of pairs.
+///
+/// # Errors
+/// Below two.
+pub(super) fn pairs_of(particles: usize) -> Result<usize, TargetError> {
+    if particles >= 2 {
+        return Ok(particles);
+    }
+    Err(TargetError::Parameter(format!("particles = {particles}: a system of pairs needs at least 2")))
+}
+
 /// The largest finite number.
 #[inline(always)]
 pub(super) fn largest<T: Real>() -> T {
@@ -88,7 +99,8 @@ macro_rules! pair_target {
         $crate::target::pair_energy::pair_target!($T);
 
         fn softened(&self, core: f64) -> Option<Box<dyn Target<$T>>> {
-            Some(Box::new($crate::target::SoftenedCore::new(*self, core)))
+            let softened = $crate::target::SoftenedCore::new(*self, core).ok()?;
+            Some(Box::new(softened))
         }
     };
     ($T:ident) => {

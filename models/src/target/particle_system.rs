@@ -141,7 +141,7 @@ mod tests {
     #[test]
     fn symmetries_keep_energies_and_are_uniform() {
         let mut stream = Stream::new(5, "symmetry", 0, 0);
-        let lj = LennardJones::new(13);
+        let lj = LennardJones::lj13();
         let check = |energy: &dyn Target<f64>, system: ParticleSystem, stream: &mut Stream| {
             let mut x = vec![0.0; system.dim()];
             stream.fill_normal(&mut x);

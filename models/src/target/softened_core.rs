@@ -2,8 +2,8 @@
 
 use engine::Real;
 
-use super::Target;
 use super::pair_energy::{Pair, PairEnergy, pair_target};
+use super::{Target, TargetError};
 
 /// An energy whose pair energies are continued linearly within a core radius c:
 ///
@@ -23,12 +23,19 @@ pub struct SoftenedCore<P> {
 impl<P: PairEnergy> SoftenedCore<P> {
     /// `inner`, softened within the radius `core`.
     ///
-    /// # Panics
-    /// If `core` is not a positive finite number.
-    pub fn new(inner: P, core: f64) -> Self {
-        assert!(core > 0.0 && core.is_finite(), "the core radius is a positive number");
+    /// # Errors
+    /// If `core` is not a positive number, or so small that the energy there is not finite.
+    pub fn new(inner: P, core: f64) -> Result<Self, TargetError> {
+        let wrong = |what: &str| Err(TargetError::Parameter(format!("core = {core:?} {what}")));
+        if !(core > 0.0 && core.is_finite()) {
+            return wrong("must be a positive number");
+        }
         let edge = inner.pair::<f64>(core * core);
-        Self { inner, core, energy: edge.energy, slope: edge.strength * (edge.scale * core) }
+        let (energy, slope) = (edge.energy, edge.strength * (edge.scale * core));
+        if !(energy.is_finite() && slope.is_finite()) {
+            return wrong("is so small that the energy at it is not finite");
+        }
+        Ok(Self { inner, core, energy, slope })
     }
 }
 
@@ -71,8 +78,8 @@ mod tests {
 
     #[test]
     fn the_core_is_a_straight_line_and_the_rest_untouched() {
-        let exact = LennardJones::new(2);
-        let soft = SoftenedCore::new(exact, 0.8);
+        let exact = LennardJones::new(2).unwrap();
+        let soft = SoftenedCore::new(exact, 0.8).unwrap();
         for r in [0.8, 0.9, 1.0, 3.0] {
             assert_eq!(at(&soft, r), at(&exact, r));
         }

@@ -30,7 +30,7 @@ fn observed(x: impl Iterator<Item = f64>) -> [f64; 2] {
 
 /// After a short training from the energy alone.
 fn learned(kind: Kind, objective: Objective) -> [f64; 2] {
-    let target = DoubleWell::new(2);
+    let target = DoubleWell::new(2).unwrap();
     let mut config = Config::default();
     let n = &mut config.network;
     (n.kind, n.hidden, n.layers, n.radial_features, n.space_features) = (kind, 32, 2, 24, 32);
@@ -76,7 +76,7 @@ fn parallel_tempering_finds_both_wells_and_log_z() {
     let [mean, share, log_z] = exact();
     let config =
         parallel_tempering::Config { walkers: 32, rungs: 5, warm_up: 300, thin: 4, ..Default::default() };
-    let target = DoubleWell::new(2);
+    let target = DoubleWell::new(2).unwrap();
     let mut sampler = ParallelTempering::new(config, &target, 1).unwrap();
     while sampler.recorded() < 8000 {
         sampler.sweep().unwrap();
@@ -90,7 +90,7 @@ fn parallel_tempering_finds_both_wells_and_log_z() {
 #[test]
 fn trajectories_cross_the_barrier_and_find_the_share_of_each_well() {
     let [mean, share, _] = exact();
-    let (target, n) = (DoubleWell::new(2), 2000);
+    let (target, n) = (DoubleWell::new(2).unwrap(), 2000);
     // All begin in the inner well.
     let mut x: Vec<f64> = [1.25, 0.0, -1.25, 0.0].repeat(n);
     let acceptance: f64 =

@@ -145,7 +145,8 @@ fn recycled_draws_bring_the_buffer_to_the_target() {
 #[test]
 fn a_cold_start_on_overlapping_particles_trains_without_a_nan() {
     for core in [0.0, 0.7] {
-        let (hard, soft) = (LennardJones::new(13), SoftenedCore::new(LennardJones::new(13), 0.7));
+        let hard = LennardJones::lj13();
+        let soft = SoftenedCore::new(hard, 0.7).unwrap();
         let energy: &dyn models::target::Target<f32> = if core > 0.0 { &soft } else { &hard };
         for identity in [Identity::Mixed, Identity::Stored] {
             let mut config = config(identity, Form::Marginal);

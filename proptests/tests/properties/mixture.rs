@@ -33,7 +33,7 @@ proptest! {
 
     #[test]
     fn kernels_agree_with_the_reference(d in 1_usize..6, components in 1_usize..9, n in 0_usize..200, seed in 0_u64..1000) {
-        let m = Mixture::random(components, d, 5.0, 0.8, true, seed);
+        let m = Mixture::random(components, d, 5.0, 0.8, true, seed).unwrap();
         let mut x = vec![0.0_f64; n * d];
         Stream::new(seed, "x", 0, 0).fill_normal(&mut x);
         x.iter_mut().for_each(|x| *x *= 4.0);
@@ -56,7 +56,7 @@ proptest! {
 
     #[test]
     fn the_score_is_the_gradient(d in 1_usize..5, seed in 0_u64..1000) {
-        let m = Mixture::random(6, d, 3.0, 1.0, true, seed);
+        let m = Mixture::random(6, d, 3.0, 1.0, true, seed).unwrap();
         let mut x = vec![0.0_f64; d];
         Stream::new(seed, "x", 1, 0).fill_normal(&mut x);
         let at = |x: &[f64]| { let mut l = [0.0]; m.evaluate(x, &mut l, &mut []).unwrap(); l[0] };

@@ -22,16 +22,16 @@ enum Case {
 impl Case {
     fn energy(self) -> Box<dyn Target<f64>> {
         match self {
-            Self::Wells(n) => Box::new(DoubleWell::new(n)),
-            Self::Jones(n) => Box::new(LennardJones::new(n)),
-            Self::Soft(n) => Box::new(SoftenedCore::new(LennardJones::new(n), CORE)),
+            Self::Wells(n) => Box::new(DoubleWell::new(n).unwrap()),
+            Self::Jones(n) => Box::new(LennardJones::new(n).unwrap()),
+            Self::Soft(n) => Box::new(SoftenedCore::new(LennardJones::new(n).unwrap(), CORE).unwrap()),
         }
     }
     fn single(self) -> Box<dyn Target<f32>> {
         match self {
-            Self::Wells(n) => Box::new(DoubleWell::new(n)),
-            Self::Jones(n) => Box::new(LennardJones::new(n)),
-            Self::Soft(n) => Box::new(SoftenedCore::new(LennardJones::new(n), CORE)),
+            Self::Wells(n) => Box::new(DoubleWell::new(n).unwrap()),
+            Self::Jones(n) => Box::new(LennardJones::new(n).unwrap()),
+            Self::Soft(n) => Box::new(SoftenedCore::new(LennardJones::new(n).unwrap(), CORE).unwrap()),
         }
     }
     fn shape(self) -> (usize, usize) {
@@ -218,7 +218,7 @@ proptest! {
 
 #[test]
 fn an_empty_block_is_nothing() {
-    Target::<f64>::log_density_block(&LennardJones::new(13), 0, &[], &mut [], &mut [], &mut Vec::new())
+    Target::<f64>::log_density_block(&LennardJones::lj13(), 0, &[], &mut [], &mut [], &mut Vec::new())
         .unwrap();
-    assert_eq!(LennardJones::new(55).system().mean_free_dim(), 162);
+    assert_eq!(LennardJones::lj55().system().mean_free_dim(), 162);
 }

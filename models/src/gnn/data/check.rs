@@ -54,6 +54,38 @@ pub fn check(data: &Dataset) -> Vec<Finding> {
     found
 }
 
+impl Dataset {
+    /// What keeps a network from being built on the data, if anything; [`check`] finds more, and takes longer.
+    pub fn problem(&self) -> Option<String> {
+        let n = self.nodes();
+        if n == 0 || self.classes == 0 {
+            return Some(format!("the graph has {n} nodes in {} classes", self.classes));
+        }
+        if self.features.rows() != n {
+            return Some(format!("there are features of {} nodes, labels of {n}", self.features.rows()));
+        }
+        if let Some((u, v)) = self.edges.iter().find(|(u, v)| *u as usize >= n || *v as usize >= n) {
+            return Some(format!("edge ({u}, {v}) leads to a node that does not exist; there are {n} nodes"));
+        }
+        if self.edges.windows(2).any(|w| w[0] >= w[1]) {
+            return Some("the edges are not sorted, or some are stored twice".into());
+        }
+        let class = self.labels.iter().enumerate().find(|(_, c)| **c as usize >= self.classes)?;
+        Some(format!("node {} has class {}; there are {} classes", class.0, class.1, self.classes))
+    }
+}
+
+/// What keeps a network from being trained on a split, if anything.
+pub fn untrainable(split: &Split, nodes: usize) -> Option<String> {
+    let parts = [("training", &split.train), ("validation", &split.validation), ("test", &split.test)];
+    let beyond = |part: &[u32]| part.iter().find(|i| **i as usize >= nodes).copied();
+    let found = parts.iter().find_map(|(name, part)| beyond(part).map(|i| (name, i)));
+    match found {
+        Some((name, i)) => Some(format!("the {name} part holds node {i}; there are {nodes}")),
+        None => split.train.is_empty().then(|| "the training part is empty".into()),
+    }
+}
+
 /// What is wrong with a split: parts that are empty, overlap, or name nodes beyond `nodes`.
 pub fn split_problem(split: &Split, nodes: usize) -> Option<String> {
     let parts = [("training", &split.train), ("validation", &split.validation), ("test", &split.test)];

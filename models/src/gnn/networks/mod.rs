@@ -193,7 +193,7 @@ impl Network {
     /// The network for a graph, with its parameters.
     ///
     /// # Errors
-    /// A setting is outside its range, or settings do not go together.
+    /// A setting is outside its range, or settings do not go together, or the data are broken.
     pub fn build<T: Real>(
         &self,
         data: &Dataset,
@@ -201,13 +201,14 @@ impl Network {
         seed: u64,
     ) -> Result<Box<dyn Classifier<T>>, String> {
         self.settings().check()?;
+        data.problem().map_or(Ok(()), Err)?;
         self.builder().build(&mut Builder { data, params, seed })
     }
 
     /// The network as a dynamical system on states of `channels`; none if it is not one.
     ///
     /// # Errors
-    /// A setting is outside its range, or settings do not go together.
+    /// A setting is outside its range, or settings do not go together, or the data are broken.
     pub fn evolution<T: Real>(
         &self,
         data: &Dataset,
@@ -216,6 +217,7 @@ impl Network {
         seed: u64,
     ) -> Result<Option<Evolution<T>>, String> {
         self.settings().check()?;
+        data.problem().map_or(Ok(()), Err)?;
         Ok(self.builder().evolution(&mut Builder { data, params, seed }, channels))
     }
 

@@ -26,6 +26,9 @@ pub fn evolve<T: Real>(
 ) -> Result<ControlFlow<()>, String> {
     let n = data.nodes();
     let channels = x0.len() / n.max(1);
+    if channels == 0 || channels * n != x0.len() {
+        return Err(format!("the state has {} numbers, which are no channels of {n} nodes", x0.len()));
+    }
     let mut params = Params::<T>::new();
     let Some(evolution) = network.evolution(data, &mut params, channels, seed)? else {
         return Err(format!("{} is no dynamical system", network.name()));

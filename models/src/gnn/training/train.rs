@@ -7,6 +7,7 @@ use engine::{Params, Tape};
 
 use super::Training;
 use super::classification::{Metric, cross_entropy};
+use crate::gnn::data::check::untrainable;
 use crate::gnn::networks::{Classifier, Network};
 use crate::gnn::{Dataset, Dropout, Split};
 
@@ -58,6 +59,9 @@ pub enum TrainError {
 }
 
 /// Trains one network on one split. `stop` is asked at every epoch.
+///
+/// # Errors
+/// Settings outside their range or that do not fit the data, a loss that is not finite, or a stop.
 pub fn fit(
     data: &Dataset,
     split: &Split,
@@ -67,9 +71,10 @@ pub fn fit(
     stop: &(dyn Fn() -> bool + Sync),
 ) -> Result<Outcome, TrainError> {
     let began = std::time::Instant::now();
-    if let Some(problem) = metric.problem(&data.labels, split) {
-        return Err(TrainError::Settings(problem));
-    }
+    training.check().map_err(TrainError::Settings)?;
+    let problem = data.problem().or_else(|| untrainable(split, data.nodes()));
+    let problem = problem.or_else(|| metric.problem(&data.labels, split));
+    problem.map_or(Ok(()), |problem| Err(TrainError::Settings(problem)))?;
     let mut params = Params::<f32>::new();
     let classifier = network.build::<f32>(data, &mut params, seed).map_err(TrainError::Settings)?;
     let mut adam = Adam::new(params.len());

@@ -1,19 +1,71 @@
 //! States of several walkers on one rung.
 
+use engine::parallel;
 use engine::rng::Stream;
 
+use super::config::Config;
 use crate::mcmc::hmc::States;
+use crate::mcmc::recorded::{self, STARTS};
 use crate::target::{Target, TargetError};
+
+/// Walkers that are moved together.
+pub(super) const GROUP: usize = 32;
 
 /// States of `n` walkers.
 pub(super) type Block = States<f64>;
 
+/// Dispersed starts of all walkers on all rungs, and how many energies they took. Only the last rung, the Gaussian,
+/// may begin outside the support; see [`recorded`].
+pub(super) fn starts(
+    config: &Config,
+    target: &dyn Target<f64>,
+    seed: u64,
+) -> Result<(Vec<Block>, u64), TargetError> {
+    let groups = config.walkers.div_ceil(GROUP);
+    let begun = parallel::map(config.rungs * groups, |task| {
+        let first = task % groups * GROUP;
+        let walkers = first..(first + GROUP).min(config.walkers);
+        let scales: Vec<f64> = walkers.map(|w| config.scale * STARTS[w % 2]).collect();
+        let mut stream = Stream::new(seed, "reference starts", 0, task as u64);
+        let mut block = Block::zeros(scales.len(), target.dim());
+        block.draw(target, &scales, &mut stream).map(|()| (block, scales, stream))
+    });
+    let mut begun = begun.into_iter().collect::<Result<Vec<_>, _>>()?;
+    let log_p: Vec<f64> = begun.iter().flat_map(|(block, ..)| &block.log_p).copied().collect();
+    recorded::some_inside(log_p.iter())?;
+    let mut evaluations = log_p.len() as u64;
+    for (block, scales, stream) in &mut begun[..(config.rungs - 1) * groups] {
+        evaluations += block.draw_again_outside(target, scales, stream)?;
+    }
+    let blocks: Vec<Block> = begun.into_iter().map(|(block, ..)| block).collect();
+    let tempered = blocks[..(config.rungs - 1) * groups].iter().flat_map(|b| &b.log_p);
+    recorded::all_inside(tempered.collect::<Vec<_>>().into_iter())?;
+    Ok((blocks, evaluations))
+}
+
 impl Block {
-    /// States from the Gaussian of standard deviation `scales[l]` for walker l.
-    pub fn begin(target: &dyn Target<f64>, scales: &[f64], stream: &mut Stream) -> Result<Self, TargetError> {
-        let mut block = Self::zeros(scales.len(), target.dim());
-        block.draw(target, scales, stream)?;
-        Ok(block)
+    /// Replaces states outside the support by new ones; returns how many energies that took.
+    fn draw_again_outside(
+        &mut self,
+        target: &dyn Target<f64>,
+        scales: &[f64],
+        stream: &mut Stream,
+    ) -> Result<u64, TargetError> {
+        let mut evaluations = 0;
+        let mut again = Self::zeros(0, 0);
+        for _ in 1..recorded::DRAWS {
+            let outside: Vec<usize> = (0..self.n).filter(|l| !self.log_p[*l].is_finite()).collect();
+            if outside.is_empty() {
+                break;
+            }
+            if again.n == 0 {
+                again = Self::zeros(self.n, target.dim());
+            }
+            again.draw(target, scales, stream)?;
+            evaluations += again.n as u64;
+            outside.into_iter().for_each(|l| self.swap(&mut again, l));
+        }
+        Ok(evaluations)
     }
 
     /// Replaces every state by an independent one from a Gaussian.

@@ -58,7 +58,8 @@ impl From<ConfigError> for SamplerError {
 impl Config {
     /// Sweeps until `states` of them are recorded after the warm-up, from the beginning.
     pub fn sweeps_for(&self, states: usize) -> usize {
-        self.warm_up + states.div_ceil(self.walkers.max(1)) * self.thin
+        let rounds = states.div_ceil(self.walkers.max(1));
+        self.warm_up.saturating_add(rounds.saturating_mul(self.thin))
     }
 
     /// Checks all ranges.

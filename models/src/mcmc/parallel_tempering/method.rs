@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Config, ParallelTempering};
 use crate::mcmc::recorded;
-use crate::sampler::{Diagnostics, MethodConfig, Named, Sampler, SamplerError};
+use crate::sampler::{Diagnostics, MethodConfig, Named, Sampler, SamplerError, consistent};
 use crate::target::AnyTarget;
 
 /// The method's settings.
@@ -29,8 +29,9 @@ impl MethodConfig for Settings {
         false
     }
 
-    fn problem(&self, _: &dyn AnyTarget) -> Option<String> {
-        self.sampler.check().err().map(|e| format!("sampler.{e}"))
+    fn problem(&self, target: &dyn AnyTarget) -> Option<String> {
+        let own = self.sampler.check().err().map(|e| format!("sampler.{e}"));
+        own.or_else(|| target.double().geometry().problem())
     }
 
     fn steps(&self, samples: usize) -> u64 {
@@ -84,7 +85,9 @@ impl Sampler for Run<'_> {
     }
 
     fn restore(&mut self, checkpoint: &Checkpoint) -> Result<(), CheckpointError> {
-        self.sampler.restore(checkpoint)
+        self.sampler.restore(checkpoint)?;
+        let (done, total) = (self.done(), self.total);
+        consistent(&[(done <= total, format!("it is at sweep {done} of {total}"))])
     }
 
     fn diagnostics(&self) -> Diagnostics {

@@ -4,6 +4,7 @@ use engine::checkpoint::{Checkpoint, CheckpointError};
 
 use super::block::Block;
 use super::sampler::{ParallelTempering, Record};
+use crate::sampler::consistent;
 
 impl ParallelTempering<'_> {
     /// The state between two sweeps.
@@ -37,22 +38,39 @@ impl ParallelTempering<'_> {
     /// Restores a saved state of a sampler with the same settings.
     ///
     /// # Errors
-    /// If the checkpoint does not fit these settings. The sampler is then in an undefined state: drop it.
+    /// If the checkpoint does not fit these settings, or its counters do not belong to one state. The sampler is then
+    /// in an undefined state: drop it.
     pub fn restore(&mut self, c: &Checkpoint) -> Result<(), CheckpointError> {
         let (walkers, rungs) = (self.config.walkers, self.config.rungs);
-        let read = |name: &str, len: usize| {
-            let mut values = vec![0.0; len];
-            c.get(name, &mut values).map(|()| values)
-        };
+        let read = |name: &str, len: usize| c.get_vec::<f64>(name, len);
         self.sweep = c.read_note("sweep")?;
         self.evaluations = c.read_note("evaluations")?;
         self.settled = c.read_note("settled")?;
         let sweeps: usize = c.read_note("record.sweeps")?;
-        if sweeps > self.sweep {
-            return Err(CheckpointError::Format("it records more sweeps than were made".into()));
-        }
-        self.ladder.restore(&read("ladder", rungs)?);
+        let round_trips: usize = c.read_note("record.round_trips")?;
+        let (sweep, warm_up, settled) = (self.sweep, self.config.warm_up, self.settled);
+        let ladder = read("ladder", rungs)?;
+        let least = (rungs as u64).saturating_mul(walkers as u64).saturating_mul(sweep as u64);
+        consistent(&[
+            (
+                sweeps == sweep.saturating_sub(warm_up),
+                format!("record.sweeps = {sweeps} after {sweep} sweeps, {warm_up} of them the warm-up"),
+            ),
+            (settled <= sweep.min(warm_up), format!("settled = {settled} after {sweep} sweeps")),
+            (
+                round_trips <= sweep.saturating_mul(walkers),
+                format!("record.round_trips = {round_trips} after {sweep} sweeps"),
+            ),
+            (self.evaluations > least, format!("evaluations = {} after {sweep} sweeps", self.evaluations)),
+            (
+                ladder[0] == 1.0 && ladder[rungs - 1] == 0.0 && ladder.is_sorted_by(|a, b| a >= b),
+                "its ladder does not lead from 1 down to 0".into(),
+            ),
+        ])?;
+        self.ladder.restore(&ladder);
         self.steps = read("steps", rungs)?;
+        let step = self.steps.iter().find(|s| !(s.is_finite() && **s > 0.0));
+        consistent(&[(step.is_none(), format!("it has a step size of {}", step.unwrap_or(&0.0)))])?;
         let dim = self.dim();
         self.deal(&read("x", rungs * walkers * dim)?, |b| &mut b.x);
         self.deal(&read("log_p", rungs * walkers)?, |b| &mut b.log_p);
@@ -62,17 +80,19 @@ impl ParallelTempering<'_> {
         let rows = |values: Vec<f64>, len: usize, count: usize| -> Vec<Vec<f64>> {
             (0..count).map(|w| values[w * len..(w + 1) * len].to_vec()).collect()
         };
-        let excess = rows(read("record.excess", rungs * walkers * kept)?, kept, rungs * walkers);
+        let product = |factors: [usize; 3]| factors.into_iter().fold(1, usize::saturating_mul);
+        let excess = read("record.excess", product([rungs, walkers, kept]))?;
+        let excess = rows(excess, kept, rungs * walkers);
         self.record = Record {
             sweeps,
-            energy: rows(read("record.energy", walkers * sweeps)?, sweeps, walkers),
-            spread: rows(read("record.spread", walkers * sweeps)?, sweeps, walkers),
+            energy: rows(read("record.energy", product([walkers, sweeps, 1]))?, sweeps, walkers),
+            spread: rows(read("record.spread", product([walkers, sweeps, 1]))?, sweeps, walkers),
             swaps: read("record.swaps", rungs - 1)?,
             offers: read("record.offers", rungs - 1)?,
             moves: read("record.moves", rungs)?,
-            round_trips: c.read_note("record.round_trips")?,
+            round_trips,
             excess: excess.chunks_exact(walkers).map(<[_]>::to_vec).collect(),
-            states: read("record.states", kept * walkers * dim)?,
+            states: read("record.states", product([kept, walkers, dim]))?,
         };
         Ok(())
     }
@@ -111,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_resumed_run_repeats_an_unbroken_one() {
-        let cluster = LennardJones::new(4);
+        let cluster = LennardJones::new(4).unwrap();
         let mut unbroken = sampler(&cluster);
         (0..70).for_each(|_| unbroken.sweep().unwrap());
         // In the warm-up, between two recorded states, and at one.
@@ -130,7 +150,7 @@ mod tests {
 
     #[test]
     fn the_state_of_another_sampler_is_refused() {
-        let (four, five) = (LennardJones::new(4), LennardJones::new(5));
+        let (four, five) = (LennardJones::new(4).unwrap(), LennardJones::new(5).unwrap());
         let checkpoint = sampler(&four).checkpoint();
         let mut other = ParallelTempering::new(sampler(&four).config.clone(), &five, 5).unwrap();
         assert!(other.restore(&checkpoint).unwrap_err().to_string().contains("`x` holds"));

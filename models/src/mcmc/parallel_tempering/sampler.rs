@@ -1,19 +1,15 @@
 //! The sampler: walkers on all rungs, swaps, warm-up, recording.
 
-use engine::parallel;
 use engine::rng::Stream;
 use rayon::prelude::*;
 
-use super::block::Block;
+use super::block::{Block, GROUP, starts};
 use super::config::Config;
 use super::ladder::{Ladder, interpolate};
 use crate::mcmc::hmc::{Density, Tempering};
-use crate::mcmc::recorded::STARTS;
 use crate::sampler::SamplerError;
 use crate::target::{Geometry, ParticleSystem, Target, TargetError};
 
-/// Walkers that are moved together.
-const GROUP: usize = 32;
 /// The warm-up respaces the ladder after each of this many parts but the last three.
 const PARTS: usize = 8;
 
@@ -75,18 +71,14 @@ impl<'a> ParallelTempering<'a> {
     /// Walkers at dispersed starts.
     ///
     /// # Errors
-    /// A setting outside its range, or a target that cannot be evaluated.
+    /// A setting outside its range, or a target that cannot be evaluated or has no start of finite energy.
     pub fn new(config: Config, target: &'a dyn Target<f64>, seed: u64) -> Result<Self, SamplerError> {
         config.check()?;
+        if let Some(problem) = target.geometry().problem() {
+            return Err(SamplerError::Settings(problem));
+        }
         let ladder = Ladder::new(config.rungs, config.least_lambda);
-        let groups = config.walkers.div_ceil(GROUP);
-        let blocks = parallel::map(config.rungs * groups, |task| {
-            let first = task % groups * GROUP;
-            let walkers = first..(first + GROUP).min(config.walkers);
-            let scales: Vec<f64> = walkers.map(|w| config.scale * STARTS[w % 2]).collect();
-            Block::begin(target, &scales, &mut Stream::new(seed, "reference starts", 0, task as u64))
-        });
-        let blocks = blocks.into_iter().collect::<Result<_, _>>()?;
+        let (blocks, evaluations) = starts(&config, target, seed)?;
         Ok(Self {
             target,
             seed,
@@ -94,7 +86,7 @@ impl<'a> ParallelTempering<'a> {
             steps: vec![0.05 * config.scale; config.rungs],
             blocks,
             sweep: 0,
-            evaluations: (config.rungs * config.walkers) as u64,
+            evaluations,
             settled: 0,
             from_hot: vec![false; config.rungs * config.walkers],
             record: Record::new(config.walkers, config.rungs),
@@ -167,7 +159,7 @@ impl<'a> ParallelTempering<'a> {
     /// Moves every state once, offers swaps, and adapts or records.
     ///
     /// # Errors
-    /// Where the target cannot be evaluated.
+    /// Where the target cannot be evaluated; the error of the first block, for any number of threads.
     pub fn sweep(&mut self) -> Result<(), TargetError> {
         let warm = self.sweep < self.config.warm_up;
         if self.sweep == self.config.warm_up {
@@ -208,7 +200,8 @@ impl<'a> ParallelTempering<'a> {
                 Ok(block.n * count)
             }
         });
-        let evaluations: Vec<usize> = moves.collect::<Result<_, TargetError>>()?;
+        let evaluations: Vec<Result<usize, TargetError>> = moves.collect();
+        let evaluations = evaluations.into_iter().collect::<Result<Vec<usize>, _>>()?;
         self.evaluations += evaluations.iter().sum::<usize>() as u64;
         Ok(())
     }
@@ -221,7 +214,7 @@ impl<'a> ParallelTempering<'a> {
         self.blocks.chunks_exact(self.groups()).map(mean).collect()
     }
 
-    /// E(x) - |x|^2 / 2 s^2 of walker l of a block.
+    /// E(x) - |x|^2 / 2 s^2 of walker l of a block: +inf outside the support, where only the Gaussian rung leads.
     fn excess(&self, block: usize, l: usize) -> f64 {
         let block = &self.blocks[block];
         -block.log_p[l] - 0.5 * block.square(l) / self.config.scale.powi(2)
@@ -373,7 +366,7 @@ mod tests {
 
     #[test]
     fn one_and_three_threads_give_the_same_bits() {
-        let cluster = LennardJones::new(4);
+        let cluster = LennardJones::new(4).unwrap();
         let run = |threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {

@@ -5,16 +5,19 @@
 //! - Stored identity: for x_t = x_0 + sigma eps the score of p_t at x_t is the posterior mean of both
 //!   a = -grad E(x_0) (De Bortoli et al. 2024) and b = (x_0 - x_t) / sigma^2 (Vincent 2011), so of
 //!   kappa a + (1 - kappa) b. All of these have the same posterior mean, so that the kappa of least variance is that
-//!   of least mean square: kappa = E b . (b - a) / E|a - b|^2, tracked for each noise level.
+//!   of least mean square: kappa = E b . (b - a) / E|a - b|^2, tracked for each noise level. With a wall of infinite
+//!   energy a has another mean (see [`noised_score`](super::noised_score)), and no draw tells where it is: that is an
+//!   error.
 
 use engine::Real;
 use engine::rng::Stream;
 
+use super::trainer::BEYOND;
 use super::{Form, Trainer};
 use crate::diffusion::reverse_paths;
 use crate::importance::{resampled, tempered};
 use crate::mcmc::{adapted, hmc};
-use crate::target::{Target, TargetError};
+use crate::target::{Target, TargetError, all_finite};
 
 /// Rate of the adaptation of the moves' step size.
 const ADAPTATION: f64 = 0.3;
@@ -104,6 +107,9 @@ impl<T: Real> Trainer<'_, T> {
     }
 
     /// Stores b in `stored.denoising`, a in `stored.target`.
+    ///
+    /// # Errors
+    /// If the target cannot be evaluated, or a stored state of the batch lies outside its support.
     pub(super) fn stored_scores(&mut self) -> Result<(), TargetError> {
         let (d, n) = (self.target.dim(), self.batch.sigma.len());
         let s = &mut self.stored;
@@ -112,6 +118,15 @@ impl<T: Real> Trainer<'_, T> {
         }
         self.target.evaluate(&s.denoising, &mut s.log_p, &mut s.target)?;
         self.state.energy_evaluations += n as u64;
+        let step = self.state.step;
+        let states = format_args!("stored states of step {step}");
+        TargetError::unless_inside(s.log_p.iter().map(|l| l.f64()), states, BEYOND)?;
+        if !all_finite(&s.log_p) {
+            let outside = s.log_p.iter().filter(|l| !l.is_finite()).count();
+            return Err(TargetError::Outside(format!(
+                "{outside} of the {n} {states} have an infinite energy, and a score by stored states misses such a wall: set train.identity = denoising and weights.form = marginal"
+            )));
+        }
         let columns =
             s.denoising.chunks_exact_mut(d).zip(self.batch.x.chunks_exact(d)).zip(&self.batch.sigma);
         for ((b, x), sigma) in columns {

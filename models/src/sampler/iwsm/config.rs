@@ -21,15 +21,16 @@ pub enum Objective {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Identity {
-    /// Target score identity: gradients of the energy.
+    /// Target score identity: gradients of the energy. Where a draw meets an infinite energy, as `denoising`.
     Target,
     /// Denoising score identity: displacements of the draws.
     Denoising,
-    /// The mixture of both with the least variance at each noise level.
+    /// The mixture of both with the least variance at each noise level. Where a draw meets an infinite energy, as
+    /// `denoising`.
     Mixed,
     /// The same mixture for the stored state x_0 from which x_t was made, in place of draws:
     /// kappa (-grad E(x_0)) + (1 - kappa) (x_0 - x_t) / sigma^2. Unbiased if the buffer, weighted, is an
-    /// equilibrium sample; costs one energy for each state.
+    /// equilibrium sample, and the energy finite wherever stored states are; costs one energy for each state.
     Stored,
 }
 
@@ -263,12 +264,15 @@ impl Config {
     /// The first setting that does not fit the target, if any: [`problem`](Self::problem), and settings for particles
     /// alone.
     pub fn problem_on<T: Real>(&self, target: &dyn Target<T>) -> Option<String> {
-        if let Some(problem) = self.problem() {
+        if let Some(problem) = self.problem().or_else(|| target.geometry().problem()) {
             return Some(problem);
         }
         let particles = target.geometry().particles();
         if self.train.core > 0.0 && target.softened(self.train.core).is_none() {
-            return Some("train.core softens pairs of particles: set it to 0".into());
+            return Some(
+                "train.core softens pairs of particles within a radius at which their energy is finite: set it to 0"
+                    .into(),
+            );
         }
         if self.network.kind != Kind::Mlp && particles.is_none() {
             return Some("network.kind = pair and egnn are for particles: set it to mlp".into());
@@ -289,11 +293,15 @@ impl Config {
         let size = |v: usize, most: f64| (v as f64, Between(0.0, most));
         let positive = |v: f64| (v, Range::Positive);
         let share = |v: f64| (v, Between(0.0, 1.0));
+        // Squares of lengths and their inverses stay within single precision.
+        let length = |v: f64| (v, Between(1e-9, 1e9));
+        let steps = |v: u64, least: f64| (v as f64, Between(least, 1e12));
         let ranges = [
-            ("train.steps", count(t.steps as usize, 1e12)),
+            ("train.steps", steps(t.steps, 1.0)),
             ("train.batch", count(t.batch, 1e6)),
             ("train.draws", count(t.draws, 1e7)),
             ("train.learning_rate", positive(t.learning_rate)),
+            ("train.warm_up", steps(t.warm_up, 0.0)),
             ("train.clip", positive(t.clip)),
             // Samples are drawn from the average.
             ("train.ema", (t.ema, Range::Below(0.0, 1.0))),
@@ -306,10 +314,11 @@ impl Config {
             ("weights.bandwidth", (w.bandwidth, Range::NotNegative)),
             ("weights.denominator_samples", size(w.denominator_samples, r.capacity as f64)),
             ("replay.capacity", count(r.capacity, 6e7)),
-            ("replay.refresh_every", count(r.refresh_every as usize, 1e12)),
+            ("replay.refresh_every", steps(r.refresh_every, 1.0)),
             ("replay.refresh_samples", size(r.refresh_samples, 1e7)),
             ("replay.refresh_steps", count(r.refresh_steps, 1e6)),
             ("replay.defensive", share(r.defensive)),
+            ("replay.recycle", size(r.recycle, 1e6)),
             ("replay.moves", size(r.moves, 1e6)),
             ("replay.first_moves", size(r.first_moves, 1e6)),
             ("replay.leapfrog_steps", count(r.leapfrog_steps, 65_536.0)),
@@ -320,9 +329,10 @@ impl Config {
             ("network.time_features", size(n.time_features, 24.0)),
             ("network.space_features", size(n.space_features, 16_384.0)),
             ("network.radial_features", count(n.radial_features, 4096.0)),
-            ("network.sigma_data", positive(n.sigma_data)),
-            ("network.mode_scale", positive(n.mode_scale)),
-            ("network.sigma_min", positive(n.sigma_min)),
+            ("network.sigma_data", length(n.sigma_data)),
+            ("network.mode_scale", length(n.mode_scale)),
+            ("network.sigma_min", length(n.sigma_min)),
+            ("network.sigma_max", length(n.sigma_max)),
         ];
         if let Err(problem) = range::check(&ranges.map(|(key, (v, range))| (key, v, range))) {
             return Some(problem);
@@ -359,7 +369,7 @@ impl Config {
                     .into(),
             );
         }
-        if !(n.sigma_max > n.sigma_min && n.sigma_max.is_finite()) {
+        if n.sigma_max <= n.sigma_min {
             return Some(format!(
                 "network.sigma_max = {} must exceed network.sigma_min = {}",
                 n.sigma_max, n.sigma_min

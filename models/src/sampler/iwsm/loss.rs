@@ -4,17 +4,27 @@ use engine::Real;
 use engine::optim::{Schedule as LearningRate, clip_by_norm};
 use engine::rng::Stream;
 
-use super::trainer::{LEVELS, TrainError};
+use super::trainer::{BEYOND, LEVELS, TrainError};
 use super::weighting::normalise;
 use super::{Form, Identity, Objective, Trainer};
 use crate::importance::{effective_share, systematic};
+use crate::target::TargetError;
 
 /// Weight of a new state in the running covariances of its noise level.
 const COVARIANCE_RATE: f64 = 0.002;
 
+/// An error if all weights are 0.
+fn some_weight(w: &[f64], step: u64) -> Result<(), TargetError> {
+    let states = format_args!("noised states of step {step}");
+    TargetError::unless_inside(w.iter().map(|w| w.ln()), states, BEYOND)
+}
+
 impl<T: Real> Trainer<'_, T> {
     /// Computes the weights of the loss and recycles draws; returns the weights' effective share.
-    pub(super) fn weigh(&mut self, stream: &mut Stream) -> f64 {
+    ///
+    /// # Errors
+    /// If no state has a weight, because energies are infinite at all that was drawn.
+    pub(super) fn weigh(&mut self, stream: &mut Stream) -> Result<f64, TargetError> {
         let (batch, n) = (&mut self.batch, self.config.train.batch);
         let (weights, recycle) = (&self.config.weights, self.config.replay.recycle);
         let iwsm = self.config.objective == Objective::Iwsm;
@@ -44,19 +54,22 @@ impl<T: Real> Trainer<'_, T> {
                 let known = stored || self.estimates.get(i).log_density.is_finite();
                 *w = if known { 1.0 } else { 0.0 };
             }
-            return effective_share(&batch.w);
+            let ess = effective_share(&batch.w);
+            return some_weight(&batch.w, self.state.step).map(|()| ess);
         }
         let ess = normalise(&batch.log_w, weights, &mut batch.w);
+        some_weight(&batch.w, self.state.step)?;
         if weights.resample {
             batch.picked.clear();
             let picked = &mut batch.picked;
             systematic(&batch.w, n, stream, |i| picked.push(i));
             batch.w.fill(1.0);
         }
-        ess
+        Ok(ess)
     }
 
-    /// The regression targets F*, from the identity with the least variance at each noise level.
+    /// The regression targets F*, from the identity with the least variance at each noise level; by denoising where a
+    /// draw has met a wall.
     pub(super) fn score_targets(&mut self) {
         let (d, n) = (self.target.dim(), self.batch.sigma.len());
         let level = |i: usize| 3 * (i * LEVELS / n);
@@ -67,7 +80,7 @@ impl<T: Real> Trainer<'_, T> {
                 stored.moments(d, i)
             } else {
                 let e = self.estimates.get(i);
-                if !e.log_density.is_finite() {
+                if !e.log_density.is_finite() || e.outside {
                     continue;
                 }
                 e.covariance.map(|v| v.f64())
@@ -80,6 +93,7 @@ impl<T: Real> Trainer<'_, T> {
         }
         for i in 0..n {
             let kappa = T::of(match identity {
+                Identity::Target | Identity::Mixed if self.estimates.get(i).outside => 0.0,
                 Identity::Target => 1.0,
                 Identity::Denoising => 0.0,
                 Identity::Mixed | Identity::Stored => {

@@ -118,6 +118,9 @@ impl Sampler for Trainer<'_, f32> {
     }
 }
 
+/// What to do where a model's samples all lie outside the support.
+const UNTRAINED: &str = "train longer, or check the energy where samples should lie";
+
 impl Learned for Trainer<'_, f32> {
     fn flow(&self, steps: usize) -> Flow<'_, f32> {
         Flow { model: self.model(), schedule: self.schedule(), prior_scale: self.prior_scale(), steps }
@@ -130,7 +133,9 @@ impl Learned for Trainer<'_, f32> {
         steps: usize,
         key: (u64, u64),
     ) -> Result<(Vec<f32>, Vec<f64>), TargetError> {
-        self.sample_weighted(target, n, steps, key)
+        let (x, log_w) = self.sample_weighted(target, n, steps, key)?;
+        TargetError::unless_inside(log_w.iter().copied(), "samples of the model", UNTRAINED)?;
+        Ok((x, log_w))
     }
 
     fn weight_levels(&mut self, levels: usize, n: usize) -> Result<Vec<WeightLevel>, TargetError> {

@@ -9,6 +9,9 @@
 //! - any mixture kappa a + (1 - kappa) b of the two. Under r its variance is minimal at
 //!   kappa = (V_bb - V_ab) / (V_aa - 2 V_ab + V_bb), V the covariances summed over coordinates. For a
 //!   Gaussian of standard deviation s that is s^2 / (s^2 + sigma^2), and the variance vanishes;
+//! - where the density ends at a wall of infinite energy, the integration by parts behind the first identity has a
+//!   boundary term that no gradient knows, and the first identity, like any mixture, misses the wall; the second
+//!   holds. So where a draw has met an infinite energy, the second alone is to be used;
 //! - a draw x_0 from the r_k: with the weight Z p_t(x_t) it is properly weighted for the target for any K,
 //!   because E((1/K) sum_k exp(-E(x^k)) f(x^k)) = E(exp(-E(x_0)) f(x_0)).
 //!
@@ -23,7 +26,7 @@ use engine::rng::Stream;
 use engine::{Real, simd_fn};
 use rayon::prelude::*;
 
-use crate::target::{BLOCK, Geometry, Target, TargetError};
+use crate::target::{BLOCK, Geometry, Target, TargetError, all_finite};
 
 /// Points per task.
 const POINTS: usize = 16;
@@ -45,6 +48,8 @@ pub struct Estimate<'a, T> {
     pub log_density: T,
     /// The covariances V_aa, V_ab, V_bb.
     pub covariance: [T; 3],
+    /// Whether a draw lies outside the support.
+    pub outside: bool,
     /// The score by the target identity, sum_k r_k a_k.
     pub target: &'a [T],
     /// The score by the denoising identity, sum_k r_k b_k.
@@ -64,7 +69,9 @@ struct Workspace<T> {
 }
 
 /// Single numbers at the head of a record.
-const HEAD: usize = 4;
+const HEAD: usize = 5;
+/// Single numbers among the sums.
+const MOMENTS: usize = 4;
 
 impl<T: Real> Estimates<T> {
     /// Buffers for states of that space.
@@ -81,7 +88,8 @@ impl<T: Real> Estimates<T> {
         let (head, vectors) = self.records[i * self.width()..(i + 1) * self.width()].split_at(HEAD);
         let (target, rest) = vectors.split_at(self.dim);
         let (denoising, draw) = rest.split_at(self.dim);
-        Estimate { log_density: head[0], covariance: [head[1], head[2], head[3]], target, denoising, draw }
+        let (covariance, outside) = ([head[1], head[2], head[3]], head[4] != T::ZERO);
+        Estimate { log_density: head[0], covariance, outside, target, denoising, draw }
     }
 
     /// Estimates at each column of `x` (d x n) with its own noise level, from `draws` draws each;
@@ -106,7 +114,7 @@ impl<T: Real> Estimates<T> {
             .into_par_iter()
             .zip(&mut self.workspaces)
             .enumerate()
-            .try_for_each(|(chunk, ((records, x, sigma), workspace))| {
+            .map(|(chunk, ((records, x, sigma), workspace))| {
                 let mut stream = Stream::new(seed, "draws", step, chunk as u64);
                 for ((record, x), sigma) in records.chunks_exact_mut(width).zip(x.chunks_exact(d)).zip(sigma)
                 {
@@ -114,6 +122,8 @@ impl<T: Real> Estimates<T> {
                 }
                 Ok(())
             })
+            // The first error, for any number of threads.
+            .reduce(|| Ok(()), Result::and)
     }
 }
 
@@ -130,7 +140,7 @@ impl<T: Real> Workspace<T> {
     ) -> Result<(), TargetError> {
         let d = x_t.len();
         // Partial sums of: w, w a.a, w a.b, w b.b, w a (d), w b (d).
-        let quantities = HEAD + 2 * d;
+        let quantities = MOMENTS + 2 * d;
         self.noise.resize(d * BLOCK, T::ZERO);
         self.x.resize(d * BLOCK, T::ZERO);
         self.score.resize(d * BLOCK, T::ZERO);
@@ -138,6 +148,7 @@ impl<T: Real> Workspace<T> {
         self.sums.clear();
         self.sums.resize(quantities * WIDTH, T::ZERO);
         let mut max = T::NEG_INFINITY;
+        let mut outside = false;
         let mut chosen_total = 0.0;
         let mut left = draws;
         while left > 0 {
@@ -157,7 +168,8 @@ impl<T: Real> Workspace<T> {
                 shift(x_t[a], sigma, &noise[a * n..(a + 1) * n], &mut x[a * n..(a + 1) * n]);
             }
             let (log_p, score) = (&mut self.log_p[..n], &mut self.score[..d * n]);
-            target.log_density_block(n, x, log_p, score, &mut self.kernel)?;
+            target.evaluate_block(n, x, log_p, score, &mut self.kernel)?;
+            outside |= !all_finite(log_p);
             let block_max = log_p.iter().fold(T::NEG_INFINITY, |m, v| v.max(m));
             if block_max > max {
                 let factor = (max - block_max).exp();
@@ -208,7 +220,8 @@ impl<T: Real> Workspace<T> {
             ab * inv_sigma - dot(target, denoising),
             bb * inv_sigma * inv_sigma - dot(denoising, denoising),
         ];
-        record[1..HEAD].copy_from_slice(&covariance);
+        record[1..MOMENTS].copy_from_slice(&covariance);
+        record[MOMENTS] = if outside { T::ONE } else { T::ZERO };
         Ok(())
     }
 }
@@ -238,7 +251,7 @@ simd_fn! {
         for w in log_p.iter_mut() {
             *w = (*w - max).exp();
         }
-        let (head, vectors) = sums.split_at_mut(HEAD * WIDTH);
+        let (head, vectors) = sums.split_at_mut(MOMENTS * WIDTH);
         let (w_sum, moments) = head.split_at_mut(WIDTH);
         let (aa, rest) = moments.split_at_mut(WIDTH);
         let (ab, bb) = rest.split_at_mut(WIDTH);

@@ -90,13 +90,9 @@ impl<T: Real> Proposal<T> {
     pub fn log_weights(&self) -> &[f64] {
         &self.log_w
     }
-    /// Replaces the weights by saved ones; false if they do not fit.
-    pub fn restore_weights(&mut self, log_w: &[f64]) -> bool {
-        let fits = log_w.len() == self.capacity;
-        if fits {
-            self.log_w.copy_from_slice(log_w);
-        }
-        fits
+    /// Replaces the weights by saved ones, as many as [`log_weights`](Self::log_weights) has.
+    pub fn restore_weights(&mut self, log_w: &[f64]) {
+        self.log_w.copy_from_slice(log_w);
     }
     /// Writes state l to `x`.
     pub fn state(&self, l: usize, x: &mut [T]) {
@@ -117,9 +113,12 @@ impl<T: Real> Proposal<T> {
     }
     /// Restores the [`contents`](Self::contents); false if they do not fit.
     pub fn restore(&mut self, coordinates: &[T], [len, next]: [u64; 2]) -> bool {
+        // A ring that is not full goes on where it ends.
+        let capacity = self.capacity as u64;
         let fits = coordinates.len() == self.coordinates.len()
-            && len as usize <= self.capacity
-            && (next as usize) < self.capacity;
+            && (1..=capacity).contains(&len)
+            && next < capacity
+            && (len == capacity || next == len);
         if fits {
             self.coordinates.copy_from_slice(coordinates);
             (self.len, self.next) = (len as usize, next as usize);

@@ -4,6 +4,7 @@ use engine::Real;
 use engine::checkpoint::{Checkpoint, CheckpointError};
 
 use super::Trainer;
+use crate::sampler::consistent;
 
 impl<T: Real> Trainer<'_, T> {
     /// The training state.
@@ -35,8 +36,10 @@ impl<T: Real> Trainer<'_, T> {
     /// Restores a saved state.
     ///
     /// # Errors
-    /// If the checkpoint does not fit these settings. The state is then undefined: drop the trainer.
+    /// If the checkpoint does not fit these settings, or its counters do not belong to one state. The state is then
+    /// undefined: drop the trainer.
     pub fn restore(&mut self, c: &Checkpoint) -> Result<(), CheckpointError> {
+        let (total, batch) = (self.config.train.steps, self.config.train.batch as u64);
         let s = &mut self.state;
         let entries: Vec<_> = s.params.entries().map(|(name, id)| (name.to_string(), id)).collect();
         for (name, id) in entries {
@@ -47,14 +50,15 @@ impl<T: Real> Trainer<'_, T> {
         c.get("adam.v", &mut s.adam.v)?;
         let mut coordinates = s.proposal.contents().0.to_vec();
         c.get("buffer", &mut coordinates)?;
-        if !s.proposal.restore(&coordinates, [c.read_note("buffer.len")?, c.read_note("buffer.next")?]) {
-            return Err(CheckpointError::Format("its buffer is inconsistent".into()));
+        let [len, next] = [c.read_note("buffer.len")?, c.read_note("buffer.next")?];
+        if !s.proposal.restore(&coordinates, [len, next]) {
+            return Err(CheckpointError::Contradiction(format!(
+                "buffer.len = {len} and buffer.next = {next} are no place in its buffer"
+            )));
         }
         let mut log_w = s.proposal.log_weights().to_vec();
         c.get("buffer.log_w", &mut log_w)?;
-        if !s.proposal.restore_weights(&log_w) {
-            return Err(CheckpointError::Format("its buffer is inconsistent".into()));
-        }
+        s.proposal.restore_weights(&log_w);
         c.get("covariances", &mut s.covariances)?;
         s.move_step = c.read_note("move_step")?;
         s.acceptance = c.read_note("acceptance")?;
@@ -62,6 +66,17 @@ impl<T: Real> Trainer<'_, T> {
         s.adam.steps = c.read_note("adam.steps")?;
         s.ema.updates = c.read_note("ema.updates")?;
         s.energy_evaluations = c.read_note("energy_evaluations")?;
-        Ok(())
+        let (step, adam, ema) = (s.step, s.adam.steps, s.ema.updates);
+        consistent(&[
+            (step <= total, format!("it is at step {step} of {total}")),
+            (adam == step, format!("adam.steps = {adam} at step {step}")),
+            (ema == step, format!("ema.updates = {ema} at step {step}")),
+            (
+                s.energy_evaluations >= step.saturating_mul(batch),
+                format!("energy_evaluations = {} at step {step}", s.energy_evaluations),
+            ),
+            (s.move_step.is_finite() && s.move_step > 0.0, format!("move_step = {}", s.move_step)),
+            ((0.0..=1.0).contains(&s.acceptance), format!("acceptance = {}", s.acceptance)),
+        ])
     }
 }

@@ -18,6 +18,10 @@ use crate::target::{Target, TargetError};
 /// Quantile bins of the noise level for which the covariances of the identities are tracked.
 pub(super) const LEVELS: usize = 32;
 
+/// What to do where noised states find no state of finite energy.
+pub(super) const BEYOND: &str =
+    "bring network.sigma_data and network.sigma_max to the scale of the target, or check the energy";
+
 /// Figures of a step.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StepReport {
@@ -151,7 +155,9 @@ impl<'e, T: Real> Trainer<'e, T> {
         let geometry = target.geometry();
         let target = match config.train.core {
             0.0 => Trained::Exact(target),
-            core => Trained::Softened(target.softened(core).expect("checked above")),
+            core => Trained::Softened(target.softened(core).ok_or_else(|| {
+                SamplerError::Settings(format!("train.core = {core} does not fit the target: set it to 0"))
+            })?),
         };
         let (d, n, net, replay) = (geometry.dim(), config.train.batch, &config.network, &config.replay);
         let mut params = Params::new();
@@ -224,7 +230,8 @@ impl<'e, T: Real> Trainer<'e, T> {
     /// One step: refresh if due, batch, estimates, weights, gradient, update.
     ///
     /// # Errors
-    /// If the loss or the gradient is not finite, or the target cannot be evaluated.
+    /// If the loss or the gradient is not finite, or the target cannot be evaluated, is broken at a point, or has not
+    /// one state of finite energy in the batch.
     pub fn step(&mut self) -> Result<StepReport, TrainError> {
         let step = self.state.step;
         if step == 0 {
@@ -245,7 +252,7 @@ impl<'e, T: Real> Trainer<'e, T> {
         if self.config.train.identity == Identity::Stored {
             self.stored_scores()?;
         }
-        let ess = self.weigh(&mut stream);
+        let ess = self.weigh(&mut stream)?;
         self.score_targets();
         let (loss, gradient_norm) = self.update();
         if !loss.is_finite() || !gradient_norm.is_finite() {
@@ -266,7 +273,7 @@ impl<'e, T: Real> Trainer<'e, T> {
     /// each.
     ///
     /// # Errors
-    /// If the target cannot be evaluated.
+    /// If the target cannot be evaluated, or has no state of finite energy at some level.
     pub fn weight_report(&mut self, levels: usize, n: usize) -> Result<Vec<WeightLevel>, TargetError> {
         let (schedule, d) = (self.schedule(), self.target.dim());
         let (mut x, mut log_q) = (vec![T::ZERO; n * d], vec![T::ZERO; n]);
@@ -281,6 +288,7 @@ impl<'e, T: Real> Trainer<'e, T> {
             self.estimates.run(&*self.target, &x, &sigmas, draws, (self.seed, key))?;
             let log_w: Vec<f64> =
                 (0..n).map(|i| self.estimates.get(i).log_density.f64() - log_q[i].f64()).collect();
+            TargetError::unless_inside(log_w.iter().copied(), "noised states of weights.csv", BEYOND)?;
             rows.push(WeightLevel::new(sigma, &log_w));
         }
         Ok(rows)

@@ -1,0 +1,103 @@
+//! Checkpoints whose numbers do not belong to one state are refused, each in one line.
+
+use engine::checkpoint::Checkpoint;
+
+use super::iwsm::{Config, ScoreMatching};
+use super::{Method, Sampler, hmc};
+use crate::mcmc::parallel_tempering;
+use crate::target::Mixture;
+
+fn method(name: &str) -> Method {
+    match name {
+        "iwsm" => {
+            let mut config = Config::default();
+            (config.train.batch, config.train.draws, config.train.steps) = (16, 8, 20);
+            (config.network.hidden, config.network.space_features, config.replay.capacity) = (8, 4, 30);
+            Method::Iwsm(ScoreMatching(config))
+        }
+        "hmc" => Method::Hmc(hmc::Settings {
+            sampler: hmc::Config { walkers: 4, scale: 20.0, leapfrog_steps: 3, warm_up: 5, thin: 2 },
+        }),
+        _ => Method::Pt(parallel_tempering::Settings {
+            sampler: parallel_tempering::Config {
+                walkers: 4,
+                rungs: 3,
+                scale: 20.0,
+                leapfrog_steps: 3,
+                warm_up: 5,
+                thin: 2,
+                ..Default::default()
+            },
+        }),
+    }
+}
+
+/// What is said of the checkpoint after eight steps, changed by `change`.
+fn said(name: &str, change: impl FnOnce(&mut Checkpoint)) -> String {
+    let (target, method) = (Mixture::gmm40(), method(name));
+    let build = || method.config().build(&target, 40, 3).unwrap();
+    let mut first = build();
+    (0..8).for_each(|_| first.step().unwrap());
+    let mut checkpoint = first.checkpoint();
+    change(&mut checkpoint);
+    build().restore(&checkpoint).err().map_or(String::new(), |e| e.to_string())
+}
+
+#[test]
+fn counters_that_disagree_are_refused() {
+    for name in ["iwsm", "hmc", "pt"] {
+        assert_eq!(said(name, |_| {}), "", "{name}");
+    }
+    for (name, note, value, want) in [
+        ("iwsm", "step", "21", "it is at step 21 of 20"),
+        ("iwsm", "step", "7", "adam.steps = 8 at step 7"),
+        ("iwsm", "adam.steps", "0", "adam.steps = 0 at step 8"),
+        ("iwsm", "ema.updates", "9", "ema.updates = 9 at step 8"),
+        ("iwsm", "energy_evaluations", "127", "energy_evaluations = 127 at step 8"),
+        ("iwsm", "move_step", "NaN", "move_step = NaN"),
+        ("iwsm", "move_step", "0", "move_step = 0"),
+        ("iwsm", "acceptance", "1.5", "acceptance = 1.5"),
+        ("iwsm", "buffer.len", "0", "buffer.len = 0 and buffer.next = 0 are no place in its buffer"),
+        ("iwsm", "buffer.len", "31", "buffer.len = 31 and buffer.next = 0 are no place in its buffer"),
+        ("iwsm", "buffer.len", "20", "buffer.len = 20 and buffer.next = 0 are no place in its buffer"),
+        ("iwsm", "buffer.next", "30", "buffer.len = 30 and buffer.next = 30 are no place in its buffer"),
+        ("hmc", "step", "26", "it is at step 26 of 25"),
+        ("hmc", "step_size", "-0.5", "step_size = -0.5"),
+        ("hmc", "step_size", "inf", "step_size = inf"),
+        ("hmc", "acceptance", "NaN", "acceptance = NaN"),
+        ("pt", "sweep", "7", "record.sweeps = 3 after 7 sweeps, 5 of them the warm-up"),
+        ("pt", "record.sweeps", "8", "record.sweeps = 8 after 8 sweeps, 5 of them the warm-up"),
+        ("pt", "settled", "6", "settled = 6 after 8 sweeps"),
+        ("pt", "record.round_trips", "33", "record.round_trips = 33 after 8 sweeps"),
+        ("pt", "evaluations", "96", "evaluations = 96 after 8 sweeps"),
+    ] {
+        let text = said(name, |c| c.note(note, value));
+        assert_eq!(text, format!("it contradicts itself: {want}"), "{name} {note} = {value}");
+    }
+    let ladder = said("pt", |c| c.put_vec("ladder", &[1.0, 1.5, 0.0]));
+    assert_eq!(ladder, "it contradicts itself: its ladder does not lead from 1 down to 0");
+    let steps = said("pt", |c| c.put_vec("steps", &[0.1, 0.0, 0.1]));
+    assert_eq!(steps, "it contradicts itself: it has a step size of 0");
+}
+
+#[test]
+fn no_memory_is_reserved_for_counters_that_are_too_large() {
+    // In these runs both counters fit each other, and no memory could hold what they stand for.
+    let target = Mixture::gmm40();
+    let restored = |name: &str, samples: usize, notes: &[(&str, u64)]| {
+        let method = method(name);
+        let mut sampler: Box<dyn Sampler> = method.config().build(&target, samples, 3).unwrap();
+        let mut checkpoint = sampler.checkpoint();
+        notes.iter().for_each(|(note, value)| checkpoint.note(note, value));
+        sampler.restore(&checkpoint).unwrap_err().to_string()
+    };
+    const HUGE: u64 = 1 << 50;
+    let hmc = restored("hmc", usize::MAX, &[("step", HUGE)]);
+    assert!(hmc.starts_with("`states` holds 0 values of type F64, 45035"), "{hmc}");
+    let pt = restored(
+        "pt",
+        usize::MAX,
+        &[("sweep", HUGE), ("record.sweeps", HUGE - 5), ("evaluations", u64::MAX)],
+    );
+    assert!(pt.starts_with("`record.excess` holds 0 values of type F64, "), "{pt}");
+}
