@@ -46,6 +46,7 @@ impl Classification {
     ) -> Result<Self, CliError> {
         config.check()?;
         let (data, splits) = splits(data, &config.data)?;
+        config.model.check_memory(&data).map_err(CliError::usage)?;
         let split = (config.data.split == SplitKind::Random).then_some("random");
         let defaults = preset(&config.data.name, config.model.name(), split)?;
         let folder = fresh(out, force)?;

@@ -19,6 +19,7 @@ mod sgc;
 
 use engine::{Params, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
+use sprs::CsMat;
 
 pub use continuous::{Backward, Continuous, Ends, Integration, Solver};
 pub use frond::Frond;
@@ -40,6 +41,7 @@ use super::layers::Builder;
 use super::space::{Draw, Width};
 use super::training::Training;
 use super::{Dataset, Dropout};
+use crate::memory::{self, Part};
 
 /// What a network makes of a graph.
 #[derive(Clone, Copy)]
@@ -99,6 +101,17 @@ pub trait Architecture {
     fn remedy(&self) -> &'static str {
         ""
     }
+
+    /// What a training on a graph keeps besides the parameters, where that may be much.
+    fn memory(&self, _: &Dataset) -> Vec<Part> {
+        Vec::new()
+    }
+}
+
+/// The states of all nodes that a backward pass needs, `count` of them, and their gradients.
+fn kept_states(data: &Dataset, hidden: usize, count: f64, settings: String) -> Part {
+    let bytes = 2.0 * size_of::<f32>() as f64 * data.nodes() as f64 * hidden as f64 * count;
+    (format!("model.hidden = {hidden}, {settings} on {} nodes", data.nodes()), bytes)
 }
 
 /// How settings become a network.
@@ -201,7 +214,36 @@ impl Network {
         seed: u64,
     ) -> Result<Box<dyn Classifier<T>>, String> {
         self.settings().check()?;
+        self.check_memory(data)?;
         self.builder().build(&mut Builder { data, params, seed })
+    }
+
+    /// Whether there is memory to train it on a graph, which is asked before any is taken.
+    ///
+    /// # Errors
+    /// The settings that take the most, with an estimate.
+    pub fn check_memory(&self, data: &Dataset) -> Result<(), String> {
+        let mut params = Params::<f32>::counting();
+        // The same parameters as on the graph, at once.
+        let node = Dataset {
+            name: String::new(),
+            edges: Vec::new(),
+            raw_edges: None,
+            features: CsMat::zero((1, data.features.cols())),
+            labels: vec![0],
+            classes: data.classes,
+            unlabelled: Vec::new(),
+            splits: Vec::new(),
+            public: None,
+        };
+        self.builder().build(&mut Builder { data: &node, params: &mut params, seed: 0 })?;
+        // With a gradient, Adam's moments, and those of the best epoch.
+        let bytes = 5.0 * size_of::<f32>() as f64 * params.len() as f64;
+        let mut parts = self.settings().memory(data);
+        let width = self.clone().settings_mut().width().map(|w| format!(" and model.hidden = {}", w.hidden));
+        let (name, width) = (self.name(), width.unwrap_or_default());
+        parts.push((format!("model.name = {name}{width} with {} parameters", params.len()), bytes));
+        memory::check(&parts)
     }
 
     /// The network as a dynamical system on states of `channels`; none if it is not one.
