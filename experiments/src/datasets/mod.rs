@@ -11,6 +11,8 @@ mod pickle;
 mod planetoid;
 mod text;
 
+use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use models::gnn::Dataset;
@@ -43,20 +45,50 @@ pub fn file(folder: &Path, name: &str) -> Option<PathBuf> {
     places.into_iter().find(|p| p.is_file())
 }
 
-/// Names of the data sets in a folder.
+/// Names of the data sets in a folder; one whose name is no text is only found by its path.
 pub fn available(folder: &Path) -> Result<Vec<String>, CliError> {
     if !folder.is_dir() {
-        return Err(CliError::usage(format!("{}: no such data folder", folder.display())));
+        let what =
+            if folder.exists() { "is no folder; a data folder is wanted" } else { "no such data folder" };
+        return Err(CliError::usage(format!("{}: {what}", folder.display())));
     }
-    let files = [folder.to_path_buf(), folder.join("graphs")].into_iter().filter_map(|d| d.read_dir().ok());
-    let mut names: Vec<String> = files
-        .flat_map(|entries| entries.flatten())
-        .filter(|e| e.path().is_file())
-        .filter_map(|e| Some(e.file_name().to_str()?.strip_suffix(".npz")?.to_string()))
-        .collect();
+    let mut names = Vec::new();
+    for place in [folder.to_path_buf(), folder.join("graphs")] {
+        let io = |e: std::io::Error| CliError::io(&place, &e);
+        let entries = match place.read_dir() {
+            Err(e)
+                if place != folder && matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                continue;
+            }
+            entries => entries.map_err(io)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(io)?;
+            let name = entry.file_name();
+            if let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".npz"))
+                && entry.path().is_file()
+            {
+                names.push(name.to_string());
+            }
+        }
+    }
     names.sort();
     names.dedup();
     Ok(names)
+}
+
+/// The data set in the npz of that path, checked.
+pub fn load_file(path: &Path) -> Result<Dataset, CliError> {
+    sound(&path.display(), decode(path)?)
+}
+
+/// Data that can be used, or the first thing that is wrong with them.
+fn sound(name: &dyn Display, data: Dataset) -> Result<Dataset, CliError> {
+    match check(&data).into_iter().find(|f| f.fatal) {
+        Some(finding) => Err(CliError::usage(format!("data set {name}: {}", finding.what))),
+        None => Ok(data),
+    }
 }
 
 /// A data set by name (or by the path of its npz), checked; every error is one line.
@@ -68,10 +100,7 @@ pub fn load(name: &str, data_dir: Option<&Path>) -> Result<Dataset, CliError> {
         _ if name.starts_with("csbm-") => sized(name)?.draw(0),
         _ => decode(&find(name, data_dir)?)?,
     };
-    match check(&data).into_iter().find(|f| f.fatal) {
-        Some(finding) => Err(CliError::usage(format!("data set {name}: {}", finding.what))),
-        None => Ok(data),
-    }
+    sound(&name, data)
 }
 
 /// `csbm-NODES-DEGREE`: the block model at another size, up to what 32-bit numbers can count.
@@ -88,7 +117,9 @@ fn sized(name: &str) -> Result<BlockModel, CliError> {
             1_u32 << 31
         )));
     }
-    Ok(BlockModel { nodes, degree: degree as f64, ..CSBM })
+    let model = BlockModel { nodes, degree: degree as f64, ..CSBM };
+    model.check().map_err(|what| CliError::usage(format!("data set {name}: {what}")))?;
+    Ok(model)
 }
 
 /// The path of a data set's file, or how to get it.
@@ -107,9 +138,14 @@ pub fn find(name: &str, data_dir: Option<&Path>) -> Result<PathBuf, CliError> {
     let mut there = available(&folder)?;
     file(&folder, name).ok_or_else(|| {
         there.extend(BUILT_IN.map(String::from));
-        let hint = nearest(name, &there).map_or(String::new(), |n| format!("; did you mean {n}?"));
+        let all: Vec<&str> = there.iter().map(String::as_str).chain(known.iter().copied()).collect();
+        let hint = match nearest(name, &all) {
+            Some(near) if near == name => format!("; get it by `data fetch {name}`"),
+            Some(near) => format!("; did you mean {near}?"),
+            None => String::new(),
+        };
         CliError::usage(format!(
-            "data set {name}: no {name}.npz in {}{hint} (there are {}; see `data fetch {name}`)",
+            "data set {name}: no {name}.npz in {}{hint} (there are {})",
             folder.display(),
             there.join(", ")
         ))

@@ -123,7 +123,8 @@ impl SampleConfig {
         self.evaluation.check()?;
         self.method.config().problem(target).map_or(Ok(()), |p| Err(CliError::usage(p)))?;
         let method = self.method.config().memory(target, self.evaluation.drawn());
-        memory::check(&[method, self.evaluation.memory(target.single().dim())].concat()).map_err(CliError::usage)
+        memory::check(&[method, self.evaluation.memory(target.single().dim())].concat())
+            .map_err(CliError::usage)
     }
 
     /// The target.

@@ -10,7 +10,10 @@ impl Evaluation {
         let number = size_of::<f64>() as f64;
         let states = |count: usize| number * count as f64 * dim as f64;
         vec![
-            (format!("evaluation.samples = {} in {dim} dimensions", self.drawn()), 2.0 * states(self.drawn())),
+            (
+                format!("evaluation.samples = {} in {dim} dimensions", self.drawn()),
+                2.0 * states(self.drawn()),
+            ),
             // Two of the reference for each that is measured.
             (
                 format!(

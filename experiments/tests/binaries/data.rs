@@ -321,9 +321,9 @@ fn a_check_of_nothing_does_not_pass() {
     refused(&["check", "all", "--data-dir", folder], "holds no data set");
     std::fs::create_dir(dir.path().join("sub.npz")).unwrap();
     refused(&["check", "all", "--data-dir", folder], "holds no data set");
-    refused(&["check", &at(dir.path(), "sub.npz")], "is a folder; an npz file is wanted");
+    refused(&["check", &at(dir.path(), "sub.npz")], "is a folder; a file is wanted");
     let file = broken(dir.path(), "y", &|_| ());
-    refused(&["list", "--data-dir", &file], "no such data folder");
+    refused(&["list", "--data-dir", &file], "is no folder; a data folder is wanted");
     // A file that is wrong is named once: alone as an error, among others in the list.
     let alone = data(&["check", &file]).output().unwrap();
     assert_eq!((alone.status.code(), alone.stdout.len()), (Some(2), 0));

@@ -6,13 +6,13 @@ use libfuzzer_sys::fuzz_target;
 use metastable_fuzz::{file, import, put};
 
 const FILES: [(&str, &[u8]); 7] = [
-    ("graph", include_bytes!("../seeds/planetoid/graph")),
-    ("allx", include_bytes!("../seeds/planetoid/allx")),
-    ("ally", include_bytes!("../seeds/planetoid/ally")),
-    ("tx", include_bytes!("../seeds/planetoid/tx")),
-    ("ty", include_bytes!("../seeds/planetoid/ty")),
-    ("y", include_bytes!("../seeds/planetoid/y")),
-    ("test.index", include_bytes!("../seeds/planetoid/test.index")),
+    ("graph", include_bytes!("../../../experiments/tests/planetoid/graph")),
+    ("allx", include_bytes!("../../../experiments/tests/planetoid/allx")),
+    ("ally", include_bytes!("../../../experiments/tests/planetoid/ally")),
+    ("tx", include_bytes!("../../../experiments/tests/planetoid/tx")),
+    ("ty", include_bytes!("../../../experiments/tests/planetoid/ty")),
+    ("y", include_bytes!("../../../experiments/tests/planetoid/y")),
+    ("test.index", include_bytes!("../../../experiments/tests/planetoid/test.index")),
 ];
 
 fuzz_target!(|bytes: &[u8]| {

@@ -245,4 +245,20 @@ mod tests {
         let data = grid(10);
         assert_eq!((data.nodes(), data.edges.len()), (100, 360));
     }
+
+    #[test]
+    fn a_block_model_that_no_machine_holds_is_refused() {
+        let model = BlockModel {
+            nodes: 1_000_000_000_000,
+            classes: 4,
+            degree: 20.0,
+            homophily: 0.75,
+            features: 16,
+            signal: 1.5,
+        };
+        let error = model.check().unwrap_err();
+        let said = "a block model of 1000000000000 nodes of degree 20: about 1019 TiB of memory are needed, ";
+        assert!(error.starts_with(said), "{error}");
+        assert_eq!(BlockModel { nodes: 100_000, ..model }.check(), Ok(()));
+    }
 }

@@ -7,11 +7,11 @@ use engine::{Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Build, Classifier, Evolution, Outputs, kept_states};
-use crate::gnn::{Dataset, Dropout};
 use crate::gnn::equations::{Equation, MixingSettings, Shared, Start};
 use crate::gnn::layers::{Builder, Decoder, Encoder};
 use crate::gnn::space::{self, Draw, Width};
 use crate::gnn::training::Training;
+use crate::gnn::{Dataset, Dropout};
 use crate::memory::Part;
 use crate::range::{self, Range};
 

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use super::continuous::{EncoderDecoder, check_steps, steps};
 use super::{Architecture, Build, Classifier, Ends, Outputs, kept_states};
-use crate::gnn::{Dataset, Dropout};
 use crate::gnn::equations::{Equation, GrandSettings, MixingSettings, Shared, Start};
 use crate::gnn::layers::Builder;
 use crate::gnn::space::{Draw, Width};
 use crate::gnn::training::Training;
+use crate::gnn::{Dataset, Dropout};
 use crate::memory::Part;
 use crate::range::{self, Range};
 

@@ -30,7 +30,10 @@ impl Layers for H2gcn {
 
     fn memory(&self, data: &Dataset) -> Option<Part> {
         let pairs = most_two_hops(data.nodes(), &data.edges);
-        Some((format!("model.name = h2gcn with up to {pairs} pairs of nodes at distance two"), PAIR * pairs as f64))
+        Some((
+            format!("model.name = h2gcn with up to {pairs} pairs of nodes at distance two"),
+            PAIR * pairs as f64,
+        ))
     }
 
     fn build<T: Real>(&self, width: Width, layers: usize, on: &mut Builder<'_, T>) -> Box<dyn Classifier<T>> {
