@@ -1,4 +1,4 @@
-//! Bad input to `data` and `graph`: the whole line that each gets, with exit code 2.
+//! Bad input, most of it to `data` and `graph`: the whole line that each gets, with exit code 2.
 
 mod arrays;
 mod names;
@@ -11,6 +11,7 @@ use crate::binary;
 
 const DATA: &str = env!("CARGO_BIN_EXE_data");
 const GRAPH: &str = env!("CARGO_BIN_EXE_graph");
+const SAMPLE: &str = env!("CARGO_BIN_EXE_sample");
 
 /// Rows of a test. DIR stands for the folder of its files, N for the memory that the machine has. What differs is
 /// collected, so that one run shows all of it.

@@ -6,7 +6,7 @@ use experiments::datasets::encode;
 use models::gnn::Network;
 use models::gnn::data::synthetic::karate;
 
-use super::{DATA, GRAPH, Table};
+use super::{DATA, GRAPH, SAMPLE, Table};
 use crate::binary;
 
 #[test]
@@ -87,6 +87,42 @@ fn names() {
     }
     assert!(!Path::new(&t.path("run")).exists(), "what is refused leaves no folder");
     t.finish(50);
+}
+
+/// Settings that lie in their ranges, and whose product no machine holds.
+#[test]
+fn more_memory_than_any_machine_has() {
+    let mut t = Table::new();
+    let needed =
+        |line: &str, size: &str| format!("{line}: about {size} of memory are needed, N are available");
+    let gmm_d = ["--target", "gmm-d", "--dim", "1000"];
+    let pt = ["--target", "lj55", "--method", "pt"];
+    for (args, line, size) in [
+        (
+            &["--set", "network.hidden=16384", "--set", "network.layers=1024"][..],
+            "train.batch = 512, network.hidden = 16384, network.layers = 1024",
+            "13 TiB",
+        ),
+        (
+            &[&gmm_d[..], &["--set", "train.batch=1000000", "--set", "network.hidden=16384"]].concat(),
+            "train.batch = 1000000, network.hidden = 16384, network.layers = 3",
+            "33 TiB",
+        ),
+        (
+            &[&pt[..], &["--set", "sampler.walkers=100000", "--set", "sampler.rungs=10000"]].concat(),
+            "sampler.walkers = 100000, sampler.rungs = 10000 in 165 dimensions",
+            "4.8 TiB",
+        ),
+        (
+            &[&pt[..], &["--set", "sampler.thin=1000000", "--samples", "10000000"]].concat(),
+            "sampler.thin = 1000000 for 10000000 samples: their energies",
+            "146 TiB",
+        ),
+    ] {
+        t.row(SAMPLE, &[args, &["--out", "DIR/run"]].concat(), &needed(line, size));
+    }
+    assert!(!Path::new(&t.path("run")).exists(), "what is refused leaves no folder");
+    t.finish(4);
 }
 
 /// What is at `--out` is the user's own unless it is a data set.
