@@ -25,12 +25,20 @@ impl ParamId {
 pub struct Params<T> {
     values: Vec<T>,
     entries: Vec<(String, ParamId)>,
+    /// Scalars so far, where they are counted and not kept.
+    counted: Option<usize>,
 }
 
 impl<T: Real> Params<T> {
     /// An empty set of parameters.
     pub fn new() -> Self {
-        Self { values: Vec::new(), entries: Vec::new() }
+        Self { values: Vec::new(), entries: Vec::new(), counted: None }
+    }
+
+    /// Counts the parameters that are added, and keeps none: what a network is asked first, because one that no
+    /// machine can hold is quickly written down. Only [`len`](Self::len) says anything.
+    pub fn counting() -> Self {
+        Self { counted: Some(0), ..Self::new() }
     }
 
     /// Adds a parameter with entries `init(i, j)`, called column by column.
@@ -44,7 +52,11 @@ impl<T: Real> Params<T> {
         cols: usize,
         mut init: impl FnMut() -> T,
     ) -> ParamId {
-        let (name, id) = (name.into(), ParamId { offset: self.values.len(), shape: Shape { rows, cols } });
+        let (name, id) = (name.into(), ParamId { offset: self.len(), shape: Shape { rows, cols } });
+        if let Some(count) = &mut self.counted {
+            *count = count.saturating_add(rows.saturating_mul(cols));
+            return id;
+        }
         assert!(self.find(&name).is_none(), "parameter `{name}` exists already");
         self.values.extend((0..rows * cols).map(|_| init()));
         self.entries.push((name, id));
@@ -64,6 +76,9 @@ impl<T: Real> Params<T> {
         seed: u64,
     ) -> ParamId {
         let name = name.into();
+        if self.counted.is_some() {
+            return self.add_zeros(name, rows, cols);
+        }
         let mut noise = vec![T::ZERO; rows * cols];
         Stream::new(seed, &name, 0, 0).fill_normal(&mut noise);
         let scale = T::of(gain / (cols.max(1) as f64).sqrt());
@@ -81,11 +96,11 @@ impl<T: Real> Params<T> {
 
     /// Number of scalars.
     pub fn len(&self) -> usize {
-        self.values.len()
+        self.counted.unwrap_or(self.values.len())
     }
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+        self.len() == 0
     }
     /// All scalars.
     pub fn values(&self) -> &[T] {
@@ -106,5 +121,21 @@ impl<T: Real> Params<T> {
     /// One parameter's matrix.
     pub fn view(&self, id: ParamId) -> View<'_, T> {
         View { data: &self.values[id.range()], shape: id.shape }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_counted_takes_no_memory() {
+        let mut params = Params::<f64>::counting();
+        params.add_weight("w", 1 << 30, 1 << 30, 1.0, 0);
+        params.add_zeros("b", 1 << 30, 1);
+        assert_eq!((params.len(), params.values().len()), ((1 << 60) + (1 << 30), 0));
+        let mut params = Params::<f64>::new();
+        params.add_weight("w", 3, 2, 1.0, 0);
+        assert_eq!((params.len(), params.values().len()), (6, 6));
     }
 }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use toml::{Table, Value};
 
+use crate::read;
 use crate::run::error::CliError;
 
 /// `defaults` overridden by `file`, then by each `key=value` of `sets`.
@@ -31,7 +32,7 @@ pub fn resolve_without<C: Serialize + DeserializeOwned>(
     let mut table = to_table(defaults)?;
     if let Some(path) = file {
         let source = path.display().to_string();
-        put::<C>(&mut table, parse(&read(path)?, &source)?, &source, &skip)?;
+        put::<C>(&mut table, parse(&text_of(path)?, &source)?, &source, &skip)?;
     }
     for set in sets {
         let Some((key, value)) = set.split_once('=') else {
@@ -46,7 +47,7 @@ pub fn resolve_without<C: Serialize + DeserializeOwned>(
                 "--set {key}={value}: is too large; numbers go up to {most}"
             )));
         }
-        put::<C>(&mut table, nested(key, from_command_line(value)), "--set", &skip)?;
+        put::<C>(&mut table, nested(key, from_command_line(value), "--set")?, "--set", &skip)?;
     }
     typed(table).map_err(CliError::usage)
 }
@@ -54,11 +55,11 @@ pub fn resolve_without<C: Serialize + DeserializeOwned>(
 /// What a file and single settings say, before anything is checked: for the keys that decide which preset is meant.
 pub fn layers(file: Option<&Path>, sets: &[String]) -> Result<Table, CliError> {
     let mut table = match file {
-        Some(path) => parse(&read(path)?, &path.display().to_string())?,
+        Some(path) => parse(&text_of(path)?, &path.display().to_string())?,
         None => Table::new(),
     };
     for (key, value) in sets.iter().filter_map(|set| set.split_once('=')) {
-        put_over(&mut table, nested(key.trim(), from_command_line(value.trim())));
+        put_over(&mut table, nested(key.trim(), from_command_line(value.trim()), "--set")?);
     }
     Ok(table)
 }
@@ -93,7 +94,7 @@ pub fn overlay<C: Serialize + DeserializeOwned>(base: &C, text: &str, source: &s
 
 /// Reads a configuration that must be whole, as a run folder holds it.
 pub fn load_exact<C: Serialize + DeserializeOwned>(path: &Path) -> Result<C, CliError> {
-    exact(&read(path)?, &path.display().to_string())
+    exact(&text_of(path)?, &path.display().to_string())
 }
 
 /// The same from the TOML text of `source`.
@@ -143,8 +144,8 @@ pub(crate) fn to_table<C: Serialize>(config: &C) -> Result<Table, CliError> {
         .map_err(|e| CliError::Failed(format!("the configuration cannot be written as TOML: {e}")))
 }
 
-fn read(path: &Path) -> Result<String, CliError> {
-    std::fs::read_to_string(path).map_err(|e| CliError::io(path, &e))
+fn text_of(path: &Path) -> Result<String, CliError> {
+    read::text(path, read::SETTINGS)
 }
 
 fn parse(text: &str, source: &str) -> Result<Table, CliError> {
@@ -162,8 +163,14 @@ fn located(e: &toml::de::Error, text: &str, source: &str) -> CliError {
     CliError::usage(format!("{source}{place}: {}", first_line(e)))
 }
 
+/// An error's first line; for a word that is none of a few, with the nearest of these.
 fn first_line(e: &toml::de::Error) -> String {
-    e.message().lines().next().unwrap_or("not a valid configuration").to_string()
+    let line = e.message().lines().next().unwrap_or("not a valid configuration");
+    // unknown variant `a`, expected one of `b`, `c`
+    let mut words = line.split('`').skip(1).step_by(2);
+    let near = words.next().filter(|_| line.starts_with("unknown variant"));
+    let near = near.and_then(|word| words::nearest(word, &words.collect::<Vec<_>>()).map(String::from));
+    near.map_or(line.to_string(), |near| format!("{line}; did you mean `{near}`?"))
 }
 
 fn typed<C: DeserializeOwned>(table: Table) -> Result<C, String> {
@@ -178,7 +185,7 @@ fn put<C: DeserializeOwned>(
     skip: impl Fn(&str) -> bool,
 ) -> Result<(), CliError> {
     for (key, value) in leaves(from, "").into_iter().filter(|(key, _)| !skip(key)) {
-        merge(base, nested(&key, value.clone()), "", source)?;
+        merge(base, nested(&key, value.clone(), source)?, "", source)?;
         // An error of serde does not say where.
         typed::<C>(base.clone())
             .map_err(|problem| CliError::usage(format!("{source}: {key} = {value}: {problem}")))?;
@@ -186,14 +193,25 @@ fn put<C: DeserializeOwned>(
     Ok(())
 }
 
+/// Parts of a key, at most. A key of the command line, or in quotation marks, could have a hundred thousand, and tables
+/// in tables so deep that no stack is enough to walk through them.
+const DEEPEST: usize = 16;
+
 /// `train.batch = 3` as { train: { batch: 3 } }.
-fn nested(key: &str, value: Value) -> Table {
+fn nested(key: &str, value: Value, source: &str) -> Result<Table, CliError> {
+    let depth = key.split('.').count();
+    if depth > DEEPEST {
+        let start: String = key.chars().take(20).collect();
+        return Err(CliError::usage(format!(
+            "{source}: the key {start}... has {depth} parts; at most {DEEPEST} are possible"
+        )));
+    }
     // Built from the inside.
     let mut parts = key.rsplit('.');
     let innermost = parts.next().unwrap_or_default().to_string();
-    parts.fold(Table::from_iter([(innermost, value)]), |inner, part| {
+    Ok(parts.fold(Table::from_iter([(innermost, value)]), |inner, part| {
         Table::from_iter([(part.to_string(), Value::Table(inner))])
-    })
+    }))
 }
 
 /// The values of a table and of those within, by their whole keys: what [`nested`] takes.

@@ -9,6 +9,7 @@ pub mod figures;
 pub mod npy;
 pub mod oversmoothing;
 pub mod plot;
+pub mod read;
 pub mod run;
 pub mod sample;
 pub mod table;

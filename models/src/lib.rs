@@ -1,4 +1,5 @@
-//! Science: targets, score networks, samplers, graph layers, metrics. Opens no file and prints nothing.
+//! Science: targets, score networks, samplers, graph layers, metrics. Opens no file (but asks the system how much
+//! memory there is) and prints nothing.
 
 #![deny(unsafe_code)]
 
@@ -9,6 +10,7 @@ pub mod evaluate;
 pub mod gnn;
 pub mod importance;
 pub mod mcmc;
+pub mod memory;
 pub mod metrics;
 pub mod range;
 pub mod sampler;

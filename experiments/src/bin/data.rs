@@ -1,11 +1,12 @@
 //! What graph data there are, what they hold, whether they are sound; importing and fetching them.
 
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use experiments::datasets::known::{Known, contents, masks};
-use experiments::datasets::{BUILT_IN, Format, KNOWN, available, fetch, folder, load};
+use experiments::datasets::{BUILT_IN, Format, KNOWN, available, fetch, folder, load, load_file};
 use experiments::run::cli::parse;
 use experiments::run::console;
 use experiments::run::error::{CliError, run};
@@ -35,14 +36,15 @@ enum Command {
     /// Nodes, edges, features, classes, homophily, components, splits.
     Info {
         /// A name, or the path of an npz.
-        name: String,
+        name: OsString,
     },
     /// Whether it is sound, and whether a known one is what it should be.
     Check {
         /// A name, the path of an npz, or `all`.
-        name: String,
+        name: OsString,
     },
-    /// Turns other programs' files into an npz that `graph` reads.
+    /// Turns other programs' files into an npz that `graph` reads. Nothing but a data set is replaced by it, and nothing
+    /// is written through a link.
     Import {
         #[command(subcommand)]
         format: Format,
@@ -63,9 +65,12 @@ fn main() -> ExitCode {
         let dir = args.data_dir.as_deref();
         match &args.command {
             Command::List => list(dir),
-            Command::Info { name } => info(&load(name, dir)?),
+            Command::Info { name } => info(&open(name, dir)?.1),
             Command::Check { name } if name == "all" => check_all(dir),
-            Command::Check { name } => demand(name, report(name, &load(name, dir)?)),
+            Command::Check { name } => {
+                let (name, data) = open(name, dir)?;
+                demand(&name, report(&name, &data))
+            }
             Command::Import { format } => format.import().map(|(path, data)| tell(&path, &data)),
             Command::Fetch { name, out } if name == "all" => fetch_all(out),
             Command::Fetch { name, out } => {
@@ -75,6 +80,15 @@ fn main() -> ExitCode {
             }
         }
     })
+}
+
+/// A data set by name or path, and what to call it: a path need not be text.
+fn open(name: &OsStr, dir: Option<&Path>) -> Result<(String, Dataset), CliError> {
+    let data = match name.to_str() {
+        Some(name) => load(name, dir)?,
+        None => load_file(Path::new(name))?,
+    };
+    Ok((name.display().to_string(), data))
 }
 
 fn list(dir: Option<&Path>) -> Result<(), CliError> {

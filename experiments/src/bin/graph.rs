@@ -9,7 +9,7 @@ use experiments::classify::{
     resume, table,
 };
 use experiments::config::{layers, resolve_without};
-use experiments::datasets::{BUILT_IN, KNOWN, file, folder};
+use experiments::datasets::{BUILT_IN, KNOWN, available, file, folder};
 use experiments::run::cli::{Common, on_threads, parse};
 use experiments::run::error::{CliError, run};
 use experiments::run::interrupt::Interrupt;
@@ -153,6 +153,7 @@ fn names(args: &Args, named: &str) -> Result<Vec<String>, CliError> {
             let Some(dir) = folder(args.data_dir.as_deref()) else {
                 return Err(CliError::usage("--data all: give --data-dir DIR or set METASTABLE_DATA"));
             };
+            available(&dir)?;
             let there = KNOWN.iter().map(|k| k.name).filter(|name| file(&dir, name).is_some());
             let names: Vec<String> = there.map(String::from).collect();
             if names.is_empty() {

@@ -23,7 +23,8 @@ const SHCHUR: &str = "shchur/gnn-benchmark/1e72912a0810cdf27ae54fd589a3b43358a2b
 pub fn fetch(name: &str, folder: &Path) -> Result<(PathBuf, Dataset), CliError> {
     if !KNOWN.iter().any(|k| k.name == name) {
         let known: Vec<&str> = KNOWN.iter().map(|k| k.name).collect();
-        let what = match nearest(name, &known) {
+        let words = [&known[..], &["all"]].concat();
+        let what = match nearest(name, &words) {
             _ if BUILT_IN.contains(&name) => "is built in".to_string(),
             Some(near) => format!("is not known; did you mean {near}?"),
             None => format!("is not known; known are {}", known.join(", ")),
@@ -86,19 +87,26 @@ fn source(name: &str, from: &Path, out: PathBuf) -> (Vec<String>, Format) {
     }
 }
 
-/// Whether a file could be got; nothing is left of one that could not.
+/// Whether a file could be got; nothing is left of one that could not, and what is there meanwhile stays.
 fn download(address: &str, target: &Path) -> Result<bool, CliError> {
-    let part = target.with_extension("part");
+    let io = |e: &std::io::Error| CliError::io(target, e);
+    let folder = target.parent().unwrap_or(Path::new("."));
+    // A file that was not there before: nobody else's is written to, or removed after a failure.
+    let mut builder = tempfile::Builder::new();
+    builder.suffix(".part");
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let part = builder.tempfile_in(folder).map_err(|e| io(&e))?;
+    let sink = part.as_file().try_clone().map_err(|e| io(&e))?;
     let status = Command::new("curl")
-        .args(["--fail", "--silent", "--location", "--max-time", "120", "--output"])
-        .arg(&part)
+        .args(["--fail", "--silent", "--location", "--max-time", "120"])
         .arg(address)
+        .stdout(sink)
         .status();
     if !matches!(status, Ok(s) if s.success()) {
-        let _ = std::fs::remove_file(&part);
         return Ok(false);
     }
-    std::fs::rename(&part, target).map_err(|e| CliError::io(target, &e))?;
+    part.persist_noclobber(target).map_err(|e| io(&e.error))?;
     console::show(format_args!("{}\n", target.display()));
     Ok(true)
 }

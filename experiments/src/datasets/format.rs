@@ -1,5 +1,6 @@
 //! The formats that are imported, and how an npz of ours is made of them.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
@@ -7,7 +8,7 @@ use engine::checkpoint::write_atomic;
 use models::gnn::Dataset;
 use models::gnn::data::check::check;
 
-use super::{decode_bytes, encode, import, planetoid};
+use super::{decode, decode_bytes, encode, import, planetoid};
 use crate::run::error::CliError;
 
 /// A format with the files that are read and the one that is written.
@@ -110,6 +111,7 @@ impl Format {
         if real(out).is_some_and(|out| inputs.iter().any(|input| real(input).as_ref() == Some(&out))) {
             return Err(CliError::usage(format!("--out {}: is one of the files to import", out.display())));
         }
+        check_replaceable(out)?;
         let name = out.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
         let (source, data) = (&inputs[0], self.read(&name)?);
         if let Some(finding) = check(&data).into_iter().find(|f| f.fatal) {
@@ -168,5 +170,27 @@ impl Format {
             | Self::Shchur { out, .. }
             | Self::Csv { out, .. } => out,
         }
+    }
+}
+
+/// An error unless a data set may be written there: where nothing is, or a data set in our own layout. What may be
+/// the user's own is not replaced, and nothing is written through a link.
+fn check_replaceable(out: &Path) -> Result<(), CliError> {
+    let refused = |what: &str| Err(CliError::usage(format!("{}: {what}", out.display())));
+    if out.extension().is_none_or(|end| end != "npz") {
+        return refused("a data set is written to a file whose name ends in .npz");
+    }
+    match out.symlink_metadata() {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(CliError::io(out, &e)),
+        Ok(there) if there.is_symlink() => {
+            refused("is a link, through which nothing is written; name a file")
+        }
+        Ok(there) if there.is_dir() => refused("a folder is in the way; choose another name"),
+        Ok(there) if !there.is_file() => {
+            refused("is no regular file and stays as it is; choose another name")
+        }
+        Ok(_) if decode(out).is_ok() => Ok(()),
+        Ok(_) => refused("holds no data set of this program, and stays; choose another name, or remove it"),
     }
 }

@@ -233,6 +233,9 @@ pub fn heterophilous(path: &Path, directed: Option<&Path>, name: &str) -> Result
     let npz = Npz::read(path)?;
     let (_, labels) = npz.indices("node_labels", LAST_CLASS as usize + 1)?;
     let nodes = labels.len();
+    if nodes == 0 {
+        return Err(npz.wrong("node_labels", "is empty"));
+    }
     let list = |npz: &Npz| -> Result<Edges, CliError> {
         let (shape, ends) = npz.indices("edges", nodes)?;
         match shape[..] {

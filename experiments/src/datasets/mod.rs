@@ -11,6 +11,8 @@ mod pickle;
 mod planetoid;
 mod text;
 
+use std::fmt::Display;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use models::gnn::Dataset;
@@ -45,17 +47,34 @@ pub fn file(folder: &Path, name: &str) -> Option<PathBuf> {
     places.into_iter().find(|p| p.is_file())
 }
 
-/// Names of the data sets in a folder.
+/// Names of the data sets in a folder; one whose name is no text is only found by its path.
 pub fn available(folder: &Path) -> Result<Vec<String>, CliError> {
     if !folder.is_dir() {
-        return Err(CliError::usage(format!("{}: no such data folder", folder.display())));
+        let what =
+            if folder.exists() { "is no folder; a data folder is wanted" } else { "no such data folder" };
+        return Err(CliError::usage(format!("{}: {what}", folder.display())));
     }
-    let files = [folder.to_path_buf(), folder.join("graphs")].into_iter().filter_map(|d| d.read_dir().ok());
-    let mut names: Vec<String> = files
-        .flat_map(|entries| entries.flatten())
-        .filter(|e| e.path().is_file())
-        .filter_map(|e| Some(e.file_name().to_str()?.strip_suffix(".npz")?.to_string()))
-        .collect();
+    let mut names = Vec::new();
+    for place in [folder.to_path_buf(), folder.join("graphs")] {
+        let io = |e: std::io::Error| CliError::io(&place, &e);
+        let entries = match place.read_dir() {
+            Err(e)
+                if place != folder && matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) =>
+            {
+                continue;
+            }
+            entries => entries.map_err(io)?,
+        };
+        for entry in entries {
+            let entry = entry.map_err(io)?;
+            let name = entry.file_name();
+            if let Some(name) = name.to_str().and_then(|name| name.strip_suffix(".npz"))
+                && entry.path().is_file()
+            {
+                names.push(name.to_string());
+            }
+        }
+    }
     names.sort();
     names.dedup();
     Ok(names)
@@ -67,6 +86,19 @@ pub struct Sourced {
     pub data: Dataset,
     /// The file.
     pub input: Option<Input>,
+}
+
+/// The data set in the npz of that path, checked.
+pub fn load_file(path: &Path) -> Result<Dataset, CliError> {
+    sound(&path.display(), read(path)?).map(|sourced| sourced.data)
+}
+
+/// Data that can be used, or the first thing that is wrong with them.
+fn sound(name: &dyn Display, sourced: Sourced) -> Result<Sourced, CliError> {
+    match check(&sourced.data).into_iter().find(|f| f.fatal) {
+        Some(finding) => Err(CliError::usage(format!("data set {name}: {}", finding.what))),
+        None => Ok(sourced),
+    }
 }
 
 /// A data set by name (or by the path of its npz), checked; every error is one line.
@@ -84,10 +116,7 @@ pub fn load_sourced(name: &str, data_dir: Option<&Path>) -> Result<Sourced, CliE
         _ if name.starts_with("csbm-") => sized(name).and_then(|model| made(model.draw(0))),
         _ => read(&find(name, data_dir)?),
     }?;
-    match check(&sourced.data).into_iter().find(|f| f.fatal) {
-        Some(finding) => Err(CliError::usage(format!("data set {name}: {}", finding.what))),
-        None => Ok(sourced),
-    }
+    sound(&name, sourced)
 }
 
 fn read(path: &Path) -> Result<Sourced, CliError> {
@@ -110,7 +139,9 @@ fn sized(name: &str) -> Result<BlockModel, CliError> {
             1_u32 << 31
         )));
     }
-    Ok(BlockModel { nodes, degree: degree as f64, ..CSBM })
+    let model = BlockModel { nodes, degree: degree as f64, ..CSBM };
+    model.check().map_err(|what| CliError::usage(format!("data set {name}: {what}")))?;
+    Ok(model)
 }
 
 /// The path of a data set's file, or how to get it.
@@ -129,9 +160,14 @@ pub fn find(name: &str, data_dir: Option<&Path>) -> Result<PathBuf, CliError> {
     let mut there = available(&folder)?;
     file(&folder, name).ok_or_else(|| {
         there.extend(BUILT_IN.map(String::from));
-        let hint = nearest(name, &there).map_or(String::new(), |n| format!("; did you mean {n}?"));
+        let all: Vec<&str> = there.iter().map(String::as_str).chain(known.iter().copied()).collect();
+        let hint = match nearest(name, &all) {
+            Some(near) if near == name => format!("; get it by `data fetch {name}`"),
+            Some(near) => format!("; did you mean {near}?"),
+            None => String::new(),
+        };
         CliError::usage(format!(
-            "data set {name}: no {name}.npz in {}{hint} (there are {}; see `data fetch {name}`)",
+            "data set {name}: no {name}.npz in {}{hint} (there are {})",
             folder.display(),
             there.join(", ")
         ))

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use std::io::{Cursor, Read, Write};
 use std::path::Path;
 
+use models::memory;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
 use crate::npy::{Array, header};
+use crate::read;
 use crate::run::error::CliError;
 
 /// The most that an archive may unpack to.
-const LIMIT: u64 = 4 << 30;
+const LIMIT: u64 = read::DATA;
 /// The most that an archive beyond [`SMALL`] may grow in unpacking; deflate reaches about 1030 on zeros, data
 /// worth keeping less than 100.
 const RATIO: u64 = 200;
@@ -34,19 +36,7 @@ impl Npz {
 
     /// A file's bytes, if it may be one.
     pub fn bytes(path: &Path) -> Result<Vec<u8>, CliError> {
-        let io = |e: std::io::Error| CliError::io(path, &e);
-        let (file, place) = (std::fs::metadata(path).map_err(io)?, path.display());
-        if !file.is_file() {
-            let what = if file.is_dir() { "a folder" } else { "no regular file" };
-            return Err(CliError::usage(format!("{place}: is {what}; an npz file is wanted")));
-        }
-        if file.len() > LIMIT {
-            return Err(CliError::usage(format!(
-                "{place}: has {} bytes; at most {LIMIT} are read",
-                file.len()
-            )));
-        }
-        std::fs::read(path).map_err(io)
+        read::bytes(path, LIMIT)
     }
 
     /// Opens a file's bytes; `path` is its name in messages.
@@ -67,6 +57,8 @@ impl Npz {
                 "{place}: claims to unpack to {total} bytes from {stored}; refused as a zip bomb"
             )));
         }
+        // Bytes, numbers, and what becomes of them.
+        memory::check(&[(format!("{place}: its arrays"), 3.0 * total as f64)]).map_err(CliError::usage)?;
         Ok(Self { place, archive: RefCell::new(archive), numbers })
     }
 

@@ -12,6 +12,7 @@ use super::native_npz::MOST_FEATURES;
 use super::pickle::{At, Pickle};
 use super::text::Lines;
 use crate::npy::Array;
+use crate::read;
 use crate::run::error::CliError;
 
 /// Nodes that the public split is selected on: those that follow the nodes to learn from.
@@ -92,13 +93,15 @@ fn test_nodes(path: &Path, known: usize, nodes: usize) -> Result<Vec<usize>, Cli
 struct File {
     path: PathBuf,
     pickle: Pickle,
+    /// Its bytes.
+    length: usize,
 }
 
 impl File {
     fn read(path: PathBuf) -> Result<Self, CliError> {
-        let bytes = std::fs::read(&path).map_err(|e| CliError::io(&path, &e))?;
+        let bytes = read::bytes(&path, read::DATA)?;
         match Pickle::parse(&bytes) {
-            Ok(pickle) => Ok(Self { path, pickle }),
+            Ok(pickle) => Ok(Self { path, pickle, length: bytes.len() }),
             Err(what) => Err(CliError::usage(format!("{}: {what}", path.display()))),
         }
     }
@@ -116,6 +119,16 @@ impl File {
             let fits = u32::try_from(v).ok().filter(|v| (*v as usize) < entries.len());
             fits.ok_or_else(|| wrong(format!("names node {v}; it has lists of {} nodes", entries.len())))
         };
+        // Lists of neighbours may be one list that is kept once and named many times: a small file then makes a graph
+        // that no machine holds. One that stands there has a byte or more for each neighbour.
+        let lengths = entries.iter().map(|(_, to)| self.pickle.sequence(*to).map_or(0, <[At]>::len));
+        let neighbours = lengths.fold(0, usize::saturating_add);
+        if neighbours > self.length {
+            return Err(wrong(format!(
+                "lists {neighbours} neighbours in {} bytes: its nodes share lists, as those of no graph do",
+                self.length
+            )));
+        }
         let (mut raw, mut listed) = (Vec::new(), vec![false; entries.len()]);
         for (from, to) in entries {
             let from = node(*from)?;
@@ -277,6 +290,10 @@ mod tests {
         refused("test.index", b"5\n6\n".to_vec(), "test.index:2: node 6 is none between");
         refused("graph", b"\x80\x02}(K\x00]K\x09au.".to_vec(), "ind.small.graph: names node 9");
         refused("graph", b"\x80\x02}(K\x00]K\x00]u.".to_vec(), "lists the neighbours of node 0 twice");
+        let ring = b"](K\x00K\x01K\x02K\x03K\x04K\x05K\x00K\x01eq\x09";
+        let shared: Vec<u8> = (1..6_u8).flat_map(|i| [b'K', i, b'h', 9]).collect();
+        let shared = [b"\x80\x02}(K\x00", &ring[..], &shared, b"u."].concat();
+        refused("graph", shared, "lists 48 neighbours in 46 bytes: its nodes share lists");
         refused("allx", labels(1, &[1, 0]), "ind.small.allx: holds ");
         refused("ally", csr(3, &[0, 1, 2]), "ind.small.ally: holds something else where an array");
         refused("ally", b"\x80\x02cos\nsystem\nU\x02ls\x85R.".to_vec(), "where an array of NumPy is wanted");
@@ -302,7 +319,7 @@ mod tests {
                     let mut damaged = bytes.clone();
                     damaged[n] = other;
                     let Ok(pickle) = Pickle::parse(&damaged) else { continue };
-                    let file = File { path: PathBuf::new(), pickle };
+                    let file = File { path: PathBuf::new(), pickle, length: damaged.len() };
                     let _ = (file.edges(), file.features(), file.classes());
                 }
             }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::native_npz::LAST_CLASS;
+use crate::read;
 use crate::run::error::CliError;
 
 /// A text file.
@@ -19,7 +20,7 @@ pub(super) struct Lines {
 impl Lines {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, CliError> {
-        let text = std::fs::read_to_string(path).map_err(|e| CliError::io(path, &e))?;
+        let text = read::text(path, read::DATA)?;
         // Some programs put a byte order mark first, which is no part of the data.
         let text = text.trim_start_matches('\u{feff}').to_string();
         let unquoted = || text.lines().flat_map(|line| line.split('"').step_by(2));

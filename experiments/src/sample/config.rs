@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use models::evaluate::{Sizes, particles};
+use models::memory;
 use models::range::{self, Range::Between};
 use models::sampler::Method;
 use models::target::{AnyTarget, Geometry, TargetConfig};
@@ -120,7 +121,10 @@ impl SampleConfig {
     /// An error if some value is outside its range, or does not fit the target.
     pub fn check(&self, target: &dyn AnyTarget) -> Result<(), CliError> {
         self.evaluation.check()?;
-        self.method.config().problem(target).map_or(Ok(()), |p| Err(CliError::usage(p)))
+        self.method.config().problem(target).map_or(Ok(()), |p| Err(CliError::usage(p)))?;
+        let method = self.method.config().memory(target, self.evaluation.drawn());
+        memory::check(&[method, self.evaluation.memory(target.single().dim())].concat())
+            .map_err(CliError::usage)
     }
 
     /// The target.

@@ -2,6 +2,7 @@
 
 mod config;
 mod measure;
+mod memory;
 mod pictures;
 mod presets;
 mod reference_cache;

@@ -321,9 +321,9 @@ fn a_check_of_nothing_does_not_pass() {
     refused(&["check", "all", "--data-dir", folder], "holds no data set");
     std::fs::create_dir(dir.path().join("sub.npz")).unwrap();
     refused(&["check", "all", "--data-dir", folder], "holds no data set");
-    refused(&["check", &at(dir.path(), "sub.npz")], "is a folder; an npz file is wanted");
+    refused(&["check", &at(dir.path(), "sub.npz")], "is a folder; a file is wanted");
     let file = broken(dir.path(), "y", &|_| ());
-    refused(&["list", "--data-dir", &file], "no such data folder");
+    refused(&["list", "--data-dir", &file], "is no folder; a data folder is wanted");
     // A file that is wrong is named once: alone as an error, among others in the list.
     let alone = data(&["check", &file]).output().unwrap();
     assert_eq!((alone.status.code(), alone.stdout.len()), (Some(2), 0));
@@ -343,6 +343,11 @@ fn fetch(name: &str, dir: &Path) -> Output {
 #[test]
 fn what_cannot_be_downloaded_is_named_with_its_place() {
     let dir = tempfile::tempdir().unwrap();
+    // What a user keeps there is neither written to nor removed.
+    let source = dir.path().join("sources/texas");
+    std::fs::create_dir_all(&source).unwrap();
+    let own = source.join("out1_node_feature_label.part");
+    std::fs::write(&own, "mine").unwrap();
     for (name, files) in [("texas", 12), ("pubmed", 17), ("squirrel_filtered", 2), ("coauthor_cs", 1)] {
         let out = fetch(name, dir.path());
         let error = stderr(&out);
@@ -354,8 +359,8 @@ fn what_cannot_be_downloaded_is_named_with_its_place() {
     let (printed, error) = (stdout(&out), stderr(&out));
     assert!(printed.lines().count() == 15 && printed.contains("film: NOT THERE: cannot"), "{printed}");
     assert!(out.status.code() == Some(1) && error.contains("15 of 15 data sets"), "{error}");
-    refused(&["fetch", "texs"], "did you mean texas?");
-    refused(&["fetch", "karate"], "is built in");
+    assert_eq!(std::fs::read(&own).unwrap(), b"mine");
+    assert_eq!(source.read_dir().unwrap().count(), 1);
 }
 
 #[test]

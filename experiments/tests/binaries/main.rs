@@ -1,5 +1,6 @@
 //! The binaries as a user runs them, in one test program: each is linked once, and all run side by side.
 
+mod bad_data;
 mod binary;
 mod compare;
 mod data;

@@ -13,6 +13,7 @@ use super::{Diagnostics, MethodConfig, Named, Sampler, SamplerError, consistent}
 use crate::evaluate::energies;
 use crate::mcmc::recorded::{self, STARTS};
 use crate::mcmc::{adapted, convergence, hmc};
+use crate::memory::{self, Part};
 use crate::metrics::{mean, sd};
 use crate::range::{self, Range::Between};
 use crate::target::{AnyTarget, Target, TargetError};
@@ -73,6 +74,20 @@ impl MethodConfig for Settings {
         self.sampler.problem().or_else(|| target.double().geometry().problem())
     }
 
+    fn memory(&self, target: &dyn AnyTarget, samples: usize) -> Vec<Part> {
+        let (Config { walkers, thin, .. }, d) = (&self.sampler, target.double().dim());
+        let (number, each) = (size_of::<f64>() as f64, samples.div_ceil((*walkers).max(1)) as f64);
+        let (walkers, thin) = (*walkers as f64, *thin as f64);
+        vec![
+            (format!("sampler.walkers = {walkers} in {d} dimensions"), 4.0 * number * walkers * d as f64),
+            (format!("{samples} samples in {d} dimensions"), number * each * walkers * d as f64),
+            (
+                format!("sampler.thin = {thin} for {samples} samples: their energies"),
+                2.0 * number * each * walkers * thin,
+            ),
+        ]
+    }
+
     fn steps(&self, samples: usize) -> u64 {
         let (warm_up, thin) = (self.sampler.warm_up as u64, self.sampler.thin as u64);
         let rounds = samples.div_ceil(self.sampler.walkers.max(1)) as u64;
@@ -85,7 +100,7 @@ impl MethodConfig for Settings {
         samples: usize,
         seed: u64,
     ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
-        match self.problem(target) {
+        match self.problem(target).or_else(|| memory::check(&self.memory(target, samples)).err()) {
             Some(problem) => Err(SamplerError::Settings(problem)),
             None => {
                 let total = self.steps(samples);

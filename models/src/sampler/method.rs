@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Sampler, SamplerError, hmc, iwsm};
 use crate::mcmc::parallel_tempering;
+use crate::memory::Part;
 use crate::target::AnyTarget;
 
 /// The settings of a method.
@@ -19,6 +20,9 @@ pub trait MethodConfig {
 
     /// The first setting that does not fit the target, if any: one line with its key and its range.
     fn problem(&self, target: &dyn AnyTarget) -> Option<String>;
+
+    /// What grows with the settings where `samples` samples of the target are drawn.
+    fn memory(&self, target: &dyn AnyTarget, samples: usize) -> Vec<Part>;
 
     /// Steps until `samples` samples can be drawn.
     fn steps(&self, samples: usize) -> u64;

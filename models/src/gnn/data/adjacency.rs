@@ -82,6 +82,14 @@ impl<T: Real> Adjacency<T> {
     }
 }
 
+/// As many pairs at a distance of two as there can be: those of neighbours of each node, and no more than all.
+pub fn most_two_hops(nodes: usize, edges: &[(u32, u32)]) -> u128 {
+    let mut degrees = vec![0_u128; nodes];
+    edges.iter().for_each(|(i, _)| degrees[*i as usize] += 1);
+    let (nodes, paths) = (nodes as u128, edges.iter().map(|(_, j)| degrees[*j as usize].saturating_sub(1)));
+    paths.sum::<u128>().min(nodes * nodes.saturating_sub(1))
+}
+
 /// Pairs at a distance of exactly two.
 pub fn two_hops(nodes: usize, edges: &[(u32, u32)]) -> Vec<(u32, u32)> {
     let mut starts = vec![0; nodes + 1];
@@ -133,5 +141,15 @@ mod tests {
     fn two_hops_of_a_path_and_a_triangle() {
         assert_eq!(two_hops(3, &PATH), [(0, 2), (2, 0)]);
         assert_eq!(two_hops(3, &[(0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1)]), []);
+    }
+
+    #[test]
+    fn there_are_no_more_two_hops_than_are_counted_on() {
+        assert_eq!(most_two_hops(3, &PATH), 2);
+        let star: Vec<(u32, u32)> = (1..2000).flat_map(|i| [(0, i), (i, 0)]).collect();
+        assert_eq!(most_two_hops(2000, &star), 1999 * 1998);
+        let mut sorted = star;
+        sorted.sort_unstable();
+        assert_eq!(two_hops(2000, &sorted).len(), 1999 * 1998);
     }
 }

@@ -5,6 +5,7 @@ use engine::rng::Stream;
 use sprs::{CsMat, TriMat};
 
 use super::{Dataset, Split};
+use crate::memory;
 
 /// Edges of the karate club (Zachary 1977, J. Anthropological Research 33:452-473), 34 members.
 #[rustfmt::skip]
@@ -121,6 +122,17 @@ pub struct BlockModel {
 }
 
 impl BlockModel {
+    /// Whether there is memory for it.
+    ///
+    /// # Errors
+    /// Nodes and degree, with an estimate.
+    pub fn check(&self) -> Result<(), String> {
+        // A feature as it is drawn, with its place, and in the matrix; of each split a node; of an edge both ways.
+        let node = 36.0 * self.features as f64 + 64.0;
+        let bytes = self.nodes as f64 * (node + 24.0 * self.degree);
+        memory::check(&[(format!("a block model of {} nodes of degree {}", self.nodes, self.degree), bytes)])
+    }
+
     /// Draws a graph, with ten 48/32/20 splits.
     pub fn draw(&self, seed: u64) -> Dataset {
         let Self { nodes, classes, degree, homophily, features, signal } = *self;
@@ -232,5 +244,21 @@ mod tests {
     fn a_grid_has_its_edges() {
         let data = grid(10);
         assert_eq!((data.nodes(), data.edges.len()), (100, 360));
+    }
+
+    #[test]
+    fn a_block_model_that_no_machine_holds_is_refused() {
+        let model = BlockModel {
+            nodes: 1_000_000_000_000,
+            classes: 4,
+            degree: 20.0,
+            homophily: 0.75,
+            features: 16,
+            signal: 1.5,
+        };
+        let error = model.check().unwrap_err();
+        let said = "a block model of 1000000000000 nodes of degree 20: about 1019 TiB of memory are needed, ";
+        assert!(error.starts_with(said), "{error}");
+        assert_eq!(BlockModel { nodes: 100_000, ..model }.check(), Ok(()));
     }
 }

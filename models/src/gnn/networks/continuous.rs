@@ -6,12 +6,13 @@ use engine::ode::{Gradient, OdeError, OdeSolve, RightHandSide, RungeKutta, Steps
 use engine::{Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Build, Classifier, Evolution, Outputs};
-use crate::gnn::Dropout;
+use super::{Architecture, Build, Classifier, Evolution, Outputs, kept_states};
 use crate::gnn::equations::{Equation, MixingSettings, Shared, Start};
 use crate::gnn::layers::{Builder, Decoder, Encoder};
 use crate::gnn::space::{self, Draw, Width};
 use crate::gnn::training::Training;
+use crate::gnn::{Dataset, Dropout};
+use crate::memory::Part;
 use crate::range::{self, Range};
 
 /// The integrator of a continuous network.
@@ -146,6 +147,17 @@ impl Integration {
         let most = if self.solver == Solver::Adaptive { f64::INFINITY } else { 100_000.0 };
         check_steps(self.time, self.step, most)
     }
+
+    /// States that are kept for the backward pass, at least.
+    fn states(&self) -> f64 {
+        let steps = steps(self.time, self.step) as f64;
+        match self.backward {
+            _ if self.solver == Solver::Adaptive => 1.0,
+            Backward::Tape => steps,
+            Backward::Checkpointed => steps.sqrt(),
+            Backward::Adjoint => 1.0,
+        }
+    }
 }
 
 /// A network around the differential equation E.
@@ -217,6 +229,12 @@ impl<E: Equation> Architecture for Continuous<E> {
             Solver::Adaptive => " or model.time, or raise model.tolerance",
             _ => " or model.time",
         }
+    }
+
+    fn memory(&self, data: &Dataset) -> Vec<Part> {
+        let i = &self.integration;
+        let settings = format!("model.time = {:?}, model.step = {:?}", i.time, i.step);
+        vec![kept_states(data, self.ends.width.hidden, i.states(), settings)]
     }
 }
 

@@ -6,12 +6,13 @@ use engine::{Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
 use super::continuous::{EncoderDecoder, check_steps, steps};
-use super::{Architecture, Build, Classifier, Ends, Outputs};
-use crate::gnn::Dropout;
+use super::{Architecture, Build, Classifier, Ends, Outputs, kept_states};
 use crate::gnn::equations::{Equation, GrandSettings, MixingSettings, Shared, Start};
 use crate::gnn::layers::Builder;
 use crate::gnn::space::{Draw, Width};
 use crate::gnn::training::Training;
+use crate::gnn::{Dataset, Dropout};
+use crate::memory::Part;
 use crate::range::{self, Range};
 
 /// Settings of FROND.
@@ -71,6 +72,11 @@ impl Architecture for Frond {
 
     fn training(&self) -> Training {
         Training::default()
+    }
+
+    fn memory(&self, data: &Dataset) -> Vec<Part> {
+        let settings = format!("model.time = {:?}, model.step = {:?}", self.time, self.step);
+        vec![kept_states(data, self.ends.width.hidden, steps(self.time, self.step) as f64, settings)]
     }
 
     fn remedy(&self) -> &'static str {

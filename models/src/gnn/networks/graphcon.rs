@@ -7,10 +7,11 @@ use engine::{Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
 use super::continuous::EncoderDecoder;
-use super::{Architecture, Build, Classifier, Ends, Outputs};
+use super::{Architecture, Build, Classifier, Ends, Outputs, kept_states};
 use crate::gnn::layers::{Builder, Linear};
 use crate::gnn::space::{Draw, Width};
-use crate::gnn::{Adjacency, Dropout};
+use crate::gnn::{Adjacency, Dataset, Dropout};
+use crate::memory::Part;
 use crate::range::{self, Range};
 
 /// Settings of GraphCON.
@@ -57,6 +58,11 @@ impl Architecture for GraphCon {
         self.teleport = draw.one_of(&[0.0, 0.5, 1.0]);
         let ends = &mut self.ends;
         (ends.deep_encoder, ends.deep_decoder, ends.relu) = (draw.coin(), draw.coin(), draw.coin());
+    }
+
+    fn memory(&self, data: &Dataset) -> Vec<Part> {
+        let settings = format!("model.layers = {}", self.layers);
+        vec![kept_states(data, self.ends.width.hidden, self.layers as f64, settings)]
     }
 
     fn remedy(&self) -> &'static str {

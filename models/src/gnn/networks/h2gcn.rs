@@ -5,10 +5,15 @@ use engine::{Real, Recording};
 use serde::{Deserialize, Serialize};
 
 use super::{Classifier, Layers, Outputs};
-use crate::gnn::data::adjacency::two_hops;
+use crate::gnn::data::adjacency::{most_two_hops, two_hops};
 use crate::gnn::layers::{Builder, Features, Linear};
 use crate::gnn::space::{Draw, Width};
-use crate::gnn::{Adjacency, Dropout, Normalisation};
+use crate::gnn::{Adjacency, Dataset, Dropout, Normalisation};
+use crate::memory::Part;
+
+/// Bytes for each pair at a distance of two: the pair itself and sorted, its weight twice, both ends in an
+/// [`Adjacency`] with their moves and those of the transpose.
+const PAIR: f64 = 72.0;
 
 /// H2GCN has no settings of its own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -21,6 +26,14 @@ impl Layers for H2gcn {
 
     fn draw(&mut self, layers: &mut usize, draw: &mut Draw<'_>) {
         *layers = draw.one_of(&[1, 2]);
+    }
+
+    fn memory(&self, data: &Dataset) -> Option<Part> {
+        let pairs = most_two_hops(data.nodes(), &data.edges);
+        Some((
+            format!("model.name = h2gcn with up to {pairs} pairs of nodes at distance two"),
+            PAIR * pairs as f64,
+        ))
     }
 
     fn build<T: Real>(&self, width: Width, layers: usize, on: &mut Builder<'_, T>) -> Box<dyn Classifier<T>> {

@@ -3,9 +3,11 @@
 use engine::Real;
 use serde::{Deserialize, Serialize};
 
-use super::{Architecture, Build, Classifier, Evolution};
+use super::{Architecture, Build, Classifier, Evolution, kept_states};
+use crate::gnn::Dataset;
 use crate::gnn::layers::Builder;
 use crate::gnn::space::{Draw, Width};
+use crate::memory::Part;
 use crate::range::{self, Range};
 
 /// What is a network's own beside width and layers.
@@ -20,6 +22,11 @@ pub trait Layers: Default + Send + Sync {
     /// An error if a value is outside its range, or does not go with the width.
     fn check(&self, _: &Width) -> Result<(), String> {
         Ok(())
+    }
+
+    /// What it keeps besides a state for each layer, where that may be much.
+    fn memory(&self, _: &Dataset) -> Option<Part> {
+        None
     }
 
     /// Draws the number of layers, and its own settings.
@@ -76,6 +83,12 @@ impl<N: Layers> Architecture for Layered<N> {
 
     fn uses_edges(&self) -> bool {
         N::EDGES
+    }
+
+    fn memory(&self, data: &Dataset) -> Vec<Part> {
+        let settings = format!("model.layers = {}", self.layers);
+        let states = kept_states(data, self.width.hidden, self.layers as f64, settings);
+        [states].into_iter().chain(self.own.memory(data)).collect()
     }
 }
 

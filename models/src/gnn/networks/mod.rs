@@ -19,6 +19,7 @@ mod sgc;
 
 use engine::{Params, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
+use sprs::CsMat;
 
 pub use continuous::{Backward, Continuous, Ends, Integration, Solver};
 pub use frond::Frond;
@@ -40,6 +41,7 @@ use super::layers::Builder;
 use super::space::{Draw, Width};
 use super::training::Training;
 use super::{Dataset, Dropout};
+use crate::memory::{self, Part};
 
 /// What a network makes of a graph.
 #[derive(Clone, Copy)]
@@ -99,6 +101,17 @@ pub trait Architecture {
     fn remedy(&self) -> &'static str {
         ""
     }
+
+    /// What a training on a graph keeps besides the parameters, where that may be much.
+    fn memory(&self, _: &Dataset) -> Vec<Part> {
+        Vec::new()
+    }
+}
+
+/// The states of all nodes that a backward pass needs, `count` of them, and their gradients.
+fn kept_states(data: &Dataset, hidden: usize, count: f64, settings: String) -> Part {
+    let bytes = 2.0 * size_of::<f32>() as f64 * data.nodes() as f64 * hidden as f64 * count;
+    (format!("model.hidden = {hidden}, {settings} on {} nodes", data.nodes()), bytes)
 }
 
 /// How settings become a network.
@@ -202,7 +215,36 @@ impl Network {
     ) -> Result<Box<dyn Classifier<T>>, String> {
         self.settings().check()?;
         data.problem().map_or(Ok(()), Err)?;
+        self.check_memory(data)?;
         self.builder().build(&mut Builder { data, params, seed })
+    }
+
+    /// Whether there is memory to train it on a graph, which is asked before any is taken.
+    ///
+    /// # Errors
+    /// The settings that take the most, with an estimate.
+    pub fn check_memory(&self, data: &Dataset) -> Result<(), String> {
+        let mut params = Params::<f32>::counting();
+        // The same parameters as on the graph, at once.
+        let node = Dataset {
+            name: String::new(),
+            edges: Vec::new(),
+            raw_edges: None,
+            features: CsMat::zero((1, data.features.cols())),
+            labels: vec![0],
+            classes: data.classes,
+            unlabelled: Vec::new(),
+            splits: Vec::new(),
+            public: None,
+        };
+        self.builder().build(&mut Builder { data: &node, params: &mut params, seed: 0 })?;
+        // With a gradient, Adam's moments, and those of the best epoch.
+        let bytes = 5.0 * size_of::<f32>() as f64 * params.len() as f64;
+        let mut parts = self.settings().memory(data);
+        let width = self.clone().settings_mut().width().map(|w| format!(" and model.hidden = {}", w.hidden));
+        let (name, width) = (self.name(), width.unwrap_or_default());
+        parts.push((format!("model.name = {name}{width} with {} parameters", params.len()), bytes));
+        memory::check(&parts)
     }
 
     /// The network as a dynamical system on states of `channels`; none if it is not one.
@@ -251,5 +293,63 @@ mod tests {
         let h2gcn = Layered { layers: 4, ..Default::default() };
         assert!(error(Network::H2gcn(h2gcn)).contains("model.layers = 4 must lie between 1 and 3"));
         assert_eq!(error(Network::Gcn(Layered { layers: 4, ..Default::default() })), "");
+    }
+
+    /// A star: its leaves are all at distance two of each other.
+    fn star(leaves: u32) -> Dataset {
+        let edges: Vec<(u32, u32)> =
+            (1..=leaves).map(|i| (0, i)).chain((1..=leaves).map(|i| (i, 0))).collect();
+        let nodes = leaves as usize + 1;
+        Dataset {
+            name: "star".into(),
+            edges,
+            raw_edges: None,
+            features: CsMat::zero((nodes, 3)),
+            labels: vec![0; nodes],
+            classes: 2,
+            unlabelled: Vec::new(),
+            splits: Vec::new(),
+            public: None,
+        }
+    }
+
+    /// What is said up to what the machine has.
+    fn refused(network: Network, data: &Dataset) -> String {
+        let error = network.build::<f32>(data, &mut Params::new(), 0).err().unwrap_or_default();
+        error.split(" are needed").next().unwrap_or_default().to_string()
+    }
+
+    #[test]
+    fn a_graph_of_two_hops_that_no_machine_holds_is_not_built() {
+        let h2gcn = Network::named("h2gcn").unwrap();
+        let pairs = "model.name = h2gcn with up to 999999000000 pairs of nodes at distance two";
+        assert_eq!(refused(h2gcn.clone(), &star(1_000_000)), format!("{pairs}: about 65 TiB of memory"));
+        assert_eq!(refused(h2gcn, &star(100)), "");
+        assert_eq!(refused(Network::named("gcn").unwrap(), &star(100_000)), "");
+    }
+
+    #[test]
+    fn products_of_settings_that_no_machine_holds_are_named() {
+        let data = star(100);
+        let wide = Width { hidden: 16_384, ..Width::default() };
+        for name in Network::NAMES {
+            let mut network = Network::named(name).unwrap();
+            network.settings_mut().set_depth(1);
+            assert_eq!(refused(network, &data), "", "{name}");
+        }
+        let gcn = Layered { layers: 4096, width: wide, ..Default::default() };
+        assert_eq!(
+            refused(Network::Gcn(gcn), &data),
+            "model.name = gcn and model.hidden = 16384 with 1099041931266 parameters: about 20 TiB of memory"
+        );
+        let mut grade = Continuous::<GradeSettings>::default();
+        grade.ends.width = wide;
+        (grade.integration.time, grade.integration.step) = (1e5, 1.0);
+        (grade.integration.solver, grade.integration.backward) = (Solver::Euler, Backward::Tape);
+        let many = Dataset { labels: vec![0; 1_000_000], ..data };
+        assert_eq!(
+            refused(Network::Grade(grade), &many),
+            "model.hidden = 16384, model.time = 100000.0, model.step = 1.0 on 1000000 nodes: about 12 PiB of memory"
+        );
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Config, ParallelTempering};
 use crate::mcmc::recorded;
+use crate::memory::{self, Part};
 use crate::sampler::{Diagnostics, MethodConfig, Named, Sampler, SamplerError, consistent};
 use crate::target::AnyTarget;
 
@@ -34,6 +35,26 @@ impl MethodConfig for Settings {
         own.or_else(|| target.double().geometry().problem())
     }
 
+    fn memory(&self, target: &dyn AnyTarget, samples: usize) -> Vec<Part> {
+        let (Config { walkers, rungs, thin, .. }, d) = (&self.sampler, target.double().dim());
+        let (number, each) = (size_of::<f64>() as f64, samples.div_ceil((*walkers).max(1)) as f64);
+        let (walkers, rungs, thin) = (*walkers as f64, *rungs as f64, *thin as f64);
+        vec![
+            (
+                format!("sampler.walkers = {walkers}, sampler.rungs = {rungs} in {d} dimensions"),
+                4.0 * number * walkers * rungs * d as f64,
+            ),
+            (
+                format!("sampler.walkers = {walkers}, sampler.rungs = {rungs}, {samples} samples"),
+                number * each * walkers * (rungs + d as f64),
+            ),
+            (
+                format!("sampler.thin = {thin} for {samples} samples: their energies"),
+                2.0 * number * each * walkers * thin,
+            ),
+        ]
+    }
+
     fn steps(&self, samples: usize) -> u64 {
         self.sampler.sweeps_for(samples) as u64
     }
@@ -44,6 +65,7 @@ impl MethodConfig for Settings {
         samples: usize,
         seed: u64,
     ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
+        memory::check(&self.memory(target, samples)).map_err(SamplerError::Settings)?;
         let sampler = ParallelTempering::new(self.sampler.clone(), target.double(), seed)?;
         Ok(Box::new(Run { total: self.steps(samples), sampler }))
     }

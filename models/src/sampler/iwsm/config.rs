@@ -4,6 +4,7 @@ use engine::Real;
 use serde::{Deserialize, Serialize};
 
 use super::symmetric;
+use crate::memory;
 use crate::range::{self, Range, Range::Between};
 use crate::target::Target;
 
@@ -261,8 +262,8 @@ impl Default for Config {
 }
 
 impl Config {
-    /// The first setting that does not fit the target, if any: [`problem`](Self::problem), and settings for particles
-    /// alone.
+    /// The first setting that does not fit the target, if any: [`problem`](Self::problem), settings for particles
+    /// alone, and settings whose product takes more memory than there is.
     pub fn problem_on<T: Real>(&self, target: &dyn Target<T>) -> Option<String> {
         if let Some(problem) = self.problem().or_else(|| target.geometry().problem()) {
             return Some(problem);
@@ -283,7 +284,7 @@ impl Config {
                 symmetric::MOST
             ));
         }
-        None
+        memory::check(&self.memory(target)).err()
     }
 
     /// The first setting that is out of range, if any: one line with its key and its range.

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::weighting::WeightLevel;
 use super::{Config, Objective, TrainError, Trainer};
 use crate::diffusion::Flow;
+use crate::memory::Part;
 use crate::sampler::{Diagnostics, Learned, MethodConfig, Named, Sampler, SamplerError};
 use crate::target::{AnyTarget, Target, TargetError};
 
@@ -43,6 +44,10 @@ impl<const WEIGHTED: bool> MethodConfig for ScoreMatching<WEIGHTED> {
 
     fn problem(&self, target: &dyn AnyTarget) -> Option<String> {
         self.config().problem_on(target.single())
+    }
+
+    fn memory(&self, target: &dyn AnyTarget, _: usize) -> Vec<Part> {
+        self.config().memory(target.single())
     }
 
     fn steps(&self, _: usize) -> u64 {

@@ -8,6 +8,7 @@ mod buffer_refresh;
 mod config;
 mod levels;
 mod loss;
+mod memory;
 mod method;
 mod network;
 pub mod noised_score;
