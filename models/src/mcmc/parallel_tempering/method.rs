@@ -65,6 +65,9 @@ impl MethodConfig for Settings {
         samples: usize,
         seed: u64,
     ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
+        if let Some(problem) = self.problem(target) {
+            return Err(SamplerError::Settings(problem));
+        }
         memory::check(&self.memory(target, samples)).map_err(SamplerError::Settings)?;
         let sampler = ParallelTempering::new(self.sampler.clone(), target.double(), seed)?;
         Ok(Box::new(Run { total: self.steps(samples), sampler }))
