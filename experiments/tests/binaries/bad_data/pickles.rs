@@ -31,7 +31,11 @@ fn pickles() {
             b"\x80\x02}q\x00(K\x00h\x00u.".to_vec(),
             "holds something else where a list is wanted".into(),
         ),
-        ("graph", b"\x80\x02}(K\x00]q\x00h\x00au.".to_vec(), "sets a key without a value".into()),
+        (
+            "graph",
+            b"\x80\x02}(K\x00]q\x00h\x00au.".to_vec(),
+            "holds something else where a whole number is wanted".into(),
+        ),
         ("graph", b"\x80\x02h\x07.".to_vec(), "recalls what it has not kept".into()),
         ("graph", b"\x80\x02}(K\x00]K\x09au.".to_vec(), "names node 9; it has lists of 1 nodes".into()),
         ("graph", b"\x80\x02}(K\x00]K\x00]u.".to_vec(), "lists the neighbours of node 0 twice".into()),
