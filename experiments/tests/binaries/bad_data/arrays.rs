@@ -129,7 +129,7 @@ fn arrays() {
         ("edge_index", npy("<i4", "2, 1", &words(&[1, 1])), "data set DIR/b.npz: node 1 has a loop".into()),
         (
             "edge_index",
-            npy("<i4", "2, 2", &words(&[1, 0, 0, 1])),
+            npy("<i4", "2, 4", &words(&[0, 0, 1, 1, 1, 1, 0, 0])),
             "data set DIR/b.npz: the edges are not sorted, or some are stored twice".into(),
         ),
         (

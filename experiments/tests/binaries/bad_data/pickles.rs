@@ -31,7 +31,11 @@ fn pickles() {
             b"\x80\x02}q\x00(K\x00h\x00u.".to_vec(),
             "holds something else where a list is wanted".into(),
         ),
-        ("graph", b"\x80\x02}(K\x00]q\x00h\x00au.".to_vec(), "sets a key without a value".into()),
+        (
+            "graph",
+            b"\x80\x02}(K\x00]q\x00h\x00au.".to_vec(),
+            "holds something else where a whole number is wanted".into(),
+        ),
         ("graph", b"\x80\x02h\x07.".to_vec(), "recalls what it has not kept".into()),
         ("graph", b"\x80\x02}(K\x00]K\x09au.".to_vec(), "names node 9; it has lists of 1 nodes".into()),
         ("graph", b"\x80\x02}(K\x00]K\x00]u.".to_vec(), "lists the neighbours of node 0 twice".into()),
@@ -54,13 +58,13 @@ fn pickles() {
             b"\x80\x02cos\nsystem\nU\x02ls\x85R.".to_vec(),
             "holds something else where an array of NumPy is wanted".into(),
         ),
-        ("test.index", b"5\n5\n".to_vec(), "\02: node 5 is given twice".into()),
+        ("test.index", b"5\n5\n".to_vec(), "\x002: node 5 is given twice".into()),
         (
             "test.index",
             b"5\n6\n".to_vec(),
-            "\02: node 6 is none between the 3 of allx and the 6 of graph".into(),
+            "\x002: node 6 is none between the 3 of allx and the 6 of graph".into(),
         ),
-        ("test.index", b"5\nsix\n".to_vec(), "\02: `six` is not a number as it is wanted here".into()),
+        ("test.index", b"5\nsix\n".to_vec(), "\x002: `six` is not a number as it is wanted here".into()),
     ] {
         for entry in sound.read_dir().unwrap() {
             let entry = entry.unwrap();
