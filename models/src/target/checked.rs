@@ -100,6 +100,7 @@ fn shown<T: Real>(x: impl Iterator<Item = T>) -> String {
 
 simd_fn! {
     /// Whether no number is NaN or infinite: x - x is 0, or NaN.
+    #[allow(clippy::eq_op)]
     pub(crate) fn all_finite<T: Real>(x: &[T]) -> bool {
         let mut sums = [T::ZERO; WIDTH];
         for x in x.chunks(WIDTH) {
