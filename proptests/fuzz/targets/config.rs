@@ -15,7 +15,10 @@ fn whole<C: Serialize + DeserializeOwned + PartialEq>(text: &str) -> Option<C> {
     match exact::<C>(text, "config.toml") {
         Ok(config) => {
             let text = to_plain_toml(&config).expect("a configuration can be written");
-            assert!(exact::<C>(&text, "again.toml").expect("what was written reads back") == config, "{text}");
+            assert!(
+                exact::<C>(&text, "again.toml").expect("what was written reads back") == config,
+                "{text}"
+            );
             Some(config)
         }
         Err(e) => {

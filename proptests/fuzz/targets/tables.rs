@@ -25,7 +25,9 @@ fuzz_target!(|bytes: &[u8]| {
         let text = String::from_utf8_lossy(rest);
         numbers(&text).1.for_each(drop);
         match History::read(&text, &["step", "loss"], 100) {
-            Ok(history) => drop(History::read(&history.to_csv(), &["step", "loss"], 100).expect("it reads back")),
+            Ok(history) => {
+                drop(History::read(&history.to_csv(), &["step", "loss"], 100).expect("it reads back"))
+            }
             Err(e) => refusal(&e),
         }
         return;
