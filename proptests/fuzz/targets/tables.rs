@@ -1,8 +1,9 @@
 //! Tables in run folders: learning curves and rows of finished jobs; the first byte says which.
 #![no_main]
 
-use experiments::run::folder::{History, RunFolder, numbers};
+use experiments::run::history::{History, numbers};
 use experiments::run::rows::{self, Row};
+use experiments::run::{Place, RunFolder};
 use libfuzzer_sys::fuzz_target;
 use metastable_fuzz::{file, refusal};
 use serde::{Deserialize, Serialize};
@@ -24,21 +25,19 @@ fuzz_target!(|bytes: &[u8]| {
     if kind & 1 == 0 {
         let text = String::from_utf8_lossy(rest);
         numbers(&text).1.for_each(drop);
-        match History::read(&text, &["step", "loss"], 100) {
+        // Rows for each step, or for every tenth.
+        let steps = || (1..=9_u64).map(|k| if kind & 2 == 0 { k } else { 10 * k }).take(usize::from(kind >> 4));
+        match History::read(&text, &["step", "loss"], steps()) {
             Ok(history) => {
-                drop(History::read(&history.to_csv(), &["step", "loss"], 100).expect("it reads back"))
+                drop(History::read(&history.to_csv(), &["step", "loss"], steps()).expect("it reads back"))
             }
             Err(e) => refusal(&e),
         }
         return;
     }
-    let path = file("run");
-    let folder = match path.is_dir() {
-        true => RunFolder::open(&path, &[]),
-        false => RunFolder::create(&path, false),
-    };
-    let folder = folder.expect("the temporary folder can be written to");
-    std::fs::write(folder.file(Job::FILE), rest).expect("the temporary folder can be written to");
+    let place = Place::Named(file("run"));
+    let folder = RunFolder::create(&place, true).expect("the temporary folder can be written to");
+    folder.write(Job::FILE, rest).expect("the temporary folder can be written to");
     match rows::read(&folder, |job: &Job| job.split < 9, |job| job.split) {
         Ok(jobs) => {
             rows::write(&folder, &jobs).expect("rows can be written");
