@@ -25,6 +25,7 @@ use crate::run::RunFolder;
 use crate::run::error::CliError;
 
 /// What a folder holds of `graph`.
+#[allow(clippy::large_enum_variant)] // One lives at a time, for the length of a run.
 pub enum Held<'a> {
     /// A task on one data set.
     Task(Task<'a>),
