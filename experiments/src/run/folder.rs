@@ -1,7 +1,7 @@
 //! Run folders: everything about one run in one place, never half-written.
 //!
-//! A folder belongs to one process at a time ([`super::lock`]), lists what was written into it
-//! ([`super::manifest`]), and keeps how its run began ([`super::begun`]).
+//! A folder belongs to one process at a time (`lock`), lists what was written into it (`manifest`), and keeps how its
+//! run began (`begun`).
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};

@@ -2,8 +2,8 @@
 //! measure of what moves between modes are worth.
 //!
 //! Walkers begin in Gaussians of half and of one and a half times the scale, in turn, each at a state of finite
-//! energy (see `mcmc::recorded`), and so stay in the support. Step sizes adapt in the warm-up only, after which states and
-//! energies are recorded. A trajectory is that of [`hmc`].
+//! energy, and so stay in the support. Step sizes adapt in the warm-up only, after which states and energies are
+//! recorded. A trajectory is that of [`hmc`].
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
 use engine::rng::Stream;
