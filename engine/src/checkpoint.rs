@@ -18,6 +18,8 @@ use crate::Real;
 
 /// How the names of files begin that [`write_atomic`] has not finished: a process that is killed leaves them.
 pub const LEFTOVER: &str = ".metastable-";
+/// How they end.
+pub const LEFTOVER_END: &str = ".partial";
 
 const KEY: &str = "metastable";
 
@@ -204,7 +206,7 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let path = target(path)?;
     let folder = folder(&path);
     let mut builder = tempfile::Builder::new();
-    builder.prefix(LEFTOVER);
+    builder.prefix(LEFTOVER).suffix(LEFTOVER_END);
     // Temporary files are private by default; this one gets the permissions of the umask.
     #[cfg(unix)]
     builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));

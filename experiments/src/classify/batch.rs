@@ -59,6 +59,7 @@ impl Batch {
         let settings = settings.into_iter().map(|c| (c.data.name.clone(), c)).collect();
         let plan = BatchConfig { order, search, settings };
         let text = toml::to_string(&plan).map_err(|e| CliError::Failed(e.to_string()))?;
+        RunFolder::check_parts(place, plan.order.iter().cloned())?;
         let folder = RunFolder::create(place, force)?;
         folder.begin(KIND, &[(FILE, &text)], inputs)?;
         Ok(Self { folder, plan })

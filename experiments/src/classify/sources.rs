@@ -22,7 +22,13 @@ pub(crate) fn load_again(
     folder: &RunFolder,
     data_dir: Option<&Path>,
 ) -> Result<Dataset, CliError> {
-    let Sourced { data, input } = load_sourced(name, data_dir)?;
+    let was = folder.inputs()?.get(DATA).and_then(Input::path);
+    // Where the name leads to nothing, the file is where it was, or in the folder that is named now.
+    let Sourced { data, input } = load_sourced(name, data_dir).or_else(|e| {
+        let moved = || Some(data_dir?.join(was.as_ref()?.file_name()?));
+        let found = [moved(), was.clone()].into_iter().flatten().find(|path| path.is_file());
+        found.map_or(Err(e), |path| load_sourced(&path.to_string_lossy(), None))
+    })?;
     match (input, folder.inputs()?.contains_key(DATA)) {
         (Some(input), _) => {
             let path = input.path().unwrap_or_else(|| name.into());

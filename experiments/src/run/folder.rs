@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use engine::checkpoint::{LEFTOVER, write_atomic};
+use engine::checkpoint::{LEFTOVER, LEFTOVER_END, write_atomic};
 
 use super::begun::{BEGUN, Begun, Input, Inputs, sha256};
 use super::lock::{Held, LOCK, hold, try_hold};
@@ -67,6 +67,22 @@ impl RunFolder {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
+    }
+
+    /// An error if the folder holds what is not ours under the names that parts of a new run will have: asked before
+    /// anything is removed from it.
+    pub fn check_parts(place: &Place, names: impl IntoIterator<Item = String>) -> Result<(), CliError> {
+        let Place::Named(path) = place else { return Ok(()) };
+        let listed = Manifest::read(path)?.unwrap_or_default().folders;
+        for name in names {
+            let part = path.join(&name);
+            match part.symlink_metadata() {
+                Ok(there) if there.is_symlink() => return Err(is_link(&part)),
+                Ok(_) if !listed.contains(&name) => return Err(not_ours(&part)),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// A new part of this run, in a folder of that name: what an earlier beginning of it left is removed.
@@ -133,7 +149,7 @@ impl RunFolder {
         for name in [MANIFEST, BEGUN] {
             if !path.join(name).is_file() {
                 return Err(CliError::usage(format!(
-                    "{}: not a run folder that can be resumed, {name} is missing",
+                    "{}: not a run folder that can be resumed, {name} is missing; start a new run",
                     path.display()
                 )));
             }
@@ -155,7 +171,13 @@ impl RunFolder {
     /// Whether a part has begun.
     pub fn has_begun(&self, name: &str) -> Result<bool, CliError> {
         let path = self.file(name);
-        if !is_plain(name) || path.is_symlink() {
+        if !is_plain(name) {
+            return Err(CliError::usage(format!(
+                "{}: is no folder of this run; start a new run",
+                path.display()
+            )));
+        }
+        if path.is_symlink() {
             return Err(is_link(&path));
         }
         Ok(path.join(BEGUN).is_file())
@@ -207,7 +229,11 @@ impl RunFolder {
 
     /// The sha256 of how the run began: what belongs to it keeps it.
     pub fn fingerprint(&self) -> Result<String, CliError> {
-        self.read(BEGUN).map(|bytes| sha256(&bytes))
+        if let Some(known) = self.held.fingerprint.get() {
+            return Ok(known.clone());
+        }
+        let sum = sha256(&self.read(BEGUN)?);
+        Ok(self.held.fingerprint.get_or_init(|| sum).clone())
     }
 
     /// The folder.
@@ -224,6 +250,12 @@ impl RunFolder {
     /// did not write is not replaced, and nothing is written through a link.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CliError> {
         let target = self.file(name);
+        if !self.held.is_at(&self.path) {
+            return Err(CliError::Failed(format!(
+                "{}: was moved, removed or replaced while the run wrote to it; resume the run where it is now",
+                self.path.display()
+            )));
+        }
         let mut manifest = self.manifest();
         match target.symlink_metadata() {
             Ok(there) if there.is_symlink() => return Err(is_link(&target)),
@@ -301,7 +333,9 @@ impl RunFolder {
 
 /// Whether a file is one that a write has not finished.
 fn is_leftover(name: &std::ffi::OsStr) -> bool {
-    name.to_str().is_some_and(|name| name.starts_with(LEFTOVER))
+    // As `write_atomic` makes them, with six letters or digits between.
+    let middle = name.to_str().and_then(|name| name.strip_prefix(LEFTOVER)?.strip_suffix(LEFTOVER_END));
+    middle.is_some_and(|middle| middle.len() == 6 && middle.bytes().all(|b| b.is_ascii_alphanumeric()))
 }
 
 /// An error if a new run may not begin in a folder, or where there is none yet.

@@ -86,8 +86,9 @@ impl Several {
     fn create(plan: &Plan<'_>, kind: &str, inputs: Inputs) -> Result<Self, CliError> {
         let Plan { binary, common, seed, seeds, config, .. } = plan;
         let place = Place::new(common.out.as_ref(), binary, *seed);
-        let folder = RunFolder::create(&place, common.force)?;
         let seeds = Seeds { first: *seed, count: *seeds };
+        RunFolder::check_parts(&place, seeds.all().map(|seed| format!("seed{seed}")))?;
+        let folder = RunFolder::create(&place, common.force)?;
         let text = format!("first = {}\ncount = {}\n", seeds.first, seeds.count);
         folder.begin(&several(kind), &[("config.toml", config), (SEEDS, &text)], inputs)?;
         folder.mark_latest();

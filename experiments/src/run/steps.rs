@@ -114,7 +114,10 @@ impl Steps<'_> {
         past.seconds = checkpoint.read_note("seconds").map_err(wrong)?;
         if self.curve.is_some() {
             let text = String::from_utf8_lossy(&self.folder.read(HISTORY)?).into_owned();
-            past.history = History::read(&text, &header, self.rows(sampler.done(), sampler.total()))?;
+            let rows = self.rows(sampler.done(), sampler.total());
+            let place = self.folder.path().display();
+            past.history =
+                History::read(&text, &header, rows).map_err(|e| CliError::usage(format!("{place}: {e}")))?;
         }
         Ok(past)
     }

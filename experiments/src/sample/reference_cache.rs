@@ -14,10 +14,10 @@ use super::SampleConfig;
 use super::presets::preset;
 use super::run::sampler_failure;
 use crate::config::{load_exact, to_plain_toml};
-use crate::npy;
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
 use crate::run::{CHECKPOINT, Inputs, Options, Place, RunFolder, Steps, console, sha256};
+use crate::{npy, read};
 
 /// Seconds between checkpoints of a reference in the making.
 const SAVE_EVERY: f64 = 30.0;
@@ -93,10 +93,11 @@ impl Reference {
         let (made, states) = match found(&path, geometry, wanted)? {
             Some(found) => found,
             None => {
-                // A file of the user's own with the folder's name stays.
-                if path.exists() && !path.is_dir() {
+                // What has the folder's name and is none of ours stays.
+                if path.is_symlink() || (path.exists() && !path.is_dir()) {
+                    let what = if path.is_symlink() { "a link" } else { "a file" };
                     let path = path.display();
-                    return Err(CliError::usage(format!("{path}: a file is in the way; move it away")));
+                    return Err(CliError::usage(format!("{path}: {what} is in the way; move it away")));
                 }
                 let folder = wait(&path, interrupt, options.quiet)?;
                 match found(&path, geometry, wanted)? {
@@ -138,11 +139,11 @@ fn wait(path: &Path, interrupt: &Interrupt, quiet: bool) -> Result<RunFolder, Cl
 /// user's.
 fn found(path: &Path, geometry: Geometry, wanted: usize) -> Result<Option<(Made, Vec<f64>)>, CliError> {
     let (made, file) = (path.join(MADE), path.join(STATES));
-    if !made.is_file() {
+    if !made.is_file() || !file.exists() {
         return Ok(None);
     }
     let made: Made = load_exact(&made)?;
-    let bytes = std::fs::read(&file).map_err(|e| CliError::io(&file, &e))?;
+    let bytes = read::bytes(&file, read::DATA)?;
     if sha256(&bytes) != made.sha256 {
         return Err(CliError::usage(format!(
             "{}: is not what was made here; move {} away, or give the states with --reference",
@@ -180,15 +181,21 @@ fn make(recipe: &Recipe, path: &Path, interrupt: &Interrupt, options: Options) -
     let (target, config) = (recipe.settings.target()?, &recipe.settings);
     let folder = match RunFolder::open(path, KIND) {
         Ok(folder) => folder,
-        // Not begun, or killed while it began.
+        // Not begun, killed while it began, or no longer what it was.
         Err(_) => {
-            let folder = RunFolder::create(&Place::Named(path.into()), true)?;
+            let folder = RunFolder::create(&Place::Named(path.into()), true).map_err(|_| {
+                let path = path.display();
+                CliError::usage(format!(
+                    "{path}: holds what this program did not make; move it away, or choose another --reference-cache"
+                ))
+            })?;
             folder.begin(KIND, &[(PLAN, &to_plain_toml(recipe)?)], Inputs::new())?;
             folder
         }
     };
-    let mut sampler =
-        config.method.config().build(&*target, recipe.samples, config.seed).map_err(sampler_failure)?;
+    let build =
+        || config.method.config().build(&*target, recipe.samples, config.seed).map_err(sampler_failure);
+    let mut sampler = build()?;
     let steps = Steps {
         folder: &folder,
         subject: "reference samples, once:",
@@ -196,7 +203,16 @@ fn make(recipe: &Recipe, path: &Path, interrupt: &Interrupt, options: Options) -
         interrupt,
         curve: None,
     };
-    let mut past = steps.begin(&mut *sampler)?;
+    let mut past = match steps.begin(&mut *sampler) {
+        Ok(past) => past,
+        // Its checkpoint is damaged: only time is lost.
+        Err(e) => {
+            console::note(format_args!("note: {e}; the reference is made from its beginning"));
+            folder.remove(CHECKPOINT)?;
+            sampler = build()?;
+            steps.begin(&mut *sampler)?
+        }
+    };
     steps.run(&mut *sampler, &mut past, |_| Ok((Vec::new(), String::new())))?;
     let states = sampler.draw(recipe.samples, 0, (0, 0)).map_err(sampler_failure)?;
     let states: Vec<f32> = states.iter().map(|v| *v as f32).collect();

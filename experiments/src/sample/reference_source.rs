@@ -12,6 +12,7 @@ use super::config::of_particles;
 use super::reference_cache::{self, Reference};
 use super::{Extras, SampleConfig};
 use crate::config::load_exact;
+use crate::read;
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
 use crate::run::{Input, Inputs, MEASURE, Options, RunFolder};
@@ -139,7 +140,7 @@ impl Own {
                 )
             })?,
         };
-        let bytes = std::fs::read(&path).map_err(|e| CliError::io(&path, &e))?;
+        let bytes = read::bytes(&path, read::DATA)?;
         let input = Input::new(&path, &bytes);
         if let Some(folder) = folder {
             folder.check_input(REFERENCE, &path, &input)?;

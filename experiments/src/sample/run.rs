@@ -45,6 +45,8 @@ pub struct Run {
 
 /// What the folder of a run holds.
 pub const KIND: &str = "run of sample";
+/// The same with a network that was not trained there: there is nothing to resume.
+const MEASURED: &str = "measurement of a trained network";
 
 impl Run {
     /// Opens or creates the folder. `config` holds the settings of a new run; a part of a run over several seeds
@@ -70,7 +72,8 @@ impl Run {
                 let source = ReferenceSource::new(&extras, place.whole(), &config, &*target)?;
                 let folder = RunFolder::create(&place, force)?;
                 let defaults = preset(&config.target, Some(config.method.name()), false)?;
-                folder.begin(KIND, &[("config.toml", &to_toml(&config, &defaults)?)], source.inputs())?;
+                let kind = if extras.pretrained.is_some() { MEASURED } else { KIND };
+                folder.begin(kind, &[("config.toml", &to_toml(&config, &defaults)?)], source.inputs())?;
                 if let Some(whole) = place.whole() {
                     // The other parts are measured against the same.
                     whole.write(SOURCE, source.to_toml()?.as_bytes())?;
@@ -101,7 +104,10 @@ impl Run {
     pub fn execute(&self, interrupt: &Interrupt) -> Result<(Vec<Figure>, Vec<String>), CliError> {
         let (config, target) = (&self.config, &*self.target);
         let wanted = config.evaluation.drawn();
-        interrupt.advise(format!("resume with: sample --resume {}", self.folder.path().display()));
+        interrupt.advise(match self.pretrained {
+            Some(_) => "give the command again, with --force".into(),
+            None => format!("resume with: sample --resume {}", self.folder.path().display()),
+        });
         let mut stages = Stages::new(&config.target.name, self.options.quiet);
         stages.next("states to begin with");
         let mut sampler =

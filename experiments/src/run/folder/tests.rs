@@ -85,7 +85,7 @@ fn nothing_is_written_or_removed_through_links() {
     let folder = RunFolder::open(&path, "run").unwrap();
     assert!(text(folder.write("metrics.json", b"x")).contains("is a link"));
     assert!(text(folder.open_part("seed3", "part")).contains("is a link"));
-    assert!(text(folder.open_part("../victim", "part")).contains("is a link"));
+    assert!(text(folder.open_part("../victim", "part")).contains("is no folder of this run"));
     assert!(text(RunFolder::create(&Place::Within(folder, "seed3".into()), false)).contains("is a link"));
     create(&path, true).unwrap();
     assert_eq!(contents(&victim), before);
@@ -112,14 +112,16 @@ fn what_a_killed_write_left_is_removed_when_the_run_is_resumed() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("run");
     finished(&path);
-    std::fs::write(path.join(".metastable-abc"), "half").unwrap();
+    std::fs::write(path.join(".metastable-abc123.partial"), "half").unwrap();
+    std::fs::write(path.join(".metastable-notes"), "mine").unwrap();
     RunFolder::open(&path, "run").unwrap();
-    assert!(!path.join(".metastable-abc").exists());
+    assert!(!path.join(".metastable-abc123.partial").exists());
+    assert!(path.join(".metastable-notes").exists());
     // A start that was killed at once leaves no folder that is in use.
     let begun = dir.path().join("begun");
     std::fs::create_dir(&begun).unwrap();
     std::fs::write(begun.join(LOCK), "").unwrap();
-    std::fs::write(begun.join(".metastable-abc"), "half").unwrap();
+    std::fs::write(begun.join(".metastable-abc123.partial"), "half").unwrap();
     create(&begun, false).unwrap();
     assert!(contents(&begun).is_empty());
 }
@@ -157,4 +159,53 @@ fn an_input_is_the_file_that_it_was() {
     let error = text(folder.check_input("data set", path, &input(b"one")));
     assert!(error.contains("the run began without a data set of its own"), "{error}");
     assert_eq!(folder.inputs().unwrap()["reference"].path(), std::path::absolute(path).ok());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_folder_that_is_moved_or_replaced_is_not_written_to() {
+    let dir = tempfile::tempdir().unwrap();
+    let [path, moved] = ["run", "moved"].map(|name| dir.path().join(name));
+    finished(&path);
+    let folder = RunFolder::open(&path, "run").unwrap();
+    std::fs::rename(&path, &moved).unwrap();
+    let error = folder.write("metrics.json", b"{}").unwrap_err();
+    assert!(error.code() == 1 && error.to_string().contains("was moved, removed or replaced"), "{error}");
+    // Another run in its place is another folder, also to this process.
+    finished(&path);
+    let other = RunFolder::open(&path, "run").unwrap();
+    other.write("metrics.json", b"[]").unwrap();
+    assert!(text(folder.write("metrics.json", b"{}")).contains("was moved"));
+    assert_eq!(other.read("metrics.json").unwrap(), b"[]");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_file_of_the_users_own_is_no_lock() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    finished(&path);
+    let (lock, own) = (path.join(LOCK), dir.path().join("precious"));
+    std::fs::remove_file(&lock).unwrap();
+    std::fs::write(&lock, "mine").unwrap();
+    assert!(text(RunFolder::open(&path, "run")).contains("is no lock of this program"));
+    assert_eq!(std::fs::read(&lock).unwrap(), b"mine");
+    std::fs::remove_file(&lock).unwrap();
+    std::fs::write(&own, "").unwrap();
+    std::fs::hard_link(&own, &lock).unwrap();
+    assert!(text(RunFolder::open(&path, "run")).contains("is no lock of this program"));
+    assert_eq!(std::fs::read(&own).unwrap(), b"");
+}
+
+#[test]
+fn what_is_in_the_way_of_a_part_is_known_before_anything_is_removed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("run");
+    finished(&path);
+    std::fs::create_dir(path.join("seed7")).unwrap();
+    let check = |names: &[&str]| {
+        RunFolder::check_parts(&Place::Named(path.clone()), names.iter().map(|name| name.to_string()))
+    };
+    check(&["seed0", "seed5"]).unwrap();
+    assert!(text(check(&["seed0", "seed7"])).contains("seed7: was not written by this program"));
 }

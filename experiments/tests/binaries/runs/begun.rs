@@ -153,7 +153,7 @@ fn the_rows_of_the_learning_curve_are_all_there() {
     std::fs::write(&history, hole).unwrap();
     refused(
         &mut sample(&["--resume", out.to_str().unwrap()]),
-        "history.csv: the row of step 60 is not there; start a new run",
+        &format!("{}: history.csv: the row of step 60 is not there; start a new run", out.display()),
     );
 }
 
@@ -211,4 +211,44 @@ fn the_last_seed_must_be_one() {
         "--seed 9223372036854775806 --seeds 3: the last seed may be 9223372036854775807; lower one of them",
     );
     assert!(!out.exists());
+}
+
+#[test]
+fn a_network_that_comes_with_the_program_is_measured_and_not_trained() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let path = out.to_str().unwrap();
+    let sets = ["sets=1", "set_size=50", "reverse_steps=5", "flow_samples=0", "correction_moves=0"];
+    let sets: Vec<String> = sets.iter().map(|set| format!("evaluation.{set}")).collect();
+    let reference = dir.path().join("own.npy");
+    let x: Vec<f32> = (0..8 * 100).map(|k| (k * k % 17) as f32 / 5.0).collect();
+    std::fs::write(&reference, experiments::npy::encode(8, &x)).unwrap();
+    let mut command =
+        sample(&["--target", "dw4", "--pretrained", "--quiet", "--samples", "50", "--out", path]);
+    succeed(command.args(sets.iter().flat_map(|set| ["--set", set])).arg("--reference").arg(&reference));
+    let before = metrics(&out);
+    for flag in ["--resume", "--eval-only"] {
+        let line = format!("{path}: holds a measurement of a trained network, not a run of sample");
+        refused(&mut sample(&[flag, path]), &line);
+    }
+    assert_eq!(metrics(&out), before);
+    assert!(!out.join("checkpoint.safetensors").exists());
+}
+
+#[test]
+fn data_that_were_moved_are_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let [first, second, out] = ["first", "second", "run"].map(|name| dir.path().join(name));
+    std::fs::create_dir(&first).unwrap();
+    std::fs::create_dir(&second).unwrap();
+    let file = club(&first, true);
+    let args = ["--data", "club", "--no-ablation", "--set", "train.epochs=20", "--threads", "1", "--quiet"];
+    stopped(graph(&args).arg("--data-dir").arg(&first), 30, &out);
+    let resume =
+        || graph(&["--quiet", "--threads", "1", "--stop-after", "3", "--resume", out.to_str().unwrap()]);
+    // Where it was, and then in the folder that is named.
+    assert_eq!(resume().output().unwrap().status.code(), Some(130));
+    std::fs::rename(&file, second.join("club.npz")).unwrap();
+    assert!(binary::refusal(&mut resume()).contains("club"));
+    assert_eq!(resume().arg("--data-dir").arg(&second).output().unwrap().status.code(), Some(130));
 }
