@@ -31,6 +31,8 @@ pub struct Interrupt {
 #[derive(Default)]
 struct Shared {
     asked: AtomicBool,
+    /// A loop has seen that, so that the process ends by itself.
+    heard: AtomicBool,
     /// Loops that have something to save.
     saving: AtomicUsize,
     /// What to do after an end.
@@ -76,7 +78,11 @@ impl Interrupt {
         if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, count) == Ok(1) {
             self.shared.asked.store(true, Ordering::SeqCst);
         }
-        self.shared.asked.load(Ordering::SeqCst)
+        let asked = self.shared.asked.load(Ordering::SeqCst);
+        if asked {
+            self.shared.heard.store(true, Ordering::SeqCst);
+        }
+        asked
     }
 
     /// The same, but its questions do not count.
@@ -106,25 +112,39 @@ impl Interrupt {
 }
 
 impl Shared {
-    /// `first`: when Ctrl-C came first.
     fn hear(&self, signal: i32, first: &mut Option<Instant>) {
-        if self.saving.load(Ordering::SeqCst) == 0 {
-            self.end("");
-        }
-        if signal == SIGINT {
-            match first {
-                Some(at) if at.elapsed() >= SAME => self.end("what came after the last save is lost; "),
-                Some(_) => {}
-                None => *first = Some(Instant::now()),
-            }
+        if let Some(lost) = self.ends_now(signal, first) {
+            self.end(lost);
         }
         if !self.asked.swap(true, Ordering::SeqCst) && !self.quiet.load(Ordering::Relaxed) {
             console::note("saving after this step; Ctrl-C once more ends at once");
         }
-        // The loop may have ended since: what it had is saved.
-        if self.saving.load(Ordering::SeqCst) == 0 {
+        // The loop may have ended before it could hear this: what it had is saved.
+        if self.nothing_to_wait_for() {
             self.end("");
         }
+    }
+
+    /// Whether a signal ends the process at once, with what to say of losses. `first`: when Ctrl-C came first.
+    fn ends_now(&self, signal: i32, first: &mut Option<Instant>) -> Option<&'static str> {
+        if self.nothing_to_wait_for() {
+            return Some("");
+        }
+        match first {
+            _ if signal != SIGINT => None,
+            Some(at) => (at.elapsed() >= SAME).then_some("what came after the last save is lost; "),
+            None => {
+                *first = Some(Instant::now());
+                None
+            }
+        }
+    }
+
+    /// No loop has something to save, nor has one that heard the request just done so: that one says so itself, and
+    /// a signal that is sent again in the meantime does not say it a second time.
+    fn nothing_to_wait_for(&self) -> bool {
+        // In this order: a loop hears first, then saves, then ceases to count.
+        self.saving.load(Ordering::SeqCst) == 0 && !self.heard.load(Ordering::SeqCst)
     }
 
     fn end(&self, lost: &str) -> ! {
@@ -141,4 +161,36 @@ fn ignored(signal: i32) -> bool {
     let mask = status.lines().find_map(|l| l.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|m| u64::from_str_radix(m.trim(), 16).ok()).unwrap_or(0);
     mask >> (signal - 1) & 1 == 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_repeated_between_the_save_and_the_end_of_the_process_says_nothing_more() {
+        let this = Interrupt::default();
+        let saving = this.saving();
+        assert_eq!(this.shared.ends_now(SIGTERM, &mut None), None);
+        this.shared.hear(SIGTERM, &mut None);
+        assert!(this.requested());
+        drop(saving);
+        for signal in [SIGTERM, SIGHUP, SIGUSR1, SIGINT] {
+            assert_eq!(this.shared.ends_now(signal, &mut None), None);
+        }
+        // The process may still hang: a second Ctrl-C ends it.
+        let long_ago = Instant::now().checked_sub(2 * SAME);
+        assert!(this.shared.ends_now(SIGINT, &mut { long_ago }).is_some_and(|lost| !lost.is_empty()));
+    }
+
+    #[test]
+    fn a_request_that_no_loop_has_heard_ends_the_process() {
+        let this = Interrupt::default();
+        assert_eq!(this.shared.ends_now(SIGTERM, &mut None), Some(""));
+        let saving = this.saving();
+        this.shared.asked.store(true, Ordering::SeqCst);
+        // The loop makes its last step and does not ask again; measuring begins.
+        drop(saving);
+        assert_eq!(this.shared.ends_now(SIGTERM, &mut None), Some(""));
+    }
 }
