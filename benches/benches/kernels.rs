@@ -9,7 +9,7 @@ use engine::rng::Stream;
 use engine::sparse::Sparse;
 use engine::{Recording, Shape, Tape, Var, View};
 use models::sampler::iwsm::noised_score::Estimates;
-use models::sampler::iwsm::{Config, Proposal};
+use models::sampler::iwsm::{Buffer, Config, Proposal};
 use models::target::{Geometry, Mixture, Target};
 
 fn normals(n: usize) -> Vec<f32> {
@@ -163,7 +163,8 @@ fn sampling(c: &mut Criterion) {
     group.bench_function("Monte Carlo estimate, 128 points, 500 draws, components", |b| {
         b.iter(|| estimates.run(&target, &x[..256], &[5.0; 128], 500, (0, 0)).unwrap());
     });
-    let proposal = Proposal::<f32>::new(Geometry::Euclidean(2), 10_000, 30.0, 0.0, 0);
+    let proposal =
+        Proposal::<f32>::new(Geometry::Euclidean(2), Buffer::new(2, 10_000, false), 10_000, (30.0, 0.0), 0);
     let (weights, mut stream) = (Config::default().weights, Stream::new(0, "window", 0, 0));
     group.throughput(Throughput::Elements(128 * 10_000));
     group.bench_function("buffer density, 128 points, 10 000 states, pairs", |b| {

@@ -21,6 +21,8 @@ use crate::run::{MEASURE, Past, RunFolder};
 
 /// Samples of a snapshot, at most.
 const SNAPSHOT: usize = 1000;
+/// Keys of the random numbers that tune the reverse steps: others than those of the samples.
+const TUNING: u64 = 1 << 61;
 /// Noise levels in weights.csv.
 const LEVELS: usize = 12;
 /// Names of figures of the corrected samples by those of the raw ones.
@@ -113,8 +115,13 @@ impl Measurement<'_> {
         past: &Past,
         stages: &mut Stages,
     ) -> Result<(Vec<Figure>, Vec<String>), CliError> {
-        stages.next("drawing samples");
         let (e, key, target) = (&self.config.evaluation, self.key(), self.target.double());
+        let mut tuning = 0;
+        if let Some(learned) = sampler.learned() {
+            stages.next("variances of the reverse steps");
+            tuning = learned.tune(self.target.single(), e.reverse_steps, key ^ TUNING).map_err(broken)?;
+        }
+        stages.next("drawing samples");
         let samples = sampler.draw(e.drawn(), e.reverse_steps, (key, 0)).map_err(sampler_failure)?;
         let diagnostics = sampler.diagnostics();
         stages.next("distances to the reference");
@@ -132,6 +139,7 @@ impl Measurement<'_> {
         for (name, value) in [
             ("energy_evaluations", evaluations),
             ("gradient_evaluations", evaluations),
+            ("tuning_evaluations", tuning as f64),
             ("seconds", past.seconds),
             ("peak_mib", crate::peak_mib()),
         ] {

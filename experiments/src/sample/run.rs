@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
 use models::evaluate::Figure;
-use models::sampler::{Sampler, SamplerError};
+use models::sampler::{Learned, Sampler, SamplerError};
 use models::target::AnyTarget;
 use serde_json::json;
 
@@ -140,7 +140,7 @@ impl Run {
         if !self.measure_only {
             steps.run(&mut *sampler, &mut past, |s| measurement.snapshot(s))?;
             if let Some(learned) = sampler.learned() {
-                self.folder.write("model.safetensors", &self.model(learned.parameters())?)?;
+                self.folder.write("model.safetensors", &self.model(learned)?)?;
             }
         }
         let figures = measurement.finish(&mut *sampler, &past, &mut stages)?;
@@ -180,9 +180,10 @@ impl Run {
     }
 
     /// The parameters with the configuration: all that sampling needs.
-    fn model(&self, parameters: &[f32]) -> Result<Vec<u8>, CliError> {
+    fn model(&self, learned: &dyn Learned) -> Result<Vec<u8>, CliError> {
         let mut c = Checkpoint::new();
-        c.put_vec("ema", parameters);
+        c.put_vec("ema", learned.parameters());
+        c.put_vec("denoising_error", learned.denoising_error().table());
         c.note("config", to_toml(&self.config, &self.config)?);
         c.encode().map_err(|e| CliError::Failed(format!("model.safetensors: {e}")))
     }

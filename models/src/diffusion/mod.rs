@@ -1,10 +1,13 @@
 //! Diffusion with a learned score: the noise schedule, the reverse SDE with the weights of its paths, and the
 //! probability-flow ODE with its density.
 
+mod denoising_error;
 mod flow;
 mod reverse;
 mod schedule;
+mod tuning;
 
+pub use denoising_error::DenoisingError;
 pub use flow::Flow;
-pub use reverse::{ScoreModel, reverse_paths, reverse_sde};
+pub use reverse::{ReverseProcess, ScoreModel};
 pub use schedule::Schedule;

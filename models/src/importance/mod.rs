@@ -5,5 +5,5 @@ mod resampling;
 mod weights;
 
 pub use psis::{pareto_k_hat, pareto_smooth};
-pub use resampling::{resampled, systematic, tempered};
+pub use resampling::{resampled, resampled_to, systematic, tempered};
 pub use weights::{effective_share, log_mean_exp, log_sum_exp, log_z, normalised_ess};

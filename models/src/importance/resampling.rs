@@ -30,30 +30,37 @@ pub fn resampled<T: Copy>(x: &[T], dim: usize, w: &[f64], stream: &mut Stream) -
     picked
 }
 
-/// Tempered weights w^beta, in units of the largest, with the largest beta in \[0, 1\] for which the
+/// [`systematic`] resampling to `picks` indices; none if no weight is positive.
+pub fn resampled_to(w: &[f64], picks: usize, stream: &mut Stream) -> Vec<usize> {
+    let mut picked = Vec::with_capacity(picks);
+    systematic(w, picks, stream, |i| picked.push(i));
+    picked
+}
+
+/// Tempered weights w^beta, in units of the largest, with the largest beta in \[0, `power`\] for which the
 /// [`effective_share`] is at least `share`; beta = 0 if there is none. Weights that are NaN or infinite become 0.
-pub fn tempered(log_w: &[f64], share: f64) -> Vec<f64> {
+pub fn tempered(log_w: &[f64], power: f64, share: f64) -> Vec<f64> {
     let most = log_w.iter().copied().filter(|l| l.is_finite()).fold(f64::NEG_INFINITY, f64::max);
-    let power = |beta: f64| -> Vec<f64> {
+    let raised = |beta: f64| -> Vec<f64> {
         // States of density 0 have the weight 0 also at beta = 0.
         let one = |l: &f64| if l.is_finite() { (beta * (l - most)).exp() } else { 0.0 };
         log_w.iter().map(one).collect()
     };
-    let plain = power(1.0);
+    let plain = raised(power);
     if effective_share(&plain) >= share {
         return plain;
     }
     // The share decreases with beta: bisection, 40 halvings.
-    let (mut low, mut high) = (0.0, 1.0);
+    let (mut low, mut high) = (0.0, power);
     for _ in 0..40 {
         let middle = 0.5 * (low + high);
-        if effective_share(&power(middle)) >= share {
+        if effective_share(&raised(middle)) >= share {
             low = middle;
         } else {
             high = middle;
         }
     }
-    power(low)
+    raised(low)
 }
 
 #[cfg(test)]
@@ -80,11 +87,11 @@ mod tests {
     #[test]
     fn weights_are_tempered_just_as_far_as_needed() {
         let even = [2.0, 2.0 + 1e-3, 2.0 - 1e-3];
-        let w = tempered(&even, 0.5);
+        let w = tempered(&even, 1.0, 0.5);
         assert!(w.iter().zip(even).all(|(w, l)| (w - (l - 2.001).exp()).abs() < 1e-15), "{w:?}");
         // log w = 0, 10, ..., 90: of ten weights one counts, until they are tempered to a share of a half.
         let steep: Vec<f64> = (0..10).map(|k| 10.0 * f64::from(k)).collect();
-        let w = tempered(&steep, 0.5);
+        let w = tempered(&steep, 1.0, 0.5);
         assert!((effective_share(&w) - 0.5).abs() < 1e-9, "{w:?}");
         let beta = (w[8] / w[9]).ln() / -10.0;
         assert!(w.iter().enumerate().all(|(k, w)| (w.ln() - beta * 10.0 * (k as f64 - 9.0)).abs() < 1e-9));
@@ -93,9 +100,9 @@ mod tests {
     #[test]
     fn what_is_no_weight_counts_as_none() {
         let log_w = [f64::NAN, 0.0, f64::NEG_INFINITY, f64::INFINITY, -1e300, 0.0];
-        assert_eq!(tempered(&log_w, 0.3), [0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
-        assert_eq!(tempered(&log_w, 0.9), [0.0, 1.0, 0.0, 0.0, 1.0, 1.0]);
-        assert_eq!(tempered(&[f64::NAN; 2], 0.5), [0.0, 0.0]);
-        assert!(tempered(&[], 0.5).is_empty());
+        assert_eq!(tempered(&log_w, 1.0, 0.3), [0.0, 1.0, 0.0, 0.0, 0.0, 1.0]);
+        assert_eq!(tempered(&log_w, 1.0, 0.9), [0.0, 1.0, 0.0, 0.0, 1.0, 1.0]);
+        assert_eq!(tempered(&[f64::NAN; 2], 1.0, 0.5), [0.0, 0.0]);
+        assert!(tempered(&[], 1.0, 0.5).is_empty());
     }
 }

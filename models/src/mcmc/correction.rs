@@ -38,8 +38,8 @@ impl Correction {
         let d = target.dim();
         TargetError::unless_inside(log_w.iter().copied(), "samples to correct", "train longer")?;
         let mut stream = Stream::new(self.seed, "correction", 0, 0);
-        // A share of 0: no tempering.
-        let picked = resampled(x, d, &tempered(log_w, 0.0), &mut stream);
+        // A share of 0: the weights as they are.
+        let picked = resampled(x, d, &tempered(log_w, 1.0, 0.0), &mut stream);
         if picked.len() == x.len() {
             x.copy_from_slice(&picked);
         }

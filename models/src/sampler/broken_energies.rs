@@ -170,8 +170,16 @@ fn without_one_finite_energy_a_run_is_an_error() {
                 false if form == Form::Marginal => Method::Idem(ScoreMatching(config)),
                 false => continue,
             };
-            let kind = if identity == Identity::Stored { "stored" } else { "noised" };
-            assert_eq!(run(&method, &nowhere, 9).err().unwrap().to_string(), noised.replace("noised", kind));
+            let kind = match (form, identity) {
+                (Form::Trajectory, _) => noised.replace("128 noised", "200 stored"),
+                (_, Identity::Stored) => noised.replace("noised", "stored"),
+                _ => noised.to_string(),
+            };
+            let said = run(&method, &nowhere, 9).err().unwrap().to_string();
+            match weighted && identity == Identity::Stored && form == Form::Marginal {
+                true => assert!(said.starts_with("weights.form = marginal weighs noised states"), "{said}"),
+                false => assert_eq!(said, kind),
+            }
         }
     }
     // A support that hardly any start meets.
@@ -220,12 +228,26 @@ fn a_wall_of_infinite_energy_is_a_boundary_of_the_support() {
         assert!(x.chunks(2).zip(&log_w).all(|(x, w)| (x[0] < 0.0) == (*w == -INF)), "{name}");
         assert!(learned.parameters().iter().all(|p| p.is_finite()), "{name}");
     }
-    // Stored states cannot tell where the wall is.
+    // Stored states alone cannot tell where the wall is. Their weights can.
     let mut config = Config::default();
-    (config.train.batch, config.train.steps, config.replay.capacity) = (128, 40, 300);
+    (config.train.batch, config.train.steps, config.replay.capacity) = (128, 600, 1000);
     (config.weights.form, config.train.identity) = (Form::Trajectory, Identity::Stored);
-    (config.network.sigma_data, config.network.sigma_max, config.replay.refresh_every) = (1.0, 3.0, 10);
-    let said = run(&Method::Iwsm(ScoreMatching(config)), &half, 40).err().unwrap().to_string();
+    (config.network.sigma_data, config.network.sigma_max, config.network.mode_scale) = (1.0, 3.0, 0.5);
+    (config.network.sigma_min, config.replay.refresh_every, config.replay.refresh_samples) = (0.02, 20, 200);
+    let sampler = run(&Method::Iwsm(ScoreMatching(config.clone())), &half, u64::MAX).unwrap();
+    let x = sampler.draw(2000, 60, (3, 0)).unwrap();
+    let first: Vec<f64> = x.iter().step_by(2).copied().collect();
+    let inside = first.iter().filter(|x| **x >= 0.0).count() as f64 / first.len() as f64;
+    assert!(inside > 0.85 && (mean(&first) - MEAN).abs() < 0.1, "{inside} {}", mean(&first));
+    let said = run(
+        &Method::Idem(ScoreMatching({
+            config.weights.form = Form::Marginal;
+            config
+        })),
+        &half,
+        40,
+    );
+    let said = said.err().unwrap().to_string();
     assert!(
         said.ends_with(
             " of the 128 stored states of step 0 have an infinite energy, and a score by stored states misses such a wall: set train.identity = denoising and weights.form = marginal"

@@ -15,7 +15,7 @@ pub use method::{Method, MethodConfig};
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
 
-use crate::diffusion::Flow;
+use crate::diffusion::{DenoisingError, Flow};
 use crate::sampler::iwsm::weighting::WeightLevel;
 use crate::target::{Target, TargetError};
 
@@ -138,6 +138,13 @@ pub trait Learned {
         key: (u64, u64),
     ) -> Result<(Vec<f32>, Vec<f64>), TargetError>;
 
+    /// Chooses the variances of the reverse steps by the weights of paths of `steps` steps towards `target`, with the
+    /// random numbers of `seed`; returns the number of energies that it took.
+    ///
+    /// # Errors
+    /// Where the target cannot be evaluated, or no sample has a finite energy.
+    fn tune(&mut self, target: &dyn Target<f32>, steps: usize, seed: u64) -> Result<u64, TargetError>;
+
     /// Diagnostics of the importance weights at each of `levels` noise levels, from `n` states each.
     ///
     /// # Errors
@@ -155,4 +162,10 @@ pub trait Learned {
 
     /// The same, to be replaced.
     fn set_parameters(&mut self) -> &mut [f32];
+
+    /// The errors of the denoiser, from which the variances of reverse steps follow.
+    fn denoising_error(&self) -> &DenoisingError;
+
+    /// The same, to be replaced.
+    fn set_denoising_error(&mut self) -> &mut DenoisingError;
 }

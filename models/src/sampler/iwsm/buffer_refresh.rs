@@ -1,90 +1,134 @@
-//! Refresh of the replay buffer, moves of its states, and scores from stored states.
+//! How the replay buffer begins, is fed, and moves.
 //!
-//! - Trajectory weights: see [`reverse_paths`]; under moves that leave exp(-E) invariant a state keeps its weight. If
-//!   fresh samples are resampled by them, moves separate the copies (resample-move: Gilks and Berzuini 2001).
-//! - Stored identity: for x_t = x_0 + sigma eps the score of p_t at x_t is the posterior mean of both
-//!   a = -grad E(x_0) (De Bortoli et al. 2024) and b = (x_0 - x_t) / sigma^2 (Vincent 2011), so of
-//!   kappa a + (1 - kappa) b. All of these have the same posterior mean, so that the kappa of least variance is that
-//!   of least mean square: kappa = E b . (b - a) / E|a - b|^2, tracked for each noise level. With a wall of infinite
-//!   energy a has another mean (see [`noised_score`](super::noised_score)), and no draw tells where it is: that is an
-//!   error.
+//! Weighted states (`weights.form = trajectory`): each carries an absolute weight, E w = Z. Those of the initial wide
+//! Gaussian have exp(-E) / N, samples of the model those of their paths
+//! ([`ReverseProcess::paths`](crate::diffusion::ReverseProcess::paths)); the expectation is Z for any model, so that
+//! states of different models, and of moves that leave exp(-E) invariant (Neal 2001), belong together.
+//!
+//! With `replay.explore = annealed` the target of a training is exp(-b E) N^(1 - b), b from 0 to 1. A refresh moves b as
+//! far as the weights of its fresh paths keep their effective share; energies are known already, so that neither this
+//! nor the new weights of all stored states cost any.
 
 use engine::Real;
 use engine::rng::Stream;
 
-use super::trainer::BEYOND;
-use super::{Form, Trainer};
-use crate::diffusion::reverse_paths;
-use crate::importance::{resampled, tempered};
+use super::buffer::Fresh;
+use super::{Explore, Form, Identity, Trainer};
+use crate::importance::{effective_share, normalised_ess, resampled_to};
 use crate::mcmc::{adapted, hmc};
-use crate::target::{Target, TargetError, all_finite};
+use crate::target::TargetError;
 
 /// Rate of the adaptation of the moves' step size.
 const ADAPTATION: f64 = 0.3;
-/// Effective share of the tempered weights by which fresh samples are resampled.
-const RESAMPLED: f64 = 0.5;
 
 impl<T: Real> Trainer<'_, T> {
-    /// `n` samples that end at sigma_min, with the logarithms of their trajectory weights towards `target`,
-    /// log w = -E(x_0) + log(forward path density / backward path density), E w = Z; see [`reverse_paths`]. The
-    /// target may differ from that of the training.
-    ///
-    /// # Errors
-    /// If the target cannot be evaluated.
-    pub fn sample_weighted(
-        &self,
-        target: &dyn Target<T>,
-        n: usize,
-        steps: usize,
-        key: (u64, u64),
-    ) -> Result<(Vec<T>, Vec<f64>), TargetError> {
-        let d = target.dim();
-        let (mut x, mut log_w) = (vec![T::ZERO; n * d], vec![0.0; n]);
-        reverse_paths(self.model(), self.schedule(), self.prior_scale(), steps, key, &mut x, &mut log_w);
-        let mut log_p = vec![T::ZERO; n];
-        target.evaluate(&x, &mut log_p, &mut [])?;
-        log_w.iter_mut().zip(&log_p).for_each(|(w, p)| *w += p.f64());
-        Ok((x, log_w))
+    /// Whether stored states carry weights.
+    pub(super) fn weighs_states(&self) -> bool {
+        self.config.weighs_states()
     }
 
-    /// Before the first step: states of the wide Gaussian get the weights exp(-E) / N, and are moved.
+    /// Before the first step: energies and weights of the states of the wide Gaussian, and their moves.
     pub(super) fn prepare_buffer(&mut self) -> Result<(), TargetError> {
-        let replay = &self.config.replay;
-        if self.config.weights.form == Form::Trajectory {
-            let states = self.state.proposal.states();
-            let mut log_w = vec![T::ZERO; self.state.proposal.len()];
-            self.target.evaluate(&states, &mut log_w, &mut [])?;
-            self.state.energy_evaluations += log_w.len() as u64;
-            let log_w: Vec<f64> = (states.chunks_exact(self.target.dim()).zip(&log_w))
-                .map(|(x, log_p)| log_p.f64() - self.state.proposal.log_flat(x))
+        self.evaluate_buffer()?;
+        if self.weighs_states() {
+            let proposal = &self.state.proposal;
+            let (mut x, n) = (vec![T::ZERO; self.target.dim()], proposal.buffer.len());
+            let excess: Vec<f64> = (0..n)
+                .map(|l| {
+                    proposal.buffer.state(l, &mut x);
+                    proposal.buffer.energy(l).0.f64() - proposal.log_flat(&x)
+                })
                 .collect();
-            self.state.proposal.push_weighted(&states, &log_w);
+            let b = self.next_exponent(&vec![0.0; n], &excess);
+            self.state.exponent = b;
+            self.state.proposal.buffer.reweigh(|l, _| times(b, excess[l]));
         }
-        self.move_buffer(replay.first_moves)
+        self.move_buffer(self.config.replay.first_moves)
     }
 
-    /// Stores samples of the current model, with the weights of their paths or (`replay.resample`) resampled by them.
-    /// For resampling the weights are tempered to an effective share of one half, so that each refresh goes a part of
-    /// the way to the target.
+    /// Stores samples of the current model: with the weights of their paths, or (`replay.resample`) resampled by them,
+    /// as many as their effective sample size, or as they are.
     pub(super) fn refresh_buffer(&mut self) -> Result<(), TargetError> {
         let (replay, step) = (&self.config.replay, self.state.step);
         let (n, steps, key) = (replay.refresh_samples, replay.refresh_steps, (self.seed, step));
-        let weighted = self.config.weights.form == Form::Trajectory;
-        if !weighted && !replay.resample {
-            let fresh = self.sample(n, steps, key);
-            self.state.proposal.push(&fresh);
-            return Ok(());
+        let (resample, d) = (replay.resample, self.target.dim());
+        let (mut x, mut log_ratio) = (vec![T::ZERO; n * d], vec![0.0; n]);
+        self.reverse().paths(steps, key, &mut x, &mut log_ratio);
+        let weighted = self.weighs_states();
+        let (mut log_p, mut score) = (vec![T::ZERO; n], Vec::new());
+        if weighted || resample || self.config.train.identity == Identity::Stored {
+            score.resize(n * d, T::ZERO);
+            self.target.evaluate(&x, &mut log_p, &mut score)?;
+            self.state.energy_evaluations += n as u64;
         }
-        let (fresh, log_w) = self.sample_weighted(&*self.target, n, steps, key)?;
-        self.state.energy_evaluations += n as u64;
         if weighted {
-            self.state.proposal.push_weighted(&fresh, &log_w);
+            let proposal = &self.state.proposal;
+            let flat: Vec<f64> = x.chunks_exact(d).map(|x| proposal.log_flat(x)).collect();
+            let log_w: Vec<f64> = log_ratio.iter().zip(&flat).map(|(ratio, flat)| ratio + flat).collect();
+            let excess: Vec<f64> = log_p.iter().zip(&flat).map(|(p, flat)| p.f64() - flat).collect();
+            let before = self.state.exponent;
+            let b = self.next_exponent(&log_w, &excess);
+            let log_w: Vec<f64> =
+                log_w.iter().zip(&excess).map(|(w, excess)| w + times(b, *excess)).collect();
+            let proposal = &mut self.state.proposal;
+            if b > before {
+                let mut x = vec![T::ZERO; d];
+                let excess: Vec<f64> = (0..proposal.buffer.len())
+                    .map(|l| {
+                        proposal.buffer.state(l, &mut x);
+                        proposal.buffer.energy(l).0.f64() - proposal.log_flat(&x)
+                    })
+                    .collect();
+                proposal.buffer.reweigh(|l, _| times(b - before, excess[l]));
+            }
+            self.state.exponent = b;
+            proposal.buffer.push(Fresh { x: &x, log_w: &log_w, energies: (&log_p, &score) });
             return Ok(());
         }
-        let mut stream = Stream::new(self.seed, "resampling", step, 0);
-        let w = tempered(&log_w, RESAMPLED);
-        self.state.proposal.push(&resampled(&fresh, self.target.dim(), &w, &mut stream));
+        let mut picked: Vec<usize> = (0..n).collect();
+        if resample {
+            let log_w: Vec<f64> = log_ratio.iter().zip(&log_p).map(|(ratio, p)| ratio + p.f64()).collect();
+            let top = log_w.iter().copied().filter(|l| l.is_finite()).fold(f64::NEG_INFINITY, f64::max);
+            let w: Vec<f64> =
+                log_w.iter().map(|l| if l.is_finite() { (l - top).exp() } else { 0.0 }).collect();
+            // Copies of few states would drive others out of the buffer.
+            let worth = (effective_share(&w) * n as f64).round() as usize;
+            picked = resampled_to(&w, worth, &mut Stream::new(self.seed, "resampling", step, 0));
+        }
+        let buffer = &mut self.state.proposal.buffer;
+        for i in picked {
+            let column = i * d..(i + 1) * d;
+            let score = score.get(column.clone()).unwrap_or_default();
+            buffer.push(Fresh { x: &x[column], log_w: &[], energies: (&log_p[i..=i], score) });
+        }
         Ok(())
+    }
+
+    /// The exponent b of the target from here on: the largest up to 1 at which weights w exp(b excess) have the
+    /// effective share `replay.share`, but not less than before.
+    fn next_exponent(&self, log_w: &[f64], excess: &[f64]) -> f64 {
+        let (before, wanted) = (self.state.exponent, self.config.replay.share);
+        if self.config.replay.explore != Explore::Annealed {
+            return 1.0;
+        }
+        let share = |b: f64| {
+            let logs: Vec<f64> = log_w.iter().zip(excess).map(|(w, e)| w + times(b, *e)).collect();
+            let share = normalised_ess(&logs);
+            if share.is_nan() { 0.0 } else { share }
+        };
+        if share(1.0) >= wanted {
+            return 1.0;
+        }
+        // Bisection in b, which may begin at 1e-12 where energies overflow.
+        let (mut low, mut high) = (before, 1.0);
+        if share(low.max(1e-12)) < wanted {
+            return before;
+        }
+        for _ in 0..60 {
+            let middle = if low < 1e-3 * high { (low.max(1e-12) * high).sqrt() } else { 0.5 * (low + high) };
+            if share(middle) >= wanted { low = middle } else { high = middle }
+        }
+        low
     }
 
     /// Moves every stored state by `trajectories` trajectories of HMC.
@@ -93,65 +137,59 @@ impl<T: Real> Trainer<'_, T> {
             return Ok(());
         }
         let leapfrog = self.config.replay.leapfrog_steps;
-        let mut states = self.state.proposal.states();
+        let mut states = self.state.proposal.buffer.states();
         for k in 0..trajectories {
             let key = (self.seed, (self.state.step << 20) + k as u64);
             let acceptance = hmc(&*self.target, (self.state.move_step, leapfrog), key, &mut states)?;
             self.state.acceptance = acceptance;
             self.state.move_step = adapted(self.state.move_step, acceptance, ADAPTATION);
         }
-        let evaluations = trajectories * (leapfrog + 1) * self.state.proposal.len();
+        let evaluations = trajectories * (leapfrog + 1) * self.state.proposal.buffer.len();
         self.state.energy_evaluations += evaluations as u64;
-        self.state.proposal.replace(&states);
+        self.state.proposal.buffer.replace(&states);
+        self.evaluate_buffer()
+    }
+
+    /// Evaluates all stored states, if the buffer keeps their energies.
+    fn evaluate_buffer(&mut self) -> Result<(), TargetError> {
+        let buffer = &self.state.proposal.buffer;
+        if !buffer.keeps_energies() {
+            return Ok(());
+        }
+        let states = buffer.states();
+        let (mut log_p, mut score) = (vec![T::ZERO; buffer.len()], vec![T::ZERO; states.len()]);
+        self.target.evaluate(&states, &mut log_p, &mut score)?;
+        self.state.energy_evaluations += log_p.len() as u64;
+        self.state.proposal.buffer.replace_energies(&log_p, &score);
         Ok(())
     }
 
-    /// Stores b in `stored.denoising`, a in `stored.target`.
+    /// Draws stored states by their weights from here on; returns the weights' effective share.
     ///
     /// # Errors
-    /// If the target cannot be evaluated, or a stored state of the batch lies outside its support.
-    pub(super) fn stored_scores(&mut self) -> Result<(), TargetError> {
-        let (d, n) = (self.target.dim(), self.batch.sigma.len());
-        let s = &mut self.stored;
-        for (l, x) in self.batch.from.iter().zip(s.denoising.chunks_exact_mut(d)) {
-            self.state.proposal.state(*l, x);
-        }
-        self.target.evaluate(&s.denoising, &mut s.log_p, &mut s.target)?;
-        self.state.energy_evaluations += n as u64;
+    /// If no state has a weight.
+    pub(super) fn weigh_buffer(&mut self) -> Result<f64, TargetError> {
+        let clip = self.config.weights.clip;
+        let buffer = &mut self.state.proposal.buffer;
+        let share = buffer.weigh(clip);
+        self.state.wall |= buffer.meets_wall();
+        let log_w = &buffer.log_weights()[..buffer.len()];
         let step = self.state.step;
-        let states = format_args!("stored states of step {step}");
-        TargetError::unless_inside(s.log_p.iter().map(|l| l.f64()), states, BEYOND)?;
-        if !all_finite(&s.log_p) {
-            let outside = s.log_p.iter().filter(|l| !l.is_finite()).count();
-            return Err(TargetError::Outside(format!(
-                "{outside} of the {n} {states} have an infinite energy, and a score by stored states misses such a wall: set train.identity = denoising and weights.form = marginal"
-            )));
-        }
-        let columns =
-            s.denoising.chunks_exact_mut(d).zip(self.batch.x.chunks_exact(d)).zip(&self.batch.sigma);
-        for ((b, x), sigma) in columns {
-            b.iter_mut().zip(x).for_each(|(b, x)| *b = (*b - *x) / (*sigma * *sigma));
-        }
-        Ok(())
+        TargetError::unless_inside(
+            log_w.iter().copied(),
+            format_args!("stored states of step {step}"),
+            super::trainer::BEYOND,
+        )?;
+        Ok(share)
+    }
+
+    /// Whether a training's settings keep energies with the stored states.
+    pub(super) fn keeps_energies(config: &super::Config) -> bool {
+        config.train.identity == Identity::Stored || config.weights.form == Form::Trajectory
     }
 }
 
-/// Scores from the stored states of a batch.
-pub(super) struct Stored<T> {
-    pub log_p: Vec<T>,
-    pub target: Vec<T>,
-    pub denoising: Vec<T>,
-}
-
-impl<T: Real> Stored<T> {
-    pub fn new(d: usize, n: usize) -> Self {
-        Self { log_p: vec![T::ZERO; n], target: vec![T::ZERO; n * d], denoising: vec![T::ZERO; n * d] }
-    }
-
-    /// E|a|^2, E a . b, E|b|^2 of state i.
-    pub fn moments(&self, d: usize, i: usize) -> [f64; 3] {
-        let (a, b) = (&self.target[i * d..(i + 1) * d], &self.denoising[i * d..(i + 1) * d]);
-        let dot = |u: &[T], v: &[T]| u.iter().zip(v).map(|(u, v)| u.f64() * v.f64()).sum::<f64>();
-        [dot(a, a), dot(a, b), dot(b, b)]
-    }
+/// b x, 0 for b = 0 also where x is infinite, outside the support.
+fn times(b: f64, x: f64) -> f64 {
+    if b == 0.0 && x > f64::NEG_INFINITY { 0.0 } else { b * x }
 }

@@ -45,6 +45,18 @@ pub enum Form {
     Trajectory,
 }
 
+/// What fills the replay buffer before and beside the model's own samples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Explore {
+    /// Samples of a wide Gaussian.
+    #[default]
+    None,
+    /// The same, and a target that goes from that Gaussian to exp(-E) as fast as the weights of the model's paths
+    /// allow. Needs weights of stored states.
+    Annealed,
+}
+
 /// The kind of the score network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -95,10 +107,14 @@ pub struct Train {
 pub struct Weights {
     /// marginal or trajectory.
     pub form: Form,
-    /// Pareto smoothing: replace the largest weights by quantiles of a Pareto distribution fitted to them.
+    /// Pareto smoothing (marginal): replace the largest weights by quantiles of a Pareto distribution fitted to them.
     pub smooth: bool,
-    /// Exponent on w: 1 is plain, 1/2 trains on the geometric mean of target and proposal.
+    /// Largest exponent on w (marginal): 1 is plain, 1/2 trains on the geometric mean of target and proposal. Weights
+    /// of stored states have no exponent: another would be another law.
     pub power: f64,
+    /// Effective share that the exponent is lowered for at each noise level (marginal); 0 for none.
+    #[serde(default)]
+    pub share: f64,
     /// Lower bound of the noise level at which the proposal's density is computed (0: none). A larger one smooths
     /// its peaks at single states of the buffer.
     pub bandwidth: f64,
@@ -136,9 +152,15 @@ pub struct Replay {
     pub first_moves: usize,
     /// Leapfrog steps of a trajectory; 1 is the Metropolis-adjusted Langevin algorithm.
     pub leapfrog_steps: usize,
+    /// none or annealed: how the buffer begins.
+    #[serde(default)]
+    pub explore: Explore,
+    /// Effective share that the weights of a refresh's paths keep while the target is annealed.
+    #[serde(default = "fifth")]
+    pub share: f64,
     /// Resample fresh samples by the weights of their reverse paths before they are stored, so that modes between
-    /// which no moves lead get their right shares. Not with weights.form = trajectory, which has the same weights in
-    /// the loss.
+    /// which no moves lead get their right shares. As many are stored as their effective sample size. Not with
+    /// weights.form = trajectory, which keeps the weights with the states.
     #[serde(default)]
     pub resample: bool,
 }
@@ -173,6 +195,11 @@ pub struct Network {
     pub sigma_min: f64,
     /// Largest noise level, well above `sigma_data`.
     pub sigma_max: f64,
+}
+
+/// Default of files written before the key existed.
+fn fifth() -> f64 {
+    0.2
 }
 
 /// Default of files written before the key existed; its share is zero.
@@ -224,7 +251,8 @@ impl Default for Config {
             weights: Weights {
                 form: Form::Marginal,
                 smooth: false,
-                power: 0.5,
+                power: 1.0,
+                share: 0.5,
                 bandwidth: 0.0,
                 denominator_samples: 0,
                 clip: 50.0,
@@ -241,6 +269,8 @@ impl Default for Config {
                 moves: 0,
                 first_moves: 0,
                 leapfrog_steps: 8,
+                explore: Explore::None,
+                share: fifth(),
                 resample: false,
             },
             network: Network {
@@ -287,6 +317,11 @@ impl Config {
         memory::check(&self.memory(target)).err()
     }
 
+    /// Whether stored states carry weights, by which they are drawn.
+    pub(super) fn weighs_states(&self) -> bool {
+        self.objective == Objective::Iwsm && self.weights.form == Form::Trajectory
+    }
+
     /// The first setting that is out of range, if any: one line with its key and its range.
     pub fn problem(&self) -> Option<String> {
         let (t, w, r, n) = (&self.train, &self.weights, &self.replay, &self.network);
@@ -311,6 +346,7 @@ impl Config {
             ("train.focus_share", share(t.focus_share)),
             ("train.focus_sigma", positive(t.focus_sigma)),
             ("weights.power", share(w.power)),
+            ("weights.share", (w.share, Range::Below(0.0, 1.0))),
             ("weights.clip", positive(w.clip)),
             ("weights.bandwidth", (w.bandwidth, Range::NotNegative)),
             ("weights.denominator_samples", size(w.denominator_samples, r.capacity as f64)),
@@ -319,6 +355,7 @@ impl Config {
             ("replay.refresh_samples", size(r.refresh_samples, 1e7)),
             ("replay.refresh_steps", count(r.refresh_steps, 1e6)),
             ("replay.defensive", share(r.defensive)),
+            ("replay.share", (r.share, Between(1e-3, 0.99))),
             ("replay.recycle", size(r.recycle, 1e6)),
             ("replay.moves", size(r.moves, 1e6)),
             ("replay.first_moves", size(r.first_moves, 1e6)),
@@ -349,6 +386,22 @@ impl Config {
         if w.form == Form::Trajectory && r.recycle > 0 {
             return Some(
                 "replay.recycle needs the marginal weights: set it to 0, or weights.form = marginal".into(),
+            );
+        }
+        if self.objective == Objective::Iwsm && w.form == Form::Marginal && t.identity == Identity::Stored {
+            return Some(
+                "weights.form = marginal weighs noised states, and cannot correct scores by stored ones: set it to trajectory, or train.identity = mixed".into(),
+            );
+        }
+        if r.explore == Explore::Annealed && !self.weighs_states() {
+            return Some(
+                "replay.explore = annealed needs weights of the stored states: use the method iwsm with weights.form = trajectory and train.identity = stored".into(),
+            );
+        }
+        if r.explore == Explore::Annealed && (r.moves > 0 || r.first_moves > 0) {
+            return Some(
+                "replay.explore = annealed takes no moves: set replay.moves and replay.first_moves to 0"
+                    .into(),
             );
         }
         if w.bandwidth > 0.0 && r.recycle > 0 {

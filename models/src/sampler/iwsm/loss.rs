@@ -4,9 +4,10 @@ use engine::Real;
 use engine::optim::{Schedule as LearningRate, clip_by_norm};
 use engine::rng::Stream;
 
+use super::buffer::Fresh;
 use super::trainer::{BEYOND, LEVELS, TrainError};
 use super::weighting::normalise;
-use super::{Form, Identity, Objective, Trainer};
+use super::{Identity, Objective, Trainer};
 use crate::importance::{effective_share, systematic};
 use crate::target::TargetError;
 
@@ -31,10 +32,11 @@ impl<T: Real> Trainer<'_, T> {
         batch.picked.clear();
         batch.picked.extend(0..n);
         batch.w.fill(1.0);
-        if iwsm && weights.form == Form::Trajectory {
-            let stored = self.state.proposal.log_weights();
-            batch.log_w.iter_mut().zip(&batch.from).for_each(|(w, l)| *w = T::of(stored[*l]));
-        } else if iwsm || recycle > 0 {
+        if self.config.weighs_states() {
+            // States were drawn by their weights.
+            return Ok(self.state.buffer_share);
+        }
+        if iwsm || recycle > 0 {
             let proposal = &self.state.proposal;
             proposal.log_density(&batch.x, &batch.sigma, weights, stream, &mut batch.log_w);
             for (i, l) in batch.log_w.iter_mut().enumerate() {
@@ -45,7 +47,10 @@ impl<T: Real> Trainer<'_, T> {
             let plain = super::Weights { power: 1.0, clip: f64::INFINITY, smooth: false, ..weights.clone() };
             normalise(&batch.log_w, &plain, &mut batch.w);
             let (estimates, proposal) = (&self.estimates, &mut self.state.proposal);
-            systematic(&batch.w, recycle, stream, |i| proposal.push(estimates.get(i).draw));
+            systematic(&batch.w, recycle, stream, |i| {
+                let x = estimates.get(i).draw;
+                proposal.buffer.push(Fresh { x, log_w: &[], energies: (&[], &[]) });
+            });
         }
         if !iwsm {
             // A state whose draws all have density 0 has no score.
@@ -96,6 +101,7 @@ impl<T: Real> Trainer<'_, T> {
                 Identity::Target | Identity::Mixed if self.estimates.get(i).outside => 0.0,
                 Identity::Target => 1.0,
                 Identity::Denoising => 0.0,
+                Identity::Stored if self.state.wall => 0.0,
                 Identity::Mixed | Identity::Stored => {
                     let [aa, ab, bb] = [0, 1, 2].map(|k| self.state.covariances[level(i) + k]);
                     let spread = aa - 2.0 * ab + bb;

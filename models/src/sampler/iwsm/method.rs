@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::weighting::WeightLevel;
 use super::{Config, Objective, TrainError, Trainer};
-use crate::diffusion::Flow;
+use crate::diffusion::{DenoisingError, Flow};
 use crate::memory::Part;
 use crate::sampler::{Diagnostics, Learned, MethodConfig, Named, Sampler, SamplerError};
 use crate::target::{AnyTarget, Target, TargetError};
@@ -124,7 +124,7 @@ impl Sampler for Trainer<'_, f32> {
 }
 
 /// What to do where a model's samples all lie outside the support.
-const UNTRAINED: &str = "train longer, or check the energy where samples should lie";
+pub(super) const UNTRAINED: &str = "train longer, or check the energy where samples should lie";
 
 impl Learned for Trainer<'_, f32> {
     fn flow(&self, steps: usize) -> Flow<'_, f32> {
@@ -141,6 +141,10 @@ impl Learned for Trainer<'_, f32> {
         let (x, log_w) = self.sample_weighted(target, n, steps, key)?;
         TargetError::unless_inside(log_w.iter().copied(), "samples of the model", UNTRAINED)?;
         Ok((x, log_w))
+    }
+
+    fn tune(&mut self, target: &dyn Target<f32>, steps: usize, seed: u64) -> Result<u64, TargetError> {
+        Trainer::tune(self, target, steps, seed)
     }
 
     fn weight_levels(&mut self, levels: usize, n: usize) -> Result<Vec<WeightLevel>, TargetError> {
@@ -161,5 +165,13 @@ impl Learned for Trainer<'_, f32> {
 
     fn set_parameters(&mut self) -> &mut [f32] {
         self.state.ema.values_mut()
+    }
+
+    fn denoising_error(&self) -> &DenoisingError {
+        &self.state.error
+    }
+
+    fn set_denoising_error(&mut self) -> &mut DenoisingError {
+        &mut self.state.error
     }
 }

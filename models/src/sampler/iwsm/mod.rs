@@ -4,6 +4,7 @@
 //! [`Trainer`] has the loss, [`noised_score`] the estimates of p_t and its score, [`Proposal`] the density of the
 //! noised replay buffer, [`weighting`] the weights, [`symmetric`] their average over symmetries.
 
+mod buffer;
 mod buffer_refresh;
 mod config;
 mod levels;
@@ -14,11 +15,14 @@ mod network;
 pub mod noised_score;
 mod proposal;
 mod resume;
+mod reverse;
+mod stored_score;
 pub mod symmetric;
 mod trainer;
 pub mod weighting;
 
-pub use config::{Config, Form, Identity, Kind, Network, Objective, Replay, Train, Weights};
+pub use buffer::{Buffer, Fresh};
+pub use config::{Config, Explore, Form, Identity, Kind, Network, Objective, Replay, Train, Weights};
 pub use method::{Idem, Iwsm, ScoreMatching};
 pub use proposal::Proposal;
 pub use trainer::{State, StepReport, TrainError, Trainer};

@@ -7,123 +7,58 @@ use engine::{Real, simd_fn};
 use rayon::prelude::*;
 
 use super::Weights;
+use super::buffer::{Buffer, Fresh};
 use super::symmetric::Symmetric;
 use crate::importance::log_mean_exp;
 use crate::target::Geometry;
 
-/// A replay buffer B (a ring of states, coordinate-major) and the density of its noised states.
+/// The density of the noised states of a replay buffer B.
 ///
 /// x_t = x_0 + sigma eps, with x_0 from B or with probability rho from a wide Gaussian, has exactly the density
 ///
-/// q(x) = (1 - rho) (1/|B|) sum_l N(x; b_l, sigma^2 I) + rho N(x; 0, (flat^2 + sigma^2) I).
+/// q(x) = (1 - rho) (1/|B|) sum_l N(x; b_l, sigma^2 I) + rho N(x; 0, (flat^2 + sigma^2) I),
 ///
-/// L of the states estimate the sum without bias. For particles noise and states are mean-free, and N is the density
-/// on that subspace.
+/// if all states of B are equally likely. L of the states estimate the sum without bias. For particles noise and states
+/// are mean-free, and N is the density on that subspace.
 pub struct Proposal<T> {
     geometry: Geometry,
     dim: usize,
-    capacity: usize,
-    len: usize,
-    next: usize,
     flat_scale: f64,
     defensive: f64,
-    coordinates: Vec<T>,
-    /// log of each state's weight (0 unless states carry weights).
-    log_w: Vec<f64>,
+    /// The states.
+    pub buffer: Buffer<T>,
 }
 
 impl<T: Real> Proposal<T> {
     /// A buffer filled with samples of N(0, `flat_scale`^2 I), and the share rho = `defensive` of that Gaussian in
     /// the proposal.
-    pub fn new(geometry: Geometry, capacity: usize, flat_scale: f64, defensive: f64, seed: u64) -> Self {
+    pub fn new(
+        geometry: Geometry,
+        mut buffer: Buffer<T>,
+        capacity: usize,
+        (flat_scale, defensive): (f64, f64),
+        seed: u64,
+    ) -> Self {
         let dim = geometry.dim();
-        let (coordinates, log_w) = (vec![T::ZERO; dim * capacity], vec![0.0; capacity]);
-        let mut proposal =
-            Self { geometry, dim, capacity, len: 0, next: 0, flat_scale, defensive, coordinates, log_w };
         let mut x = vec![T::ZERO; dim * capacity];
         geometry.fill_normal(&mut Stream::new(seed, "buffer", 0, 0), &mut x);
         x.iter_mut().for_each(|x| *x *= T::of(flat_scale));
-        proposal.push(&x);
-        proposal
+        let unknown = vec![T::ZERO; if buffer.keeps_energies() { x.len() } else { 0 }];
+        buffer.push(Fresh { x: &x, log_w: &[], energies: (&unknown, &unknown) });
+        Self { geometry, dim, flat_scale, defensive, buffer }
     }
-    /// Number of states.
-    pub fn len(&self) -> usize {
-        self.len
-    }
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
+    /// Standard deviation of the wide Gaussian.
+    pub fn flat_scale(&self) -> f64 {
+        self.flat_scale
     }
     /// Dimension of the space on which densities are defined.
     fn free_dim(&self) -> f64 {
         self.geometry.free_dim() as f64
     }
-    /// Adds columns, which replace the oldest states if the buffer is full. Columns that are not finite are skipped.
-    pub fn push(&mut self, columns: &[T]) {
-        self.push_weighted(columns, &[]);
-    }
-    /// Adds columns with the logarithms of their weights; an empty slice stands for weights of one.
-    pub fn push_weighted(&mut self, columns: &[T], log_w: &[f64]) {
-        for (k, x) in columns.chunks_exact(self.dim).enumerate() {
-            let log_w = log_w.get(k).copied().unwrap_or(0.0);
-            if log_w.is_nan() || !x.iter().all(|v| v.is_finite()) {
-                continue;
-            }
-            for (a, v) in x.iter().enumerate() {
-                self.coordinates[a * self.capacity + self.next] = *v;
-            }
-            self.log_w[self.next] = log_w;
-            self.next = (self.next + 1) % self.capacity;
-            self.len = (self.len + 1).min(self.capacity);
-        }
-    }
-    /// The contents for a checkpoint: coordinates, number of states, next position.
-    pub fn contents(&self) -> (&[T], [u64; 2]) {
-        (&self.coordinates, [self.len as u64, self.next as u64])
-    }
     /// log density of the initial wide Gaussian at one state.
     pub(super) fn log_flat(&self, x: &[T]) -> f64 {
         let (s2, square) = (self.flat_scale.powi(2), x.iter().map(|x| x.f64().powi(2)).sum::<f64>());
         -0.5 * square / s2 - 0.5 * self.free_dim() * (std::f64::consts::TAU * s2).ln()
-    }
-    /// log of each stored state's weight.
-    pub fn log_weights(&self) -> &[f64] {
-        &self.log_w
-    }
-    /// Replaces the weights by saved ones, as many as [`log_weights`](Self::log_weights) has.
-    pub fn restore_weights(&mut self, log_w: &[f64]) {
-        self.log_w.copy_from_slice(log_w);
-    }
-    /// Writes state l to `x`.
-    pub fn state(&self, l: usize, x: &mut [T]) {
-        (0..self.dim).for_each(|a| x[a] = self.coordinates[a * self.capacity + l]);
-    }
-    /// All stored states as columns.
-    pub fn states(&self) -> Vec<T> {
-        let mut x = vec![T::ZERO; self.len * self.dim];
-        x.chunks_exact_mut(self.dim).enumerate().for_each(|(l, x)| self.state(l, x));
-        x
-    }
-    /// Replaces all stored states; positions and weights stay.
-    pub fn replace(&mut self, columns: &[T]) {
-        assert_eq!(columns.len(), self.len * self.dim, "one column for each stored state");
-        for (l, x) in columns.chunks_exact(self.dim).enumerate() {
-            x.iter().enumerate().for_each(|(a, v)| self.coordinates[a * self.capacity + l] = *v);
-        }
-    }
-    /// Restores the [`contents`](Self::contents); false if they do not fit.
-    pub fn restore(&mut self, coordinates: &[T], [len, next]: [u64; 2]) -> bool {
-        // A ring that is not full goes on where it ends.
-        let capacity = self.capacity as u64;
-        let fits = coordinates.len() == self.coordinates.len()
-            && (1..=capacity).contains(&len)
-            && next < capacity
-            && (len == capacity || next == len);
-        if fits {
-            self.coordinates.copy_from_slice(coordinates);
-            (self.len, self.next) = (len as usize, next as usize);
-        }
-        fits
     }
 
     /// Fills `x` with states of the proposal, one for each noise level, and `from` with the indices of the stored
@@ -135,12 +70,12 @@ impl<T: Real> Proposal<T> {
             if self.defensive > 0.0 && stream.uniform() < self.defensive {
                 let scale = T::of(sigma.f64().hypot(self.flat_scale));
                 x.iter_mut().for_each(|x| *x *= scale);
-                from.push(self.len);
+                from.push(self.buffer.len());
             } else {
-                let l = stream.index(self.len);
+                let l = self.buffer.pick(stream);
                 from.push(l);
                 for (a, x) in x.iter_mut().enumerate() {
-                    *x = sigma.mul_add(*x, self.coordinates[a * self.capacity + l]);
+                    *x = sigma.mul_add(*x, self.buffer.coordinate(a, l..l + 1)[0]);
                 }
             }
         }
@@ -168,12 +103,13 @@ impl<T: Real> Proposal<T> {
     /// The positions of `samples` consecutive states of the ring (0: of all) from a random position on, so that every
     /// state is equally likely to be among them. The second range is the part that wraps around.
     fn window(&self, samples: usize, stream: &mut Stream) -> [Range<usize>; 2] {
-        if samples == 0 || samples >= self.len {
-            return [0..self.len, 0..0];
+        let len = self.buffer.len();
+        if samples == 0 || samples >= len {
+            return [0..len, 0..0];
         }
-        let start = stream.index(self.len);
+        let start = stream.index(len);
         let end = start + samples;
-        [start..end.min(self.len), 0..end.saturating_sub(self.len)]
+        [start..end.min(len), 0..end.saturating_sub(len)]
     }
 
     /// `log_density` averaged over the symmetries of `group`.
@@ -188,7 +124,7 @@ impl<T: Real> Proposal<T> {
     ) {
         let wide = |x: &[T]| -> Vec<f64> { x.iter().map(|v| v.f64()).collect() };
         let d = self.dim;
-        let states = self.states();
+        let states = self.buffer.states();
         let stored: Vec<f64> = window.iter().flat_map(|w| wide(&states[w.start * d..w.end * d])).collect();
         (out, x.par_chunks(d), sigma).into_par_iter().for_each(|(out, x, sigma)| {
             let (x, sigma) = (wide(x), sigma.max(floor).f64());
@@ -208,8 +144,7 @@ impl<T: Real> Proposal<T> {
             let squares = &mut squares[..n];
             squares.fill(T::ZERO);
             for (a, x) in x.iter().enumerate() {
-                let b = &self.coordinates[a * self.capacity + at..a * self.capacity + at + n];
-                add_square(*x, b, squares);
+                add_square(*x, self.buffer.coordinate(a, at..at + n), squares);
             }
             let block_max = scale_max(half_precision, squares);
             if block_max > max {
@@ -275,6 +210,14 @@ simd_fn! {
 mod tests {
     use super::*;
 
+    fn proposal(geometry: Geometry, capacity: usize, flat: (f64, f64), seed: u64) -> Proposal<f64> {
+        Proposal::new(geometry, Buffer::new(geometry.dim(), capacity, false), capacity, flat, seed)
+    }
+
+    fn push(p: &mut Proposal<f64>, x: &[f64]) {
+        p.buffer.push(Fresh { x, log_w: &[], energies: (&[], &[]) });
+    }
+
     fn weights() -> Weights {
         Weights { power: 1.0, clip: 1e9, ..crate::sampler::iwsm::Config::default().weights }
     }
@@ -288,8 +231,8 @@ mod tests {
 
     #[test]
     fn density_of_one_state_is_a_gaussian() {
-        let mut p = Proposal::<f64>::new(Geometry::Euclidean(2), 1, 1.0, 0.0, 0);
-        p.push(&[1.0, 2.0]);
+        let mut p = proposal(Geometry::Euclidean(2), 1, (1.0, 0.0), 0);
+        push(&mut p, &[1.0, 2.0]);
         let got = density(&p, &[4.0, -2.0], 5.0, &weights(), 0);
         assert!((got - (-0.5 - (50.0 * std::f64::consts::PI).ln())).abs() < 1e-12);
     }
@@ -297,9 +240,9 @@ mod tests {
     #[test]
     fn a_sampled_denominator_is_unbiased() {
         // States in an order: a window that reached the ends of the ring less often would be far off.
-        let mut p = Proposal::<f64>::new(Geometry::Euclidean(2), 600, 3.0, 0.1, 0);
+        let mut p = proposal(Geometry::Euclidean(2), 600, (3.0, 0.1), 0);
         let states: Vec<f64> = (0..600).flat_map(|l| [f64::from(l - 300).abs() / 100.0, 0.5]).collect();
-        p.replace(&states);
+        p.buffer.replace(&states);
         let exact = density(&p, &[1.0, 0.5], 2.0, &weights(), 0).exp();
         let sampled = Weights { denominator_samples: 50, ..weights() };
         let draws: Vec<f64> = (0..4000).map(|s| density(&p, &[1.0, 0.5], 2.0, &sampled, s).exp()).collect();
@@ -317,7 +260,7 @@ mod tests {
     #[test]
     fn drawn_states_have_the_stated_density() {
         // E_q[p / q] = 1 for the normalised p = N(0, 2^2 I), whatever the proposal q.
-        let p = Proposal::<f64>::new(Geometry::Euclidean(2), 300, 3.0, 0.2, 1);
+        let p = proposal(Geometry::Euclidean(2), 300, (3.0, 0.2), 1);
         const N: usize = 40_000;
         let (sigma, mut x, mut log_q) = (vec![1.5; N], vec![0.0; 2 * N], vec![0.0; N]);
         p.draw(&sigma, &mut Stream::new(5, "test", 0, 0), &mut x, &mut Vec::new());
@@ -334,7 +277,7 @@ mod tests {
     fn mean_free_states_have_the_stated_density_on_their_subspace() {
         // E_q[p / q] = 1 for p the Gaussian of scale 2 on the mean-free states of 3 particles in the plane.
         let system = crate::target::ParticleSystem { particles: 3, space: 2 };
-        let p = Proposal::<f64>::new(system.into(), 300, 3.0, 0.2, 1);
+        let p = proposal(system.into(), 300, (3.0, 0.2), 1);
         const N: usize = 40_000;
         let (sigma, mut x, mut log_q) = (vec![1.5; N], vec![0.0; 6 * N], vec![0.0; N]);
         p.draw(&sigma, &mut Stream::new(5, "test", 0, 0), &mut x, &mut Vec::new());
@@ -350,13 +293,5 @@ mod tests {
         let sd = (w.iter().map(|w| (w - mean).powi(2)).sum::<f64>() / N as f64).sqrt();
         let error = sd / (N as f64).sqrt();
         assert!((mean - 1.0).abs() < 5.0 * error && error < 0.02, "{mean} +- {error}");
-    }
-
-    #[test]
-    fn states_that_are_not_finite_stay_out() {
-        let mut p = Proposal::<f64>::new(Geometry::Euclidean(1), 2, 1.0, 0.0, 0);
-        let before = p.contents().0.to_vec();
-        p.push(&[f64::NAN, f64::INFINITY]);
-        assert_eq!(p.contents().0, before);
     }
 }

@@ -6,6 +6,9 @@ use engine::checkpoint::{Checkpoint, CheckpointError};
 use super::Trainer;
 use crate::sampler::consistent;
 
+/// Names of the buffer's states, energies and gradients.
+const BUFFER: [&str; 3] = ["buffer", "buffer.log_p", "buffer.score"];
+
 impl<T: Real> Trainer<'_, T> {
     /// The training state.
     pub fn checkpoint(&self) -> Checkpoint {
@@ -17,13 +20,18 @@ impl<T: Real> Trainer<'_, T> {
         c.put_vec("ema", s.ema.values());
         c.put_vec("adam.m", &s.adam.m);
         c.put_vec("adam.v", &s.adam.v);
-        let (coordinates, [len, next]) = s.proposal.contents();
-        c.put_vec("buffer", coordinates);
-        c.put_vec("buffer.log_w", s.proposal.log_weights());
+        let (states, log_w, [len, next]) = s.proposal.buffer.contents();
+        for (name, values) in BUFFER.iter().zip(states) {
+            c.put_vec(name, values);
+        }
+        c.put_vec("buffer.log_w", log_w);
+        c.put_vec("denoising_error", s.error.table());
         c.put_vec("covariances", &s.covariances);
         // The shortest decimal form reads back to the same bits.
         c.note("move_step", s.move_step);
         c.note("acceptance", s.acceptance);
+        c.note("exponent", s.exponent);
+        c.note("wall", s.wall);
         c.note("buffer.len", len);
         c.note("buffer.next", next);
         c.note("step", s.step);
@@ -40,6 +48,7 @@ impl<T: Real> Trainer<'_, T> {
     /// undefined: drop the trainer.
     pub fn restore(&mut self, c: &Checkpoint) -> Result<(), CheckpointError> {
         let (total, batch) = (self.config.train.steps, self.config.train.batch as u64);
+        let draws = self.draws_needed();
         let s = &mut self.state;
         let entries: Vec<_> = s.params.entries().map(|(name, id)| (name.to_string(), id)).collect();
         for (name, id) in entries {
@@ -48,35 +57,53 @@ impl<T: Real> Trainer<'_, T> {
         c.get("ema", s.ema.values_mut())?;
         c.get("adam.m", &mut s.adam.m)?;
         c.get("adam.v", &mut s.adam.v)?;
-        let mut coordinates = s.proposal.contents().0.to_vec();
-        c.get("buffer", &mut coordinates)?;
+        let (states, log_w) = s.proposal.buffer.contents_mut();
+        for (name, values) in BUFFER.iter().zip(states) {
+            c.get(name, values)?;
+        }
+        c.get("buffer.log_w", log_w)?;
         let [len, next] = [c.read_note("buffer.len")?, c.read_note("buffer.next")?];
-        if !s.proposal.restore(&coordinates, [len, next]) {
+        if !s.proposal.buffer.set_place([len, next]) {
             return Err(CheckpointError::Contradiction(format!(
                 "buffer.len = {len} and buffer.next = {next} are no place in its buffer"
             )));
         }
-        let mut log_w = s.proposal.log_weights().to_vec();
-        c.get("buffer.log_w", &mut log_w)?;
-        s.proposal.restore_weights(&log_w);
+        let mut table = s.error.table().to_vec();
+        c.get("denoising_error", &mut table)?;
+        if !s.error.restore(&table) {
+            return Err(CheckpointError::Contradiction(
+                "denoising_error has numbers that are not finite".into(),
+            ));
+        }
         c.get("covariances", &mut s.covariances)?;
         s.move_step = c.read_note("move_step")?;
         s.acceptance = c.read_note("acceptance")?;
+        s.exponent = c.read_note("exponent")?;
+        s.wall = c.read_note("wall")?;
         s.step = c.read_note("step")?;
         s.adam.steps = c.read_note("adam.steps")?;
         s.ema.updates = c.read_note("ema.updates")?;
         s.energy_evaluations = c.read_note("energy_evaluations")?;
+        // Energies of draws, or those of the first stored states.
+        let least = if draws { s.step.saturating_mul(batch) } else { s.step.min(1).saturating_mul(len) };
         let (step, adam, ema) = (s.step, s.adam.steps, s.ema.updates);
         consistent(&[
             (step <= total, format!("it is at step {step} of {total}")),
             (adam == step, format!("adam.steps = {adam} at step {step}")),
             (ema == step, format!("ema.updates = {ema} at step {step}")),
             (
-                s.energy_evaluations >= step.saturating_mul(batch),
+                s.energy_evaluations >= least,
                 format!("energy_evaluations = {} at step {step}", s.energy_evaluations),
             ),
+            ((0.0..=1.0).contains(&s.exponent), format!("exponent = {}", s.exponent)),
             (s.move_step.is_finite() && s.move_step > 0.0, format!("move_step = {}", s.move_step)),
             ((0.0..=1.0).contains(&s.acceptance), format!("acceptance = {}", s.acceptance)),
-        ])
+        ])?;
+        if self.weighs_states() && self.state.step > 0 {
+            // The states are drawn by the weights of the last refresh, which are those that are stored.
+            let clip = self.config.weights.clip;
+            self.state.buffer_share = self.state.proposal.buffer.weigh(clip);
+        }
+        Ok(())
     }
 }

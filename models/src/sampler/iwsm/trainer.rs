@@ -5,11 +5,12 @@ use engine::optim::{Adam, Ema};
 use engine::rng::Stream;
 use engine::{Params, Real};
 
-use super::buffer_refresh::Stored;
+use super::buffer::Buffer;
 use super::levels::Levels;
+use super::stored_score::Stored;
 use super::weighting::WeightLevel;
-use super::{Config, Form, Identity, Objective, Proposal, network};
-use crate::diffusion::{Schedule, ScoreModel, reverse_sde};
+use super::{Config, Explore, Form, Identity, Objective, Proposal, network};
+use crate::diffusion::{DenoisingError, Schedule, ScoreModel};
 use crate::sampler::SamplerError;
 use crate::sampler::iwsm::noised_score::Estimates;
 use crate::score::ScoreNetwork;
@@ -73,6 +74,14 @@ pub struct State<T: Real> {
     pub adam: Adam<T>,
     /// The proposal's buffer.
     pub proposal: Proposal<T>,
+    /// The exponent b of the target exp(-b E) N^(1 - b) that is trained on; 1 but for an annealed start.
+    pub exponent: f64,
+    /// The errors of the denoiser, for the variances of reverse steps.
+    pub error: DenoisingError,
+    /// Whether a weighted state has been outside the support: scores are then by denoising alone.
+    pub wall: bool,
+    /// Effective share of the stored states' weights.
+    pub buffer_share: f64,
     /// Running V_aa, V_ab, V_bb for each of the noise levels.
     pub covariances: Vec<f64>,
     /// Step size of the stored states' moves.
@@ -163,13 +172,19 @@ impl<'e, T: Real> Trainer<'e, T> {
         let mut params = Params::new();
         let network = network::build(net, geometry, &mut params, seed);
         let flat = 1.2 * net.sigma_data;
-        let proposal = Proposal::new(geometry, replay.capacity, flat, replay.defensive, seed);
+        let schedule = Schedule { sigma_min: net.sigma_min, sigma_max: net.sigma_max };
+        let buffer = Buffer::new(d, replay.capacity, Self::keeps_energies(&config));
+        let proposal = Proposal::new(geometry, buffer, replay.capacity, (flat, replay.defensive), seed);
         let state = State {
             step: 0,
             ema: Ema::new(params.values(), config.train.ema),
             adam: Adam::new(params.len()),
             params,
             proposal,
+            exponent: if replay.explore == Explore::Annealed { 0.0 } else { 1.0 },
+            error: DenoisingError::gaussian(geometry, schedule, net.sigma_data),
+            wall: false,
+            buffer_share: 1.0,
             covariances: vec![0.0; 3 * LEVELS],
             move_step: 0.05 * net.mode_scale,
             acceptance: 0.0,
@@ -220,13 +235,6 @@ impl<'e, T: Real> Trainer<'e, T> {
         self.config.network.sigma_max.hypot(self.config.network.sigma_data)
     }
 
-    /// `n` samples of the current model by the reverse SDE with the random numbers of `key`, (seed, step).
-    pub fn sample(&self, n: usize, steps: usize, key: (u64, u64)) -> Vec<T> {
-        let mut x = vec![T::ZERO; n * self.target.dim()];
-        reverse_sde(self.model(), self.schedule(), self.prior_scale(), steps, key, &mut x);
-        x
-    }
-
     /// One step: refresh if due, batch, estimates, weights, gradient, update.
     ///
     /// # Errors
@@ -238,9 +246,13 @@ impl<'e, T: Real> Trainer<'e, T> {
             self.prepare_buffer()?;
         } else if step.is_multiple_of(self.config.replay.refresh_every) {
             if self.config.replay.refresh_samples > 0 {
+                self.fit_error();
                 self.refresh_buffer()?;
             }
             self.move_buffer(self.config.replay.moves)?;
+        }
+        if self.weighs_states() && step.is_multiple_of(self.config.replay.refresh_every) {
+            self.state.buffer_share = self.weigh_buffer()?;
         }
         let mut stream = Stream::new(self.seed, "batch", step, 0);
         self.draw_batch(&mut stream);
@@ -263,7 +275,7 @@ impl<'e, T: Real> Trainer<'e, T> {
     }
 
     /// Whether a step needs Monte Carlo draws: for its scores or for its weights.
-    fn draws_needed(&self) -> bool {
+    pub(super) fn draws_needed(&self) -> bool {
         let c = &self.config;
         let marginal = c.objective == Objective::Iwsm && c.weights.form == Form::Marginal;
         c.train.identity != Identity::Stored || marginal || c.replay.recycle > 0

@@ -9,28 +9,39 @@
 use engine::Real;
 
 use super::Weights;
-use crate::importance::effective_share;
-use crate::importance::{normalised_ess, pareto_smooth};
+use crate::importance::{effective_share, normalised_ess, pareto_smooth, tempered};
 
-/// Writes normalised weights of mean one (before clipping) from log(Z p_t / proposal); returns their
-/// effective share (sum w)^2 / (n sum w^2).
+/// States that are normalised together: neighbours in a batch, whose noise levels are sorted.
+const GROUP: usize = 64;
+
+/// Writes weights from log(Z p_t / proposal) of a batch whose noise levels are sorted; returns their effective share
+/// (sum w)^2 / (n sum w^2).
+///
+/// Weights have the mean one (before clipping) within each group of neighbouring noise levels. Plain weights have the
+/// mean Z at every level, but their typical size is far less at large ones in many dimensions, and their powers have
+/// not even the same mean: with one mean for all, few levels would take all of the weight. Each group takes the largest
+/// power up to `power` with the effective share `share`, so that the power is 1, which alone is consistent for a finite
+/// number of draws, wherever the proposal is good enough for it.
 pub fn normalise<T: Real>(log_w: &[T], config: &Weights, w: &mut [f64]) -> f64 {
-    if config.smooth {
-        let logs: Vec<f64> =
-            log_w.iter().map(|l| if l.is_finite() { l.f64() } else { f64::NEG_INFINITY }).collect();
-        let whole = pareto_smooth(&logs).0;
-        return normalise(&whole, &Weights { smooth: false, ..config.clone() }, w);
+    let groups = (w.len() / GROUP).max(1);
+    for k in 0..groups {
+        let range = k * w.len() / groups..(k + 1) * w.len() / groups;
+        let logs =
+            log_w[range.clone()].iter().map(|l| if l.is_finite() { l.f64() } else { f64::NEG_INFINITY });
+        let logs: Vec<f64> = logs.collect();
+        let logs = if config.smooth { pareto_smooth(&logs).0 } else { logs };
+        normalise_group(&logs, config, &mut w[range]);
     }
-    let max = log_w.iter().map(|l| l.f64()).filter(|l| l.is_finite()).fold(f64::NEG_INFINITY, f64::max);
-    for (w, l) in w.iter_mut().zip(log_w) {
-        // All draws have density 0: no estimate at this state.
-        *w = if l.is_finite() { (config.power * (l.f64() - max)).exp() } else { 0.0 };
-    }
+    effective_share(w)
+}
+
+fn normalise_group(log_w: &[f64], config: &Weights, w: &mut [f64]) {
+    // All draws of a state have density 0: no estimate there.
+    w.copy_from_slice(&tempered(log_w, config.power, config.share));
     let mean = w.iter().sum::<f64>() / w.len() as f64;
     if mean > 0.0 {
         w.iter_mut().for_each(|w| *w = (*w / mean).min(config.clip));
     }
-    effective_share(w)
 }
 
 /// Diagnostics of the weights p_t / proposal at one noise level.
@@ -67,7 +78,7 @@ mod tests {
     use super::*;
 
     fn weights(power: f64) -> Weights {
-        Weights { power, clip: 1e9, ..crate::sampler::iwsm::Config::default().weights }
+        Weights { power, share: 0.0, clip: 1e9, ..crate::sampler::iwsm::Config::default().weights }
     }
 
     #[test]
@@ -98,6 +109,20 @@ mod tests {
         assert!(after > 2.0 * before, "{before} {after}");
         assert_eq!(smooth[8], 0.0);
         assert!(smooth.iter().all(|w| w.is_finite()) && smooth[7] > smooth[9]);
+    }
+
+    #[test]
+    fn each_group_of_noise_levels_has_its_own_mean_and_power() {
+        // Two groups with weights that differ by e^20 in size, the second ones too uneven for their power 1.
+        let mut log_w: Vec<f64> = (0..128).map(|i| (i as f64 * 0.37).sin()).collect();
+        log_w[64..].iter_mut().for_each(|l| *l = 9.0 * *l - 20.0);
+        let mut w = vec![0.0; 128];
+        normalise(&log_w, &Weights { share: 0.5, ..weights(1.0) }, &mut w);
+        let mean = |w: &[f64]| w.iter().sum::<f64>() / 64.0;
+        assert!((mean(&w[..64]) - 1.0).abs() < 1e-12 && (mean(&w[64..]) - 1.0).abs() < 1e-12);
+        let power = |i: usize, j: usize| (w[i] / w[j]).ln() / (log_w[i] - log_w[j]);
+        assert!((power(3, 11) - 1.0).abs() < 1e-9, "{}", power(3, 11));
+        assert!(power(70, 81) < 0.5 && (effective_share(&w[64..]) - 0.5).abs() < 1e-6);
     }
 
     #[test]

@@ -1,0 +1,163 @@
+//! How far a denoiser is from the states it denoises, at every noise level: what the reverse steps' variances follow
+//! from.
+
+use engine::Real;
+use engine::Tape;
+use engine::rng::Stream;
+use rayon::prelude::*;
+
+use super::{Schedule, ScoreModel};
+use crate::target::Geometry;
+
+/// Noise levels of the table, uniform in t; between them log r is linear in t.
+const KNOTS: usize = 33;
+/// States per task.
+const STATES: usize = 128;
+/// Least r: a step's variance stays above that of its posterior given x_0 by this share at least, so that the weights
+/// of paths are finite where a network denoises its own states without an error.
+const LEAST: f64 = 1e-6;
+
+/// The mean squared error of the denoised state D(x_t) = x_t + sigma^2 score(x_t, sigma), in units of sigma^2, for
+/// each kind of coordinate,
+///
+/// r(sigma) = E |x_0 - D(x_t)|^2 / (n sigma^2),
+///
+/// n the number of coordinates of a kind. All free coordinates of particles are one kind; in R^d each coordinate is one.
+///
+/// It decides the variance of a reverse step. Given x_0, a step from sigma to sigma' is Gaussian around
+/// x_t + (Delta / sigma^2) (x_0 - x_t) with the variance Delta sigma'^2 / sigma^2, Delta = sigma^2 - sigma'^2. A step
+/// that has D(x_t) in the place of x_0 is off from it by (Delta / sigma^2) (x_0 - D), so that its mean squared
+/// deviation is
+///
+/// v = Delta (sigma'^2 + Delta r) / sigma^2,
+///
+/// the variance of least Kullback-Leibler divergence for this mean (Bao et al. 2022, arXiv 2201.06503, theorem 1). With
+/// r = 0 it is that of Ho et al. 2020, eq. 7, which is too small for any target but a point.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DenoisingError {
+    kinds: usize,
+    /// log r, the kinds of one noise level together.
+    log_r: Vec<f64>,
+}
+
+impl DenoisingError {
+    /// That of the ideal denoiser of N(0, scale^2 I): r = scale^2 / (scale^2 + sigma^2).
+    pub fn gaussian(geometry: Geometry, schedule: Schedule, scale: f64) -> Self {
+        let kinds = kinds(geometry);
+        let r = |knot: usize| scale.powi(2) / (scale.powi(2) + sigma(schedule, knot).powi(2));
+        let log_r = (0..KNOTS).flat_map(|knot| std::iter::repeat_n(r(knot).max(LEAST).ln(), kinds)).collect();
+        Self { kinds, log_r }
+    }
+
+    /// The table, for a checkpoint: log r, the kinds of one noise level together.
+    pub fn table(&self) -> &[f64] {
+        &self.log_r
+    }
+
+    /// Replaces the table; false if it is not one of as many finite numbers.
+    pub fn restore(&mut self, table: &[f64]) -> bool {
+        let fits = table.len() == self.log_r.len() && table.iter().all(|v| v.is_finite());
+        if fits {
+            self.log_r.copy_from_slice(table);
+        }
+        fits
+    }
+
+    /// Number of kinds of coordinates.
+    pub fn kinds(&self) -> usize {
+        self.kinds
+    }
+
+    /// r of each kind at t.
+    pub(super) fn at(&self, t: f64, out: &mut [f64]) {
+        let place = t.clamp(0.0, 1.0) * (KNOTS - 1) as f64;
+        let below = (place as usize).min(KNOTS - 2);
+        let share = place - below as f64;
+        let rows = &self.log_r[below * self.kinds..(below + 2) * self.kinds];
+        for (k, out) in out.iter_mut().enumerate() {
+            *out = ((1.0 - share) * rows[k] + share * rows[self.kinds + k]).exp();
+        }
+    }
+
+    /// The variance of a step from `sigma` to `next`, which may be 0, for each kind.
+    pub fn variances(&self, schedule: Schedule, sigma: f64, next: f64, out: &mut [f64]) {
+        let (s2, next2) = (sigma * sigma, next * next);
+        self.at(schedule.time(sigma), out);
+        out.iter_mut().for_each(|v| *v = (s2 - next2) * (next2 + (s2 - next2) * *v) / s2);
+    }
+
+    /// Measures the errors of `model` on `states` (columns of the target, or nearly so), noised anew at each level,
+    /// and moves log r towards them by the share `rate`. Random numbers are those of `key`.
+    pub fn fit<T: Real>(
+        &mut self,
+        model: ScoreModel<T>,
+        schedule: Schedule,
+        states: &[T],
+        rate: f64,
+        (seed, step): (u64, u64),
+    ) {
+        let geometry = model.network.geometry();
+        let (d, kinds) = (geometry.dim(), self.kinds);
+        let count = (states.len() / d.max(1)) as f64 * per_kind(geometry);
+        for knot in 0..KNOTS {
+            let level = sigma(schedule, knot);
+            let sums: Vec<Vec<f64>> = (states.par_chunks(STATES * d).enumerate())
+                .map(|(chunk, states)| {
+                    let mut stream =
+                        Stream::new(seed, "denoising error", step, (chunk * KNOTS + knot) as u64);
+                    let mut x = vec![T::ZERO; states.len()];
+                    geometry.fill_normal(&mut stream, &mut x);
+                    x.iter_mut().zip(states).for_each(|(x, s)| *x = T::of(level).mul_add(*x, *s));
+                    let mut score = vec![T::ZERO; x.len()];
+                    model.score(&mut Tape::new(), &x, T::of(level), &mut score);
+                    x.iter_mut().zip(&score).for_each(|(x, s)| *x += T::of(level * level) * *s);
+                    let mut sums = vec![0.0; kinds];
+                    for (x, state) in x.chunks_exact(d).zip(states.chunks_exact(d)) {
+                        add_squares(x, state, &mut sums);
+                    }
+                    sums
+                })
+                .collect();
+            for kind in 0..kinds {
+                let r = sums.iter().map(|s| s[kind]).sum::<f64>() / (count * level * level);
+                let log_r = &mut self.log_r[knot * kinds + kind];
+                if r.is_finite() {
+                    *log_r += rate * (r.max(LEAST).ln() - *log_r);
+                }
+            }
+        }
+    }
+
+    /// Multiplies r at each knot by exp(f(t)).
+    pub(super) fn scale(&mut self, f: impl Fn(f64) -> f64) {
+        for (knot, row) in self.log_r.chunks_exact_mut(self.kinds).enumerate() {
+            let by = f(knot as f64 / (KNOTS - 1) as f64);
+            row.iter_mut().for_each(|v| *v = (*v + by).max(LEAST.ln()));
+        }
+    }
+}
+
+fn sigma(schedule: Schedule, knot: usize) -> f64 {
+    schedule.sigma(knot as f64 / (KNOTS - 1) as f64)
+}
+
+/// Kinds of coordinates.
+pub(super) fn kinds(geometry: Geometry) -> usize {
+    match geometry {
+        Geometry::Euclidean(d) => d,
+        Geometry::Particles(_) => 1,
+    }
+}
+
+/// Free coordinates of each kind.
+pub(super) fn per_kind(geometry: Geometry) -> f64 {
+    geometry.free_dim() as f64 / kinds(geometry) as f64
+}
+
+/// Adds |a - b|^2 of one state to the sums of its kinds.
+pub(super) fn add_squares<T: Real>(a: &[T], b: &[T], sums: &mut [f64]) {
+    let kinds = sums.len();
+    for (i, (a, b)) in a.iter().zip(b).enumerate() {
+        sums[if kinds == 1 { 0 } else { i }] += (a.f64() - b.f64()).powi(2);
+    }
+}

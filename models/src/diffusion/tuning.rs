@@ -1,0 +1,164 @@
+//! Variances of the reverse steps that make the weights of paths even.
+
+use engine::optim::Adam;
+use engine::rng::Stream;
+use engine::{Real, Tape};
+use rayon::prelude::*;
+
+use super::denoising_error::{add_squares, per_kind};
+use super::{DenoisingError, ReverseProcess};
+use crate::importance::tempered;
+
+/// States per task.
+const STATES: usize = 128;
+/// Factors on the denoising error, one for each of these noise levels, uniform in t.
+const FACTORS: usize = 12;
+/// Steps of their optimisation, and the first learning rate.
+const STEPS: usize = 150;
+const RATE: f64 = 0.08;
+/// Share of the noised paths that the objective rests on, at least.
+const SHARE: f64 = 0.2;
+/// Memory of the squares of the paths' steps, in numbers.
+const NUMBERS: usize = 1 << 24;
+
+/// Paths of states under noising, with what the reverse steps make of them.
+struct Noised {
+    /// log(exp(-E) forward / prior), without the factors of 2 pi of the steps, which cancel.
+    log_w: Vec<f64>,
+    /// Squared deviations from the reverse steps' means: a row for each path, with all kinds of each step.
+    squares: Vec<f32>,
+    /// Noise levels of the steps, from data to the prior.
+    pairs: Vec<(f64, f64)>,
+}
+
+impl<T: Real> ReverseProcess<'_, T> {
+    /// The denoising errors with which the weights of paths of `steps` steps are as even as they can be.
+    ///
+    /// `states` (columns) are samples of the target, or nearly so, and `log_p` their log densities. They are noised
+    /// along paths x_0, x_1, ...; such a path has the weight w = exp(-E(x_0)) forward / backward. Of the Rényi
+    /// divergences of order 1 + beta between noising and the reverse SDE,
+    ///
+    /// (1 / beta) log E w^beta + const, the mean over noised paths,
+    ///
+    /// beta = 1 is the second moment of the weights under the reverse SDE, 1 / ESS (minimised by VT-DIS: Zhang et al.
+    /// 2025, arXiv 2505.21005), and beta -> 0 the Kullback-Leibler divergence, which [`DenoisingError::fit`] minimises.
+    /// The largest beta is taken at which the terms of the mean have an effective share of a fifth, so that few paths do
+    /// not decide. The reverse steps' means do not depend on the variances, so that the score is evaluated once.
+    pub fn tuned(&self, states: &[T], log_p: &[f64], steps: usize, key: (u64, u64)) -> DenoisingError {
+        let d = self.model.network.dim();
+        let kinds = self.error.kinds();
+        let most = (NUMBERS / (kinds * (steps + 1))).max(64);
+        let n = log_p.len().min(most);
+        let noised = self.noised(&states[..n * d], &log_p[..n], steps, key);
+        let mut factors = vec![0.0; FACTORS];
+        let (mut adam, mut gradient) = (Adam::new(FACTORS), vec![0.0; FACTORS]);
+        for step in 0..STEPS {
+            self.gradient(&noised, &factors, &mut gradient);
+            let rate = RATE * 0.5 * (1.0 + (std::f64::consts::PI * step as f64 / STEPS as f64).cos());
+            adam.step(&mut factors, &gradient, rate);
+        }
+        let mut tuned = self.error.clone();
+        tuned.scale(|t| hats(t).iter().map(|(k, share)| share * factors[*k]).sum());
+        tuned
+    }
+
+    fn noised(&self, states: &[T], log_p: &[f64], steps: usize, (seed, step): (u64, u64)) -> Noised {
+        let geometry = self.model.network.geometry();
+        let (d, kinds) = (geometry.dim(), self.error.kinds());
+        let pairs: Vec<(f64, f64)> = self.pairs(steps).rev().collect();
+        let row = kinds * pairs.len();
+        let mut log_w = log_p.to_vec();
+        let mut squares = vec![0f32; row * log_w.len()];
+        let square = |x: &[T]| x.iter().map(|x| x.f64().powi(2)).sum::<f64>();
+        let chunks = (
+            states.par_chunks(STATES * d),
+            log_w.par_chunks_mut(STATES),
+            squares.par_chunks_mut(STATES * row),
+        );
+        chunks.into_par_iter().enumerate().for_each(|(chunk, (states, log_w, squares))| {
+            let mut stream = Stream::new(seed, "noised paths", step, chunk as u64);
+            let (mut x, mut next_x) = (states.to_vec(), states.to_vec());
+            let (mut tape, mut score) = (Tape::new(), vec![T::ZERO; x.len()]);
+            let mut sums = vec![0.0; kinds];
+            for (k, (sigma, next)) in pairs.iter().enumerate() {
+                let drift = sigma * sigma - next * next;
+                geometry.fill_normal(&mut stream, &mut x);
+                for (log_w, z) in log_w.iter_mut().zip(x.chunks_exact(d)) {
+                    *log_w -= 0.5 * square(z);
+                }
+                let deviation = T::of(drift.sqrt());
+                x.iter_mut().zip(&next_x).for_each(|(x, from)| *x = deviation.mul_add(*x, *from));
+                self.model.score(&mut tape, &x, T::of(*sigma), &mut score);
+                // The mean of the step back.
+                score.iter_mut().zip(&x).for_each(|(s, x)| *s = T::of(drift).mul_add(*s, *x));
+                let columns = score.chunks_exact(d).zip(next_x.chunks_exact(d));
+                for (squares, (mean, from)) in squares.chunks_exact_mut(row).zip(columns) {
+                    sums.fill(0.0);
+                    add_squares(mean, from, &mut sums);
+                    let out = &mut squares[k * kinds..(k + 1) * kinds];
+                    out.iter_mut().zip(&sums).for_each(|(out, s)| *out = *s as f32);
+                }
+                std::mem::swap(&mut x, &mut next_x);
+            }
+            let free = geometry.free_dim() as f64;
+            let normalisers = 0.5 * free * pairs.iter().map(|(s, n)| (s * s - n * n).ln()).sum::<f64>();
+            for (log_w, x) in log_w.iter_mut().zip(next_x.chunks_exact(d)) {
+                *log_w -= normalisers + self.log_prior(square(x));
+            }
+        });
+        Noised { log_w, squares, pairs }
+    }
+
+    /// The derivatives of the divergence in the logarithms of the factors on r.
+    fn gradient(&self, noised: &Noised, factors: &[f64], gradient: &mut [f64]) {
+        let kinds = self.error.kinds();
+        let row = kinds * noised.pairs.len();
+        let per_kind = per_kind(self.model.network.geometry());
+        // 1 / v, and the derivative of log v in log r, of each step and kind.
+        let (mut precision, mut slope) = (vec![0.0; row], vec![0.0; row]);
+        let (mut r, mut constant) = (vec![0.0; kinds], 0.0);
+        let hats: Vec<_> = noised.pairs.iter().map(|(s, _)| hats(self.schedule.time(*s))).collect();
+        for (k, (sigma, next)) in noised.pairs.iter().enumerate() {
+            let (s2, next2) = (sigma * sigma, next * next);
+            let drift = s2 - next2;
+            let factor = hats[k].iter().map(|(j, share)| share * factors[*j]).sum::<f64>().exp();
+            self.error.at(self.schedule.time(*sigma), &mut r);
+            for (kind, r) in r.iter().enumerate() {
+                let own = drift * r * factor;
+                let v = drift * (next2 + own) / s2;
+                precision[k * kinds + kind] = 1.0 / v;
+                slope[k * kinds + kind] = own / (next2 + own);
+                constant += 0.5 * per_kind * v.ln();
+            }
+        }
+        let log_w: Vec<f64> = (noised.squares.par_chunks(row).zip(&noised.log_w))
+            .map(|(squares, log_w)| {
+                let sum: f64 = squares.iter().zip(&precision).map(|(s, p)| f64::from(*s) * p).sum();
+                log_w + constant + 0.5 * sum
+            })
+            .collect();
+        let mut w = tempered(&log_w, 1.0, SHARE);
+        let sum: f64 = w.iter().sum();
+        w.iter_mut().for_each(|w| *w /= sum);
+        gradient.fill(0.0);
+        let mut mean = vec![0.0; row];
+        for (squares, w) in noised.squares.chunks_exact(row).zip(&w) {
+            mean.iter_mut().zip(squares).for_each(|(m, s)| *m += w * f64::from(*s));
+        }
+        for (k, hats) in hats.iter().enumerate() {
+            // d/d log v of (1/2) (n log v + S / v), times d log v / d log r.
+            let change: f64 = (k * kinds..(k + 1) * kinds)
+                .map(|i| 0.5 * (per_kind - mean[i] * precision[i]) * slope[i])
+                .sum();
+            hats.iter().for_each(|(j, share)| gradient[*j] += share * change);
+        }
+    }
+}
+
+/// The factors that act at t, with their shares: linear interpolation.
+fn hats(t: f64) -> [(usize, f64); 2] {
+    let place = t.clamp(0.0, 1.0) * (FACTORS - 1) as f64;
+    let below = (place as usize).min(FACTORS - 2);
+    let share = place - below as f64;
+    [(below, 1.0 - share), (below + 1, share)]
+}

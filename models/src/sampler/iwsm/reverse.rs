@@ -1,0 +1,115 @@
+//! Samples of the trained model, with the weights of their paths, and the variances of the steps behind them.
+
+use engine::Real;
+use engine::rng::Stream;
+
+use super::Trainer;
+use crate::diffusion::{DenoisingError, ReverseProcess};
+use crate::importance::{resampled, tempered};
+use crate::target::{Target, TargetError};
+
+/// Stored states on which the denoising errors are measured at a refresh, and the share by which the table moves.
+const FITTED: usize = 128;
+const RATE: f64 = 0.2;
+/// Samples in a round of tuning, and rounds.
+const TUNED: usize = 1024;
+const ROUNDS: u64 = 2;
+/// Effective share of the weights by which they are resampled for it.
+const RESAMPLED: f64 = 0.3;
+
+impl<T: Real> Trainer<'_, T> {
+    /// The reverse SDE of the trained model.
+    pub fn reverse(&self) -> ReverseProcess<'_, T> {
+        ReverseProcess {
+            model: self.model(),
+            schedule: self.schedule(),
+            prior_scale: self.prior_scale(),
+            error: &self.state.error,
+        }
+    }
+
+    /// `n` samples of the current model by the reverse SDE with the random numbers of `key`, (seed, step).
+    pub fn sample(&self, n: usize, steps: usize, key: (u64, u64)) -> Vec<T> {
+        let mut x = vec![T::ZERO; n * self.target.dim()];
+        self.reverse().sample(steps, key, &mut x);
+        x
+    }
+
+    /// The same samples with the logarithms of the weights of their paths towards `target`,
+    /// log w = -E(x_0) + log(forward path density / backward path density), E w = Z; see [`ReverseProcess::paths`].
+    /// The target may differ from that of the training.
+    ///
+    /// # Errors
+    /// If the target cannot be evaluated.
+    pub fn sample_weighted(
+        &self,
+        target: &dyn Target<T>,
+        n: usize,
+        steps: usize,
+        key: (u64, u64),
+    ) -> Result<(Vec<T>, Vec<f64>), TargetError> {
+        let (x, log_p, log_ratio) = self.weighted_paths(target, n, steps, key)?;
+        Ok((x, log_p.iter().zip(&log_ratio).map(|(p, ratio)| p + ratio).collect()))
+    }
+
+    /// Samples, log densities, and log(forward / backward).
+    fn weighted_paths(
+        &self,
+        target: &dyn Target<T>,
+        n: usize,
+        steps: usize,
+        key: (u64, u64),
+    ) -> Result<(Vec<T>, Vec<f64>, Vec<f64>), TargetError> {
+        let (mut x, mut log_ratio) = (vec![T::ZERO; n * target.dim()], vec![0.0; n]);
+        self.reverse().paths(steps, key, &mut x, &mut log_ratio);
+        let mut log_p = vec![T::ZERO; n];
+        target.evaluate(&x, &mut log_p, &mut [])?;
+        Ok((x, log_p.iter().map(|p| p.f64()).collect(), log_ratio))
+    }
+
+    /// Measures the denoising errors of the current model on some of the stored states.
+    pub(super) fn fit_error(&mut self) {
+        let step = self.state.step;
+        let mut stream = Stream::new(self.seed, "states to denoise", step, 0);
+        let proposal = &self.state.proposal;
+        let mut states = vec![T::ZERO; FITTED * self.target.dim()];
+        for x in states.chunks_exact_mut(self.target.dim()) {
+            proposal.buffer.state(proposal.buffer.pick(&mut stream), x);
+        }
+        let mut error = self.state.error.clone();
+        error.fit(self.model(), self.schedule(), &states, RATE, (self.seed, step));
+        self.state.error = error;
+    }
+
+    /// Chooses the variances of the reverse steps by the weights of paths of `steps` steps towards `target`
+    /// ([`ReverseProcess::tuned`]), on samples of the model itself, resampled by their weights. Returns the number of
+    /// energies that it took. Paths drawn with another key are independent of the choice, so that their weights stay
+    /// unbiased.
+    ///
+    /// # Errors
+    /// If the target cannot be evaluated, or no sample has a finite energy.
+    pub fn tune(&mut self, target: &dyn Target<T>, steps: usize, seed: u64) -> Result<u64, TargetError> {
+        let d = target.dim();
+        for round in 0..ROUNDS {
+            let (x, log_p, log_ratio) = self.weighted_paths(target, TUNED, steps, (seed, round))?;
+            let log_w: Vec<f64> = log_p.iter().zip(&log_ratio).map(|(p, ratio)| p + ratio).collect();
+            TargetError::unless_inside(
+                log_w.iter().copied(),
+                "samples of the model",
+                super::method::UNTRAINED,
+            )?;
+            let w = tempered(&log_w, 1.0, RESAMPLED);
+            let mut stream = Stream::new(seed, "tuning", round, 0);
+            // With its log density behind each state.
+            let columns: Vec<(usize, f64)> = log_p.into_iter().enumerate().collect();
+            let picked = resampled(&columns, 1, &w, &mut stream);
+            let states: Vec<T> = picked.iter().flat_map(|(i, _)| &x[i * d..(i + 1) * d]).copied().collect();
+            let log_p: Vec<f64> = picked.iter().map(|(_, p)| *p).collect();
+            let mut error: DenoisingError = self.state.error.clone();
+            error.fit(self.model(), self.schedule(), &states, 1.0, (seed, round));
+            self.state.error = error;
+            self.state.error = self.reverse().tuned(&states, &log_p, steps, (seed, round));
+        }
+        Ok(ROUNDS * TUNED as u64)
+    }
+}
