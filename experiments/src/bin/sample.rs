@@ -26,7 +26,7 @@ struct Args {
     /// Density to sample; `list` prints all of them [default: gmm40].
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
-    /// Dimension, for targets of any dimension (gmm-d, funnel).
+    /// Dimension, for targets of any dimension (gmm-d, funnel, mw, two-wells, student-t).
     #[arg(long, value_name = "D")]
     dim: Option<usize>,
     /// Half the width of the box of the means, for gmm60 to gmm120 and gmm-d.
@@ -179,7 +179,7 @@ fn list() -> Result<(), CliError> {
         let parameters: Vec<&str> = entry.parameters.iter().map(|(key, ..)| *key).collect();
         let parameters =
             if parameters.is_empty() { String::new() } else { format!(" ({})", parameters.join(", ")) };
-        console::print(format_args!("{:8} {}{parameters}\n", entry.name, entry.about))?;
+        console::print(format_args!("{:9} {}{parameters}\n", entry.name, entry.about))?;
     }
     Ok(())
 }
