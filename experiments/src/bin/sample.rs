@@ -18,8 +18,8 @@ use models::sampler::Method;
 use models::target::registry;
 
 /// Samples an unnormalised density exp(-E) from its energy alone: trains a diffusion sampler by importance weighted
-/// score matching (iwsm) or with weights of one (idem), or runs parallel tempering (pt), and measures the samples
-/// against exact ones or a reference.
+/// score matching (iwsm) or with weights of one (idem), or runs parallel tempering (pt) or sequential Monte Carlo
+/// (smc), and measures the samples against exact ones or a reference.
 #[derive(Parser)]
 #[command(version, allow_negative_numbers = true, after_help = EXAMPLES)]
 struct Args {
@@ -32,7 +32,8 @@ struct Args {
     /// Half the width of the box of the means, for gmm60 to gmm120 and gmm-d.
     #[arg(long, value_parser = finite)]
     spread: Option<f64>,
-    /// iwsm, idem (weights of one), pt (parallel tempering) or hmc [default: iwsm; idem for particles].
+    /// iwsm, idem (weights of one), pt (parallel tempering), smc (sequential Monte Carlo) or hmc [default: iwsm; idem for
+    /// particles].
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
     /// Score network: mlp; pair (equivariant, cheap) or egnn (equivariant) for particles.

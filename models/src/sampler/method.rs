@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Sampler, SamplerError, hmc, iwsm};
+use super::{Sampler, SamplerError, hmc, iwsm, smc};
 use crate::mcmc::parallel_tempering;
 use crate::memory::Part;
 use crate::target::AnyTarget;
@@ -82,4 +82,5 @@ methods! {
     Idem(iwsm::Idem) = "idem", "iterated denoising energy matching: weights of one";
     Hmc(hmc::Settings) = "hmc", "Hamiltonian Monte Carlo of many walkers, on the target itself";
     Pt(parallel_tempering::Settings) = "pt", "parallel tempering of Hamiltonian Monte Carlo";
+    Smc(smc::Settings) = "smc", "sequential Monte Carlo of populations, with log Z";
 }
