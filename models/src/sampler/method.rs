@@ -84,3 +84,22 @@ methods! {
     Pt(parallel_tempering::Settings) = "pt", "parallel tempering of Hamiltonian Monte Carlo";
     Smc(smc::Settings) = "smc", "sequential Monte Carlo of populations, with log Z";
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::{TargetConfig, registry};
+
+    #[test]
+    fn every_method_begins_with_settings_that_fit_every_target() {
+        for name in registry::names() {
+            let config = TargetConfig::of(name).unwrap();
+            let target = config.build().unwrap();
+            for (method, _) in Method::NAMES {
+                let settings = Method::named(method, config.scales().unwrap()).unwrap();
+                assert_eq!(settings.config().problem(&*target), None, "{name} {method}");
+                assert_eq!(settings.name(), *method);
+            }
+        }
+    }
+}
