@@ -14,7 +14,8 @@ use crate::mcmc::parallel_tempering;
 use crate::sampler::iwsm::{Config, Kind, ScoreMatching, Trainer};
 use crate::sampler::{Method, hmc};
 use crate::target::{
-    DoubleWell, Funnel, LennardJones, Mixture, ParticleSystem, Pointwise, SoftenedCore, Target, TargetConfig,
+    DoubleWell, Funnel, LennardJones, ManyWell, Mixture, MultiWell, ParticleSystem, Phi4, Pointwise,
+    SoftenedCore, StudentT, Target, TargetConfig,
 };
 
 fn of_training(change: fn(&mut Config)) -> String {
@@ -190,6 +191,14 @@ fn targets() {
         (said(LennardJones::new(1)), "particles = 1: a system of pairs needs at least 2"),
         (said(DoubleWell::new(0)), "particles = 0: a system of pairs needs at least 2"),
         (said(Funnel::new(1)), "dim = 1: a funnel has a neck and a mouth, and needs at least 2"),
+        (said(ManyWell::new(0)), "pairs = 0: a many-well needs at least 1"),
+        (said(MultiWell::new(0, 4.0)), "dim = 0: wells need at least 1 coordinate"),
+        (said(MultiWell::new(5, f64::NAN)), "delta = NaN must lie between 0.1 and 100"),
+        (said(StudentT::new(1, 5)), "dim = 1: the centres of student-t differ in 2 dimensions and more"),
+        (said(StudentT::new(2, 0)), "degrees = 0 must be at least 1"),
+        (said(Phi4::new(1, 0.3, 0.02)), "side = 1: a lattice with neighbours needs at least 2"),
+        (said(Phi4::new(8, f64::NAN, 0.02)), "kappa = NaN must be a finite number"),
+        (said(Phi4::new(8, 0.3, 0.0)), "lambda = 0 must be a positive number"),
         (core(0.0), "core = 0.0 must be a positive number"),
         (core(f64::NAN), "core = NaN must be a positive number"),
         (core(1e-200), "core = 1e-200 is so small that the energy at it is not finite"),

@@ -18,21 +18,22 @@ use models::sampler::Method;
 use models::target::registry;
 
 /// Samples an unnormalised density exp(-E) from its energy alone: trains a diffusion sampler by importance weighted
-/// score matching (iwsm) or with weights of one (idem), or runs parallel tempering (pt), and measures the samples
-/// against exact ones or a reference.
+/// score matching (iwsm) or with weights of one (idem), or runs parallel tempering (pt) or sequential Monte Carlo
+/// (smc), and measures the samples against exact ones or a reference.
 #[derive(Parser)]
 #[command(version, allow_negative_numbers = true, after_help = EXAMPLES)]
 struct Args {
     /// Density to sample; `list` prints all of them [default: gmm40].
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
-    /// Dimension, for targets of any dimension (gmm-d, funnel).
+    /// Dimension, for targets of any dimension (gmm-d, funnel, mw, two-wells, student-t).
     #[arg(long, value_name = "D")]
     dim: Option<usize>,
     /// Half the width of the box of the means, for gmm60 to gmm120 and gmm-d.
     #[arg(long, value_parser = finite)]
     spread: Option<f64>,
-    /// iwsm, idem (weights of one), pt (parallel tempering) or hmc [default: iwsm; idem for particles].
+    /// iwsm, idem (weights of one), pt (parallel tempering), smc (sequential Monte Carlo) or hmc [default: iwsm; idem for
+    /// particles].
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
     /// Score network: mlp; pair (equivariant, cheap) or egnn (equivariant) for particles.
@@ -179,7 +180,7 @@ fn list() -> Result<(), CliError> {
         let parameters: Vec<&str> = entry.parameters.iter().map(|(key, ..)| *key).collect();
         let parameters =
             if parameters.is_empty() { String::new() } else { format!(" ({})", parameters.join(", ")) };
-        console::print(format_args!("{:8} {}{parameters}\n", entry.name, entry.about))?;
+        console::print(format_args!("{:9} {}{parameters}\n", entry.name, entry.about))?;
     }
     Ok(())
 }

@@ -22,7 +22,7 @@ files! {
     "funnel",
     "lj13", "lj13-pt", "lj13-quick",
     "lj55", "lj55-pt", "lj55-quick",
-    "pt-quick", "quick",
+    "pt-quick", "quick", "smc-quick",
 }
 
 fn file(name: &str) -> Option<&'static str> {

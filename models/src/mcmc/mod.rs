@@ -7,6 +7,7 @@ mod hmc;
 mod normal;
 pub mod parallel_tempering;
 pub(crate) mod recorded;
+pub(crate) mod smc;
 
 pub use convergence::{Convergence, convergence};
 pub use correction::Correction;

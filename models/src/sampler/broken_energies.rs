@@ -3,7 +3,7 @@
 use engine::Real;
 
 use super::iwsm::{Config, Form, Identity, ScoreMatching};
-use super::{Method, Sampler, SamplerError, hmc};
+use super::{Method, Sampler, SamplerError, hmc, smc};
 use crate::diffusion::Flow;
 use crate::evaluate::{self, EvaluationError};
 use crate::mcmc::{Correction, parallel_tempering};
@@ -51,7 +51,7 @@ impl<T: Real> Target<T> for Faulty {
     }
 }
 
-const METHODS: [&str; 4] = ["iwsm", "idem", "hmc", "pt"];
+const METHODS: [&str; 5] = ["iwsm", "idem", "hmc", "pt", "smc"];
 const INF: f64 = f64::INFINITY;
 
 /// A small method of that name.
@@ -72,10 +72,19 @@ fn method(name: &str) -> Method {
         thin: 4,
         ..Default::default()
     };
+    let particles = smc::Config {
+        blocks: 4,
+        particles: 64,
+        initial_scale: 1.5,
+        moves: 3,
+        temperatures: 60,
+        ..Default::default()
+    };
     match name {
         "iwsm" => Method::Iwsm(ScoreMatching(config)),
         "idem" => Method::Idem(ScoreMatching(config)),
         "hmc" => Method::Hmc(hmc::Settings { sampler: walkers }),
+        "smc" => Method::Smc(smc::Settings { sampler: particles }),
         _ => Method::Pt(parallel_tempering::Settings { sampler: ladder }),
     }
 }
@@ -151,6 +160,7 @@ fn without_one_finite_energy_a_run_is_an_error() {
         ("idem", noised.to_string()),
         ("hmc", format!("none of the 64 {starts}")),
         ("pt", format!("none of the 120 {starts}")),
+        ("smc", "none of the 4000 starts of particles has a finite energy: set sampler.initial_scale so that starts, which are drawn about the origin, meet the support".into()),
     ] {
         assert_eq!(error(name, &nowhere), want, "{name}");
     }
@@ -200,7 +210,7 @@ const MEAN: f64 = 0.797_884_560_802_865_4;
 #[test]
 fn a_wall_of_infinite_energy_is_a_boundary_of_the_support() {
     let half = Faulty { region: |x| x < 0.0, fault: Fault::Energy(INF) };
-    for name in ["hmc", "pt"] {
+    for name in ["hmc", "pt", "smc"] {
         let sampler = run(&method(name), &half, u64::MAX).unwrap();
         let x = sampler.draw(2000, 0, (0, 0)).unwrap();
         let first: Vec<f64> = x.iter().step_by(2).copied().collect();
@@ -270,7 +280,11 @@ fn a_gradient_of_any_finite_size_makes_no_nan() {
             if let Some(learned) = sampler.learned() {
                 assert!(learned.parameters().iter().all(|p| p.is_finite()), "{name}");
             } else {
-                let states = if name == "hmc" { 64 } else { 120 };
+                let states = match name {
+                    "hmc" => 64,
+                    "pt" => 120,
+                    _ => 4000,
+                };
                 let x = sampler.checkpoint().get_vec::<f64>("x", 2 * states).unwrap();
                 assert!(x.iter().all(|x| x.is_finite()), "{name}");
             }

@@ -3,7 +3,7 @@
 use engine::checkpoint::Checkpoint;
 
 use super::iwsm::{Config, ScoreMatching};
-use super::{Method, Sampler, hmc};
+use super::{Method, Sampler, hmc, smc};
 use crate::mcmc::parallel_tempering;
 use crate::target::Mixture;
 
@@ -17,6 +17,15 @@ fn method(name: &str) -> Method {
         }
         "hmc" => Method::Hmc(hmc::Settings {
             sampler: hmc::Config { walkers: 4, scale: 20.0, leapfrog_steps: 3, warm_up: 5, thin: 2 },
+        }),
+        "smc" => Method::Smc(smc::Settings {
+            sampler: smc::Config {
+                blocks: 2,
+                particles: 5,
+                initial_scale: 20.0,
+                temperatures: 20,
+                ..Default::default()
+            },
         }),
         _ => Method::Pt(parallel_tempering::Settings {
             sampler: parallel_tempering::Config {
@@ -45,7 +54,7 @@ fn said(name: &str, change: impl FnOnce(&mut Checkpoint)) -> String {
 
 #[test]
 fn counters_that_disagree_are_refused() {
-    for name in ["iwsm", "hmc", "pt"] {
+    for name in ["iwsm", "hmc", "pt", "smc"] {
         assert_eq!(said(name, |_| {}), "", "{name}");
     }
     for (name, note, value, want) in [
@@ -70,12 +79,28 @@ fn counters_that_disagree_are_refused() {
         ("pt", "settled", "6", "settled = 6 after 8 sweeps"),
         ("pt", "record.round_trips", "33", "record.round_trips = 33 after 8 sweeps"),
         ("pt", "evaluations", "96", "evaluations = 96 after 8 sweeps"),
+        ("smc", "step", "21", "it is at step 21 of 20"),
+        ("smc", "step", "7", "population 0 was at 8 temperatures after 7 steps"),
     ] {
         let text = said(name, |c| c.note(note, value));
         assert_eq!(text, format!("it contradicts itself: {want}"), "{name} {note} = {value}");
     }
     let ladder = said("pt", |c| c.put_vec("ladder", &[1.0, 1.5, 0.0]));
     assert_eq!(ladder, "it contradicts itself: its ladder does not lead from 1 down to 0");
+    for (part, value, want) in [
+        ("lambda", 1.5, "population 0 has lambda = 1.5"),
+        ("log_z", f64::NAN, "population 0 has log_z = NaN"),
+        ("step_size", 0.0, "population 0 has step_size = 0"),
+        ("acceptance", -1.0, "population 0 has acceptance = -1"),
+        ("least_share", f64::NAN, "population 0 has least_share = NaN"),
+        ("drift", f64::INFINITY, "population 0 has drift = inf"),
+        ("temperatures", 9.0, "population 0 was at 9 temperatures after 8 steps"),
+        ("resamplings", 9.0, "population 0 was resampled 9 times at 8 temperatures"),
+        ("evaluations", 19.0, "population 0 of 20 particles took 19 evaluations"),
+    ] {
+        let text = said("smc", |c| c.put_vec(part, &[value; 2]));
+        assert_eq!(text, format!("it contradicts itself: {want}"), "{part} = {value}");
+    }
     let steps = said("pt", |c| c.put_vec("steps", &[0.1, 0.0, 0.1]));
     assert_eq!(steps, "it contradicts itself: it has a step size of 0");
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Sampler, SamplerError, hmc, iwsm};
+use super::{Sampler, SamplerError, hmc, iwsm, smc};
 use crate::mcmc::parallel_tempering;
 use crate::memory::Part;
 use crate::target::AnyTarget;
@@ -82,4 +82,24 @@ methods! {
     Idem(iwsm::Idem) = "idem", "iterated denoising energy matching: weights of one";
     Hmc(hmc::Settings) = "hmc", "Hamiltonian Monte Carlo of many walkers, on the target itself";
     Pt(parallel_tempering::Settings) = "pt", "parallel tempering of Hamiltonian Monte Carlo";
+    Smc(smc::Settings) = "smc", "sequential Monte Carlo of populations, with log Z";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::target::{TargetConfig, registry};
+
+    #[test]
+    fn every_method_begins_with_settings_that_fit_every_target() {
+        for name in registry::names() {
+            let config = TargetConfig::of(name).unwrap();
+            let target = config.build().unwrap();
+            for (method, _) in Method::NAMES {
+                let settings = Method::named(method, config.scales().unwrap()).unwrap();
+                assert_eq!(settings.config().problem(&*target), None, "{name} {method}");
+                assert_eq!(settings.name(), *method);
+            }
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod contradictions;
 pub mod hmc;
 pub mod iwsm;
 mod method;
+pub mod smc;
 
 pub use method::{Method, MethodConfig};
 

@@ -107,6 +107,10 @@ mod tests {
         Funnel::new(3).unwrap().evaluate(&[0.0, 1.0, 2.0], &mut log_p, &mut score).unwrap();
         assert!((log_p[0] + 2.5 + 3f64.ln() + 1.5 * TAU.ln()).abs() < 1e-12);
         assert_eq!(score, [1.5, -1.0, -2.0]);
+        // All ones in ten dimensions: -log 3 - 1/18 - 5 log 2 pi - 9 (1 + 1/e) / 2.
+        let mut log_p = [0.0];
+        Funnel::new(10).unwrap().evaluate(&[1.0; 10], &mut log_p, &mut []).unwrap();
+        assert!((log_p[0] + 16.499_011).abs() < 1e-6, "{}", log_p[0]);
     }
 
     #[test]

@@ -26,23 +26,36 @@ mod function;
 mod funnel;
 mod geometry;
 mod lennard_jones;
+mod logistic_regression;
+mod many_well;
 mod mixture;
 mod mixture_kernel;
+mod multi_well;
 mod pair_energy;
 mod particle_system;
+mod phi4;
 pub mod registry;
 mod softened_core;
+mod student_t;
+mod tabulated;
+mod two_wells;
 
 pub use double_well::DoubleWell;
 pub use function::Pointwise;
 pub use funnel::Funnel;
 pub use geometry::Geometry;
 pub use lennard_jones::LennardJones;
+pub use logistic_regression::LogisticRegression;
+pub use many_well::ManyWell;
 pub use mixture::{GMM_SCALE, Mixture, MixtureError};
+pub use multi_well::MultiWell;
 pub use pair_energy::{Pair, PairEnergy};
 pub use particle_system::ParticleSystem;
+pub use phi4::Phi4;
 pub use registry::{AnyTarget, TargetConfig};
 pub use softened_core::SoftenedCore;
+pub use student_t::StudentT;
+pub use two_wells::two_wells;
 
 pub(crate) use checked::all_finite;
 

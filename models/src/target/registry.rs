@@ -17,6 +17,11 @@ const FILES: &[&[Entry]] = &[
     super::double_well::ENTRIES,
     super::lennard_jones::ENTRIES,
     super::funnel::ENTRIES,
+    super::many_well::ENTRIES,
+    super::multi_well::ENTRIES,
+    super::two_wells::ENTRIES,
+    super::student_t::ENTRIES,
+    super::phi4::ENTRIES,
 ];
 
 /// A target in single and in double precision.
@@ -191,6 +196,7 @@ fn entry(name: &str) -> Result<&'static Entry, TargetError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use engine::rng::Stream;
 
     #[test]
     fn every_name_is_built_and_has_a_name_of_its_own() {
@@ -198,6 +204,46 @@ mod tests {
             let target = TargetConfig::of(entry.name).unwrap().build().unwrap();
             assert_eq!(target.single().geometry(), target.double().geometry());
             assert_eq!(entries().filter(|e| e.name == entry.name).count(), 1);
+        }
+    }
+
+    /// -E and -grad E at one point.
+    fn at(target: &dyn Target<f64>, x: &[f64]) -> (f64, Vec<f64>) {
+        let (mut log_p, mut score) = ([0.0], vec![0.0; x.len()]);
+        target.evaluate(x, &mut log_p, &mut score).unwrap();
+        (log_p[0], score)
+    }
+
+    #[test]
+    fn every_gradient_agrees_with_central_differences_and_with_single_precision() {
+        for entry in entries() {
+            let config = TargetConfig::of(entry.name).unwrap();
+            let target = config.build().unwrap();
+            let double = target.double();
+            let d = double.dim();
+            let scale = config.scales().unwrap().unwrap()[0];
+            for seed in 0..20 {
+                let mut stream = Stream::new(seed, "gradient", 0, 0);
+                let (mut x, mut along) = (vec![0.0; d], vec![0.0; d]);
+                double.geometry().fill_normal(&mut stream, &mut x);
+                double.geometry().fill_normal(&mut stream, &mut along);
+                x.iter_mut().for_each(|x| *x *= scale);
+                let (energy, score) = at(double, &x);
+                let h = 1e-6;
+                let moved = |s: f64| x.iter().zip(&along).map(|(x, u)| x + s * u).collect::<Vec<_>>();
+                let difference = (at(double, &moved(h)).0 - at(double, &moved(-h)).0) / (2.0 * h);
+                let slope: f64 = score.iter().zip(&along).map(|(s, u)| s * u).sum();
+                let size = score.iter().map(|s| s * s).sum::<f64>().sqrt() + energy.abs() + 1.0;
+                assert!((slope - difference).abs() < 1e-6 * size, "{} {slope} {difference}", entry.name);
+                let single: Vec<f32> = x.iter().map(|x| *x as f32).collect();
+                let x: Vec<f64> = single.iter().map(|x| f64::from(*x)).collect();
+                let (energy, score) = at(double, &x);
+                let (mut log_p, mut score32) = ([0.0], vec![0.0; d]);
+                target.single().evaluate(&single, &mut log_p, &mut score32).unwrap();
+                assert!((f64::from(log_p[0]) - energy).abs() < 1e-4 * size, "{}", entry.name);
+                let far = score32.iter().zip(&score).map(|(a, b)| (f64::from(*a) - b).abs());
+                assert!(far.fold(0.0, f64::max) < 1e-3 * size, "{}", entry.name);
+            }
         }
     }
 

@@ -96,5 +96,13 @@ mod tests {
             pt,
             "sampler.walkers = 100000, sampler.rungs = 10000 in 165 dimensions: about 4.8 TiB of memory"
         );
+        let smc = refused("lj55", "smc", 10, |m| {
+            let Method::Smc(c) = m else { panic!() };
+            (c.sampler.blocks, c.sampler.particles) = (10_000, 100_000);
+        });
+        assert_eq!(
+            smc,
+            "sampler.blocks = 10000, sampler.particles = 100000 in 165 dimensions: about 8.4 TiB of memory"
+        );
     }
 }
