@@ -9,7 +9,7 @@ use engine::Real;
 use engine::rng::Stream;
 
 use crate::diffusion::Flow;
-use crate::importance;
+use crate::importance::{self, LogZ};
 use crate::metrics::{self, MetricError};
 use crate::target::{Target, TargetError};
 
@@ -20,19 +20,31 @@ pub struct Figure {
     pub name: &'static str,
     /// Mean over the sets.
     pub value: f64,
-    /// Standard deviation over the sets; of `nll` and of log Z from path weights, which are taken once over all
-    /// samples, the standard error.
+    /// Standard deviation over the sets; of `nll` and of log Z, which are taken once over all samples, the standard
+    /// error.
     pub sd: Option<f64>,
     /// The same between exact samples.
     pub floor: Option<f64>,
     /// Its standard deviation.
     pub floor_sd: Option<f64>,
+    /// Whether the value is a lower bound in expectation, and has no error: [`LogZ`] of weights with a heavy tail.
+    pub lower_bound: bool,
 }
 
 impl Figure {
     /// A figure that is a single number.
     pub fn plain(name: &'static str, value: f64) -> Self {
-        Self { name, value, sd: None, floor: None, floor_sd: None }
+        Self { name, value, sd: None, floor: None, floor_sd: None, lower_bound: false }
+    }
+
+    /// log Z from weights: with its standard error where that can be trusted, else a lower bound.
+    pub fn of_log_z(name: &'static str, log_z: LogZ, known: Option<f64>) -> Self {
+        Self {
+            sd: log_z.error(),
+            floor: known,
+            lower_bound: !log_z.trusted(),
+            ..Self::plain(name, log_z.value)
+        }
     }
 
     fn over_sets(name: &'static str, values: &[f64], floors: &[f64]) -> Self {
@@ -44,6 +56,7 @@ impl Figure {
             sd: Some(sd(values)).filter(|v| v.is_finite()),
             floor: Some(mean(floors)),
             floor_sd: Some(sd(floors)).filter(|v| v.is_finite()),
+            lower_bound: false,
         }
     }
 }
@@ -140,8 +153,8 @@ pub fn sample_figures(
     Ok(columns.iter().map(|(name, v, f)| Figure::over_sets(name, v, f)).collect())
 }
 
-/// Likelihood of exact samples under the model's flow, and log Z, ESS and k-hat from the flow's own
-/// samples weighted by w = exp(-E) / q.
+/// Likelihood of exact samples under the model's flow, and log Z ([`LogZ`]: a lower bound where k-hat is 0.7 or more),
+/// ESS and k-hat from the flow's own samples weighted by w = exp(-E) / q.
 ///
 /// # Errors
 /// Where the target cannot be evaluated, or no sample of the flow has a finite energy.
@@ -158,11 +171,10 @@ pub fn flow_figures<T: Real>(
         let error = |v: &[f64]| metrics::sd(v) / (v.len() as f64).sqrt();
         // The floor is the entropy, estimated on the same samples.
         figures.push(Figure {
-            name: "nll",
-            value: metrics::mean(&nll),
             sd: Some(error(&nll)),
             floor: Some(metrics::mean(energies)),
             floor_sd: Some(error(energies)),
+            ..Figure::plain("nll", metrics::mean(&nll))
         });
     }
     let (x, log_q) = flow.sample(sizes.flow_samples, (seed, 0));
@@ -170,11 +182,10 @@ pub fn flow_figures<T: Real>(
     target.evaluate(&x, &mut log_p, &mut [])?;
     TargetError::unless_inside(log_p.iter().map(|l| l.f64()), "samples of the flow", ASTRAY)?;
     let log_w: Vec<f64> = log_p.iter().zip(&log_q).map(|(p, q)| p.f64() - q).collect();
-    let (log_z, se) = importance::log_z(&log_w);
-    figures.push(Figure { floor: target.log_z(), ..Figure::plain("log_z", log_z) });
-    figures.push(Figure::plain("log_z_se", se));
+    let log_z = LogZ::of(&log_w);
+    figures.push(Figure::of_log_z("log_z", log_z, target.log_z()));
     figures.push(Figure::plain("ess", importance::normalised_ess(&log_w)));
-    figures.push(Figure::plain("khat", importance::pareto_k_hat(&log_w)));
+    figures.push(Figure::plain("khat", log_z.k_hat));
     Ok(figures)
 }
 
