@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::table::{figure, plain};
 
-/// metrics.json: `head`, then each figure under its name, with `_sd`, `_floor`, `_floor_sd` where it has them, and
-/// `_lower_bound: true` where it is one.
+/// metrics.json: `head`, then each figure under its name, with `_sd`, `_floor`, `_floor_sd`, `_floor_se` where it has
+/// them, and `_lower_bound: true` where it is one.
 pub fn metrics_json(head: &[(&str, Value)], figures: &[Figure]) -> String {
     let mut map: Map<String, Value> = head.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
     for f in figures {
@@ -20,6 +20,7 @@ pub fn metrics_json(head: &[(&str, Value)], figures: &[Figure]) -> String {
         put("_sd", f.sd);
         put("_floor", f.floor);
         put("_floor_sd", f.floor_sd);
+        put("_floor_se", f.floor_se);
         if f.lower_bound {
             map.insert(format!("{}_lower_bound", f.name), json!(true));
         }
@@ -27,11 +28,11 @@ pub fn metrics_json(head: &[(&str, Value)], figures: &[Figure]) -> String {
     format!("{:#}\n", Value::Object(map))
 }
 
-/// The table at the end of a run.
+/// The table at the end of a run: values with their deviations over sets, floors with their standard errors.
 pub fn table(figures: &[Figure]) -> String {
     let rows: Vec<Vec<String>> = (figures.iter())
         .map(|f| {
-            let floor = f.floor.map(|v| figure(v, f.floor_sd)).unwrap_or_default();
+            let floor = f.floor.map(|v| figure(v, f.floor_se)).unwrap_or_default();
             // A ratio makes sense only against a floor that is a positive scale.
             let ratio = f
                 .floor
@@ -56,7 +57,10 @@ pub fn over_seeds(runs: &[Vec<Figure>]) -> Vec<Figure> {
         let floor_sd = floor.and(f.floor_sd).map(|_| sd(&floors));
         let lower_bound = runs.iter().any(|r| r[k].lower_bound);
         let sd = (!lower_bound).then(|| sd(&values));
-        Figure { name: f.name, value: mean(&values), sd, floor, floor_sd, lower_bound }
+        // Each run has floors of its own draws.
+        let errors: f64 = runs.iter().filter_map(|r| r[k].floor_se).map(|e| e * e).sum();
+        let floor_se = floor.and(f.floor_se).map(|_| errors.sqrt() / runs.len() as f64);
+        Figure { name: f.name, value: mean(&values), sd, floor, floor_sd, floor_se, lower_bound }
     };
     first.iter().enumerate().map(one).collect()
 }
@@ -73,6 +77,10 @@ mod tests {
         assert!(json.contains("\"log_z_lower_bound\": true") && !json.contains("log_z_sd"), "{json}");
         assert!(!metrics_json(&[], &[good]).contains("lower_bound"));
         assert!(table(&[bound]).contains("log_z   at least about 370.2  384.0"), "{}", table(&[bound]));
+        let floored = Figure { floor_se: Some(0.4), ..good };
+        assert!(table(&[floored]).contains("384.00 +- 0.40"), "{}", table(&[floored]));
+        let error = over_seeds(&[vec![floored], vec![floored]])[0].floor_se.unwrap();
+        assert!((error - 0.4 / 2f64.sqrt()).abs() < 1e-12, "{error}");
         let both = over_seeds(&[vec![good], vec![bound]]);
         assert_eq!((both[0].lower_bound, both[0].sd), (true, None));
     }

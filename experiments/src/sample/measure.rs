@@ -1,7 +1,9 @@
 //! What a sampler is worth: figures, and the files that show them. What is measured follows from what the target
 //! offers (exact samples, modes, particles) and from what the sampler has (a learned density).
 
-use models::evaluate::{Figure, energies, exact_samples, flow_figures, particles, sample_figures};
+use std::cell::OnceCell;
+
+use models::evaluate::{Figure, Floors, energies, exact_samples, flow_figures, particles, sample_figures};
 use models::importance;
 use models::mcmc::Correction;
 use models::metrics::{self, MetricError, covering_radius, mode_report};
@@ -17,10 +19,12 @@ use crate::npy;
 use crate::run::error::CliError;
 use crate::run::history::History;
 use crate::run::progress::Stages;
-use crate::run::{MEASURE, Past, RunFolder};
+use crate::run::{MEASURE, Past, RunFolder, console};
 
 /// Samples of a snapshot, at most.
 const SNAPSHOT: usize = 1000;
+/// Largest error of log densities from the steps of the flow that is passed over.
+const FLOW_ERROR: f64 = 0.05;
 /// Noise levels in weights.csv.
 const LEVELS: usize = 12;
 /// Names of figures of the corrected samples by those of the raw ones.
@@ -49,6 +53,10 @@ pub(super) struct Measurement<'a> {
     pub learned: bool,
     /// Whether the network was not trained here.
     pub pretrained: bool,
+    /// Whether notes are left out.
+    pub quiet: bool,
+    /// Floors of targets in R^d, once they have been asked for.
+    pub floors: OnceCell<Floors>,
 }
 
 fn failed(e: impl std::fmt::Display) -> CliError {
@@ -119,6 +127,7 @@ impl Measurement<'_> {
         let diagnostics = sampler.diagnostics();
         stages.next("distances to the reference");
         let mut figures = self.against_reference(&samples)?;
+        figures.extend(self.of_reference());
         if let Some(learned) = sampler.learned() {
             figures.extend(self.of_learned(learned, stages)?);
         }
@@ -164,9 +173,44 @@ impl Measurement<'_> {
             Geometry::Particles(system) => {
                 particles::particle_figures(target, system, samples, &r.states, e.particle_sizes())
             }
-            Geometry::Euclidean(_) => sample_figures(target, samples, &r.states, e.sizes()),
+            Geometry::Euclidean(_) => {
+                let floors = self.floors(&r.states)?;
+                sample_figures(target, samples, &r.states, floors, e.sizes())
+            }
         }
         .map_err(failed)
+    }
+
+    /// The floors of a target in R^d: of exact samples, or between the halves of what it is measured against.
+    fn floors(&self, reference: &[f64]) -> Result<&Floors, CliError> {
+        if let Some(floors) = self.floors.get() {
+            return Ok(floors);
+        }
+        let (e, target) = (&self.config.evaluation, self.target.double());
+        let exact = Floors::exact(target, e.set_size, (e.floor_pairs, e.sets), self.key()).map_err(failed)?;
+        let floors = match exact {
+            Some(floors) => floors,
+            None => {
+                let halves = reference.split_at(e.sets * e.set_size * target.dim());
+                Floors::between(target, (halves.0, &halves.1[..halves.0.len()]), e.set_size)
+                    .map_err(failed)?
+            }
+        };
+        Ok(self.floors.get_or_init(|| floors))
+    }
+
+    /// Pairs of sets behind the floors, and behind that of X-W2 if they are fewer; evaluations behind the reference.
+    fn of_reference(&self) -> Vec<Figure> {
+        let (pairs, transported) = self.floors.get().map_or((0, 0), Floors::counts);
+        let evaluations = self.reference.as_ref().and_then(|r| r.evaluations);
+        [
+            ("floor_pairs", Some(pairs).filter(|n| *n > 0).map(|n| n as f64)),
+            ("x_w2_floor_pairs", Some(transported).filter(|n| *n < pairs).map(|n| n as f64)),
+            ("reference_evaluations", evaluations.map(|n| n as f64)),
+        ]
+        .iter()
+        .filter_map(|(name, value)| Some(Figure::plain(name, (*value)?)))
+        .collect()
     }
 
     fn of_learned(&self, learned: &dyn Learned, stages: &mut Stages) -> Result<Vec<Figure>, CliError> {
@@ -174,7 +218,7 @@ impl Measurement<'_> {
         let mut figures = Vec::new();
         if e.flow_samples > 0 {
             stages.next("likelihoods and log Z by the probability flow");
-            figures.extend(self.of_flow(learned)?);
+            figures.extend(self.of_flow(learned, stages)?);
         }
         if e.correction_moves > 0 || of_particles(self.target.double().geometry()) {
             stages.next("weights of sampled paths and the exact correction");
@@ -189,7 +233,7 @@ impl Measurement<'_> {
     }
 
     /// Likelihood of exact samples, log Z, ESS and k-hat by the probability flow.
-    fn of_flow(&self, learned: &dyn Learned) -> Result<Vec<Figure>, CliError> {
+    fn of_flow(&self, learned: &dyn Learned, stages: &Stages) -> Result<Vec<Figure>, CliError> {
         let (e, target) = (&self.config.evaluation, self.target.double());
         let exact = exact_samples(target, e.nll_samples, self.key(), 2);
         let exact =
@@ -197,10 +241,18 @@ impl Measurement<'_> {
         let exact = exact.map(|(e, x)| (x.iter().map(|v| *v as f32).collect::<Vec<f32>>(), e));
         let exact = exact.as_ref().map(|(x, e)| (&x[..], &e[..]));
         let flow = learned.flow(e.flow_steps);
-        let mut figures =
-            flow_figures(self.target.single(), exact, &flow, e.sizes(), self.key()).map_err(broken)?;
+        let mut figures = flow_figures(target, exact, &flow, e.sizes(), self.key()).map_err(broken)?;
         if let Some(known) = self.reference.as_ref().and_then(|r| r.log_z) {
             figures.iter_mut().filter(|f| f.name == "log_z").for_each(|f| f.floor = Some(known));
+        }
+        let error = figures.iter().find(|f| f.name == "flow_step_error").map_or(0.0, |f| f.value);
+        let exact_enough = error <= FLOW_ERROR;
+        if !exact_enough && !self.quiet {
+            stages.pause();
+            console::note(format_args!(
+                "note: log densities of the flow are off by up to {error:.2} from its steps, which log Z and likelihoods inherit; raise evaluation.flow_steps = {}",
+                e.flow_steps
+            ));
         }
         Ok(figures)
     }
