@@ -6,7 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::table::{figure, plain};
 
-/// metrics.json: `head`, then each figure under its name, with `_sd`, `_floor`, `_floor_sd` where it has them.
+/// metrics.json: `head`, then each figure under its name, with `_sd`, `_floor`, `_floor_sd`, `_floor_se` where it has
+/// them, and `_lower_bound: true` where it is one.
 pub fn metrics_json(head: &[(&str, Value)], figures: &[Figure]) -> String {
     let mut map: Map<String, Value> = head.iter().map(|(k, v)| (k.to_string(), v.clone())).collect();
     for f in figures {
@@ -19,27 +20,34 @@ pub fn metrics_json(head: &[(&str, Value)], figures: &[Figure]) -> String {
         put("_sd", f.sd);
         put("_floor", f.floor);
         put("_floor_sd", f.floor_sd);
+        put("_floor_se", f.floor_se);
+        if f.lower_bound {
+            map.insert(format!("{}_lower_bound", f.name), json!(true));
+        }
     }
     format!("{:#}\n", Value::Object(map))
 }
 
-/// The table at the end of a run.
+/// The table at the end of a run: values with their deviations over sets, floors with their standard errors.
 pub fn table(figures: &[Figure]) -> String {
     let rows: Vec<Vec<String>> = (figures.iter())
         .map(|f| {
-            let floor = f.floor.map(|v| figure(v, f.floor_sd)).unwrap_or_default();
+            let floor = f.floor.map(|v| figure(v, f.floor_se)).unwrap_or_default();
             // A ratio makes sense only against a floor that is a positive scale.
             let ratio = f
                 .floor
                 .filter(|v| *v > 0.0 && !["nll", "log_z", "trajectory_log_z"].contains(&f.name))
                 .map(|v| format!("{:.3}", f.value / v));
-            vec![f.name.into(), figure(f.value, f.sd), floor, ratio.unwrap_or_default()]
+            let bound = if f.lower_bound { "at least about " } else { "" };
+            let value = format!("{bound}{}", figure(f.value, f.sd));
+            vec![f.name.into(), value, floor, ratio.unwrap_or_default()]
         })
         .collect();
     plain(&["figure", "value", "floor", "ratio"], &rows)
 }
 
-/// Each figure's mean over runs, with the standard deviation over runs.
+/// Each figure's mean over runs, with the standard deviation over runs. A figure that is a lower bound in one run is
+/// one in the mean, and has no deviation.
 pub fn over_seeds(runs: &[Vec<Figure>]) -> Vec<Figure> {
     let first = runs.first().map(Vec::as_slice).unwrap_or_default();
     let one = |(k, f): (usize, &Figure)| {
@@ -47,7 +55,33 @@ pub fn over_seeds(runs: &[Vec<Figure>]) -> Vec<Figure> {
         let floors: Vec<f64> = runs.iter().filter_map(|r| r[k].floor).collect();
         let floor = (!floors.is_empty()).then(|| mean(&floors));
         let floor_sd = floor.and(f.floor_sd).map(|_| sd(&floors));
-        Figure { name: f.name, value: mean(&values), sd: Some(sd(&values)), floor, floor_sd }
+        let lower_bound = runs.iter().any(|r| r[k].lower_bound);
+        let sd = (!lower_bound).then(|| sd(&values));
+        // Each run has floors of its own draws.
+        let errors: f64 = runs.iter().filter_map(|r| r[k].floor_se).map(|e| e * e).sum();
+        let floor_se = floor.and(f.floor_se).map(|_| errors.sqrt() / runs.len() as f64);
+        Figure { name: f.name, value: mean(&values), sd, floor, floor_sd, floor_se, lower_bound }
     };
     first.iter().enumerate().map(one).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lower_bound_says_so_and_has_no_error() {
+        let good = Figure { sd: Some(0.3), floor: Some(384.0), ..Figure::plain("log_z", 384.0) };
+        let bound = Figure { sd: None, lower_bound: true, ..Figure { value: 370.2, ..good } };
+        let json = metrics_json(&[], &[bound]);
+        assert!(json.contains("\"log_z_lower_bound\": true") && !json.contains("log_z_sd"), "{json}");
+        assert!(!metrics_json(&[], &[good]).contains("lower_bound"));
+        assert!(table(&[bound]).contains("log_z   at least about 370.2  384.0"), "{}", table(&[bound]));
+        let floored = Figure { floor_se: Some(0.4), ..good };
+        assert!(table(&[floored]).contains("384.00 +- 0.40"), "{}", table(&[floored]));
+        let error = over_seeds(&[vec![floored], vec![floored]])[0].floor_se.unwrap();
+        assert!((error - 0.4 / 2f64.sqrt()).abs() < 1e-12, "{error}");
+        let both = over_seeds(&[vec![good], vec![bound]]);
+        assert_eq!((both[0].lower_bound, both[0].sd), (true, None));
+    }
 }

@@ -6,7 +6,7 @@
 use models::metrics::{mean, sd};
 use models::sampler::SamplerError;
 use models::sampler::iwsm::{Config, Trainer};
-use models::target::Pointwise;
+use models::target::{Pointwise, check_gradient, pilot_states};
 
 fn main() -> Result<(), SamplerError> {
     let ring = Pointwise::new(2, |x: &[f32], gradient: &mut [f32]| {
@@ -14,6 +14,8 @@ fn main() -> Result<(), SamplerError> {
         gradient.copy_from_slice(&[4.0 * (r - 3.0) * x[0] / r, 4.0 * (r - 3.0) * x[1] / r]);
         2.0 * (r - 3.0).powi(2)
     });
+    // A wrong sign would be learned in silence.
+    check_gradient(&ring, &pilot_states(&ring, 3.0, 8))?;
     // Rough scales of the target: a coordinate's root mean square, the width of a mode, the widest noise.
     let mut config = Config::default();
     (config.network.sigma_data, config.network.mode_scale, config.network.sigma_max) = (3.0, 0.5, 9.0);

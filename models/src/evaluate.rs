@@ -1,15 +1,19 @@
 //! Figures of a sampler of a known target, each with its floor.
 //!
 //! A floor is the same figure between two independent sets of exact samples: what an exact sampler scores. Sets
-//! are disjoint and of one size; a figure is the mean over the sets, its `sd` the standard deviation over them.
+//! are disjoint and of one size; a figure is the mean over the sets, its `sd` the standard deviation over them. A floor
+//! is a mean over more pairs of sets ([`Floors`]), with a standard error.
 
+mod floors;
 pub mod particles;
+
+pub use floors::Floors;
 
 use engine::Real;
 use engine::rng::Stream;
 
 use crate::diffusion::Flow;
-use crate::importance;
+use crate::importance::{self, LogZ};
 use crate::metrics::{self, MetricError};
 use crate::target::{Target, TargetError};
 
@@ -20,30 +24,45 @@ pub struct Figure {
     pub name: &'static str,
     /// Mean over the sets.
     pub value: f64,
-    /// Standard deviation over the sets; of `nll` and of log Z from path weights, which are taken once over all
-    /// samples, the standard error.
+    /// Standard deviation over the sets; of `nll` and of log Z, which are taken once over all samples, the standard
+    /// error.
     pub sd: Option<f64>,
     /// The same between exact samples.
     pub floor: Option<f64>,
-    /// Its standard deviation.
+    /// The standard deviation of the floor of one pair of sets.
     pub floor_sd: Option<f64>,
+    /// The standard error of the floor, a mean over pairs.
+    pub floor_se: Option<f64>,
+    /// Whether the value is a lower bound in expectation, and has no error: [`LogZ`] of weights with a heavy tail.
+    pub lower_bound: bool,
 }
 
 impl Figure {
     /// A figure that is a single number.
     pub fn plain(name: &'static str, value: f64) -> Self {
-        Self { name, value, sd: None, floor: None, floor_sd: None }
+        Self { name, value, sd: None, floor: None, floor_sd: None, floor_se: None, lower_bound: false }
+    }
+
+    /// log Z from weights: with its standard error where that can be trusted, else a lower bound.
+    pub fn of_log_z(name: &'static str, log_z: LogZ, known: Option<f64>) -> Self {
+        Self {
+            sd: log_z.error(),
+            floor: known,
+            lower_bound: !log_z.trusted(),
+            ..Self::plain(name, log_z.value)
+        }
     }
 
     fn over_sets(name: &'static str, values: &[f64], floors: &[f64]) -> Self {
-        let (mean, sd) = (metrics::mean, metrics::sd);
+        // One set has no standard deviation.
+        let sd = |v: &[f64]| Some(metrics::sd(v)).filter(|v| v.is_finite());
+        let floor_sd = sd(floors);
         Self {
-            name,
-            value: mean(values),
-            // One set has no standard deviation.
-            sd: Some(sd(values)).filter(|v| v.is_finite()),
-            floor: Some(mean(floors)),
-            floor_sd: Some(sd(floors)).filter(|v| v.is_finite()),
+            sd: sd(values),
+            floor: (!floors.is_empty()).then(|| metrics::mean(floors)),
+            floor_sd,
+            floor_se: floor_sd.map(|sd| sd / (floors.len() as f64).sqrt()),
+            ..Self::plain(name, metrics::mean(values))
         }
     }
 }
@@ -59,6 +78,8 @@ pub enum EvaluationError {
     Target(#[from] TargetError),
 }
 
+/// States behind the error of the flow's steps.
+const STEP_STATES: usize = 64;
 /// What to do where no sample lies in the support.
 const ASTRAY: &str = "sample longer, or check the energy where samples should lie";
 
@@ -90,8 +111,8 @@ pub fn exact_samples(energy: &dyn Target<f64>, n: usize, seed: u64, set: u64) ->
     energy.sample(&mut Stream::new(seed, "exact samples", set, 0), &mut x).then_some(x)
 }
 
-/// Distances of `samples` (at least `sets * set_size` columns) from `reference` (twice as many, the second half for
-/// the floors), and mode figures where the target knows its modes.
+/// Distances of `samples` from `reference` (at least `sets * set_size` columns each), and mode figures where the target
+/// knows its modes, beside their floors.
 ///
 /// # Errors
 /// Too few states, numbers that are not finite, or a target that cannot be evaluated.
@@ -99,54 +120,67 @@ pub fn sample_figures(
     target: &dyn Target<f64>,
     samples: &[f64],
     reference: &[f64],
+    floors: &Floors,
     sizes: Sizes,
 ) -> Result<Vec<Figure>, EvaluationError> {
     let d = target.dim();
-    let n = sizes.sets * sizes.set_size;
-    for (x, needed) in [(samples, n), (reference, 2 * n)] {
-        if x.len() / d < needed {
-            return Err(MetricError::TooFew { needed, found: x.len() / d }.into());
+    let (n, length) = (sizes.sets * sizes.set_size, sizes.set_size * d);
+    for x in [samples, reference] {
+        if x.len() / d < n {
+            return Err(MetricError::TooFew { needed: n, found: x.len() / d }.into());
         }
     }
-    let (reference, other) = reference.split_at(n * d);
-    let energy = |x: &[f64]| energies(target, x);
-    let modes = target.modes();
-    let radius = metrics::covering_radius(d);
-    let mut columns: Vec<(&'static str, Vec<f64>, Vec<f64>)> = Vec::new();
-    let mut put = |name, value, floor| match columns.iter_mut().find(|(n, ..)| *n == name) {
-        Some((_, values, floors)) => {
-            values.push(value);
-            floors.push(floor);
+    let mut columns: Vec<(&'static str, Vec<f64>)> = vec![("x_w2", Vec::new())];
+    for (x, r) in samples.chunks_exact(length).zip(reference.chunks_exact(length)).take(sizes.sets) {
+        let transport = transport(x, r, d)?;
+        for (name, value) in std::iter::once(transport).chain(set_figures(target, x, r)?) {
+            match columns.iter_mut().find(|(n, _)| *n == name) {
+                Some((_, values)) => values.push(value),
+                None => columns.push((name, vec![value])),
+            }
         }
-        None => columns.push((name, vec![value], vec![floor])),
-    };
-    for set in 0..sizes.sets {
-        let range = set * sizes.set_size * d..(set + 1) * sizes.set_size * d;
-        let (x, r, o) = (&samples[range.clone()], &reference[range.clone()], &other[range]);
-        put("x_w2", metrics::w2(x, r, d)?, metrics::w2(o, r, d)?);
-        let (ex, er, eo) = (energy(x)?, energy(r)?, energy(o)?);
-        put("e_w2", metrics::w2_1d(&ex, &er)?, metrics::w2_1d(&eo, &er)?);
-        let Some(modes) = modes else { continue };
-        if d == 2 {
-            let tv = |a: &[f64]| metrics::tv_2d(a, r, -50.0, 50.0, 200);
-            put("tv", tv(x)?, tv(o)?);
-        }
-        let (mx, mo) = (metrics::mode_report(x, &modes, radius)?, metrics::mode_report(o, &modes, radius)?);
-        put("modes_found", mx.found as f64, mo.found as f64);
-        put("in_mode", mx.in_mode, mo.in_mode);
-        put("mode_kl", mx.kl, mo.kl);
-        put("mode_chi2", mx.chi2, mo.chi2);
     }
-    Ok(columns.iter().map(|(name, v, f)| Figure::over_sets(name, v, f)).collect())
+    Ok(columns.iter().map(|(name, v)| Figure::over_sets(name, v, floors.of(name))).collect())
 }
 
-/// Likelihood of exact samples under the model's flow, and log Z, ESS and k-hat from the flow's own
-/// samples weighted by w = exp(-E) / q.
+/// X-W2 of a set against another.
+fn transport(x: &[f64], r: &[f64], d: usize) -> Result<(&'static str, f64), MetricError> {
+    Ok(("x_w2", metrics::w2(x, r, d)?))
+}
+
+/// All figures of a set against another but X-W2, whose transport costs far more.
+fn set_figures(
+    target: &dyn Target<f64>,
+    x: &[f64],
+    r: &[f64],
+) -> Result<Vec<(&'static str, f64)>, EvaluationError> {
+    let d = target.dim();
+    let mut figures = vec![("e_w2", metrics::w2_1d(&energies(target, x)?, &energies(target, r)?)?)];
+    let Some(modes) = target.modes() else { return Ok(figures) };
+    if d == 2 {
+        figures.push(("tv", metrics::tv_2d(x, r, -50.0, 50.0, 200)?));
+    }
+    let m = metrics::mode_report(x, &modes, metrics::covering_radius(d))?;
+    figures.extend([
+        ("modes_found", m.found as f64),
+        ("in_mode", m.in_mode),
+        ("mode_kl", m.kl),
+        ("mode_chi2", m.chi2),
+    ]);
+    Ok(figures)
+}
+
+/// Likelihood of exact samples under the model's flow, and log Z ([`LogZ`]: a lower bound where k-hat is 0.7 or more),
+/// ESS and k-hat from the flow's own samples weighted by w = exp(-E) / q, with the estimated error of log q that comes
+/// from the flow's steps.
+///
+/// Energies are taken in double precision, whatever that of the flow: in single precision an energy of 1e8 is known to
+/// 8 only, and a constant of that size would ruin log Z.
 ///
 /// # Errors
 /// Where the target cannot be evaluated, or no sample of the flow has a finite energy.
 pub fn flow_figures<T: Real>(
-    target: &dyn Target<T>,
+    target: &dyn Target<f64>,
     exact: Option<(&[T], &[f64])>,
     flow: &Flow<T>,
     sizes: Sizes,
@@ -158,23 +192,25 @@ pub fn flow_figures<T: Real>(
         let error = |v: &[f64]| metrics::sd(v) / (v.len() as f64).sqrt();
         // The floor is the entropy, estimated on the same samples.
         figures.push(Figure {
-            name: "nll",
-            value: metrics::mean(&nll),
             sd: Some(error(&nll)),
             floor: Some(metrics::mean(energies)),
             floor_sd: Some(error(energies)),
+            floor_se: Some(error(energies)),
+            ..Figure::plain("nll", metrics::mean(&nll))
         });
     }
     let (x, log_q) = flow.sample(sizes.flow_samples, (seed, 0));
-    let mut log_p = vec![T::ZERO; log_q.len()];
-    target.evaluate(&x, &mut log_p, &mut [])?;
-    TargetError::unless_inside(log_p.iter().map(|l| l.f64()), "samples of the flow", ASTRAY)?;
-    let log_w: Vec<f64> = log_p.iter().zip(&log_q).map(|(p, q)| p.f64() - q).collect();
-    let (log_z, se) = importance::log_z(&log_w);
-    figures.push(Figure { floor: target.log_z(), ..Figure::plain("log_z", log_z) });
-    figures.push(Figure::plain("log_z_se", se));
+    let mut log_p = vec![0.0; log_q.len()];
+    let double: Vec<f64> = x.iter().map(|x| x.f64()).collect();
+    target.evaluate(&double, &mut log_p, &mut [])?;
+    TargetError::unless_inside(log_p.iter().copied(), "samples of the flow", ASTRAY)?;
+    let log_w: Vec<f64> = log_p.iter().zip(&log_q).map(|(p, q)| p - q).collect();
+    let log_z = LogZ::of(&log_w);
+    figures.push(Figure::of_log_z("log_z", log_z, target.log_z()));
     figures.push(Figure::plain("ess", importance::normalised_ess(&log_w)));
-    figures.push(Figure::plain("khat", importance::pareto_k_hat(&log_w)));
+    figures.push(Figure::plain("khat", log_z.k_hat));
+    let few = &x[..x.len().min(STEP_STATES * target.dim())];
+    figures.push(Figure::plain("flow_step_error", flow.step_error(few)));
     Ok(figures)
 }
 
@@ -190,7 +226,9 @@ mod tests {
         let x = exact_samples(&target, 2400, 1, 7).unwrap();
         let exact = |set| exact_samples(&target, 2400, 2, set).unwrap();
         let reference = [exact(0), exact(1)].concat();
-        let figures = sample_figures(&target, &x, &reference, sizes).unwrap();
+        let halves = reference.split_at(reference.len() / 2);
+        let floors = Floors::between(&target, halves, 300).unwrap();
+        let figures = sample_figures(&target, &x, &reference, &floors, sizes).unwrap();
         let named = |figures: &[Figure], name: &str| *figures.iter().find(|f| f.name == name).unwrap();
         let error = |f: Figure| f.sd.unwrap().hypot(f.floor_sd.unwrap()) / 8f64.sqrt();
         for name in ["x_w2", "e_w2", "tv", "in_mode", "mode_kl", "mode_chi2"] {
@@ -200,11 +238,11 @@ mod tests {
         }
         // Folded into one quarter of the plane: modes are missed, and all distances tell.
         let half: Vec<f64> = x.iter().map(|v| if *v < 0.0 { -*v } else { *v }).collect();
-        let figures = sample_figures(&target, &half, &reference, sizes).unwrap();
+        let figures = sample_figures(&target, &half, &reference, &floors, sizes).unwrap();
         for name in ["x_w2", "e_w2", "tv", "mode_kl", "mode_chi2"] {
             let f = named(&figures, name);
             assert!(f.value > f.floor.unwrap() + 4.0 * error(f), "{f:?}");
         }
-        assert!(sample_figures(&target, &x[..100], &reference, sizes).is_err());
+        assert!(sample_figures(&target, &x[..100], &reference, &floors, sizes).is_err());
     }
 }

@@ -23,6 +23,10 @@ pub struct Evaluation {
     pub sets: usize,
     /// Samples in a set.
     pub set_size: usize,
+    /// Pairs of sets behind a floor, where the target has an exact sampler; fewer for the X-W2 of large sets. Other
+    /// targets have a pair for each set, from the halves of their reference.
+    #[serde(default = "floor_pairs")]
+    pub floor_pairs: usize,
     /// Sets on which eq-W2 is taken (particles).
     pub eq_sets: usize,
     /// Steps of the reverse SDE.
@@ -55,6 +59,11 @@ pub struct SampleConfig {
     pub method: Method,
 }
 
+/// Settings from before had none of their own.
+fn floor_pairs() -> usize {
+    50
+}
+
 impl Default for Evaluation {
     /// For targets in R^d.
     fn default() -> Self {
@@ -62,6 +71,7 @@ impl Default for Evaluation {
             samples: 0,
             sets: 5,
             set_size: 1000,
+            floor_pairs: floor_pairs(),
             eq_sets: 1,
             reverse_steps: 400,
             flow_steps: 200,
@@ -103,6 +113,7 @@ impl Evaluation {
         let ranges = [
             ("evaluation.sets", between(self.sets, 1, 1000.0)),
             ("evaluation.set_size", between(self.set_size, 2, 20_000.0)),
+            ("evaluation.floor_pairs", between(self.floor_pairs, 2, 1e5)),
             ("evaluation.eq_sets", between(self.eq_sets, 1, 1000.0)),
             ("evaluation.samples", between(self.samples, least, 1e7)),
             ("evaluation.reverse_steps", between(self.reverse_steps, 1, 1e6)),

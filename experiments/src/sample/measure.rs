@@ -1,15 +1,16 @@
 //! What a sampler is worth: figures, and the files that show them. What is measured follows from what the target
 //! offers (exact samples, modes, particles) and from what the sampler has (a learned density).
 
-use models::evaluate::{Figure, energies, exact_samples, flow_figures, particles, sample_figures};
-use models::importance;
+use std::cell::OnceCell;
+
+use models::evaluate::{Figure, Floors, energies, exact_samples, flow_figures, particles, sample_figures};
+use models::importance::{self, LogZ};
 use models::mcmc::Correction;
 use models::metrics::{self, MetricError, covering_radius, mode_report};
 use models::sampler::{Learned, Sampler};
 use models::target::{AnyTarget, Geometry, ParticleSystem, TargetError};
 
 use super::SampleConfig;
-use super::config::of_particles;
 use super::pictures::{self, weights_csv};
 use super::reference_cache::Reference;
 use super::run::sampler_failure;
@@ -17,12 +18,14 @@ use crate::npy;
 use crate::run::error::CliError;
 use crate::run::history::History;
 use crate::run::progress::Stages;
-use crate::run::{MEASURE, Past, RunFolder};
+use crate::run::{MEASURE, Past, RunFolder, console};
 
 /// Samples of a snapshot, at most.
 const SNAPSHOT: usize = 1000;
 /// Keys of the random numbers that tune the reverse steps: others than those of the samples.
 const TUNING: u64 = 1 << 61;
+/// Largest error of log densities from the steps of the flow that is passed over.
+const FLOW_ERROR: f64 = 0.05;
 /// Noise levels in weights.csv.
 const LEVELS: usize = 12;
 /// Names of figures of the corrected samples by those of the raw ones.
@@ -51,6 +54,10 @@ pub(super) struct Measurement<'a> {
     pub learned: bool,
     /// Whether the network was not trained here.
     pub pretrained: bool,
+    /// Whether notes are left out.
+    pub quiet: bool,
+    /// Floors of targets in R^d, once they have been asked for.
+    pub floors: OnceCell<Floors>,
 }
 
 fn failed(e: impl std::fmt::Display) -> CliError {
@@ -122,12 +129,22 @@ impl Measurement<'_> {
             tuning = learned.tune(self.target.single(), e.reverse_steps, key ^ TUNING).map_err(broken)?;
         }
         stages.next("drawing samples");
-        let samples = sampler.draw(e.drawn(), e.reverse_steps, (key, 0)).map_err(sampler_failure)?;
+        let (samples, log_w) = match sampler.learned() {
+            Some(learned) => {
+                let weighted = learned.weighted(self.target.single(), e.drawn(), e.reverse_steps, (key, 0));
+                let (x, log_w) = weighted.map_err(broken)?;
+                (x.iter().map(|v| f64::from(*v)).collect(), log_w)
+            }
+            None => {
+                (sampler.draw(e.drawn(), e.reverse_steps, (key, 0)).map_err(sampler_failure)?, Vec::new())
+            }
+        };
         let diagnostics = sampler.diagnostics();
         stages.next("distances to the reference");
         let mut figures = self.against_reference(&samples)?;
+        figures.extend(self.of_reference());
         if let Some(learned) = sampler.learned() {
-            figures.extend(self.of_learned(learned, stages)?);
+            figures.extend(self.of_learned(learned, (&samples, &log_w), stages)?);
         }
         if let Some((value, error)) = diagnostics.log_z {
             figures.push(Figure { sd: Some(error), floor: target.log_z(), ..Figure::plain("log_z", value) });
@@ -140,6 +157,7 @@ impl Measurement<'_> {
             ("energy_evaluations", evaluations),
             ("gradient_evaluations", evaluations),
             ("tuning_evaluations", tuning as f64),
+            ("weight_evaluations", log_w.len() as f64),
             ("seconds", past.seconds),
             ("peak_mib", crate::peak_mib()),
         ] {
@@ -147,6 +165,10 @@ impl Measurement<'_> {
         }
         let single: Vec<f32> = samples.iter().map(|v| *v as f32).collect();
         self.folder.write("samples.npy", &npy::encode(target.dim(), &single))?;
+        if !log_w.is_empty() {
+            let single: Vec<f32> = log_w.iter().map(|v| *v as f32).collect();
+            self.folder.write("log_weights.npy", &npy::encode(1, &single))?;
+        }
         if let Some(learned) = sampler.learned().filter(|_| !self.pretrained) {
             // Weights are those of the training's buffer, which a network alone does not bring.
             stages.next("weights at each noise level");
@@ -172,22 +194,61 @@ impl Measurement<'_> {
             Geometry::Particles(system) => {
                 particles::particle_figures(target, system, samples, &r.states, e.particle_sizes())
             }
-            Geometry::Euclidean(_) => sample_figures(target, samples, &r.states, e.sizes()),
+            Geometry::Euclidean(_) => {
+                let floors = self.floors(&r.states)?;
+                sample_figures(target, samples, &r.states, floors, e.sizes())
+            }
         }
         .map_err(failed)
     }
 
-    fn of_learned(&self, learned: &dyn Learned, stages: &mut Stages) -> Result<Vec<Figure>, CliError> {
+    /// The floors of a target in R^d: of exact samples, or between the halves of what it is measured against.
+    fn floors(&self, reference: &[f64]) -> Result<&Floors, CliError> {
+        if let Some(floors) = self.floors.get() {
+            return Ok(floors);
+        }
+        let (e, target) = (&self.config.evaluation, self.target.double());
+        let exact = Floors::exact(target, e.set_size, (e.floor_pairs, e.sets), self.key()).map_err(failed)?;
+        let floors = match exact {
+            Some(floors) => floors,
+            None => {
+                let halves = reference.split_at(e.sets * e.set_size * target.dim());
+                Floors::between(target, (halves.0, &halves.1[..halves.0.len()]), e.set_size)
+                    .map_err(failed)?
+            }
+        };
+        Ok(self.floors.get_or_init(|| floors))
+    }
+
+    /// Pairs of sets behind the floors, and behind that of X-W2 if they are fewer; evaluations behind the reference.
+    fn of_reference(&self) -> Vec<Figure> {
+        let (pairs, transported) = self.floors.get().map_or((0, 0), Floors::counts);
+        let evaluations = self.reference.as_ref().and_then(|r| r.evaluations);
+        [
+            ("floor_pairs", Some(pairs).filter(|n| *n > 0).map(|n| n as f64)),
+            ("x_w2_floor_pairs", Some(transported).filter(|n| *n < pairs).map(|n| n as f64)),
+            ("reference_evaluations", evaluations.map(|n| n as f64)),
+        ]
+        .iter()
+        .filter_map(|(name, value)| Some(Figure::plain(name, (*value)?)))
+        .collect()
+    }
+
+    /// `weighted`: samples with the logarithms of the weights of their paths.
+    fn of_learned(
+        &self,
+        learned: &dyn Learned,
+        weighted: (&[f64], &[f64]),
+        stages: &mut Stages,
+    ) -> Result<Vec<Figure>, CliError> {
         let e = &self.config.evaluation;
         let mut figures = Vec::new();
         if e.flow_samples > 0 {
             stages.next("likelihoods and log Z by the probability flow");
-            figures.extend(self.of_flow(learned)?);
+            figures.extend(self.of_flow(learned, stages)?);
         }
-        if e.correction_moves > 0 || of_particles(self.target.double().geometry()) {
-            stages.next("weights of sampled paths and the exact correction");
-            figures.extend(self.of_paths(learned)?);
-        }
+        stages.next("weights of sampled paths and the exact correction");
+        figures.extend(self.of_paths(learned, weighted)?);
         let failed = self.reference.as_ref().and_then(|r| r.failed_checks);
         figures.extend(failed.map(|n| Figure::plain("reference_failed_checks", n as f64)));
         if let Some(acceptance) = learned.move_acceptance().filter(|_| !self.pretrained) {
@@ -197,7 +258,7 @@ impl Measurement<'_> {
     }
 
     /// Likelihood of exact samples, log Z, ESS and k-hat by the probability flow.
-    fn of_flow(&self, learned: &dyn Learned) -> Result<Vec<Figure>, CliError> {
+    fn of_flow(&self, learned: &dyn Learned, stages: &Stages) -> Result<Vec<Figure>, CliError> {
         let (e, target) = (&self.config.evaluation, self.target.double());
         let exact = exact_samples(target, e.nll_samples, self.key(), 2);
         let exact =
@@ -205,40 +266,46 @@ impl Measurement<'_> {
         let exact = exact.map(|(e, x)| (x.iter().map(|v| *v as f32).collect::<Vec<f32>>(), e));
         let exact = exact.as_ref().map(|(x, e)| (&x[..], &e[..]));
         let flow = learned.flow(e.flow_steps);
-        let mut figures =
-            flow_figures(self.target.single(), exact, &flow, e.sizes(), self.key()).map_err(broken)?;
+        let mut figures = flow_figures(target, exact, &flow, e.sizes(), self.key()).map_err(broken)?;
         if let Some(known) = self.reference.as_ref().and_then(|r| r.log_z) {
             figures.iter_mut().filter(|f| f.name == "log_z").for_each(|f| f.floor = Some(known));
+        }
+        let error = figures.iter().find(|f| f.name == "flow_step_error").map_or(0.0, |f| f.value);
+        let exact_enough = error <= FLOW_ERROR;
+        if !exact_enough && !self.quiet {
+            stages.pause();
+            console::note(format_args!(
+                "note: log densities of the flow are off by up to {error:.2} from its steps, which log Z and likelihoods inherit; raise evaluation.flow_steps = {}",
+                e.flow_steps
+            ));
         }
         Ok(figures)
     }
 
     /// ESS, k-hat and log Z by the weights of sampled paths, and the figures of their states after the exact
     /// correction.
-    fn of_paths(&self, learned: &dyn Learned) -> Result<Vec<Figure>, CliError> {
-        let (e, key, target) = (&self.config.evaluation, self.key(), self.target.double());
-        let n = if e.correction_moves > 0 { e.sets * e.set_size } else { e.set_size };
-        let (x, log_w) =
-            learned.weighted(self.target.single(), n, e.reverse_steps, (key, 1)).map_err(broken)?;
-        let (log_z, error) = importance::log_z(&log_w);
+    fn of_paths(&self, learned: &dyn Learned, (x, log_w): (&[f64], &[f64])) -> Result<Vec<Figure>, CliError> {
+        let (e, target) = (&self.config.evaluation, self.target.double());
         let known = self.reference.as_ref().and_then(|r| r.log_z).or(target.log_z());
+        let log_z = LogZ::of(log_w);
         let mut figures = vec![
-            Figure::plain("trajectory_ess", importance::normalised_ess(&log_w)),
-            Figure::plain("trajectory_khat", importance::pareto_k_hat(&log_w)),
-            Figure { sd: Some(error), floor: known, ..Figure::plain("trajectory_log_z", log_z) },
+            Figure::plain("trajectory_ess", importance::normalised_ess(log_w)),
+            Figure::plain("trajectory_khat", log_z.k_hat),
+            Figure::of_log_z("trajectory_log_z", log_z, known),
         ];
+        let n = e.sets * e.set_size;
+        let (mut x, log_w) = (x[..n * target.dim()].to_vec(), &log_w[..n]);
+        let step = 0.2 * learned.mode_scale();
+        let correction = Correction { moves: e.correction_moves, leapfrog: 8, step, seed: self.key() };
+        let acceptance = correction.apply(target, log_w, &mut x).map_err(broken)?;
         if e.correction_moves > 0 {
-            let mut x: Vec<f64> = x.iter().map(|v| f64::from(*v)).collect();
-            let step = 0.2 * learned.mode_scale();
-            let correction = Correction { moves: e.correction_moves, leapfrog: 8, step, seed: key };
-            let acceptance = correction.apply(target, &log_w, &mut x).map_err(broken)?;
             figures.push(Figure::plain("correction_acceptance", acceptance));
             let evaluations = correction.moves * (correction.leapfrog + 1) * n;
             figures.push(Figure::plain("correction_evaluations", evaluations as f64));
-            let named = |raw: &str| CORRECTED.iter().find(|(name, _)| *name == raw).map(|(_, name)| *name);
-            let after = self.against_reference(&x)?;
-            figures.extend(after.into_iter().filter_map(|f| Some(Figure { name: named(f.name)?, ..f })));
         }
+        let named = |raw: &str| CORRECTED.iter().find(|(name, _)| *name == raw).map(|(_, name)| *name);
+        let after = self.against_reference(&x)?;
+        figures.extend(after.into_iter().filter_map(|f| Some(Figure { name: named(f.name)?, ..f })));
         Ok(figures)
     }
 

@@ -7,6 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use engine::rng::Stream;
+use models::sampler::Method;
 use models::target::{Geometry, TargetConfig};
 use serde::{Deserialize, Serialize};
 
@@ -22,7 +23,7 @@ use crate::{npy, read};
 /// Seconds between checkpoints of a reference in the making.
 const SAVE_EVERY: f64 = 30.0;
 /// Raised when the same settings come to mean other states.
-const FORMAT: u32 = 3;
+const FORMAT: u32 = 4;
 /// What the folder of a reference holds.
 const KIND: &str = "reference of sample";
 /// Its files.
@@ -30,14 +31,16 @@ const PLAN: &str = "plan.toml";
 const STATES: &str = "states.npy";
 const MADE: &str = "made.toml";
 
-/// Equilibrium samples, mean-free, in random order.
+/// Equilibrium samples, mean-free: two halves, each in random order.
 pub struct Reference {
-    /// Columns.
+    /// Columns: as many of the first half as are wanted of each, as many of the second, and what is left of both.
     pub states: Vec<f64>,
     /// log Z along the ladder, where it is known.
     pub log_z: Option<f64>,
     /// How many checks of the sampler failed, where it is known.
     pub failed_checks: Option<usize>,
+    /// Evaluations of the energy, each with its gradient, that it took to make, where they are known.
+    pub evaluations: Option<u64>,
 }
 
 /// How states are made.
@@ -56,12 +59,28 @@ struct Made {
     /// Of states.npy.
     sha256: String,
     log_z: f64,
+    evaluations: u64,
     failures: Vec<String>,
 }
 
 impl Recipe {
     fn new(target: &TargetConfig, samples: usize) -> Result<Self, CliError> {
         Ok(Self { format: FORMAT, samples, settings: preset(target, Some("pt"), false)? })
+    }
+
+    /// The chains that record the states, in turn.
+    fn walkers(&self) -> Option<usize> {
+        match &self.settings.method {
+            Method::Pt(settings) => Some(settings.sampler.walkers),
+            _ => None,
+        }
+    }
+
+    /// States to make: as many of each walker, and enough in each half of the walkers.
+    fn states(&self) -> usize {
+        let walkers = self.walkers().unwrap_or(1);
+        let in_half = (walkers / 2).max(1);
+        self.samples.div_ceil(2).div_ceil(in_half) * walkers
     }
 
     /// The folder of its states in a cache.
@@ -72,11 +91,26 @@ impl Recipe {
 }
 
 impl Reference {
-    /// States in random order: those of one walker follow each other, and the halves of the reference are to be
-    /// alike.
-    pub(super) fn new(mut states: Vec<f64>, geometry: Geometry) -> Self {
-        Stream::new(0, "reference order", 0, 0).shuffle_columns(&mut states, geometry.dim());
-        Self { states, log_z: None, failed_checks: None }
+    /// A reference whose halves share no walker, of states that were recorded in turn over `walkers` chains: what a
+    /// chain remembers, the two halves do not have in common, and a floor between them is one of independent samples.
+    /// Without chains the states are dealt out at random.
+    pub(super) fn new(states: &[f64], geometry: Geometry, walkers: Option<usize>, wanted: usize) -> Self {
+        let d = geometry.dim();
+        let mut states = states.to_vec();
+        let mut stream = Stream::new(0, "reference order", 0, 0);
+        let Some(walkers) = walkers.filter(|w| *w > 1) else {
+            stream.shuffle_columns(&mut states, d);
+            return Self { states, log_z: None, failed_checks: None, evaluations: None };
+        };
+        let mut halves = [Vec::new(), Vec::new()];
+        for (i, state) in states.chunks_exact(d).enumerate() {
+            halves[usize::from(i % walkers >= walkers.div_ceil(2))].extend_from_slice(state);
+        }
+        halves.iter_mut().for_each(|half| stream.shuffle_columns(half, d));
+        let [(first, more), (second, rest)] =
+            halves.each_ref().map(|half| half.split_at((wanted / 2 * d).min(half.len())));
+        let states = [first, second, more, rest].concat();
+        Self { states, log_z: None, failed_checks: None, evaluations: None }
     }
 
     /// At least `wanted` states of a target, from the folder `cache` or made now by parallel tempering and kept there.
@@ -116,7 +150,9 @@ impl Reference {
             ));
         }
         let (log_z, failed_checks) = (Some(made.log_z), Some(made.failures.len()));
-        Ok(Self { log_z, failed_checks, ..Self::new(states, geometry) })
+        let evaluations = Some(made.evaluations);
+        let new = Self::new(&states, geometry, recipe.walkers(), wanted);
+        Ok(Self { log_z, failed_checks, evaluations, ..new })
     }
 }
 
@@ -194,7 +230,7 @@ fn make(recipe: &Recipe, path: &Path, interrupt: &Interrupt, options: Options) -
         }
     };
     let build =
-        || config.method.config().build(&*target, recipe.samples, config.seed).map_err(sampler_failure);
+        || config.method.config().build(&*target, recipe.states(), config.seed).map_err(sampler_failure);
     let mut sampler = build()?;
     let steps = Steps {
         folder: &folder,
@@ -214,13 +250,14 @@ fn make(recipe: &Recipe, path: &Path, interrupt: &Interrupt, options: Options) -
         }
     };
     steps.run(&mut *sampler, &mut past, |_| Ok((Vec::new(), String::new())))?;
-    let states = sampler.draw(recipe.samples, 0, (0, 0)).map_err(sampler_failure)?;
+    let states = sampler.draw(recipe.states(), 0, (0, 0)).map_err(sampler_failure)?;
     let states: Vec<f32> = states.iter().map(|v| *v as f32).collect();
     let bytes = npy::encode(target.single().geometry().dim(), &states);
     folder.write(STATES, &bytes)?;
     let diagnostics = sampler.diagnostics();
     let log_z = diagnostics.log_z.map_or(f64::NAN, |(value, _)| value);
-    let made = Made { sha256: sha256(&bytes), log_z, failures: diagnostics.failures };
+    let evaluations = sampler.evaluations();
+    let made = Made { sha256: sha256(&bytes), log_z, evaluations, failures: diagnostics.failures };
     folder.write(MADE, to_plain_toml(&made)?.as_bytes())?;
     folder.remove(CHECKPOINT)
 }
@@ -228,6 +265,29 @@ fn make(recipe: &Recipe, path: &Path, interrupt: &Interrupt, options: Options) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_halves_share_no_walker_and_each_holds_enough() {
+        // State i is (i, walker): recorded in turn over the walkers.
+        for (walkers, wanted) in [(32, 200), (5, 7), (2, 10), (3, 4)] {
+            let mut recipe = Recipe::new(&TargetConfig::of("dw4").unwrap(), wanted).unwrap();
+            let Method::Pt(settings) = &mut recipe.settings.method else { panic!() };
+            settings.sampler.walkers = walkers;
+            let made = recipe.states();
+            assert!(made >= wanted && made.is_multiple_of(walkers), "{made}");
+            let states: Vec<f64> = (0..made).flat_map(|i| [i as f64, (i % walkers) as f64]).collect();
+            let reference = Reference::new(&states, Geometry::Euclidean(2), recipe.walkers(), wanted);
+            let of = |half: &[f64]| half.chunks_exact(2).map(|s| s[1] as usize).collect::<Vec<_>>();
+            let half = wanted / 2 * 2;
+            let (first, second) = (of(&reference.states[..half]), of(&reference.states[half..2 * half]));
+            assert!(first.iter().all(|w| !second.contains(w)), "{first:?} {second:?}");
+            let mut all: Vec<usize> = reference.states.chunks_exact(2).map(|s| s[0] as usize).collect();
+            all.sort_unstable();
+            assert_eq!(all, (0..made).collect::<Vec<_>>());
+        }
+        let known = Reference::new(&[0.0; 8], Geometry::Euclidean(2), None, 4);
+        assert_eq!(known.states.len(), 8);
+    }
 
     #[test]
     fn states_are_found_where_they_were_made_with_the_same_settings_and_are_still_what_they_were() {
@@ -241,12 +301,13 @@ mod tests {
         assert!(find().unwrap().is_none());
         std::fs::create_dir(&path).unwrap();
         let bytes = npy::encode(8, &[0.5_f32; 80]);
-        let made = Made { sha256: sha256(&bytes), log_z: 1.5, failures: vec!["R-hat".into()] };
+        let made =
+            Made { sha256: sha256(&bytes), log_z: 1.5, evaluations: 7, failures: vec!["R-hat".into()] };
         std::fs::write(path.join(STATES), &bytes).unwrap();
         assert!(find().unwrap().is_none(), "not yet made");
         std::fs::write(path.join(MADE), to_plain_toml(&made).unwrap()).unwrap();
         let (made, states) = find().unwrap().unwrap();
-        assert_eq!((made.log_z, made.failures.len(), states.len()), (1.5, 1, 80));
+        assert_eq!((made.log_z, made.evaluations, made.failures.len(), states.len()), (1.5, 7, 1, 80));
         let changed = npy::encode(8, &[0.6_f32; 80]);
         std::fs::write(path.join(STATES), &changed).unwrap();
         let error = find().err().unwrap().to_string();

@@ -100,14 +100,14 @@ impl ReferenceSource {
     ) -> Result<Option<Reference>, CliError> {
         let (wanted, double) = (wanted(config), target.double());
         if let Some(own) = &self.own {
-            return Ok(Some(Reference::new(own.states.clone(), double.geometry())));
+            return Ok(Some(Reference::new(&own.states, double.geometry(), None, wanted)));
         }
         let (half, key) = (wanted / 2, config.seed ^ MEASURE);
         if let (Some(first), Some(second)) =
             (exact_samples(double, half, key, 0), exact_samples(double, half, key, 1))
         {
             let states = [first, second].concat();
-            return Ok(Some(Reference { states, log_z: None, failed_checks: None }));
+            return Ok(Some(Reference { states, log_z: None, failed_checks: None, evaluations: None }));
         }
         match of_particles(double.geometry()) && !matches!(config.method, Method::Pt(_)) {
             true => Reference::cached(&config.target, wanted, &self.cache, interrupt, options).map(Some),

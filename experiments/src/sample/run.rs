@@ -120,6 +120,8 @@ impl Run {
             reference: None,
             learned,
             pretrained: self.pretrained.is_some(),
+            quiet: self.options.quiet,
+            floors: Default::default(),
         };
         let steps = Steps {
             folder: &self.folder,

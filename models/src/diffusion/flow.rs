@@ -58,6 +58,25 @@ impl<T: Real> Flow<'_, T> {
         (x, log_p)
     }
 
+    /// The error of [`log_density`](Self::log_density) that comes from the finite number of steps: the largest over the
+    /// columns of `x`.
+    ///
+    /// A method of order 4 with steps of length h is off by C h^4 to leading order, so that with n steps and with m < n
+    /// the densities differ by C h^4 ((n / m)^4 - 1): half the steps differ by fifteen times the error of all of them
+    /// (Richardson; Hairer, Noersett and Wanner, Solving Ordinary Differential Equations I, section II.4). Where
+    /// rounding exceeds that error, it is what is found.
+    pub fn step_error(&self, x: &[T]) -> f64 {
+        let (many, few) = (self.steps.max(2), self.steps.max(2) / 2);
+        let log_q = |steps: usize| Self { steps, ..*self }.log_density(x);
+        let change = log_q(many)
+            .iter()
+            .zip(log_q(few))
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, |a: f64, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) });
+        let ratio = (many as f64 / few as f64).powi(4);
+        change / (ratio - 1.0) * if self.steps < 2 { ratio } else { 1.0 }
+    }
+
     fn free_dim(&self) -> usize {
         self.model.network.geometry().free_dim()
     }
@@ -134,6 +153,75 @@ impl<T: Real> Path<'_, '_, T> {
             rec.backward_from(f, &self.f, &mut []);
             let gradient = rec.grad(input).data;
             self.rates.iter_mut().enumerate().for_each(|(j, r)| *r += s2 * b * gradient[j * d + axis].f64());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::Params;
+
+    use super::*;
+    use crate::evaluate::{Figure, Sizes, flow_figures};
+    use crate::score::{MlpConfig, ScoreMlp};
+    use crate::target::Pointwise;
+
+    fn network<T: Real>(params: &mut Params<T>) -> ScoreMlp<T> {
+        let config = MlpConfig {
+            dim: 2,
+            hidden: 9,
+            layers: 2,
+            time_features: 3,
+            space_features: 4,
+            sigma_data: 1.5,
+            mode_scale: 1.0,
+            sigma_range: (0.3, 10.0),
+        };
+        ScoreMlp::new(config, params, 1)
+    }
+
+    fn flow<'a, T: Real>(network: &'a ScoreMlp<T>, params: &'a Params<T>, steps: usize) -> Flow<'a, T> {
+        let schedule = Schedule { sigma_min: 0.3, sigma_max: 10.0 };
+        let model = ScoreModel { network, params: params.values() };
+        Flow { model, schedule, prior_scale: 10f64.hypot(1.5), steps }
+    }
+
+    #[test]
+    fn the_error_of_the_steps_is_that_against_many_more_of_them() {
+        let mut params = Params::new();
+        let network = network::<f64>(&mut params);
+        Stream::new(2, "params", 0, 0).fill_normal(params.values_mut());
+        params.values_mut().iter_mut().for_each(|p| *p *= 0.4);
+        let (x, _) = flow(&network, &params, 50).sample(64, (1, 0));
+        let exact = flow(&network, &params, 800).log_density(&x);
+        for steps in [40, 81] {
+            let flow = flow(&network, &params, steps);
+            let log_q = flow.log_density(&x);
+            let error = log_q.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+            let ratio = flow.step_error(&x) / error;
+            assert!((0.4..2.5).contains(&ratio), "{steps} steps: {ratio} of {error}");
+        }
+        assert!(flow(&network, &params, 1).step_error(&x) > 0.1);
+        assert_eq!(flow(&network, &params, 1).step_error(&[]), 0.0);
+    }
+
+    #[test]
+    fn a_constant_in_the_energy_moves_log_z_by_as_much_in_single_precision_too() {
+        // The last layer begins at zero: the score is that of a Gaussian of this variance.
+        let mut params = Params::new();
+        let network = network::<f32>(&mut params);
+        let flow = flow(&network, &params, 60);
+        let s2 = 1.5f64.powi(2) + 0.3f64.powi(2);
+        for offset in [0.0, 1e8] {
+            let energy = Pointwise::new(2, move |x: &[f64], g: &mut [f64]| {
+                (g[0], g[1]) = (x[0] / (0.8 * s2), x[1] / (0.8 * s2));
+                offset + (x[0] * x[0] + x[1] * x[1]) / (1.6 * s2)
+            });
+            let sizes = Sizes { sets: 1, set_size: 1, flow_samples: 1000 };
+            let figures = flow_figures(&energy, None, &flow, sizes, 1).unwrap();
+            let log_z: &Figure = figures.iter().find(|f| f.name == "log_z").unwrap();
+            let (error, want) = (log_z.sd.unwrap(), (std::f64::consts::TAU * 0.8 * s2).ln() - offset);
+            assert!(error < 0.02 && (log_z.value - want).abs() < 4.0 * error, "{log_z:?}, not {want}");
         }
     }
 }

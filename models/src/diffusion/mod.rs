@@ -5,6 +5,8 @@ mod denoising_error;
 mod flow;
 mod reverse;
 mod schedule;
+#[cfg(test)]
+mod tests;
 mod tuning;
 
 pub use denoising_error::DenoisingError;

@@ -42,8 +42,8 @@ fn kish(w: impl Iterator<Item = f64>, n: usize) -> f64 {
 /// se = sqrt(var(w) / n) / mean(w), var with n - 1 in the denominator.
 ///
 /// With x_i from q and log_w_i = log p~(x_i) - log q(x_i), the mean of w_i estimates Z = integral of p~
-/// without bias; its logarithm is low by about se^2 / 2. The error is reliable only for
-/// [`pareto_k_hat`](super::pareto_k_hat) < 0.7. It is NaN for fewer than two samples or no positive
+/// without bias; its logarithm is low by about se^2 / 2. The error holds only for
+/// [`pareto_k_hat`](super::pareto_k_hat) < 0.7: [`LogZ`](super::LogZ) keeps all three together. It is NaN for fewer than two samples or no positive
 /// weight; both results are NaN if a log-weight is.
 pub fn log_z(log_w: &[f64]) -> (f64, f64) {
     let n = log_w.len() as f64;

@@ -305,7 +305,7 @@ fn measurements_of_states_without_a_finite_energy_are_errors() {
     );
     assert_eq!(evaluate::particles::energies(&nowhere, &x).unwrap_err().to_string(), astray);
     let sizes = evaluate::Sizes { sets: 1, set_size: 4, flow_samples: 16 };
-    let figures = evaluate::sample_figures(&nowhere, &x, &[x.clone(), x.clone()].concat(), sizes);
+    let figures = evaluate::sample_figures(&nowhere, &x, &x, &evaluate::Floors::default(), sizes);
     assert!(matches!(figures, Err(EvaluationError::Target(TargetError::Outside(_)))), "{figures:?}");
     let correction = Correction { moves: 1, leapfrog: 1, step: 0.1, seed: 0 };
     assert_eq!(
@@ -318,7 +318,7 @@ fn measurements_of_states_without_a_finite_energy_are_errors() {
     let learned = sampler.learned().unwrap();
     let flow: Flow<'_, f32> = learned.flow(4);
     assert_eq!(
-        evaluate::flow_figures(nowhere.single(), None, &flow, sizes, 0).unwrap_err().to_string(),
+        evaluate::flow_figures(&nowhere, None, &flow, sizes, 0).unwrap_err().to_string(),
         "none of the 16 samples of the flow has a finite energy: sample longer, or check the energy where samples should lie"
     );
     assert_eq!(

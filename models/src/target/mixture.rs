@@ -59,9 +59,11 @@ const fn planar(name: &'static str, about: &'static str, build: Build) -> Entry 
     Entry { name, about, parameters: PARAMETERS, scales: |c| box_scales(c.real("spread")), build }
 }
 
-/// A coordinate uniform in the box has the root mean square spread / sqrt 3; somewhat wider.
+/// Means uniform in the box and components of width s have the root mean square sqrt(spread^2 / 3 + s^2) in each
+/// coordinate; somewhat wider where the box is large (spread > 3 s).
 fn box_scales(spread: f64) -> Option<[f64; 2]> {
-    Some([(spread / 1.5).clamp(1e-3, 1e6), GMM_SCALE])
+    let rms = (spread / 3f64.sqrt()).hypot(GMM_SCALE);
+    Some([rms.max(spread / 1.5).min(1e6), GMM_SCALE])
 }
 
 fn equal(components: usize, c: &TargetConfig) -> Result<Arc<dyn AnyTarget>, TargetError> {
@@ -341,6 +343,18 @@ impl<T: Real> Target<T> for Mixture {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_scale_of_a_mixture_includes_the_width_of_its_components() {
+        for spread in [0.1, 1.0, 5.0, 40.0] {
+            let target = Mixture::random(4000, 1, spread, GMM_SCALE, false, 0).unwrap();
+            let square = target.means().iter().map(|m| m * m).sum::<f64>() / 4000.0 + GMM_SCALE.powi(2);
+            let ratio = box_scales(spread).unwrap()[0] / square.sqrt();
+            assert!((0.97..1.2).contains(&ratio), "{spread}: {ratio}");
+        }
+        // As networks that ship and results that are published were made with.
+        assert_eq!(box_scales(10.0), Some([10.0 / 1.5, GMM_SCALE]));
+    }
 
     #[test]
     fn one_component_is_a_gaussian() {

@@ -25,6 +25,7 @@ mod double_well;
 mod function;
 mod funnel;
 mod geometry;
+mod gradient;
 mod lennard_jones;
 mod logistic_regression;
 mod many_well;
@@ -44,6 +45,7 @@ pub use double_well::DoubleWell;
 pub use function::Pointwise;
 pub use funnel::Funnel;
 pub use geometry::Geometry;
+pub use gradient::{check_gradient, pilot_states};
 pub use lennard_jones::LennardJones;
 pub use logistic_regression::LogisticRegression;
 pub use many_well::ManyWell;
@@ -82,6 +84,9 @@ pub enum TargetError {
     /// Energy or gradient at some point are no numbers that mean anything; the text names the point.
     #[error("{0}")]
     Broken(String),
+    /// The gradient is not that of the energy ([`check_gradient`]); the text names a point and what both say there.
+    #[error("{0}")]
+    Gradient(String),
     /// States lie outside the support, of which one at least must not; the text says which they are, and what to do.
     #[error("{0}")]
     Outside(String),

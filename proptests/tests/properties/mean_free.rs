@@ -84,7 +84,7 @@ fn a_resampled_refresh_has_the_targets_law_whatever_the_sampler() {
         (c.train.learning_rate, c.replay.resample, c.network.sigma_data) = (1e-12, resample, 1.15);
         let mut trainer = Trainer::new(c, &energy, 0).unwrap();
         (0..2).for_each(|_| assert!(trainer.step().is_ok()));
-        let x = trainer.state.proposal.states();
+        let x = trainer.state.proposal.buffer.states();
         assert_eq!(x.len(), 6 * 20_000);
         x.iter().map(|v| v * v).sum::<f64>() / 20_000.0
     };
@@ -130,7 +130,7 @@ fn recycled_draws_bring_the_buffer_to_the_target() {
     (config.replay.recycle, config.replay.capacity) = (32, 1600);
     let mut trainer = Trainer::new(config, &energy, 0).unwrap();
     let square = |trainer: &Trainer<f32>| {
-        let x = trainer.state.proposal.states();
+        let x = trainer.state.proposal.buffer.states();
         x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / 1600.0
     };
     let before = square(&trainer);

@@ -81,6 +81,10 @@ fn a_run_writes_what_it_promises_and_one_and_two_threads_give_the_same_bits() {
     for name in ["x_w2", "e_w2", "eq_w2", "d_tv", "x_w2_floor", "eq_w2_floor", "log_z", "ess", "khat"] {
         assert!(text.contains(&format!("\"{name}\"")), "{name}");
     }
+    // What the reference cost is told, also where it was found in the cache.
+    let cost = figure(&one, "reference_evaluations");
+    assert!(cost > 1e6 && figure(&two, "reference_evaluations") == cost, "{cost}");
+    assert!(figure(&one, "flow_step_error") >= 0.0);
 }
 
 #[test]

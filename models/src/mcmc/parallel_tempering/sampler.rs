@@ -387,5 +387,13 @@ mod tests {
         (0..20).for_each(|_| sampler.sweep().unwrap());
         let failures = sampler.report().failures();
         assert!(failures.iter().any(|f| f.contains("ESS of the energy")), "{failures:?}");
+        // 50 effective states for each half of a chain.
+        let asked = |a_walker: f64| {
+            let mut report = sampler.report();
+            let size = a_walker * report.walkers as f64;
+            (report.energy.bulk_ess, report.energy.tail_ess) = (size, size);
+            !report.failures().iter().any(|f| f.contains("ESS of the energy"))
+        };
+        assert!(!asked(50.0) && !asked(99.0) && asked(101.0));
     }
 }

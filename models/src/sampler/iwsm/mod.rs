@@ -18,6 +18,8 @@ mod resume;
 mod reverse;
 mod stored_score;
 pub mod symmetric;
+#[cfg(test)]
+mod tests;
 mod trainer;
 pub mod weighting;
 

@@ -1,0 +1,117 @@
+//! Weights of paths, with scores that are wrong, and what tuning makes of them.
+
+use engine::Params;
+use engine::rng::Stream;
+
+use super::{DenoisingError, ReverseProcess, Schedule, ScoreModel};
+use crate::importance::{log_mean_exp, normalised_ess};
+use crate::score::{MlpConfig, ScoreMlp};
+use crate::target::{Geometry, Mixture, Target};
+
+const SCHEDULE: Schedule = Schedule { sigma_min: 0.02, sigma_max: 12.0 };
+const PRIOR: f64 = 12.5;
+
+/// A network that has learnt nothing: the score of N(0, (sigma^2 + 3^2) I), disturbed by random numbers of size `noise`.
+fn wrong(noise: f64) -> (ScoreMlp<f64>, Params<f64>) {
+    let mut params = Params::new();
+    let config = MlpConfig {
+        dim: 2,
+        hidden: 16,
+        layers: 2,
+        time_features: 4,
+        space_features: 4,
+        sigma_data: 3.0,
+        mode_scale: 1.0,
+        sigma_range: (SCHEDULE.sigma_min, SCHEDULE.sigma_max),
+    };
+    let net = ScoreMlp::new(config, &mut params, 1);
+    let mut disturbance = vec![0.0; params.len()];
+    Stream::new(2, "disturbance", 0, 0).fill_normal(&mut disturbance);
+    params.values_mut().iter_mut().zip(&disturbance).for_each(|(p, z)| *p += noise * z);
+    (net, params)
+}
+
+/// Two Gaussians of unequal weight and width; Z = 1.
+fn target() -> Mixture {
+    Mixture::new(2, vec![1.5, 0.0, -1.5, 0.5], vec![1.0, 0.7], vec![0.7, 0.3]).unwrap()
+}
+
+fn log_weights(reverse: ReverseProcess<f64>, n: usize, steps: usize, seed: u64) -> (Vec<f64>, Vec<f64>) {
+    let (mut x, mut log_w, mut log_p) = (vec![0.0; 2 * n], vec![0.0; n], vec![0.0; n]);
+    reverse.paths(steps, (seed, 0), &mut x, &mut log_w);
+    target().evaluate(&x, &mut log_p, &mut []).unwrap();
+    log_w.iter_mut().zip(&log_p).for_each(|(w, p)| *w += p);
+    (x, log_w)
+}
+
+#[test]
+fn weights_of_paths_have_the_mean_z_for_any_score_and_any_variances() {
+    for (noise, scale) in [(0.0, 3.0), (0.05, 3.0), (0.0, 0.5)] {
+        let (net, params) = wrong(noise);
+        let model = ScoreModel { network: &net, params: params.values() };
+        let error = DenoisingError::gaussian(Geometry::Euclidean(2), SCHEDULE, scale);
+        let reverse = ReverseProcess { model, schedule: SCHEDULE, prior_scale: PRIOR, error: &error };
+        let (x, log_w) = log_weights(reverse, 60_000, 30, 4);
+        let w: Vec<f64> = log_w.iter().map(|l| l.exp()).collect();
+        let estimate = |f: &dyn Fn(usize) -> f64| {
+            let v: Vec<f64> = (0..w.len()).map(|i| w[i] * f(i)).collect();
+            let mean = v.iter().sum::<f64>() / v.len() as f64;
+            let sd = (v.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / v.len() as f64).sqrt();
+            (mean, sd / (v.len() as f64).sqrt())
+        };
+        // Z, and the mass of the right half plane, 0.7 Phi(1.5) + 0.3 Phi(-1.5 / 0.7).
+        for ((mean, se), want) in [
+            (estimate(&|_| 1.0), 1.0),
+            (estimate(&|i| if x[2 * i] > 0.0 { 1.0 } else { 0.0 }), 0.7 * 0.933_193 + 0.3 * 0.016_062),
+        ] {
+            assert!(
+                (mean - want).abs() < 5.0 * se && se < 0.05,
+                "{noise} {scale}: {mean} +- {se}, not {want}"
+            );
+        }
+        // Not a trivial case.
+        assert!(normalised_ess(&log_w) < 0.9, "{}", normalised_ess(&log_w));
+    }
+}
+
+#[test]
+fn tuned_variances_make_weights_more_even_and_leave_their_mean() {
+    let (net, params) = wrong(0.02);
+    let model = ScoreModel { network: &net, params: params.values() };
+    // The least variances, as if the denoiser made no error.
+    let least = DenoisingError::gaussian(Geometry::Euclidean(2), SCHEDULE, 1e-6);
+    let process = |error| ReverseProcess { model, schedule: SCHEDULE, prior_scale: PRIOR, error };
+    let n = 4000;
+    let (mut states, mut log_p) = (vec![0.0; 2 * n], vec![0.0; n]);
+    assert!(target().sample(&mut Stream::new(5, "states", 0, 0), &mut states));
+    target().evaluate(&states, &mut log_p, &mut []).unwrap();
+    let mut fitted = least.clone();
+    fitted.fit(model, SCHEDULE, &states, 1.0, (6, 0));
+    let tuned = process(&fitted).tuned(&states, &log_p, 20, (7, 0));
+    let [least, fitted, tuned] = [&least, &fitted, &tuned].map(|e| log_weights(process(e), 20_000, 20, 8).1);
+    let ess = [&least, &fitted, &tuned].map(|w| normalised_ess(w));
+    assert!(ess[0] < 0.5 * ess[1] && ess[1] < ess[2], "{ess:?}");
+    // The standard error of log Z is sqrt((1 / share - 1) / n).
+    let se = ((1.0 / ess[2] - 1.0) / 20_000.0).sqrt();
+    assert!(log_mean_exp(&tuned).abs() < 5.0 * se && se < 0.02, "{} +- {se}", log_mean_exp(&tuned));
+}
+
+#[test]
+fn the_table_is_that_of_a_gaussian_when_the_score_is() {
+    // x_0 ~ N(0, 3^2 I) and the exact denoiser: r = 9 / (9 + sigma^2) in each coordinate.
+    let (net, params) = wrong(0.0);
+    let model = ScoreModel { network: &net, params: params.values() };
+    let mut states = vec![0.0; 2 * 20_000];
+    Stream::new(9, "states", 0, 0).fill_normal(&mut states);
+    states.iter_mut().for_each(|x| *x *= 3.0);
+    let geometry = Geometry::Euclidean(2);
+    let mut error = DenoisingError::gaussian(geometry, SCHEDULE, 0.1);
+    error.fit(model, SCHEDULE, &states, 1.0, (1, 0));
+    let want = DenoisingError::gaussian(geometry, SCHEDULE, 3.0);
+    // Five standard errors of a variance from 20 000 states.
+    assert!(error.table().iter().zip(want.table()).all(|(a, b)| (a - b).abs() < 0.05));
+    let mut v = [0.0; 2];
+    want.variances(SCHEDULE, 4.0, 2.0, &mut v);
+    // Of a Gaussian: var(x' | x) = (9 + 4) - (9 + 4)^2 / (9 + 16); r is interpolated.
+    assert!((v[0] - 6.24).abs() < 0.02, "{v:?}");
+}

@@ -1,0 +1,73 @@
+//! What weights of stored states are worth: targets without a single move on the energy.
+
+use super::{Config, Explore, Form, Identity, Trainer};
+use crate::importance::{LogZ, normalised_ess};
+use crate::target::Mixture;
+
+/// Two wells in six dimensions, of unequal weight and stiffness.
+fn two_wells() -> Mixture {
+    let (d, c) = (6, 2.0 / 6f64.sqrt());
+    let means = [vec![c; d], vec![-c; d]].concat();
+    Mixture::new(d, means, vec![0.25, 0.4], vec![0.65, 0.35]).unwrap()
+}
+
+fn config() -> Config {
+    let mut config = Config::default();
+    (config.train.identity, config.weights.form) = (Identity::Stored, Form::Trajectory);
+    (config.train.batch, config.train.steps) = (256, 1500);
+    (config.replay.explore, config.replay.share, config.replay.capacity) = (Explore::Annealed, 0.1, 4000);
+    (config.replay.refresh_every, config.replay.refresh_samples, config.replay.refresh_steps) = (20, 256, 40);
+    let network = &mut config.network;
+    (network.hidden, network.layers, network.space_features) = (64, 2, 32);
+    (network.sigma_data, network.mode_scale, network.sigma_min, network.sigma_max) = (0.9, 0.25, 0.02, 4.0);
+    config
+}
+
+#[test]
+fn two_wells_of_unequal_weight_and_stiffness_get_their_shares_without_moves() {
+    let target = two_wells();
+    let mut trainer = Trainer::<f32>::new(config(), &target, 0).unwrap();
+    (0..1500).for_each(|_| drop(trainer.step().unwrap()));
+    assert_eq!(trainer.state.exponent, 1.0);
+    // 4000 states to begin with, and 256 in each of 74 refreshes.
+    assert_eq!(trainer.state.energy_evaluations, 4000 + 74 * 256);
+    trainer.tune(&target, 60, 1).unwrap();
+    let n = 8000;
+    let (x, log_w) = trainer.sample_weighted(&target, n, 60, (2, 0)).unwrap();
+    let first = |k: usize| x[6 * k..6 * k + 6].iter().sum::<f32>() > 0.0;
+    let raw = (0..n).filter(|k| first(*k)).count() as f64 / n as f64;
+    let ess = normalised_ess(&log_w);
+    assert!(ess > 0.3, "{ess}");
+    let w: Vec<f64> = log_w.iter().map(|l| l.exp()).collect();
+    let weighted = (0..n).filter(|k| first(*k)).map(|k| w[k]).sum::<f64>() / w.iter().sum::<f64>();
+    // Five standard errors of a share with that many effective samples.
+    let error = 5.0 * (0.65 * 0.35 / (ess * n as f64)).sqrt();
+    assert!((weighted - 0.65).abs() < error, "{weighted} +- {error}");
+    // Raw samples are as good as the network; a light well that is lost would be 0 or 1.
+    assert!((raw - 0.65).abs() < 0.08, "{raw}");
+    let log_z = LogZ::of(&log_w);
+    assert!(log_z.trusted() && log_z.value.abs() < 5.0 * log_z.standard_error, "{log_z}");
+}
+
+#[test]
+fn a_resumed_annealed_training_repeats_an_unbroken_one() {
+    let target = two_wells();
+    let small = || {
+        let mut config = config();
+        (config.train.batch, config.replay.capacity, config.replay.refresh_samples) = (64, 300, 64);
+        config
+    };
+    let mut whole = Trainer::<f32>::new(small(), &target, 3).unwrap();
+    (0..50).for_each(|_| drop(whole.step().unwrap()));
+    let saved = whole.checkpoint();
+    let exponent = whole.state.exponent;
+    let mut resumed = Trainer::<f32>::new(small(), &target, 3).unwrap();
+    resumed.restore(&saved).unwrap();
+    for trainer in [&mut whole, &mut resumed] {
+        (0..60).for_each(|_| drop(trainer.step().unwrap()));
+    }
+    assert!(whole.state.exponent > exponent, "the test has to cross a change of the target");
+    assert_eq!(whole.state.params.values(), resumed.state.params.values());
+    assert_eq!(whole.state.proposal.buffer.log_weights(), resumed.state.proposal.buffer.log_weights());
+    assert_eq!(whole.state.error, resumed.state.error);
+}
