@@ -22,6 +22,8 @@ use crate::run::{MEASURE, Past, RunFolder, console};
 
 /// Samples of a snapshot, at most.
 const SNAPSHOT: usize = 1000;
+/// Samples on which the reverse steps are tuned, at most.
+const TUNED: usize = 1024;
 /// Keys of the random numbers that tune the reverse steps: others than those of the samples.
 const TUNING: u64 = 1 << 61;
 /// Largest error of log densities from the steps of the flow that is passed over.
@@ -126,7 +128,9 @@ impl Measurement<'_> {
         let mut tuning = 0;
         if let Some(learned) = sampler.learned() {
             stages.next("variances of the reverse steps");
-            tuning = learned.tune(self.target.single(), e.reverse_steps, key ^ TUNING).map_err(broken)?;
+            let n = e.drawn().min(TUNED);
+            let seed = key ^ TUNING;
+            tuning = learned.tune(self.target.single(), n, e.reverse_steps, seed).map_err(broken)?;
         }
         stages.next("drawing samples");
         let (samples, log_w) = match sampler.learned() {

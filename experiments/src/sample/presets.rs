@@ -18,12 +18,15 @@ macro_rules! files {
 
 files! {
     "chains", "chains-quick",
-    "dw4", "dw4-pt", "dw4-quick",
+    "dw4", "dw4-iwsm", "dw4-pt", "dw4-quick",
     "funnel",
-    "lj13", "lj13-pt", "lj13-quick",
-    "lj55", "lj55-pt", "lj55-quick",
+    "lj13", "lj13-iwsm", "lj13-pt", "lj13-quick",
+    "lj55", "lj55-iwsm", "lj55-pt", "lj55-quick",
     "pt-quick", "quick", "smc-quick",
 }
+
+/// The largest dimension of R^d for which the defaults of a learned method are made.
+const PLAIN: usize = 3;
 
 fn file(name: &str) -> Option<&'static str> {
     FILES.iter().find(|(known, _)| *known == name).map(|(_, text)| *text)
@@ -37,9 +40,9 @@ pub(super) fn preset(
 ) -> Result<SampleConfig, CliError> {
     let name = target.name.as_str();
     let scales = target.scales().map_err(CliError::usage)?;
-    let particles = target.build().map_err(CliError::usage)?.single().geometry().particles();
+    let geometry = target.build().map_err(CliError::usage)?.single().geometry();
     // Particles move on the energy with weights of one.
-    let method = method.unwrap_or(if particles.is_some() { "idem" } else { "iwsm" });
+    let method = method.unwrap_or(if geometry.particles().is_some() { "idem" } else { "iwsm" });
     let method = Method::named(method, scales).ok_or_else(|| {
         let names: Vec<&str> = Method::NAMES.iter().map(|(name, _)| *name).collect();
         let hint = hint(method, &names);
@@ -48,12 +51,18 @@ pub(super) fn preset(
     let (learns, own) = (method.config().learns(), method.name());
     let mut config =
         SampleConfig { seed: 0, target: target.clone(), evaluation: Evaluation::default(), method };
+    // Each is taken if it exists.
+    let wide = learns && geometry.particles().is_none() && geometry.dim() > PLAIN;
+    let wide = wide.then(|| format!("wide-{own}")).filter(|layer| file(layer).is_some());
     let mut layers = match learns {
-        true => vec![name.to_string()],
+        true => {
+            [wide.as_deref().unwrap_or_default(), name, &format!("{name}-{own}")].map(String::from).to_vec()
+        }
         false => vec!["chains".into(), format!("{name}-{own}")],
     };
     if quick {
         let quick = match learns {
+            true if wide.is_some() => [format!("{name}-quick"), "wide-quick".into()],
             true => [format!("{name}-quick"), "quick".into()],
             false => [format!("{own}-quick"), "chains-quick".into()],
         };

@@ -204,6 +204,7 @@ pub fn metrics_json(
     let head = [
         ("target", json!(config.target.name)),
         ("method", json!(config.method.name())),
+        ("distilled_from_markov_chains", json!(config.method.config().distils())),
         ("dim", json!(config.target.build().map_or(0, |t| t.single().dim()))),
         ("steps", json!(steps)),
         ("seed", json!(config.seed)),

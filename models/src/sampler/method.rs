@@ -18,6 +18,11 @@ pub trait MethodConfig {
     /// Whether the method learns a model; presets of targets hold settings of such methods.
     fn learns(&self) -> bool;
 
+    /// Whether the model is distilled from Markov chains: states that moves on the energy have brought to equilibrium.
+    fn distils(&self) -> bool {
+        false
+    }
+
     /// The first setting that does not fit the target, if any: one line with its key and its range.
     fn problem(&self, target: &dyn AnyTarget) -> Option<String>;
 
@@ -79,7 +84,7 @@ macro_rules! methods {
 
 methods! {
     Iwsm(iwsm::Iwsm) = "iwsm", "importance weighted score matching";
-    Idem(iwsm::Idem) = "idem", "iterated denoising energy matching: weights of one";
+    Idem(iwsm::Idem) = "idem", "iterated denoising energy matching: weights of one; on particles distilled from Markov chains";
     Hmc(hmc::Settings) = "hmc", "Hamiltonian Monte Carlo of many walkers, on the target itself";
     Pt(parallel_tempering::Settings) = "pt", "parallel tempering of Hamiltonian Monte Carlo";
     Smc(smc::Settings) = "smc", "sequential Monte Carlo of populations, with log Z";

@@ -139,12 +139,18 @@ pub trait Learned {
         key: (u64, u64),
     ) -> Result<(Vec<f32>, Vec<f64>), TargetError>;
 
-    /// Chooses the variances of the reverse steps by the weights of paths of `steps` steps towards `target`, with the
+    /// Chooses the variances of the reverse steps by the weights of `n` paths of `steps` steps towards `target`, with the
     /// random numbers of `seed`; returns the number of energies that it took.
     ///
     /// # Errors
     /// Where the target cannot be evaluated, or no sample has a finite energy.
-    fn tune(&mut self, target: &dyn Target<f32>, steps: usize, seed: u64) -> Result<u64, TargetError>;
+    fn tune(
+        &mut self,
+        target: &dyn Target<f32>,
+        n: usize,
+        steps: usize,
+        seed: u64,
+    ) -> Result<u64, TargetError>;
 
     /// Diagnostics of the importance weights at each of `levels` noise levels, from `n` states each.
     ///

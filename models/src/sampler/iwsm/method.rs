@@ -4,7 +4,7 @@ use engine::checkpoint::{Checkpoint, CheckpointError};
 use serde::{Deserialize, Serialize};
 
 use super::weighting::WeightLevel;
-use super::{Config, Objective, TrainError, Trainer};
+use super::{Config, Explore, Objective, TrainError, Trainer};
 use crate::diffusion::{DenoisingError, Flow};
 use crate::memory::Part;
 use crate::sampler::{Diagnostics, Learned, MethodConfig, Named, Sampler, SamplerError};
@@ -40,6 +40,10 @@ impl<const WEIGHTED: bool> MethodConfig for ScoreMatching<WEIGHTED> {
 
     fn learns(&self) -> bool {
         true
+    }
+
+    fn distils(&self) -> bool {
+        self.0.replay.moves > 0 || self.0.replay.first_moves > 0
     }
 
     fn problem(&self, target: &dyn AnyTarget) -> Option<String> {
@@ -111,7 +115,23 @@ impl Sampler for Trainer<'_, f32> {
     }
 
     fn diagnostics(&self) -> Diagnostics {
-        Diagnostics::default()
+        let (b, annealed) = (self.state.exponent, self.config.replay.explore == Explore::Annealed);
+        let failures = if b < 1.0 {
+            vec![format!("the annealed target is at exp(-b E) with b = {b:.3}, and was to be at 1")]
+        } else {
+            Vec::new()
+        };
+        Diagnostics {
+            figures: if annealed { vec![("annealing", b, None)] } else { Vec::new() },
+            failures,
+            remedy: "raise train.steps, or lower replay.share".into(),
+            ..Diagnostics::default()
+        }
+    }
+
+    fn note(&self) -> String {
+        let b = self.state.exponent;
+        if b < 1.0 { format!(" annealed to {b:.3}") } else { String::new() }
     }
 
     fn evaluations(&self) -> u64 {
@@ -143,8 +163,14 @@ impl Learned for Trainer<'_, f32> {
         Ok((x, log_w))
     }
 
-    fn tune(&mut self, target: &dyn Target<f32>, steps: usize, seed: u64) -> Result<u64, TargetError> {
-        Trainer::tune(self, target, steps, seed)
+    fn tune(
+        &mut self,
+        target: &dyn Target<f32>,
+        n: usize,
+        steps: usize,
+        seed: u64,
+    ) -> Result<u64, TargetError> {
+        Trainer::tune(self, target, n, steps, seed)
     }
 
     fn weight_levels(&mut self, levels: usize, n: usize) -> Result<Vec<WeightLevel>, TargetError> {

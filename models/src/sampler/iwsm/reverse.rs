@@ -11,8 +11,7 @@ use crate::target::{Target, TargetError};
 /// Stored states on which the denoising errors are measured at a refresh, and the share by which the table moves.
 const FITTED: usize = 128;
 const RATE: f64 = 0.2;
-/// Samples in a round of tuning, and rounds.
-const TUNED: usize = 1024;
+/// Rounds of tuning.
 const ROUNDS: u64 = 2;
 /// Effective share of the weights by which they are resampled for it.
 const RESAMPLED: f64 = 0.3;
@@ -82,16 +81,22 @@ impl<T: Real> Trainer<'_, T> {
     }
 
     /// Chooses the variances of the reverse steps by the weights of paths of `steps` steps towards `target`
-    /// ([`ReverseProcess::tuned`]), on samples of the model itself, resampled by their weights. Returns the number of
+    /// ([`ReverseProcess::tuned`]), on `n` samples of the model itself, resampled by their weights. Returns the number of
     /// energies that it took. Paths drawn with another key are independent of the choice, so that their weights stay
     /// unbiased.
     ///
     /// # Errors
     /// If the target cannot be evaluated, or no sample has a finite energy.
-    pub fn tune(&mut self, target: &dyn Target<T>, steps: usize, seed: u64) -> Result<u64, TargetError> {
+    pub fn tune(
+        &mut self,
+        target: &dyn Target<T>,
+        n: usize,
+        steps: usize,
+        seed: u64,
+    ) -> Result<u64, TargetError> {
         let d = target.dim();
         for round in 0..ROUNDS {
-            let (x, log_p, log_ratio) = self.weighted_paths(target, TUNED, steps, (seed, round))?;
+            let (x, log_p, log_ratio) = self.weighted_paths(target, n, steps, (seed, round))?;
             let log_w: Vec<f64> = log_p.iter().zip(&log_ratio).map(|(p, ratio)| p + ratio).collect();
             TargetError::unless_inside(
                 log_w.iter().copied(),
@@ -110,6 +115,6 @@ impl<T: Real> Trainer<'_, T> {
             self.state.error = error;
             self.state.error = self.reverse().tuned(&states, &log_p, steps, (seed, round));
         }
-        Ok(ROUNDS * TUNED as u64)
+        Ok(ROUNDS * n as u64)
     }
 }

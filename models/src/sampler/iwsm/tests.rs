@@ -23,15 +23,21 @@ fn config() -> Config {
     config
 }
 
+fn steps(trainer: &mut Trainer<'_, f32>, n: usize) {
+    for _ in 0..n {
+        trainer.step().unwrap();
+    }
+}
+
 #[test]
 fn two_wells_of_unequal_weight_and_stiffness_get_their_shares_without_moves() {
     let target = two_wells();
     let mut trainer = Trainer::<f32>::new(config(), &target, 0).unwrap();
-    (0..1500).for_each(|_| drop(trainer.step().unwrap()));
+    steps(&mut trainer, 1500);
     assert_eq!(trainer.state.exponent, 1.0);
     // 4000 states to begin with, and 256 in each of 74 refreshes.
     assert_eq!(trainer.state.energy_evaluations, 4000 + 74 * 256);
-    trainer.tune(&target, 60, 1).unwrap();
+    trainer.tune(&target, 1000, 60, 1).unwrap();
     let n = 8000;
     let (x, log_w) = trainer.sample_weighted(&target, n, 60, (2, 0)).unwrap();
     let first = |k: usize| x[6 * k..6 * k + 6].iter().sum::<f32>() > 0.0;
@@ -58,13 +64,13 @@ fn a_resumed_annealed_training_repeats_an_unbroken_one() {
         config
     };
     let mut whole = Trainer::<f32>::new(small(), &target, 3).unwrap();
-    (0..50).for_each(|_| drop(whole.step().unwrap()));
+    steps(&mut whole, 50);
     let saved = whole.checkpoint();
     let exponent = whole.state.exponent;
     let mut resumed = Trainer::<f32>::new(small(), &target, 3).unwrap();
     resumed.restore(&saved).unwrap();
     for trainer in [&mut whole, &mut resumed] {
-        (0..60).for_each(|_| drop(trainer.step().unwrap()));
+        steps(trainer, 60);
     }
     assert!(whole.state.exponent > exponent, "the test has to cross a change of the target");
     assert_eq!(whole.state.params.values(), resumed.state.params.values());
