@@ -32,8 +32,8 @@ struct Args {
     /// Half the width of the box of the means, for gmm60 to gmm120 and gmm-d.
     #[arg(long, value_parser = finite)]
     spread: Option<f64>,
-    /// iwsm, idem (weights of one), pt (parallel tempering), smc (sequential Monte Carlo) or hmc [default: iwsm; idem for
-    /// particles].
+    /// iwsm, idem (weights of one; on particles distilled from Markov chains, whose moves on the energy fill the
+    /// buffer), pt (parallel tempering), smc (sequential Monte Carlo) or hmc [default: iwsm; idem for particles].
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
     /// Score network: mlp; pair (equivariant, cheap) or egnn (equivariant) for particles.
@@ -109,6 +109,7 @@ Examples:
   sample --quick                                 the same in seconds, to see that it works
   sample --target list                           all densities
   sample --target gmm-w --method idem            unequal weights, trained as iDEM
+  sample --target dw4 --method iwsm              particles without a single move on the energy
   sample --target gmm-d --dim 10 --spread 8      40 modes in 10 dimensions
   sample --seeds 3 --out runs/a                  three seeds, mean and standard deviation
   sample --config my.toml --set train.batch=256  own settings (see config.toml of a run for all keys)

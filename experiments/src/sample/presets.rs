@@ -23,6 +23,7 @@ files! {
     "lj13", "lj13-iwsm", "lj13-pt", "lj13-quick",
     "lj55", "lj55-iwsm", "lj55-pt", "lj55-quick",
     "pt-quick", "quick", "smc-quick",
+    "wide-iwsm", "wide-quick",
 }
 
 /// The largest dimension of R^d for which the defaults of a learned method are made.

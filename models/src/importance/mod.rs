@@ -7,5 +7,5 @@ mod weights;
 
 pub use log_z::{K_HAT, LogZ};
 pub use psis::{pareto_k_hat, pareto_smooth};
-pub use resampling::{resampled, resampled_to, systematic, tempered};
+pub use resampling::{exponent, raised, resampled, resampled_to, systematic, tempered};
 pub use weights::{effective_share, log_mean_exp, log_sum_exp, log_z, normalised_ess};

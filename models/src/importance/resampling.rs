@@ -2,8 +2,6 @@
 
 use engine::rng::Stream;
 
-use super::effective_share;
-
 /// Systematic resampling (Kitagawa 1996): calls `f` with `picks` indices, index i in expectation
 /// `picks w_i / sum w` times. None if no weight is positive.
 pub fn systematic(w: &[f64], picks: usize, stream: &mut Stream, mut f: impl FnMut(usize)) {
@@ -37,35 +35,50 @@ pub fn resampled_to(w: &[f64], picks: usize, stream: &mut Stream) -> Vec<usize> 
     picked
 }
 
-/// Tempered weights w^beta, in units of the largest, with the largest beta in \[0, `power`\] for which the
-/// [`effective_share`] is at least `share`; beta = 0 if there is none. Weights that are NaN or infinite become 0.
+/// Tempered weights w^beta, in units of the largest, with the [`exponent`] beta. Weights that are NaN or infinite
+/// become 0.
 pub fn tempered(log_w: &[f64], power: f64, share: f64) -> Vec<f64> {
-    let most = log_w.iter().copied().filter(|l| l.is_finite()).fold(f64::NEG_INFINITY, f64::max);
-    let raised = |beta: f64| -> Vec<f64> {
-        // States of density 0 have the weight 0 also at beta = 0.
-        let one = |l: &f64| if l.is_finite() { (beta * (l - most)).exp() } else { 0.0 };
-        log_w.iter().map(one).collect()
+    let (beta, most) = exponent(log_w.iter().copied(), power, share);
+    log_w.iter().map(|l| raised(*l, most, beta)).collect()
+}
+
+/// The largest beta in \[0, `power`\] for which weights w^beta have the effective share
+/// ([`effective_share`](super::effective_share)) `share` at least, 0 if there is none; and the logarithm of the largest
+/// finite weight. Allocates nothing.
+pub fn exponent(log_w: impl Iterator<Item = f64> + Clone, power: f64, share: f64) -> (f64, f64) {
+    let most = log_w.clone().filter(|l| l.is_finite()).fold(f64::NEG_INFINITY, f64::max);
+    let enough = |beta: f64| {
+        let zero = (0.0, 0.0, 0.0);
+        let (n, sum, squares) = log_w.clone().fold(zero, |(n, sum, squares), l| {
+            let w = raised(l, most, beta);
+            (n + 1.0, sum + w, squares + w * w)
+        });
+        // No weight has a share of 0.
+        let found = if squares > 0.0 { sum * sum / (n * squares) } else { 0.0 };
+        found >= share
     };
-    let plain = raised(power);
-    if effective_share(&plain) >= share {
-        return plain;
+    if enough(power) {
+        return (power, most);
     }
     // The share decreases with beta: bisection, 40 halvings.
     let (mut low, mut high) = (0.0, power);
     for _ in 0..40 {
         let middle = 0.5 * (low + high);
-        if effective_share(&raised(middle)) >= share {
-            low = middle;
-        } else {
-            high = middle;
-        }
+        if enough(middle) { low = middle } else { high = middle }
     }
-    raised(low)
+    (low, most)
+}
+
+/// w^beta in units of the largest weight; 0 for what is no weight. States of density 0 have the weight 0 also at
+/// beta = 0.
+pub fn raised(log_w: f64, most: f64, beta: f64) -> f64 {
+    if log_w.is_finite() { (beta * (log_w - most)).exp() } else { 0.0 }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::importance::effective_share;
 
     #[test]
     fn two_of_four_weights_are_half_a_share() {

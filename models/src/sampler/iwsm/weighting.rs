@@ -9,7 +9,7 @@
 use engine::Real;
 
 use super::Weights;
-use crate::importance::{effective_share, normalised_ess, pareto_smooth, tempered};
+use crate::importance::{effective_share, exponent, normalised_ess, pareto_smooth, raised};
 
 /// States that are normalised together: neighbours in a batch, whose noise levels are sorted.
 const GROUP: usize = 64;
@@ -26,18 +26,22 @@ pub fn normalise<T: Real>(log_w: &[T], config: &Weights, w: &mut [f64]) -> f64 {
     let groups = (w.len() / GROUP).max(1);
     for k in 0..groups {
         let range = k * w.len() / groups..(k + 1) * w.len() / groups;
-        let logs =
-            log_w[range.clone()].iter().map(|l| if l.is_finite() { l.f64() } else { f64::NEG_INFINITY });
-        let logs: Vec<f64> = logs.collect();
-        let logs = if config.smooth { pareto_smooth(&logs).0 } else { logs };
-        normalise_group(&logs, config, &mut w[range]);
+        let logs = log_w[range.clone()].iter().map(|l| l.f64());
+        if config.smooth {
+            // All draws of a state have density 0: no estimate there.
+            let known = logs.map(|l| if l.is_finite() { l } else { f64::NEG_INFINITY });
+            let smooth = pareto_smooth(&known.collect::<Vec<f64>>()).0;
+            normalise_group(smooth.iter().copied(), config, &mut w[range]);
+        } else {
+            normalise_group(logs, config, &mut w[range]);
+        }
     }
     effective_share(w)
 }
 
-fn normalise_group(log_w: &[f64], config: &Weights, w: &mut [f64]) {
-    // All draws of a state have density 0: no estimate there.
-    w.copy_from_slice(&tempered(log_w, config.power, config.share));
+fn normalise_group(log_w: impl Iterator<Item = f64> + Clone, config: &Weights, w: &mut [f64]) {
+    let (beta, most) = exponent(log_w.clone(), config.power, config.share);
+    w.iter_mut().zip(log_w).for_each(|(w, l)| *w = raised(l, most, beta));
     let mean = w.iter().sum::<f64>() / w.len() as f64;
     if mean > 0.0 {
         w.iter_mut().for_each(|w| *w = (*w / mean).min(config.clip));
