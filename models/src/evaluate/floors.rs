@@ -21,7 +21,7 @@ pub struct Floors(Vec<(&'static str, Vec<f64>)>);
 
 impl Floors {
     /// Of `pairs` pairs of sets from the target's exact sampler, each pair with draws of its own; None if it has no
-    /// such sampler. Of large sets fewer are transported ([`transported`](Self::transported)), but not fewer than
+    /// such sampler. Of large sets fewer are transported ([`counts`](Self::counts)), but not fewer than
     /// `least`.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ impl<T: Real> Trainer<'_, T> {
         steps: usize,
         key: (u64, u64),
     ) -> Result<(Vec<T>, Vec<f64>), TargetError> {
-        let (x, log_p, log_ratio) = self.weighted_paths(target, n, steps, key)?;
+        let (x, [log_p, log_ratio]) = self.weighted_paths(target, n, steps, key)?;
         Ok((x, log_p.iter().zip(&log_ratio).map(|(p, ratio)| p + ratio).collect()))
     }
 
@@ -58,12 +58,12 @@ impl<T: Real> Trainer<'_, T> {
         n: usize,
         steps: usize,
         key: (u64, u64),
-    ) -> Result<(Vec<T>, Vec<f64>, Vec<f64>), TargetError> {
+    ) -> Result<(Vec<T>, [Vec<f64>; 2]), TargetError> {
         let (mut x, mut log_ratio) = (vec![T::ZERO; n * target.dim()], vec![0.0; n]);
         self.reverse().paths(steps, key, &mut x, &mut log_ratio);
         let mut log_p = vec![T::ZERO; n];
         target.evaluate(&x, &mut log_p, &mut [])?;
-        Ok((x, log_p.iter().map(|p| p.f64()).collect(), log_ratio))
+        Ok((x, [log_p.iter().map(|p| p.f64()).collect(), log_ratio]))
     }
 
     /// Measures the denoising errors of the current model on some of the stored states.
@@ -96,7 +96,7 @@ impl<T: Real> Trainer<'_, T> {
     ) -> Result<u64, TargetError> {
         let d = target.dim();
         for round in 0..ROUNDS {
-            let (x, log_p, log_ratio) = self.weighted_paths(target, n, steps, (seed, round))?;
+            let (x, [log_p, log_ratio]) = self.weighted_paths(target, n, steps, (seed, round))?;
             let log_w: Vec<f64> = log_p.iter().zip(&log_ratio).map(|(p, ratio)| p + ratio).collect();
             TargetError::unless_inside(
                 log_w.iter().copied(),
