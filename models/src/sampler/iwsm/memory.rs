@@ -26,8 +26,8 @@ impl Config {
             (format!("train.batch = {}, {network}", t.batch), shards * number * parameters),
             // States and targets, and of the estimates three vectors.
             (format!("train.batch = {} in {d} dimensions", t.batch), states(t.batch, 5)),
-            // As they are drawn, stored, and moved.
-            (format!("replay.capacity = {} in {d} dimensions", replay.capacity), states(replay.capacity, 2)),
+            // As they are drawn, stored with their gradients, and moved.
+            (format!("replay.capacity = {} in {d} dimensions", replay.capacity), states(replay.capacity, 3)),
             (
                 format!("replay.refresh_samples = {} in {d} dimensions", replay.refresh_samples),
                 states(replay.refresh_samples, 1),

@@ -61,9 +61,26 @@ impl<T: Real> Proposal<T> {
         -0.5 * square / s2 - 0.5 * self.free_dim() * (std::f64::consts::TAU * s2).ln()
     }
 
-    /// Fills `x` with states of the proposal, one for each noise level, and `from` with the indices of the stored
-    /// states they were made from (the number of states for the defensive component).
+    /// Fills `x` with noised stored states, which are drawn by their weights if they have any, one for each noise level,
+    /// and `from` with the indices of the stored states they were made from (the number of states for the defensive
+    /// component).
     pub fn draw(&self, sigma: &[T], stream: &mut Stream, x: &mut [T], from: &mut Vec<usize>) {
+        self.draw_by(|stream| self.buffer.pick(stream), sigma, stream, x, from);
+    }
+
+    /// The same with all stored states equally likely, whatever their weights: states of the density q.
+    pub fn draw_evenly(&self, sigma: &[T], stream: &mut Stream, x: &mut [T]) {
+        self.draw_by(|stream| stream.index(self.buffer.len()), sigma, stream, x, &mut Vec::new());
+    }
+
+    fn draw_by(
+        &self,
+        pick: impl Fn(&mut Stream) -> usize,
+        sigma: &[T],
+        stream: &mut Stream,
+        x: &mut [T],
+        from: &mut Vec<usize>,
+    ) {
         self.geometry.fill_normal(stream, x);
         from.clear();
         for (x, sigma) in x.chunks_exact_mut(self.dim).zip(sigma) {
@@ -72,7 +89,7 @@ impl<T: Real> Proposal<T> {
                 x.iter_mut().for_each(|x| *x *= scale);
                 from.push(self.buffer.len());
             } else {
-                let l = self.buffer.pick(stream);
+                let l = pick(stream);
                 from.push(l);
                 for (a, x) in x.iter_mut().enumerate() {
                     *x = sigma.mul_add(*x, self.buffer.coordinate(a, l..l + 1)[0]);

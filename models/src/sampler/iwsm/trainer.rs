@@ -294,7 +294,7 @@ impl<'e, T: Real> Trainer<'e, T> {
             let sigma = schedule.sigma((level as f64 + 0.5) / levels as f64);
             let mut stream = Stream::new(self.seed, "weight report", self.state.step, level as u64);
             let sigmas = vec![T::of(sigma); n];
-            self.state.proposal.draw(&sigmas, &mut stream, &mut x, &mut Vec::new());
+            self.state.proposal.draw_evenly(&sigmas, &mut stream, &mut x);
             self.state.proposal.log_density(&x, &sigmas, &self.config.weights, &mut stream, &mut log_q);
             let (draws, key) = (self.config.train.draws, self.state.step + ((level as u64 + 1) << 40));
             self.estimates.run(&*self.target, &x, &sigmas, draws, (self.seed, key))?;
