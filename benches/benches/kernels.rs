@@ -164,7 +164,7 @@ fn sampling(c: &mut Criterion) {
         b.iter(|| estimates.run(&target, &x[..256], &[5.0; 128], 500, (0, 0)).unwrap());
     });
     let proposal =
-        Proposal::<f32>::new(Geometry::Euclidean(2), Buffer::new(2, 10_000, false), 10_000, (30.0, 0.0), 0);
+        Proposal::<f32>::new(Geometry::Euclidean(2), Buffer::new(2, 10_000, false), (30.0, 0.0), 0);
     let (weights, mut stream) = (Config::default().weights, Stream::new(0, "window", 0, 0));
     group.throughput(Throughput::Elements(128 * 10_000));
     group.bench_function("buffer density, 128 points, 10 000 states, pairs", |b| {

@@ -1,7 +1,7 @@
 //! Settings to begin with: for each method its defaults, then the files of presets/sample that go with the target.
 
 use models::sampler::Method;
-use models::target::TargetConfig;
+use models::target::{Geometry, TargetConfig};
 use models::words::hint;
 
 use super::{Evaluation, SampleConfig};
@@ -18,11 +18,11 @@ macro_rules! files {
 
 files! {
     "chains", "chains-quick",
-    "dw4", "dw4-iwsm", "dw4-pt", "dw4-quick",
+    "dw4", "dw4-pt", "dw4-quick",
     "funnel",
     "lj13", "lj13-iwsm", "lj13-pt", "lj13-quick",
     "lj55", "lj55-iwsm", "lj55-pt", "lj55-quick",
-    "pt-quick", "quick", "smc-quick",
+    "particles-iwsm", "pt-quick", "quick", "smc-quick",
     "wide-iwsm", "wide-quick",
 }
 
@@ -52,18 +52,20 @@ pub(super) fn preset(
     let (learns, own) = (method.config().learns(), method.name());
     let mut config =
         SampleConfig { seed: 0, target: target.clone(), evaluation: Evaluation::default(), method };
+    let family = match geometry {
+        Geometry::Particles(_) => "particles",
+        Geometry::Euclidean(d) if d > PLAIN => "wide",
+        Geometry::Euclidean(_) => "plain",
+    };
     // Each is taken if it exists.
-    let wide = learns && geometry.particles().is_none() && geometry.dim() > PLAIN;
-    let wide = wide.then(|| format!("wide-{own}")).filter(|layer| file(layer).is_some());
+    let of_family = format!("{family}-{own}");
     let mut layers = match learns {
-        true => {
-            [wide.as_deref().unwrap_or_default(), name, &format!("{name}-{own}")].map(String::from).to_vec()
-        }
+        true => vec![name.to_string(), of_family.clone(), format!("{name}-{own}")],
         false => vec!["chains".into(), format!("{name}-{own}")],
     };
     if quick {
         let quick = match learns {
-            true if wide.is_some() => [format!("{name}-quick"), "wide-quick".into()],
+            true if of_family == "wide-iwsm" => [format!("{name}-quick"), "wide-quick".into()],
             true => [format!("{name}-quick"), "quick".into()],
             false => [format!("{own}-quick"), "chains-quick".into()],
         };

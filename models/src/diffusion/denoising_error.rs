@@ -70,9 +70,7 @@ impl DenoisingError {
 
     /// r of each kind at t.
     pub(super) fn at(&self, t: f64, out: &mut [f64]) {
-        let place = t.clamp(0.0, 1.0) * (KNOTS - 1) as f64;
-        let below = (place as usize).min(KNOTS - 2);
-        let share = place - below as f64;
+        let (below, share) = between(t, KNOTS);
         let rows = &self.log_r[below * self.kinds..(below + 2) * self.kinds];
         for (k, out) in out.iter_mut().enumerate() {
             *out = ((1.0 - share) * rows[k] + share * rows[self.kinds + k]).exp();
@@ -83,19 +81,20 @@ impl DenoisingError {
     pub fn variances(&self, schedule: Schedule, sigma: f64, next: f64, out: &mut [f64]) {
         let (s2, next2) = (sigma * sigma, next * next);
         self.at(schedule.time(sigma), out);
-        out.iter_mut().for_each(|v| *v = (s2 - next2) * (next2 + (s2 - next2) * *v) / s2);
+        out.iter_mut().for_each(|v| *v = variance(s2, next2, (s2 - next2) * *v));
     }
 
     /// Measures the errors of `model` on `states` (columns of the target, or nearly so), noised anew at each level,
-    /// and moves log r towards them by the share `rate`. Random numbers are those of `key`.
-    pub fn fit<T: Real>(
-        &mut self,
+    /// and gives a table whose log r has moved towards them by the share `rate`. Random numbers are those of `key`.
+    pub fn fitted<T: Real>(
+        &self,
         model: ScoreModel<T>,
         schedule: Schedule,
         states: &[T],
         rate: f64,
         (seed, step): (u64, u64),
-    ) {
+    ) -> Self {
+        let mut fitted = self.clone();
         let geometry = model.network.geometry();
         let (d, kinds) = (geometry.dim(), self.kinds);
         let count = (states.len() / d.max(1)) as f64 * per_kind(geometry);
@@ -120,12 +119,13 @@ impl DenoisingError {
                 .collect();
             for kind in 0..kinds {
                 let r = sums.iter().map(|s| s[kind]).sum::<f64>() / (count * level * level);
-                let log_r = &mut self.log_r[knot * kinds + kind];
+                let log_r = &mut fitted.log_r[knot * kinds + kind];
                 if r.is_finite() {
                     *log_r += rate * (r.max(LEAST).ln() - *log_r);
                 }
             }
         }
+        fitted
     }
 
     /// Multiplies r at each knot by exp(f(t)).
@@ -135,6 +135,19 @@ impl DenoisingError {
             row.iter_mut().for_each(|v| *v = (*v + by).max(LEAST.ln()));
         }
     }
+}
+
+/// The variance of a step from s to s', of which the denoiser's error adds `own` = (s^2 - s'^2) r to s'^2.
+pub(super) fn variance(s2: f64, next2: f64, own: f64) -> f64 {
+    (s2 - next2) * (next2 + own) / s2
+}
+
+/// The knot below `t` of `knots` knots that are uniform in [0, 1], and the share of the one above in a line through
+/// both.
+pub(super) fn between(t: f64, knots: usize) -> (usize, f64) {
+    let place = t.clamp(0.0, 1.0) * (knots - 1) as f64;
+    let below = (place as usize).min(knots - 2);
+    (below, place - below as f64)
 }
 
 fn sigma(schedule: Schedule, knot: usize) -> f64 {

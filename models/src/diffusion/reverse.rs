@@ -5,6 +5,7 @@ use engine::rng::Stream;
 use engine::{Real, Tape};
 use rayon::prelude::*;
 
+use super::denoising_error::per_kind;
 use super::{DenoisingError, Schedule};
 use crate::score::ScoreNetwork;
 
@@ -98,7 +99,7 @@ impl<T: Real> ReverseProcess<'_, T> {
     fn walk(&self, steps: usize, stream: &mut Stream, x: &mut [T], log_ratio: &mut [f64]) {
         let geometry = self.model.network.geometry();
         let (d, kinds) = (geometry.dim(), self.error.kinds());
-        let per_kind = geometry.free_dim() as f64 / kinds as f64;
+        let per_kind = per_kind(geometry);
         let square = |x: &[T]| x.iter().map(|x| x.f64().powi(2)).sum::<f64>();
         let (mut tape, mut score) = (Tape::new(), vec![T::ZERO; x.len()]);
         let (mut noise, mut variances) = (vec![T::ZERO; x.len()], vec![0.0; kinds]);

@@ -85,8 +85,7 @@ fn tuned_variances_make_weights_more_even_and_leave_their_mean() {
     let (mut states, mut log_p) = (vec![0.0; 2 * n], vec![0.0; n]);
     assert!(target().sample(&mut Stream::new(5, "states", 0, 0), &mut states));
     target().evaluate(&states, &mut log_p, &mut []).unwrap();
-    let mut fitted = least.clone();
-    fitted.fit(model, SCHEDULE, &states, 1.0, (6, 0));
+    let fitted = least.fitted(model, SCHEDULE, &states, 1.0, (6, 0));
     let tuned = process(&fitted).tuned(&states, &log_p, 20, (7, 0));
     let [least, fitted, tuned] = [&least, &fitted, &tuned].map(|e| log_weights(process(e), 20_000, 20, 8).1);
     let ess = [&least, &fitted, &tuned].map(|w| normalised_ess(w));
@@ -105,8 +104,8 @@ fn the_table_is_that_of_a_gaussian_when_the_score_is() {
     Stream::new(9, "states", 0, 0).fill_normal(&mut states);
     states.iter_mut().for_each(|x| *x *= 3.0);
     let geometry = Geometry::Euclidean(2);
-    let mut error = DenoisingError::gaussian(geometry, SCHEDULE, 0.1);
-    error.fit(model, SCHEDULE, &states, 1.0, (1, 0));
+    let error = DenoisingError::gaussian(geometry, SCHEDULE, 0.1);
+    let error = error.fitted(model, SCHEDULE, &states, 1.0, (1, 0));
     let want = DenoisingError::gaussian(geometry, SCHEDULE, 3.0);
     // Five standard errors of a variance from 20 000 states.
     assert!(error.table().iter().zip(want.table()).all(|(a, b)| (a - b).abs() < 0.05));

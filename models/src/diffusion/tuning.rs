@@ -5,7 +5,7 @@ use engine::rng::Stream;
 use engine::{Real, Tape};
 use rayon::prelude::*;
 
-use super::denoising_error::{add_squares, per_kind};
+use super::denoising_error::{add_squares, between, per_kind, variance};
 use super::{DenoisingError, ReverseProcess};
 use crate::importance::tempered;
 
@@ -41,7 +41,7 @@ impl<T: Real> ReverseProcess<'_, T> {
     /// (1 / beta) log E w^beta + const, the mean over noised paths,
     ///
     /// beta = 1 is the second moment of the weights under the reverse SDE, 1 / ESS (minimised by VT-DIS: Zhang et al.
-    /// 2025, arXiv 2505.21005), and beta -> 0 the Kullback-Leibler divergence, which [`DenoisingError::fit`] minimises.
+    /// 2025, arXiv 2505.21005), and beta -> 0 the Kullback-Leibler divergence, which [`DenoisingError::fitted`] minimises.
     /// The largest beta is taken at which the terms of the mean have an effective share of a fifth, so that few paths do
     /// not decide. The reverse steps' means do not depend on the variances, so that the score is evaluated once.
     pub fn tuned(&self, states: &[T], log_p: &[f64], steps: usize, key: (u64, u64)) -> DenoisingError {
@@ -125,7 +125,7 @@ impl<T: Real> ReverseProcess<'_, T> {
             self.error.at(self.schedule.time(*sigma), &mut r);
             for (kind, r) in r.iter().enumerate() {
                 let own = drift * r * factor;
-                let v = drift * (next2 + own) / s2;
+                let v = variance(s2, next2, own);
                 precision[k * kinds + kind] = 1.0 / v;
                 slope[k * kinds + kind] = own / (next2 + own);
                 constant += 0.5 * per_kind * v.ln();
@@ -157,8 +157,6 @@ impl<T: Real> ReverseProcess<'_, T> {
 
 /// The factors that act at t, with their shares: linear interpolation.
 fn hats(t: f64) -> [(usize, f64); 2] {
-    let place = t.clamp(0.0, 1.0) * (FACTORS - 1) as f64;
-    let below = (place as usize).min(FACTORS - 2);
-    let share = place - below as f64;
+    let (below, share) = between(t, FACTORS);
     [(below, 1.0 - share), (below + 1, share)]
 }

@@ -32,6 +32,10 @@ pub fn resampled<T: Copy>(x: &[T], dim: usize, w: &[f64], stream: &mut Stream) -
 pub fn resampled_to(w: &[f64], picks: usize, stream: &mut Stream) -> Vec<usize> {
     let mut picked = Vec::with_capacity(picks);
     systematic(w, picks, stream, |i| picked.push(i));
+    // The last pick can be lost to rounding.
+    if let Some(last) = picked.last().copied() {
+        picked.resize(picks, last);
+    }
     picked
 }
 

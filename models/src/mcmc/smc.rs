@@ -20,7 +20,7 @@ use engine::rng::Stream;
 use rayon::prelude::*;
 
 use super::hmc::{Density, States, Tempering, adapted};
-use crate::importance::{effective_share, log_sum_exp, systematic};
+use crate::importance::{effective_share, log_sum_exp, resampled_to};
 use crate::target::{BLOCK, Target, TargetError};
 
 /// How fast step sizes adapt, once for each temperature.
@@ -208,11 +208,10 @@ impl Population {
 
     /// Replaces the particles by as many picked by their weights `w`.
     fn resample(&mut self, w: &[f64], stream: &mut Stream) {
-        let mut picks = Vec::with_capacity(w.len());
-        systematic(w, w.len(), stream, |i| picks.push(i));
-        // The last pick can be lost to rounding.
-        let Some(end) = picks.last().copied() else { return };
-        picks.resize(w.len(), end);
+        let picks = resampled_to(w, w.len(), stream);
+        if picks.is_empty() {
+            return;
+        }
         let old: Vec<[Vec<f64>; 3]> =
             self.chunks.iter().map(|s| [s.x.clone(), s.score.clone(), s.log_p.clone()]).collect();
         for (l, pick) in picks.into_iter().enumerate() {

@@ -172,7 +172,4 @@ pub trait Learned {
 
     /// The errors of the denoiser, from which the variances of reverse steps follow.
     fn denoising_error(&self) -> &DenoisingError;
-
-    /// The same, to be replaced.
-    fn set_denoising_error(&mut self) -> &mut DenoisingError;
 }

@@ -26,7 +26,7 @@ use engine::rng::Stream;
 use rayon::prelude::*;
 
 use super::{Diagnostics, Named, Sampler, SamplerError, consistent};
-use crate::importance::{log_z, normalised_ess, systematic};
+use crate::importance::{log_z, normalised_ess, resampled_to, tempered};
 use crate::mcmc::smc::{Figures, Population, Rules};
 use crate::metrics::{mean, sd};
 use crate::target::{Target, TargetError};
@@ -89,16 +89,7 @@ impl<'t> Smc<'t> {
 
     /// `n` particles of some populations by their weights: their places.
     fn picks(populations: &[Population], n: usize, stream: &mut Stream) -> Vec<usize> {
-        let log_w = Self::log_weights(populations);
-        let most = log_w.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let w: Vec<f64> = log_w.iter().map(|l| (l - most).exp()).collect();
-        let mut picks = Vec::with_capacity(n);
-        systematic(&w, n, stream, |i| picks.push(i));
-        // The last pick can be lost to rounding.
-        if let Some(end) = picks.last().copied() {
-            picks.resize(n, end);
-        }
-        picks
+        resampled_to(&tempered(&Self::log_weights(populations), 1.0, 0.0), n, stream)
     }
 
     fn arrived(&self) -> bool {

@@ -3,6 +3,8 @@
 use engine::Real;
 use engine::rng::Stream;
 
+use crate::importance::{effective_share, tempered};
+
 /// States that enter the buffer.
 #[derive(Clone, Copy)]
 pub struct Fresh<'a, T> {
@@ -51,6 +53,11 @@ impl<T: Real> Buffer<T> {
     /// Number of states.
     pub fn len(&self) -> usize {
         self.len
+    }
+
+    /// Number of places.
+    pub fn capacity(&self) -> usize {
+        self.capacity
     }
 
     /// Whether there are none.
@@ -137,23 +144,17 @@ impl<T: Real> Buffer<T> {
     }
 
     /// Adds `change` of each state to the logarithm of its weight.
-    pub fn reweigh(&mut self, change: impl Fn(usize, &Self) -> f64) {
-        for l in 0..self.len {
-            let by = change(l, self);
-            self.log_w[l] += by;
-        }
+    pub fn reweigh(&mut self, change: impl Fn(usize) -> f64) {
+        self.log_w[..self.len].iter_mut().enumerate().for_each(|(l, w)| *w += change(l));
     }
 
     /// Makes [`pick`](Self::pick) draw by the weights as they are now, truncated at `clip` times their mean (Ionides
     /// 2008: truncation leaves estimates consistent if it recedes with their number); returns their effective share.
     pub fn weigh(&mut self, clip: f64) -> f64 {
-        let log_w = &self.log_w[..self.len];
-        let top = log_w.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-        let mut w: Vec<f64> =
-            log_w.iter().map(|l| if *l > f64::NEG_INFINITY { (l - top).exp() } else { 0.0 }).collect();
+        let mut w = tempered(&self.log_w[..self.len], 1.0, 0.0);
         let most = clip * w.iter().sum::<f64>() / self.len.max(1) as f64;
         w.iter_mut().for_each(|w| *w = w.min(most));
-        let share = crate::importance::effective_share(&w);
+        let share = effective_share(&w);
         let mut sum = 0.0;
         self.below = w
             .iter()

@@ -13,8 +13,8 @@ use engine::Real;
 use engine::rng::Stream;
 
 use super::buffer::Fresh;
-use super::{Explore, Form, Identity, Trainer};
-use crate::importance::{effective_share, normalised_ess, resampled_to};
+use super::{Explore, Identity, Trainer};
+use crate::importance::{effective_share, normalised_ess, resampled_to, tempered};
 use crate::mcmc::{adapted, hmc};
 use crate::target::TargetError;
 
@@ -22,26 +22,14 @@ use crate::target::TargetError;
 const ADAPTATION: f64 = 0.3;
 
 impl<T: Real> Trainer<'_, T> {
-    /// Whether stored states carry weights.
-    pub(super) fn weighs_states(&self) -> bool {
-        self.config.weighs_states()
-    }
-
     /// Before the first step: energies and weights of the states of the wide Gaussian, and their moves.
     pub(super) fn prepare_buffer(&mut self) -> Result<(), TargetError> {
         self.evaluate_buffer()?;
-        if self.weighs_states() {
-            let proposal = &self.state.proposal;
-            let (mut x, n) = (vec![T::ZERO; self.target.dim()], proposal.buffer.len());
-            let excess: Vec<f64> = (0..n)
-                .map(|l| {
-                    proposal.buffer.state(l, &mut x);
-                    proposal.buffer.energy(l).0.f64() - proposal.log_flat(&x)
-                })
-                .collect();
-            let b = self.next_exponent(&vec![0.0; n], &excess);
+        if self.config.weighs_states() {
+            let excess = self.state.proposal.excess();
+            let b = self.next_exponent(&vec![0.0; excess.len()], &excess);
             self.state.exponent = b;
-            self.state.proposal.buffer.reweigh(|l, _| times(b, excess[l]));
+            self.state.proposal.buffer.reweigh(|l| times(b, excess[l]));
         }
         self.move_buffer(self.config.replay.first_moves)
     }
@@ -54,7 +42,7 @@ impl<T: Real> Trainer<'_, T> {
         let (resample, d) = (replay.resample, self.target.dim());
         let (mut x, mut log_ratio) = (vec![T::ZERO; n * d], vec![0.0; n]);
         self.reverse().paths(steps, key, &mut x, &mut log_ratio);
-        let weighted = self.weighs_states();
+        let weighted = self.config.weighs_states();
         let (mut log_p, mut score) = (vec![T::ZERO; n], Vec::new());
         if weighted || resample || self.config.train.identity == Identity::Stored {
             score.resize(n * d, T::ZERO);
@@ -72,14 +60,8 @@ impl<T: Real> Trainer<'_, T> {
                 log_w.iter().zip(&excess).map(|(w, excess)| w + times(b, *excess)).collect();
             let proposal = &mut self.state.proposal;
             if b > before {
-                let mut x = vec![T::ZERO; d];
-                let excess: Vec<f64> = (0..proposal.buffer.len())
-                    .map(|l| {
-                        proposal.buffer.state(l, &mut x);
-                        proposal.buffer.energy(l).0.f64() - proposal.log_flat(&x)
-                    })
-                    .collect();
-                proposal.buffer.reweigh(|l, _| times(b - before, excess[l]));
+                let excess = proposal.excess();
+                proposal.buffer.reweigh(|l| times(b - before, excess[l]));
             }
             self.state.exponent = b;
             proposal.buffer.push(Fresh { x: &x, log_w: &log_w, energies: (&log_p, &score) });
@@ -88,9 +70,7 @@ impl<T: Real> Trainer<'_, T> {
         let mut picked: Vec<usize> = (0..n).collect();
         if resample {
             let log_w: Vec<f64> = log_ratio.iter().zip(&log_p).map(|(ratio, p)| ratio + p.f64()).collect();
-            let top = log_w.iter().copied().filter(|l| l.is_finite()).fold(f64::NEG_INFINITY, f64::max);
-            let w: Vec<f64> =
-                log_w.iter().map(|l| if l.is_finite() { (l - top).exp() } else { 0.0 }).collect();
+            let w = tempered(&log_w, 1.0, 0.0);
             // Copies of few states would drive others out of the buffer.
             let worth = (effective_share(&w) * n as f64).round() as usize;
             picked = resampled_to(&w, worth, &mut Stream::new(self.seed, "resampling", step, 0));
@@ -181,11 +161,6 @@ impl<T: Real> Trainer<'_, T> {
             super::trainer::BEYOND,
         )?;
         Ok(share)
-    }
-
-    /// Whether a training's settings keep energies with the stored states.
-    pub(super) fn keeps_energies(config: &super::Config) -> bool {
-        config.train.identity == Identity::Stored || config.weights.form == Form::Trajectory
     }
 }
 

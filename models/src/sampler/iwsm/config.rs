@@ -322,6 +322,11 @@ impl Config {
         self.objective == Objective::Iwsm && self.weights.form == Form::Trajectory
     }
 
+    /// Whether the buffer keeps energies and gradients of its states: for their scores or for their weights.
+    pub(super) fn keeps_energies(&self) -> bool {
+        self.train.identity == Identity::Stored || self.weights.form == Form::Trajectory
+    }
+
     /// The first setting that is out of range, if any: one line with its key and its range.
     pub fn problem(&self) -> Option<String> {
         let (t, w, r, n) = (&self.train, &self.weights, &self.replay, &self.network);

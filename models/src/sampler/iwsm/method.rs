@@ -196,8 +196,4 @@ impl Learned for Trainer<'_, f32> {
     fn denoising_error(&self) -> &DenoisingError {
         &self.state.error
     }
-
-    fn set_denoising_error(&mut self) -> &mut DenoisingError {
-        &mut self.state.error
-    }
 }

@@ -30,17 +30,16 @@ pub struct Proposal<T> {
 }
 
 impl<T: Real> Proposal<T> {
-    /// A buffer filled with samples of N(0, `flat_scale`^2 I), and the share rho = `defensive` of that Gaussian in
+    /// An empty buffer, filled with samples of N(0, `flat_scale`^2 I), and the share rho = `defensive` of that Gaussian in
     /// the proposal.
     pub fn new(
         geometry: Geometry,
         mut buffer: Buffer<T>,
-        capacity: usize,
         (flat_scale, defensive): (f64, f64),
         seed: u64,
     ) -> Self {
         let dim = geometry.dim();
-        let mut x = vec![T::ZERO; dim * capacity];
+        let mut x = vec![T::ZERO; dim * buffer.capacity()];
         geometry.fill_normal(&mut Stream::new(seed, "buffer", 0, 0), &mut x);
         x.iter_mut().for_each(|x| *x *= T::of(flat_scale));
         let unknown = vec![T::ZERO; if buffer.keeps_energies() { x.len() } else { 0 }];
@@ -59,6 +58,16 @@ impl<T: Real> Proposal<T> {
     pub(super) fn log_flat(&self, x: &[T]) -> f64 {
         let (s2, square) = (self.flat_scale.powi(2), x.iter().map(|x| x.f64().powi(2)).sum::<f64>());
         -0.5 * square / s2 - 0.5 * self.free_dim() * (std::f64::consts::TAU * s2).ln()
+    }
+
+    /// log(exp(-E) / N) of each stored state, N the initial wide Gaussian; the buffer keeps energies.
+    pub(super) fn excess(&self) -> Vec<f64> {
+        let mut x = vec![T::ZERO; self.dim];
+        let of = |l: usize| {
+            self.buffer.state(l, &mut x);
+            self.buffer.energy(l).0.f64() - self.log_flat(&x)
+        };
+        (0..self.buffer.len()).map(of).collect()
     }
 
     /// Fills `x` with noised stored states, which are drawn by their weights if they have any, one for each noise level,
@@ -228,7 +237,7 @@ mod tests {
     use super::*;
 
     fn proposal(geometry: Geometry, capacity: usize, flat: (f64, f64), seed: u64) -> Proposal<f64> {
-        Proposal::new(geometry, Buffer::new(geometry.dim(), capacity, false), capacity, flat, seed)
+        Proposal::new(geometry, Buffer::new(geometry.dim(), capacity, false), flat, seed)
     }
 
     fn push(p: &mut Proposal<f64>, x: &[f64]) {

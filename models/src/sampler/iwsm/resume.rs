@@ -99,7 +99,7 @@ impl<T: Real> Trainer<'_, T> {
             (s.move_step.is_finite() && s.move_step > 0.0, format!("move_step = {}", s.move_step)),
             ((0.0..=1.0).contains(&s.acceptance), format!("acceptance = {}", s.acceptance)),
         ])?;
-        if self.weighs_states() && self.state.step > 0 {
+        if self.config.weighs_states() && self.state.step > 0 {
             // The states are drawn by the weights of the last refresh, which are those that are stored.
             let clip = self.config.weights.clip;
             self.state.buffer_share = self.state.proposal.buffer.weigh(clip);

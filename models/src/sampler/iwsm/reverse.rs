@@ -4,8 +4,8 @@ use engine::Real;
 use engine::rng::Stream;
 
 use super::Trainer;
-use crate::diffusion::{DenoisingError, ReverseProcess};
-use crate::importance::{resampled, tempered};
+use crate::diffusion::ReverseProcess;
+use crate::importance::{resampled_to, tempered};
 use crate::target::{Target, TargetError};
 
 /// Stored states on which the denoising errors are measured at a refresh, and the share by which the table moves.
@@ -75,9 +75,8 @@ impl<T: Real> Trainer<'_, T> {
         for x in states.chunks_exact_mut(self.target.dim()) {
             proposal.buffer.state(proposal.buffer.pick(&mut stream), x);
         }
-        let mut error = self.state.error.clone();
-        error.fit(self.model(), self.schedule(), &states, RATE, (self.seed, step));
-        self.state.error = error;
+        let key = (self.seed, step);
+        self.state.error = self.state.error.fitted(self.model(), self.schedule(), &states, RATE, key);
     }
 
     /// Chooses the variances of the reverse steps by the weights of paths of `steps` steps towards `target`
@@ -105,14 +104,11 @@ impl<T: Real> Trainer<'_, T> {
             )?;
             let w = tempered(&log_w, 1.0, RESAMPLED);
             let mut stream = Stream::new(seed, "tuning", round, 0);
-            // With its log density behind each state.
-            let columns: Vec<(usize, f64)> = log_p.into_iter().enumerate().collect();
-            let picked = resampled(&columns, 1, &w, &mut stream);
-            let states: Vec<T> = picked.iter().flat_map(|(i, _)| &x[i * d..(i + 1) * d]).copied().collect();
-            let log_p: Vec<f64> = picked.iter().map(|(_, p)| *p).collect();
-            let mut error: DenoisingError = self.state.error.clone();
-            error.fit(self.model(), self.schedule(), &states, 1.0, (seed, round));
-            self.state.error = error;
+            let picked = resampled_to(&w, n, &mut stream);
+            let states: Vec<T> = picked.iter().flat_map(|i| &x[i * d..(i + 1) * d]).copied().collect();
+            let log_p: Vec<f64> = picked.iter().map(|i| log_p[*i]).collect();
+            let key = (seed, round);
+            self.state.error = self.state.error.fitted(self.model(), self.schedule(), &states, 1.0, key);
             self.state.error = self.reverse().tuned(&states, &log_p, steps, (seed, round));
         }
         Ok(ROUNDS * n as u64)

@@ -130,7 +130,7 @@ mod tests {
     fn the_average_has_the_same_mean_and_lowers_the_variance_of_weights() {
         // States of N(0, I), noised by 0.4: p_t = N(0, 1.16 I) on the mean-free states, exactly.
         let system = ParticleSystem { particles: 3, space: 2 };
-        let proposal = Proposal::<f64>::new(system.into(), Buffer::new(6, 200, false), 200, (1.0, 0.0), 7);
+        let proposal = Proposal::<f64>::new(system.into(), Buffer::new(6, 200, false), (1.0, 0.0), 7);
         const N: usize = 20_000;
         let (sigma, mut x, mut stream) = (vec![0.4; N], vec![0.0; 6 * N], Stream::new(8, "states", 0, 0));
         proposal.draw(&sigma, &mut stream, &mut x, &mut Vec::new());

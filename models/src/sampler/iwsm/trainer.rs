@@ -173,8 +173,8 @@ impl<'e, T: Real> Trainer<'e, T> {
         let network = network::build(net, geometry, &mut params, seed);
         let flat = 1.2 * net.sigma_data;
         let schedule = Schedule { sigma_min: net.sigma_min, sigma_max: net.sigma_max };
-        let buffer = Buffer::new(d, replay.capacity, Self::keeps_energies(&config));
-        let proposal = Proposal::new(geometry, buffer, replay.capacity, (flat, replay.defensive), seed);
+        let buffer = Buffer::new(d, replay.capacity, config.keeps_energies());
+        let proposal = Proposal::new(geometry, buffer, (flat, replay.defensive), seed);
         let state = State {
             step: 0,
             ema: Ema::new(params.values(), config.train.ema),
@@ -251,7 +251,7 @@ impl<'e, T: Real> Trainer<'e, T> {
             }
             self.move_buffer(self.config.replay.moves)?;
         }
-        if self.weighs_states() && step.is_multiple_of(self.config.replay.refresh_every) {
+        if self.config.weighs_states() && step.is_multiple_of(self.config.replay.refresh_every) {
             self.state.buffer_share = self.weigh_buffer()?;
         }
         let mut stream = Stream::new(self.seed, "batch", step, 0);
