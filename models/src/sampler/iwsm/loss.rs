@@ -8,7 +8,7 @@ use super::buffer::Fresh;
 use super::trainer::{BEYOND, LEVELS, TrainError};
 use super::weighting::normalise;
 use super::{Identity, Objective, Trainer};
-use crate::importance::{effective_share, systematic};
+use crate::importance::{effective_share, exponent, raised, systematic};
 use crate::target::TargetError;
 
 /// Weight of a new state in the running covariances of its noise level.
@@ -44,8 +44,10 @@ impl<T: Real> Trainer<'_, T> {
             }
         }
         if recycle > 0 {
-            let plain = super::Weights { power: 1.0, clip: f64::INFINITY, smooth: false, ..weights.clone() };
-            normalise(&batch.log_w, &plain, &mut batch.w);
+            // Draws are properly weighted by the plain weights of the whole batch alone.
+            let logs = batch.log_w.iter().map(|l| l.f64());
+            let (beta, most) = exponent(logs.clone(), 1.0, 0.0);
+            batch.w.iter_mut().zip(logs).for_each(|(w, l)| *w = raised(l, most, beta));
             let (estimates, proposal) = (&self.estimates, &mut self.state.proposal);
             systematic(&batch.w, recycle, stream, |i| {
                 let x = estimates.get(i).draw;

@@ -77,3 +77,20 @@ fn a_resumed_annealed_training_repeats_an_unbroken_one() {
     assert_eq!(whole.state.proposal.buffer.log_weights(), resumed.state.proposal.buffer.log_weights());
     assert_eq!(whole.state.error, resumed.state.error);
 }
+
+#[test]
+fn recycled_draws_have_the_targets_law_whatever_the_weights_of_the_loss() {
+    let target = Mixture::new(2, vec![0.0; 2], vec![1.0], vec![1.0]).unwrap();
+    let mut config = Config::default();
+    (config.train.batch, config.train.draws, config.weights.share) = (128, 64, 0.95);
+    (config.replay.recycle, config.replay.capacity, config.replay.refresh_samples) = (32, 1600, 0);
+    (config.network.hidden, config.network.layers) = (8, 1);
+    (config.network.sigma_data, config.network.mode_scale) = (3.0, 1.0);
+    (config.network.sigma_min, config.network.sigma_max) = (0.05, 9.0);
+    let mut trainer = Trainer::<f32>::new(config, &target, 0).unwrap();
+    steps(&mut trainer, 100);
+    let x = trainer.state.proposal.buffer.states();
+    let square = x.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>() / 1600.0;
+    // |x|^2 is chi squared of 2 degrees, mean and deviation 2; of 1600 states a tenth may be independent.
+    assert!((square - 2.0).abs() < 5.0 * 2.0 / 160f64.sqrt(), "{square}");
+}
