@@ -92,8 +92,12 @@ fn settings_of_a_training() {
         (|c| c.network.hidden = 0, "network.hidden = 0 must lie between 1 and 16384"),
         (|c| c.network.layers = 0, "network.layers = 0 must lie between 1 and 1024"),
         (
-            |c| c.network.sigma_data = 0.0,
-            "network.sigma_data = 0 must lie between 0.000000001 and 1000000000",
+            |c| c.network.sigma_data = -1.0,
+            "network.sigma_data = -1 must lie between 0.000000001 and 1000000000",
+        ),
+        (
+            |c| c.network.mode_scale = 0.0,
+            "network.mode_scale = 0 is measured only together with network.sigma_data = 0: give its number",
         ),
         (|c| c.network.sigma_max = 1e300, "network.sigma_max = 1000000000"),
         (|c| c.network.sigma_max = 0.01, "network.sigma_max = 0.01 must exceed network.sigma_min = 0.05"),
@@ -102,6 +106,19 @@ fn settings_of_a_training() {
         let said = of_training(change);
         assert!(said == want || (want.len() < 35 && said.starts_with(want)), "{said}, not {want}");
     }
+}
+
+#[test]
+fn scales_that_are_to_be_measured_are_for_methods() {
+    let mut config = Config::default();
+    config.network.sigma_data = 0.0;
+    let mixture = Mixture::gmm40();
+    let said = Trainer::<f32>::new(config.clone(), &mixture, 0).err().unwrap().to_string();
+    assert_eq!(
+        said,
+        "network.sigma_data = 0 has it measured, by the method's build: give its number to a Trainer"
+    );
+    assert!(Method::Iwsm(ScoreMatching(config)).config().build(&mixture, 10, 0).is_ok());
 }
 
 #[test]

@@ -8,7 +8,7 @@ use models::importance::{self, LogZ};
 use models::mcmc::Correction;
 use models::metrics::{self, MetricError, covering_radius, mode_report};
 use models::sampler::{Learned, Sampler};
-use models::target::{AnyTarget, Geometry, ParticleSystem, TargetError};
+use models::target::{AnyTarget, Geometry, ParticleSystem, TargetError, Whitened};
 
 use super::SampleConfig;
 use super::pictures::{self, weights_csv};
@@ -96,6 +96,7 @@ impl Measurement<'_> {
         let draw = |n: usize| sampler.draw(n, 100, key).map_err(sampler_failure);
         match (target.geometry(), target.modes(), &self.reference) {
             _ if !self.learned => Ok((Vec::new(), String::new())),
+            _ if !sampler.drawable() => Ok((vec![f64::NAN; self.columns().len()], String::new())),
             (Geometry::Particles(system), _, Some(r)) => {
                 let n = SNAPSHOT.min(self.config.evaluation.set_size);
                 let (x, r) = (draw(n)?, &r.states[..n * system.dim()]);
@@ -130,15 +131,11 @@ impl Measurement<'_> {
             stages.next("variances of the reverse steps");
             let n = e.drawn().min(TUNED);
             let seed = key ^ TUNING;
-            tuning = learned.tune(self.target.single(), n, e.reverse_steps, seed).map_err(broken)?;
+            tuning = learned.tune(n, e.reverse_steps, seed).map_err(broken)?;
         }
         stages.next("drawing samples");
         let (samples, log_w) = match sampler.learned() {
-            Some(learned) => {
-                let weighted = learned.weighted(self.target.single(), e.drawn(), e.reverse_steps, (key, 0));
-                let (x, log_w) = weighted.map_err(broken)?;
-                (x.iter().map(|v| f64::from(*v)).collect(), log_w)
-            }
+            Some(learned) => learned.weighted(e.drawn(), e.reverse_steps, (key, 0)).map_err(broken)?,
             None => {
                 (sampler.draw(e.drawn(), e.reverse_steps, (key, 0)).map_err(sampler_failure)?, Vec::new())
             }
@@ -265,12 +262,22 @@ impl Measurement<'_> {
     fn of_flow(&self, learned: &dyn Learned, stages: &Stages) -> Result<Vec<Figure>, CliError> {
         let (e, target) = (&self.config.evaluation, self.target.double());
         let exact = exact_samples(target, e.nll_samples, self.key(), 2);
+        let own = learned.coordinates().map(|affine| Whitened::new(target, affine.clone(), 0.0));
+        let exact = exact.map(|x| learned.coordinates().map_or(x.clone(), |affine| affine.inverse(&x)));
+        let target = own.as_ref().map_or(target, |own| own);
         let exact =
             exact.map(|x| Ok::<_, CliError>((energies(target, &x).map_err(broken)?, x))).transpose()?;
         let exact = exact.map(|(e, x)| (x.iter().map(|v| *v as f32).collect::<Vec<f32>>(), e));
         let exact = exact.as_ref().map(|(x, e)| (&x[..], &e[..]));
         let flow = learned.flow(e.flow_steps);
         let mut figures = flow_figures(target, exact, &flow, e.sizes(), self.key()).map_err(broken)?;
+        if let Some(affine) = learned.coordinates() {
+            // Densities in the target's coordinates.
+            for f in figures.iter_mut().filter(|f| f.name == "nll") {
+                f.value += affine.log_volume();
+                f.floor = f.floor.map(|floor| floor + affine.log_volume());
+            }
+        }
         if let Some(known) = self.reference.as_ref().and_then(|r| r.log_z) {
             figures.iter_mut().filter(|f| f.name == "log_z").for_each(|f| f.floor = Some(known));
         }

@@ -112,7 +112,7 @@ impl Run {
         stages.next("states to begin with");
         let mut sampler =
             config.method.config().build(target, wanted, config.seed).map_err(sampler_failure)?;
-        let learned = sampler.learned().is_some();
+        let learned = config.method.config().learns();
         let mut measurement = Measurement {
             config,
             target,
@@ -134,7 +134,7 @@ impl Run {
         if let Some(network) = &self.pretrained {
             load_model(network, &mut *sampler)?;
         }
-        self.check_measurable(&*sampler)?;
+        self.check_measurable(&mut *sampler)?;
         stages.pause();
         let reference = self.source.reference(config, target, &interrupt.uncounted(), self.options)?;
         self.fix_reference(reference.as_ref())?;
@@ -157,9 +157,9 @@ impl Run {
     }
 
     /// An error if only measurements are wanted and there is nothing to measure. A model in training can be measured.
-    fn check_measurable(&self, sampler: &dyn Sampler) -> Result<(), CliError> {
+    fn check_measurable(&self, sampler: &mut dyn Sampler) -> Result<(), CliError> {
         let (done, total, path) = (sampler.done(), sampler.total(), self.folder.path().display());
-        let learned = self.pretrained.is_some() || (done > 0 && self.config.method.config().learns());
+        let learned = self.pretrained.is_some() || (done > 0 && sampler.learned().is_some());
         if !self.measure_only || learned || done == total {
             return Ok(());
         }
@@ -186,6 +186,11 @@ impl Run {
         let mut c = Checkpoint::new();
         c.put_vec("ema", learned.parameters());
         c.put_vec("denoising_error", learned.denoising_error().table());
+        if let Some(affine) = learned.coordinates() {
+            let (center, factor) = affine.parts();
+            c.put_vec("affine.center", center);
+            c.put_vec("affine.factor", factor);
+        }
         c.note("config", to_toml(&self.config, &self.config)?);
         c.encode().map_err(|e| CliError::Failed(format!("model.safetensors: {e}")))
     }

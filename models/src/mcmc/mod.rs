@@ -6,6 +6,7 @@ mod correction;
 mod hmc;
 mod normal;
 pub mod parallel_tempering;
+pub(crate) mod pilot;
 pub(crate) mod recorded;
 pub(crate) mod smc;
 

@@ -18,7 +18,7 @@ use engine::checkpoint::{Checkpoint, CheckpointError};
 
 use crate::diffusion::{DenoisingError, Flow};
 use crate::sampler::iwsm::weighting::WeightLevel;
-use crate::target::{Target, TargetError};
+use crate::target::{Affine, TargetError};
 
 /// Why a sampler cannot start or continue.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -92,6 +92,11 @@ pub trait Sampler: Send {
         String::new()
     }
 
+    /// Whether samples can be drawn yet.
+    fn drawable(&self) -> bool {
+        true
+    }
+
     /// Draws `n` samples (columns); a learned sampler takes `steps` steps of its reverse process for each, and the
     /// random numbers of `key`.
     ///
@@ -123,34 +128,27 @@ pub trait Sampler: Send {
 
 /// A sampler with a learned model of the target: its density and its importance weights.
 pub trait Learned {
-    /// The probability flow of the model, in `steps` steps.
+    /// The probability flow of the model, in `steps` steps and in its [`coordinates`](Self::coordinates).
     fn flow(&self, steps: usize) -> Flow<'_, f32>;
 
-    /// `n` samples of the reverse process in `steps` steps with the logarithms of their path weights towards
-    /// `target`.
-    ///
-    /// # Errors
-    /// Where the target cannot be evaluated, or no sample has a finite energy.
-    fn weighted(
-        &self,
-        target: &dyn Target<f32>,
-        n: usize,
-        steps: usize,
-        key: (u64, u64),
-    ) -> Result<(Vec<f32>, Vec<f64>), TargetError>;
+    /// Coordinates in which the model is learned, where they are not the target's own.
+    fn coordinates(&self) -> Option<&Affine> {
+        None
+    }
 
-    /// Chooses the variances of the reverse steps by the weights of `n` paths of `steps` steps towards `target`, with the
-    /// random numbers of `seed`; returns the number of energies that it took.
+    /// `n` samples of the reverse process in `steps` steps, in the target's coordinates, with the logarithms of their
+    /// path weights.
     ///
     /// # Errors
     /// Where the target cannot be evaluated, or no sample has a finite energy.
-    fn tune(
-        &mut self,
-        target: &dyn Target<f32>,
-        n: usize,
-        steps: usize,
-        seed: u64,
-    ) -> Result<u64, TargetError>;
+    fn weighted(&self, n: usize, steps: usize, key: (u64, u64)) -> Result<(Vec<f64>, Vec<f64>), TargetError>;
+
+    /// Chooses the variances of the reverse steps by the weights of `n` paths of `steps` steps, with the random numbers
+    /// of `seed`; returns the number of energies that it took.
+    ///
+    /// # Errors
+    /// Where the target cannot be evaluated, or no sample has a finite energy.
+    fn tune(&mut self, n: usize, steps: usize, seed: u64) -> Result<u64, TargetError>;
 
     /// Diagnostics of the importance weights at each of `levels` noise levels, from `n` states each.
     ///

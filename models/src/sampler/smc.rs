@@ -29,7 +29,7 @@ use super::{Diagnostics, Named, Sampler, SamplerError, consistent};
 use crate::importance::{log_z, normalised_ess, resampled_to, tempered};
 use crate::mcmc::smc::{Figures, Population, Rules};
 use crate::metrics::{mean, sd};
-use crate::target::{Target, TargetError};
+use crate::target::{Held, TargetError};
 
 /// Trajectories at the target that are accepted less often do not move.
 const ACCEPTANCE: f64 = 0.3;
@@ -47,14 +47,14 @@ const ELSEWHERE: &str =
 /// The populations.
 struct Smc<'t> {
     config: Config,
-    target: &'t dyn Target<f64>,
+    target: Held<'t, f64>,
     rules: Rules,
     step: u64,
     populations: Vec<Population>,
 }
 
 impl<'t> Smc<'t> {
-    fn new(config: Config, target: &'t dyn Target<f64>, each: usize, seed: u64) -> Result<Self, TargetError> {
+    fn new(config: Config, target: Held<'t, f64>, each: usize, seed: u64) -> Result<Self, TargetError> {
         let rules = Rules {
             scale: config.initial_scale,
             ess: config.ess,
@@ -63,7 +63,7 @@ impl<'t> Smc<'t> {
             leapfrog_steps: config.leapfrog_steps,
             seed,
         };
-        let start = |b: usize| Population::start(&rules, target, b, each);
+        let start = |b: usize| Population::start(&rules, &*target, b, each);
         let begun: Vec<Result<Population, TargetError>> =
             (0..config.blocks).into_par_iter().map(start).collect();
         let populations = begun.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -165,7 +165,7 @@ impl Sampler for Smc<'_> {
 
     /// One temperature of every population that has not arrived.
     fn step(&mut self) -> Result<(), SamplerError> {
-        let (rules, target, step) = (&self.rules, self.target, self.step);
+        let (rules, target, step) = (&self.rules, &*self.target, self.step);
         let last = step + 1 >= self.config.temperatures as u64;
         let on_the_way = self.populations.par_iter_mut().filter(|p| !p.arrived());
         let moved: Vec<Result<(), TargetError>> =

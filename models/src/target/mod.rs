@@ -20,12 +20,15 @@
 //!
 //! Targets have names in the [`registry`]: a new one is one file here and one line there.
 
+mod affine;
 mod checked;
+mod double;
 mod double_well;
 mod function;
 mod funnel;
 mod geometry;
 mod gradient;
+mod held;
 mod lennard_jones;
 mod logistic_regression;
 mod many_well;
@@ -41,11 +44,14 @@ mod student_t;
 mod tabulated;
 mod two_wells;
 
+pub use affine::{Affine, Whitened};
+pub use double::Double;
 pub use double_well::DoubleWell;
 pub use function::Pointwise;
 pub use funnel::Funnel;
 pub use geometry::Geometry;
 pub use gradient::{check_gradient, pilot_states};
+pub use held::Held;
 pub use lennard_jones::LennardJones;
 pub use logistic_regression::LogisticRegression;
 pub use many_well::ManyWell;

@@ -7,7 +7,7 @@ use super::{Config, ParallelTempering};
 use crate::mcmc::recorded;
 use crate::memory::{self, Part};
 use crate::sampler::{Diagnostics, MethodConfig, Named, Sampler, SamplerError, consistent};
-use crate::target::AnyTarget;
+use crate::target::{AnyTarget, Held};
 
 /// The method's settings.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -15,6 +15,19 @@ use crate::target::AnyTarget;
 pub struct Settings {
     /// Walkers, ladder and moves.
     pub sampler: Config,
+}
+
+impl Settings {
+    /// The sampler on a target that may be its own.
+    pub(crate) fn on<'t>(
+        &self,
+        target: Held<'t, f64>,
+        samples: usize,
+        seed: u64,
+    ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
+        let sampler = ParallelTempering::on(self.sampler.clone(), target, seed)?;
+        Ok(Box::new(Run { total: self.steps(samples), sampler }))
+    }
 }
 
 impl MethodConfig for Settings {
@@ -69,8 +82,7 @@ impl MethodConfig for Settings {
             return Err(SamplerError::Settings(problem));
         }
         memory::check(&self.memory(target, samples)).map_err(SamplerError::Settings)?;
-        let sampler = ParallelTempering::new(self.sampler.clone(), target.double(), seed)?;
-        Ok(Box::new(Run { total: self.steps(samples), sampler }))
+        self.on(target.double().into(), samples, seed)
     }
 }
 

@@ -8,7 +8,7 @@ use super::config::Config;
 use super::ladder::{Ladder, interpolate};
 use crate::mcmc::hmc::{Density, Tempering};
 use crate::sampler::SamplerError;
-use crate::target::{Geometry, ParticleSystem, Target, TargetError};
+use crate::target::{Geometry, Held, ParticleSystem, Target, TargetError};
 
 /// The warm-up respaces the ladder after each of this many parts but the last three.
 const PARTS: usize = 8;
@@ -16,7 +16,7 @@ const PARTS: usize = 8;
 /// Parallel tempering: walkers on all rungs of the ladder; see the [module](super).
 pub struct ParallelTempering<'a> {
     pub(super) config: Config,
-    target: &'a dyn Target<f64>,
+    target: Held<'a, f64>,
     seed: u64,
     pub(super) ladder: Ladder,
     /// Step size on each rung.
@@ -73,12 +73,17 @@ impl<'a> ParallelTempering<'a> {
     /// # Errors
     /// A setting outside its range, or a target that cannot be evaluated or has no start of finite energy.
     pub fn new(config: Config, target: &'a dyn Target<f64>, seed: u64) -> Result<Self, SamplerError> {
+        Self::on(config, target.into(), seed)
+    }
+
+    /// The same on a target that may be the sampler's own.
+    pub(crate) fn on(config: Config, target: Held<'a, f64>, seed: u64) -> Result<Self, SamplerError> {
         config.check()?;
         if let Some(problem) = target.geometry().problem() {
             return Err(SamplerError::Settings(problem));
         }
         let ladder = Ladder::new(config.rungs, config.least_lambda);
-        let (blocks, evaluations) = starts(&config, target, seed)?;
+        let (blocks, evaluations) = starts(&config, &*target, seed)?;
         Ok(Self {
             target,
             seed,
@@ -183,7 +188,7 @@ impl<'a> ParallelTempering<'a> {
         let (groups, config, last) = (self.groups(), &self.config, self.config.rungs - 1);
         let (seed, sweep) = (self.seed, self.sweep as u64);
         let (lambdas, steps) = (self.ladder.rungs(), &self.steps);
-        let target = self.target;
+        let target = &*self.target;
         let moves = self.blocks.par_iter_mut().enumerate().map(|(task, block)| {
             let k = task / groups;
             let stream = &mut Stream::new(seed, "reference moves", sweep, task as u64);

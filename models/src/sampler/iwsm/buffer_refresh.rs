@@ -25,7 +25,7 @@ impl<T: Real> Trainer<'_, T> {
     /// Before the first step: energies and weights of the states of the wide Gaussian, and their moves.
     pub(super) fn prepare_buffer(&mut self) -> Result<(), TargetError> {
         self.evaluate_buffer()?;
-        if self.config.weighs_states() {
+        if self.config.weighs_states() && !self.config.replay.explore.by_chains() {
             let excess = self.state.proposal.excess();
             let b = self.next_exponent(&vec![0.0; excess.len()], &excess);
             self.state.exponent = b;
@@ -58,6 +58,12 @@ impl<T: Real> Trainer<'_, T> {
             let b = self.next_exponent(&log_w, &excess);
             let log_w: Vec<f64> =
                 log_w.iter().zip(&excess).map(|(w, excess)| w + times(b, *excess)).collect();
+            // Paths of a model that has yet to learn would drive better states out of the buffer.
+            let share = normalised_ess(&log_w);
+            if self.config.replay.explore.by_chains() && (share.is_nan() || share < self.config.replay.share)
+            {
+                return Ok(());
+            }
             let proposal = &mut self.state.proposal;
             if b > before {
                 let excess = proposal.excess();

@@ -19,6 +19,8 @@ impl Config {
         let shards = t.batch.div_ceil(network::shard(net.kind, geometry)) as f64;
         let network = format!("network.hidden = {}, network.layers = {}", net.hidden, net.layers);
         let states = |count: usize, numbers: usize| number * count as f64 * (numbers * d) as f64;
+        // Particles of an explorer are in double precision, twice with their scores, at the ends of trajectories.
+        let explorers = if replay.explore.by_chains() { 14 } else { 0 };
         vec![
             // With a gradient, Adam's moments and the moving average.
             (format!("{network} with {} parameters", params.len()), 5.0 * number * parameters),
@@ -27,7 +29,10 @@ impl Config {
             // States and targets, and of the estimates three vectors.
             (format!("train.batch = {} in {d} dimensions", t.batch), states(t.batch, 5)),
             // As they are drawn, stored with their gradients, and moved.
-            (format!("replay.capacity = {} in {d} dimensions", replay.capacity), states(replay.capacity, 3)),
+            (
+                format!("replay.capacity = {} in {d} dimensions", replay.capacity),
+                states(replay.capacity, 3 + explorers),
+            ),
             (
                 format!("replay.refresh_samples = {} in {d} dimensions", replay.refresh_samples),
                 states(replay.refresh_samples, 1),
@@ -44,7 +49,7 @@ mod tests {
     /// What is said of a method's settings, changed by `change`, up to what the machine has.
     fn refused(target: &str, method: &str, samples: usize, change: impl Fn(&mut Method)) -> String {
         let target = TargetConfig::of(target).unwrap().build().unwrap();
-        let mut method = Method::named(method, None).unwrap();
+        let mut method = Method::named(method, Some([1.0, 0.1])).unwrap();
         change(&mut method);
         let error =
             method.config().build(&*target, samples, 0).err().map_or(String::new(), |e| e.to_string());

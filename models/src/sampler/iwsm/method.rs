@@ -3,12 +3,13 @@
 use engine::checkpoint::{Checkpoint, CheckpointError};
 use serde::{Deserialize, Serialize};
 
+use super::explored::Explored;
 use super::weighting::WeightLevel;
-use super::{Config, Explore, Objective, TrainError, Trainer};
+use super::{Config, Explore, Form, Identity, Objective, TrainError, Trainer};
 use crate::diffusion::{DenoisingError, Flow};
 use crate::memory::Part;
 use crate::sampler::{Diagnostics, Learned, MethodConfig, Named, Sampler, SamplerError};
-use crate::target::{AnyTarget, Target, TargetError};
+use crate::target::{AnyTarget, TargetError};
 
 /// Score matching on noised states of the replay buffer, with or without importance weights; see [`Trainer`].
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -31,9 +32,20 @@ impl<const WEIGHTED: bool> ScoreMatching<WEIGHTED> {
 impl<const WEIGHTED: bool> MethodConfig for ScoreMatching<WEIGHTED> {
     fn begin(scales: Option<[f64; 2]>) -> Self {
         let mut config = Config::default();
-        if let Some([data, mode]) = scales {
-            let network = &mut config.network;
-            (network.sigma_data, network.sigma_max, network.mode_scale) = (data, 3.0 * data, mode);
+        let network = &mut config.network;
+        match scales {
+            Some([data, mode]) => {
+                (network.sigma_data, network.sigma_max, network.mode_scale) = (data, 3.0 * data, mode);
+            }
+            None => {
+                (network.sigma_data, network.mode_scale) = (0.0, 0.0);
+                (network.sigma_min, network.sigma_max) = (0.0, 0.0);
+                (config.train.identity, config.weights.form) = (Identity::Stored, Form::Trajectory);
+                (config.replay.explore, config.replay.moves) = (Explore::Smc, 2);
+                if !WEIGHTED {
+                    config.weights.form = Form::Marginal;
+                }
+            }
         }
         Self(config)
     }
@@ -43,7 +55,8 @@ impl<const WEIGHTED: bool> MethodConfig for ScoreMatching<WEIGHTED> {
     }
 
     fn distils(&self) -> bool {
-        self.0.replay.moves > 0 || self.0.replay.first_moves > 0
+        let replay = &self.0.replay;
+        replay.moves > 0 || replay.first_moves > 0 || replay.explore.by_chains()
     }
 
     fn problem(&self, target: &dyn AnyTarget) -> Option<String> {
@@ -64,7 +77,11 @@ impl<const WEIGHTED: bool> MethodConfig for ScoreMatching<WEIGHTED> {
         _: usize,
         seed: u64,
     ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
-        Ok(Box::new(Trainer::<f32>::new(self.config(), target.single(), seed)?))
+        let config = self.config();
+        if config.network.measured() || config.replay.explore.by_chains() {
+            return Ok(Box::new(Explored::new(config, target, seed)?));
+        }
+        Ok(Box::new(Trainer::<f32>::new(config, target.single(), seed)?))
     }
 }
 
@@ -151,26 +168,14 @@ impl Learned for Trainer<'_, f32> {
         Flow { model: self.model(), schedule: self.schedule(), prior_scale: self.prior_scale(), steps }
     }
 
-    fn weighted(
-        &self,
-        target: &dyn Target<f32>,
-        n: usize,
-        steps: usize,
-        key: (u64, u64),
-    ) -> Result<(Vec<f32>, Vec<f64>), TargetError> {
-        let (x, log_w) = self.sample_weighted(target, n, steps, key)?;
+    fn weighted(&self, n: usize, steps: usize, key: (u64, u64)) -> Result<(Vec<f64>, Vec<f64>), TargetError> {
+        let (x, log_w) = self.sample_weighted(self.exact(), n, steps, key)?;
         TargetError::unless_inside(log_w.iter().copied(), "samples of the model", UNTRAINED)?;
-        Ok((x, log_w))
+        Ok((x.into_iter().map(f64::from).collect(), log_w))
     }
 
-    fn tune(
-        &mut self,
-        target: &dyn Target<f32>,
-        n: usize,
-        steps: usize,
-        seed: u64,
-    ) -> Result<u64, TargetError> {
-        Trainer::tune(self, target, n, steps, seed)
+    fn tune(&mut self, n: usize, steps: usize, seed: u64) -> Result<u64, TargetError> {
+        self.tune_exactly(n, steps, seed)
     }
 
     fn weight_levels(&mut self, levels: usize, n: usize) -> Result<Vec<WeightLevel>, TargetError> {

@@ -6,7 +6,12 @@
 
 mod buffer;
 mod buffer_refresh;
+mod checks;
 mod config;
+mod explored;
+mod explored_sampler;
+#[cfg(test)]
+mod explored_tests;
 mod levels;
 mod loss;
 mod memory;
@@ -16,6 +21,7 @@ pub mod noised_score;
 mod proposal;
 mod resume;
 mod reverse;
+mod scales;
 mod stored_score;
 pub mod symmetric;
 #[cfg(test)]

@@ -6,15 +6,21 @@ use engine::rng::Stream;
 use super::Trainer;
 use crate::diffusion::ReverseProcess;
 use crate::importance::{resampled_to, tempered};
+use crate::mcmc::{adapted, hmc};
 use crate::target::{Target, TargetError};
 
 /// Stored states on which the denoising errors are measured at a refresh, and the share by which the table moves.
 const FITTED: usize = 128;
 const RATE: f64 = 0.2;
+/// Trajectories that take stored states away from what the network has learned by heart.
+const FRESHENED: u64 = 20;
 /// Rounds of tuning.
 const ROUNDS: u64 = 2;
 /// Effective share of the weights by which they are resampled for it.
 const RESAMPLED: f64 = 0.3;
+
+/// Samples, their log densities, and log(forward / backward) of their paths.
+type Paths<T> = (Vec<T>, [Vec<f64>; 2]);
 
 impl<T: Real> Trainer<'_, T> {
     /// The reverse SDE of the trained model.
@@ -51,14 +57,13 @@ impl<T: Real> Trainer<'_, T> {
         Ok((x, log_p.iter().zip(&log_ratio).map(|(p, ratio)| p + ratio).collect()))
     }
 
-    /// Samples, log densities, and log(forward / backward).
     fn weighted_paths(
         &self,
         target: &dyn Target<T>,
         n: usize,
         steps: usize,
         key: (u64, u64),
-    ) -> Result<(Vec<T>, [Vec<f64>; 2]), TargetError> {
+    ) -> Result<Paths<T>, TargetError> {
         let (mut x, mut log_ratio) = (vec![T::ZERO; n * target.dim()], vec![0.0; n]);
         self.reverse().paths(steps, key, &mut x, &mut log_ratio);
         let mut log_p = vec![T::ZERO; n];
@@ -93,9 +98,42 @@ impl<T: Real> Trainer<'_, T> {
         steps: usize,
         seed: u64,
     ) -> Result<u64, TargetError> {
-        let d = target.dim();
+        self.tune_on(|this, key| this.weighted_paths(target, n, steps, key), (n, steps, seed))
+    }
+
+    /// The same towards the target of the training, not softened. Where Markov chains have filled the buffer, its states
+    /// stand for the target, moved on by some trajectories.
+    pub(super) fn tune_exactly(&mut self, n: usize, steps: usize, seed: u64) -> Result<u64, TargetError> {
+        if self.config.replay.explore.by_chains() && self.config.keeps_energies() {
+            let mut stream = Stream::new(seed, "stored states to tune on", 0, 0);
+            let (buffer, d) = (&self.state.proposal.buffer, self.target.dim());
+            let (mut states, mut log_p) = (vec![T::ZERO; n * d], vec![T::ZERO; n]);
+            for x in states.chunks_exact_mut(d) {
+                buffer.state(buffer.pick(&mut stream), x);
+            }
+            // The network knows the stored states, and denoises them too well.
+            let mut step = self.state.move_step;
+            let leapfrog = self.config.replay.leapfrog_steps;
+            for k in 0..FRESHENED {
+                let acceptance = hmc(self.exact(), (step, leapfrog), (seed, k), &mut states)?;
+                step = adapted(step, acceptance, 0.5);
+            }
+            self.exact().evaluate(&states, &mut log_p, &mut [])?;
+            let log_p: Vec<f64> = log_p.iter().map(|p| p.f64()).collect();
+            self.tune_to(&states, &log_p, steps, (seed, 0));
+            return Ok((n * (FRESHENED as usize * (leapfrog + 1) + 1)) as u64);
+        }
+        self.tune_on(|this, key| this.weighted_paths(this.exact(), n, steps, key), (n, steps, seed))
+    }
+
+    fn tune_on(
+        &mut self,
+        paths: impl Fn(&Self, (u64, u64)) -> Result<Paths<T>, TargetError>,
+        (n, steps, seed): (usize, usize, u64),
+    ) -> Result<u64, TargetError> {
+        let d = self.target.dim();
         for round in 0..ROUNDS {
-            let (x, [log_p, log_ratio]) = self.weighted_paths(target, n, steps, (seed, round))?;
+            let (x, [log_p, log_ratio]) = paths(self, (seed, round))?;
             let log_w: Vec<f64> = log_p.iter().zip(&log_ratio).map(|(p, ratio)| p + ratio).collect();
             TargetError::unless_inside(
                 log_w.iter().copied(),
@@ -107,10 +145,14 @@ impl<T: Real> Trainer<'_, T> {
             let picked = resampled_to(&w, n, &mut stream);
             let states: Vec<T> = picked.iter().flat_map(|i| &x[i * d..(i + 1) * d]).copied().collect();
             let log_p: Vec<f64> = picked.iter().map(|i| log_p[*i]).collect();
-            let key = (seed, round);
-            self.state.error = self.state.error.fitted(self.model(), self.schedule(), &states, 1.0, key);
-            self.state.error = self.reverse().tuned(&states, &log_p, steps, (seed, round));
+            self.tune_to(&states, &log_p, steps, (seed, round));
         }
         Ok(ROUNDS * n as u64)
+    }
+
+    /// The denoising errors on these states of the target, and the variances that make their paths' weights even.
+    fn tune_to(&mut self, states: &[T], log_p: &[f64], steps: usize, key: (u64, u64)) {
+        self.state.error = self.state.error.fitted(self.model(), self.schedule(), states, 1.0, key);
+        self.state.error = self.reverse().tuned(states, log_p, steps, key);
     }
 }

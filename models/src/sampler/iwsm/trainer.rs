@@ -14,7 +14,7 @@ use crate::diffusion::{DenoisingError, Schedule, ScoreModel};
 use crate::sampler::SamplerError;
 use crate::sampler::iwsm::noised_score::Estimates;
 use crate::score::ScoreNetwork;
-use crate::target::{Target, TargetError};
+use crate::target::{Held, Target, TargetError};
 
 /// Quantile bins of the noise level for which the covariances of the identities are tracked.
 pub(super) const LEVELS: usize = 32;
@@ -105,24 +105,6 @@ pub(super) struct Batch<T> {
     pub picked_sigma: Vec<T>,
 }
 
-/// The target of a training.
-pub(super) enum Trained<'e, T> {
-    /// The target itself.
-    Exact(&'e dyn Target<T>),
-    /// The target with softened pairs (`train.core`).
-    Softened(Box<dyn Target<T>>),
-}
-
-impl<'e, T: Real> std::ops::Deref for Trained<'e, T> {
-    type Target = dyn Target<T> + 'e;
-    fn deref(&self) -> &Self::Target {
-        match self {
-            Self::Exact(target) => *target,
-            Self::Softened(target) => &**target,
-        }
-    }
-}
-
 /// Training of a score network on a target, without samples of it (Wang et al. 2025, arXiv 2505.19431).
 ///
 /// Each step draws noised states x_i at noise levels sigma_i from the [`Proposal`], estimates density and score of
@@ -138,7 +120,9 @@ impl<'e, T: Real> std::ops::Deref for Trained<'e, T> {
 pub struct Trainer<'e, T: Real> {
     pub(super) config: Config,
     pub(super) seed: u64,
-    pub(super) target: Trained<'e, T>,
+    pub(super) target: Held<'e, T>,
+    /// The target itself, where pairs of the one that is trained on are softened (`train.core`).
+    exact: Option<Held<'e, T>>,
     pub(super) network: Box<dyn ScoreNetwork<T>>,
     /// The state that a checkpoint stores.
     pub state: State<T>,
@@ -158,15 +142,31 @@ impl<'e, T: Real> Trainer<'e, T> {
     /// [`SamplerError::Settings`] for a setting that is out of range or does not fit the target; see
     /// [`Config::problem_on`].
     pub fn new(config: Config, target: &'e dyn Target<T>, seed: u64) -> Result<Self, SamplerError> {
-        if let Some(problem) = config.problem_on(target) {
+        Self::on(config, target.into(), seed)
+    }
+
+    /// The same on a target that may be the trainer's own.
+    pub(super) fn on(config: Config, target: Held<'e, T>, seed: u64) -> Result<Self, SamplerError> {
+        if let Some(problem) = config.problem_on(&*target) {
             return Err(SamplerError::Settings(problem));
         }
+        if config.network.measured() {
+            return Err(SamplerError::Settings(
+                "network.sigma_data = 0 has it measured, by the method's build: give its number to a Trainer"
+                    .into(),
+            ));
+        }
         let geometry = target.geometry();
-        let target = match config.train.core {
-            0.0 => Trained::Exact(target),
-            core => Trained::Softened(target.softened(core).ok_or_else(|| {
-                SamplerError::Settings(format!("train.core = {core} does not fit the target: set it to 0"))
-            })?),
+        let (target, exact) = match config.train.core {
+            0.0 => (target, None),
+            core => {
+                let softened = target.softened(core).ok_or_else(|| {
+                    SamplerError::Settings(format!(
+                        "train.core = {core} does not fit the target: set it to 0"
+                    ))
+                })?;
+                (Held::Owned(softened), Some(target))
+            }
         };
         let (d, n, net, replay) = (geometry.dim(), config.train.batch, &config.network, &config.replay);
         let mut params = Params::new();
@@ -205,6 +205,7 @@ impl<'e, T: Real> Trainer<'e, T> {
             config,
             seed,
             target,
+            exact,
             network,
             state,
             estimates: Estimates::new(geometry),
@@ -218,6 +219,11 @@ impl<'e, T: Real> Trainer<'e, T> {
     /// The settings.
     pub fn config(&self) -> &Config {
         &self.config
+    }
+
+    /// The target, not softened.
+    pub(super) fn exact(&self) -> &dyn Target<T> {
+        self.exact.as_deref().unwrap_or(&*self.target)
     }
 
     /// The noise schedule.

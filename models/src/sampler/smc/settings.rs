@@ -6,7 +6,7 @@ use super::Smc;
 use crate::memory::{self, Part};
 use crate::range::{self, Range::Between};
 use crate::sampler::{MethodConfig, Sampler, SamplerError};
-use crate::target::AnyTarget;
+use crate::target::{AnyTarget, Held};
 
 /// The method's settings.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +75,19 @@ impl Config {
     }
 }
 
+impl Settings {
+    /// The sampler on a target that may be its own.
+    pub(crate) fn on<'t>(
+        &self,
+        target: Held<'t, f64>,
+        samples: usize,
+        seed: u64,
+    ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
+        let each = self.sampler.each(samples);
+        Ok(Box::new(Smc::new(self.sampler.clone(), target, each, seed)?))
+    }
+}
+
 impl MethodConfig for Settings {
     fn begin(scales: Option<[f64; 2]>) -> Self {
         let mut sampler = Config::default();
@@ -116,10 +129,7 @@ impl MethodConfig for Settings {
     ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
         match self.problem(target).or_else(|| memory::check(&self.memory(target, samples)).err()) {
             Some(problem) => Err(SamplerError::Settings(problem)),
-            None => {
-                let each = self.sampler.each(samples);
-                Ok(Box::new(Smc::new(self.sampler.clone(), target.double(), each, seed)?))
-            }
+            None => self.on(target.double().into(), samples, seed),
         }
     }
 }

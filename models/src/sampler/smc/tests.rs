@@ -1,6 +1,6 @@
 use super::*;
 use crate::sampler::{Method, MethodConfig};
-use crate::target::{AnyTarget, Mixture, ParticleSystem, StudentT, two_wells};
+use crate::target::{AnyTarget, Mixture, ParticleSystem, StudentT, Target, two_wells};
 
 fn settings(scale: f64, change: impl FnOnce(&mut Config)) -> Settings {
     let mut sampler = Config { initial_scale: scale, particles: 128, moves: 2, ..Config::default() };
