@@ -11,7 +11,7 @@ use crate::gnn::training::classification::Metric;
 use crate::gnn::training::train::fit;
 use crate::gnn::{Dataset, Split};
 use crate::mcmc::parallel_tempering;
-use crate::sampler::iwsm::{Config, Kind, ScoreMatching, Trainer};
+use crate::sampler::iwsm::{Config, Explore, Kind, ScoreMatching, Trainer};
 use crate::sampler::{Method, hmc};
 use crate::target::{
     DoubleWell, Funnel, LennardJones, ManyWell, Mixture, MultiWell, ParticleSystem, Phi4, Pointwise,
@@ -118,6 +118,10 @@ fn scales_that_are_to_be_measured_are_for_methods() {
         said,
         "network.sigma_data = 0 has it measured, by the method's build: give its number to a Trainer"
     );
+    let mut explored = Config::default();
+    explored.replay.explore = Explore::Smc;
+    let said = Trainer::<f32>::new(explored, &mixture, 0).err().unwrap().to_string();
+    assert!(said.starts_with("replay.explore = pt and smc run before a training"), "{said}");
     assert!(Method::Iwsm(ScoreMatching(config)).config().build(&mixture, 10, 0).is_ok());
 }
 

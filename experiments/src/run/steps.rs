@@ -160,6 +160,10 @@ impl Steps<'_> {
             }
             let step = sampler.done();
             let figures = sampler.step_figures();
+            if past.sums.iter().zip(&figures).any(|((_, sum), (_, v))| sum.is_nan() && !v.is_nan()) {
+                // The training begins here: means are its own.
+                (past.sums, past.since) = (zeros(sampler), step - 1);
+            }
             past.sums.iter_mut().zip(&figures).for_each(|((_, sum), (_, v))| *sum += v);
             let due = self.is_row(step, total);
             if due {
@@ -172,8 +176,9 @@ impl Steps<'_> {
                 live = text;
             }
             progress.set(step, || {
-                let figures: Vec<String> =
-                    past.means(step).iter().map(|(name, v)| format!("{name} {v:.3}")).collect();
+                // There is no loss yet while a training looks for its scales.
+                let known = past.means(step).into_iter().filter(|(_, v)| !v.is_nan());
+                let figures: Vec<String> = known.map(|(name, v)| format!("{name} {v:.3}")).collect();
                 let rate = (step - first) as f64 / began.elapsed().as_secs_f64();
                 let (subject, note) = (self.subject, sampler.note());
                 format!("{subject} {} {live}{note} {rate:.1} steps/s", figures.join(" "))

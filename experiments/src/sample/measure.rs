@@ -167,8 +167,7 @@ impl Measurement<'_> {
         let single: Vec<f32> = samples.iter().map(|v| *v as f32).collect();
         self.folder.write("samples.npy", &npy::encode(target.dim(), &single))?;
         if !log_w.is_empty() {
-            let single: Vec<f32> = log_w.iter().map(|v| *v as f32).collect();
-            self.folder.write("log_weights.npy", &npy::encode(1, &single))?;
+            self.folder.write("log_weights.npy", &npy::encode(1, &log_w))?;
         }
         if let Some(learned) = sampler.learned().filter(|_| !self.pretrained) {
             // Weights are those of the training's buffer, which a network alone does not bring.
@@ -262,8 +261,12 @@ impl Measurement<'_> {
     fn of_flow(&self, learned: &dyn Learned, stages: &Stages) -> Result<Vec<Figure>, CliError> {
         let (e, target) = (&self.config.evaluation, self.target.double());
         let exact = exact_samples(target, e.nll_samples, self.key(), 2);
-        let own = learned.coordinates().map(|affine| Whitened::new(target, affine.clone(), 0.0));
-        let exact = exact.map(|x| learned.coordinates().map_or(x.clone(), |affine| affine.inverse(&x)));
+        let coordinates = learned.coordinates();
+        let own = coordinates.map(|c| Whitened::new(target, c.affine.clone(), 0.0));
+        let exact = exact.map(|x| match coordinates {
+            Some(c) => c.affine.inverse(&x),
+            None => x,
+        });
         let target = own.as_ref().map_or(target, |own| own);
         let exact =
             exact.map(|x| Ok::<_, CliError>((energies(target, &x).map_err(broken)?, x))).transpose()?;
@@ -271,11 +274,11 @@ impl Measurement<'_> {
         let exact = exact.as_ref().map(|(x, e)| (&x[..], &e[..]));
         let flow = learned.flow(e.flow_steps);
         let mut figures = flow_figures(target, exact, &flow, e.sizes(), self.key()).map_err(broken)?;
-        if let Some(affine) = learned.coordinates() {
+        if let Some(c) = coordinates {
             // Densities in the target's coordinates.
             for f in figures.iter_mut().filter(|f| f.name == "nll") {
-                f.value += affine.log_volume();
-                f.floor = f.floor.map(|floor| floor + affine.log_volume());
+                f.value += c.affine.log_volume();
+                f.floor = f.floor.map(|floor| floor + c.affine.log_volume());
             }
         }
         if let Some(known) = self.reference.as_ref().and_then(|r| r.log_z) {
@@ -308,7 +311,17 @@ impl Measurement<'_> {
         let (mut x, log_w) = (x[..n * target.dim()].to_vec(), &log_w[..n]);
         let step = 0.2 * learned.mode_scale();
         let correction = Correction { moves: e.correction_moves, leapfrog: 8, step, seed: self.key() };
-        let acceptance = correction.apply(target, log_w, &mut x).map_err(broken)?;
+        // Trajectories have one step size for all coordinates.
+        let acceptance = match learned.coordinates() {
+            Some(c) => {
+                let mut z = c.affine.inverse(&x);
+                let own = Whitened::new(target, c.affine.clone(), 0.0);
+                let acceptance = correction.apply(&own, log_w, &mut z).map_err(broken)?;
+                x = c.affine.forward(&z);
+                acceptance
+            }
+            None => correction.apply(target, log_w, &mut x).map_err(broken)?,
+        };
         if e.correction_moves > 0 {
             figures.push(Figure::plain("correction_acceptance", acceptance));
             let evaluations = correction.moves * (correction.leapfrog + 1) * n;

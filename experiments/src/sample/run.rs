@@ -186,8 +186,9 @@ impl Run {
         let mut c = Checkpoint::new();
         c.put_vec("ema", learned.parameters());
         c.put_vec("denoising_error", learned.denoising_error().table());
-        if let Some(affine) = learned.coordinates() {
-            let (center, factor) = affine.parts();
+        if let Some(own) = learned.coordinates() {
+            let (center, factor) = own.affine.parts();
+            c.put_vec("scales", &[&own.scales[..], &[own.offset]].concat());
             c.put_vec("affine.center", center);
             c.put_vec("affine.factor", factor);
         }
@@ -242,7 +243,12 @@ pub fn model_config(network: Shipped) -> Result<SampleConfig, CliError> {
 
 fn load_model(network: &Shipped, sampler: &mut dyn Sampler) -> Result<(), CliError> {
     let wrong = |e: CheckpointError| CliError::usage(format!("{}: {e}", network.name));
-    let Some(learned) = sampler.learned() else { return Ok(()) };
+    let Some(learned) = sampler.learned() else {
+        return Err(CliError::usage(format!(
+            "{}: its settings have scales measured: give them",
+            network.name
+        )));
+    };
     Checkpoint::decode(network.bytes).and_then(|c| c.get("ema", learned.set_parameters())).map_err(wrong)
 }
 

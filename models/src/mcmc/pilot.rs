@@ -25,8 +25,9 @@ const GROUP: usize = 16;
 const CHAINS: [usize; 2] = [64, 1024];
 /// Decimal logarithms of the least and largest width of starts.
 const WIDTHS: [f64; 2] = [-2.0, 2.0];
-/// Rounds, and trajectories in a round.
-const ROUNDS: u64 = 14;
+/// Rounds.
+pub(crate) const ROUNDS: u64 = 14;
+/// Trajectories in a round.
 const TRAJECTORIES: usize = 12;
 /// Leapfrog steps of a trajectory at most; at least half as many.
 const LEAPFROG: usize = 10;
@@ -286,11 +287,14 @@ fn shrunk(covariance: Mat<f64>, dense: usize) -> Mat<f64> {
 
 /// a # g^-1 of two covariances; None if one is not positive.
 fn geometric_mean(a: &Mat<f64>, g: &Mat<f64>) -> Option<Mat<f64>> {
-    // With unit diagonals, by the scales that the variances alone give.
+    // With equal diagonals, by the scales that the variances alone give; in many dimensions these are the metric.
     let dim = a.nrows();
     let scales: Vec<f64> = (0..dim).map(|k| (a[(k, k)] / g[(k, k)]).powf(0.25)).collect();
     if !scales.iter().all(|s| s.is_finite() && *s > 0.0) {
         return None;
+    }
+    if dim > DENSE {
+        return Some(Mat::from_fn(dim, dim, |i, j| if i == j { scales[i].powi(2) } else { 0.0 }));
     }
     let a = Mat::from_fn(dim, dim, |i, j| a[(i, j)] / (scales[i] * scales[j]));
     let g = Mat::from_fn(dim, dim, |i, j| g[(i, j)] * scales[i] * scales[j]);

@@ -126,13 +126,24 @@ pub trait Sampler: Send {
     }
 }
 
+/// Coordinates in which a model was learned, where they are not the target's own.
+#[derive(Clone, Copy, Debug)]
+pub struct Coordinates<'a> {
+    /// x = m + L z.
+    pub affine: &'a Affine,
+    /// The network's sigma_data, mode_scale, sigma_min and sigma_max as measured in them.
+    pub scales: [f64; 4],
+    /// What the training took off log p.
+    pub offset: f64,
+}
+
 /// A sampler with a learned model of the target: its density and its importance weights.
 pub trait Learned {
     /// The probability flow of the model, in `steps` steps and in its [`coordinates`](Self::coordinates).
     fn flow(&self, steps: usize) -> Flow<'_, f32>;
 
     /// Coordinates in which the model is learned, where they are not the target's own.
-    fn coordinates(&self) -> Option<&Affine> {
+    fn coordinates(&self) -> Option<Coordinates<'_>> {
         None
     }
 
@@ -156,7 +167,7 @@ pub trait Learned {
     /// Where the target cannot be evaluated.
     fn weight_levels(&mut self, levels: usize, n: usize) -> Result<Vec<WeightLevel>, TargetError>;
 
-    /// The width of one mode, the scale of the first steps of Markov chains.
+    /// The width of one mode in the model's coordinates, the scale of the first steps of Markov chains.
     fn mode_scale(&self) -> f64;
 
     /// Mean acceptance of the moves of buffer states, if there are moves.

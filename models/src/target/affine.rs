@@ -30,6 +30,11 @@ impl Affine {
         Self { center: vec![0.0; dim], factor }
     }
 
+    /// Whether `n` states are enough to tell correlations.
+    pub(crate) fn knows_correlations(n: usize, dim: usize) -> bool {
+        n >= STATES * dim
+    }
+
     /// Coordinates in which `states` (columns of length `dim`) have mean 0 and covariance I. Correlations that could be
     /// noise are taken for 0, all of them where there are less than 20 states a dimension. None where a coordinate does
     /// not vary, or is not finite.
@@ -46,7 +51,7 @@ impl Affine {
             return None;
         }
         let mut correlations = Mat::<f64>::identity(dim, dim);
-        if n >= STATES * dim {
+        if Self::knows_correlations(n, dim) {
             let scaled = Mat::from_fn(dim, n, |a, l| centred[(a, l)] / scales[a]);
             let whole = &scaled * scaled.transpose();
             let least = ERRORS / (n as f64).sqrt();
@@ -103,11 +108,6 @@ impl Affine {
     /// log det L.
     pub fn log_volume(&self) -> f64 {
         (0..self.dim()).map(|a| self.factor[a * self.dim() + a].ln()).sum()
-    }
-
-    /// The least entry of L's diagonal.
-    pub fn least_scale(&self) -> f64 {
-        (0..self.dim()).map(|a| self.factor[a * self.dim() + a]).fold(f64::INFINITY, f64::min)
     }
 
     /// x = m + L z for each column.
@@ -187,7 +187,8 @@ impl<'t> Whitened<'t> {
         let shift = self.affine.log_volume() - self.offset;
         let mut double = vec![0.0; log_p.len()];
         let mut slope = vec![0.0; if score.is_empty() { 0 } else { x.len() }];
-        self.target.log_density_batch(&x, &mut double, &mut slope)?;
+        // Checked here, so that an error names the point in the target's coordinates.
+        self.target.evaluate(&x, &mut double, &mut slope)?;
         for ((out, l), z) in log_p.iter_mut().zip(double).zip(z.chunks_exact(d)) {
             *out = if inside(z) { T::of(l + shift) } else { T::NEG_INFINITY };
         }

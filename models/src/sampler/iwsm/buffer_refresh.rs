@@ -5,6 +5,10 @@
 //! ([`ReverseProcess::paths`](crate::diffusion::ReverseProcess::paths)); the expectation is Z for any model, so that
 //! states of different models, and of moves that leave exp(-E) invariant (Neal 2001), belong together.
 //!
+//! Where Markov chains have explored, their states have one weight for all, and paths of a model are stored beside them
+//! only from a refresh whose weights have the effective share `replay.share`. That choice looks at the weights, and so
+//! the stored ones are a little low in the mean; weights of samples do not depend on it.
+//!
 //! With `replay.explore = annealed` the target of a training is exp(-b E) N^(1 - b), b from 0 to 1. A refresh moves b as
 //! far as the weights of its fresh paths keep their effective share; energies are known already, so that neither this
 //! nor the new weights of all stored states cost any.

@@ -5,7 +5,10 @@ use engine::Real;
 use super::{Config, Explore, Form, Identity, Kind, Objective, symmetric};
 use crate::memory;
 use crate::range::{self, Range, Range::Between};
-use crate::target::Target;
+use crate::target::{Geometry, Target};
+
+/// States at least that an explorer leaves.
+const EXPLORED: usize = 100;
 
 impl Config {
     /// The first setting that does not fit the target, if any: [`problem`](Self::problem), settings for particles
@@ -34,6 +37,11 @@ impl Config {
             ));
         }
         memory::check(&self.memory(target)).err()
+    }
+
+    /// Whether the figures of a state include those of moves.
+    pub(super) fn shows_moves(&self, geometry: Geometry) -> bool {
+        self.replay.moves > 0 || geometry.particles().is_some()
     }
 
     /// Whether stored states carry weights, by which they are drawn.
@@ -111,6 +119,25 @@ impl Config {
         }
         if let Err(problem) = range::check(&ranges.map(|(key, (v, range))| (key, v, range))) {
             return Some(problem);
+        }
+        if r.explore.by_chains() && r.capacity < EXPLORED {
+            return Some(format!(
+                "replay.capacity = {} must be at least {EXPLORED} where replay.explore = pt or smc fills it",
+                r.capacity
+            ));
+        }
+        // What is measured lies beyond.
+        if n.measured() && n.sigma_max == 0.0 && n.sigma_min >= 1.0 {
+            return Some(format!(
+                "network.sigma_min = {} must be below 1, the width of the target where network.sigma_data = 0",
+                n.sigma_min
+            ));
+        }
+        if n.measured() && n.sigma_min == 0.0 && n.sigma_max != 0.0 && n.sigma_max < 1.0 {
+            return Some(format!(
+                "network.sigma_max = {} must be at least 1, the width of the target where network.sigma_data = 0",
+                n.sigma_max
+            ));
         }
         if w.form == Form::Trajectory && t.identity != Identity::Stored {
             return Some(

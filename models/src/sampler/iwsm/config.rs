@@ -198,7 +198,8 @@ pub struct Network {
     pub radial_features: usize,
     /// Root mean square of a coordinate of the target, roughly. 0: short chains find where the target in R^d lies, the
     /// training happens in coordinates in which its covariance is I, and those of the three numbers below that are 0
-    /// are measured; others are in units of those coordinates.
+    /// are measured. What is given is in units of those coordinates, as are `weights.bandwidth`, `train.score_clip` and
+    /// `train.focus_sigma`.
     pub sigma_data: f64,
     /// Width of one mode, roughly.
     pub mode_scale: f64,

@@ -12,21 +12,17 @@
 //! Paths of the model are weighted by the target as ever, so that what a stage missed or got wrong biases no weighted
 //! figure as long as the model reaches it.
 
-use super::{Config, Explore, Network, Trainer, scales};
-use crate::mcmc::parallel_tempering;
-use crate::mcmc::pilot::Pilot;
-use crate::sampler::{MethodConfig, Sampler, SamplerError, smc};
+use super::{Config, Network, Trainer, explorers, scales};
+use crate::mcmc::pilot::{Pilot, ROUNDS};
+use crate::memory;
+use crate::sampler::{Sampler, SamplerError};
 use crate::target::{Affine, AnyTarget, Held, Whitened};
 
-/// Width of the Gaussian that an explorer begins with, in units of the target's width.
-const WIDE: f64 = 2.0;
-/// Populations of the explorer smc.
-const POPULATIONS: usize = 8;
-/// Rungs of the explorer pt, besides four for each square root of the dimension.
-const RUNGS: usize = 6;
-
-/// Sweeps of pt for one of `replay.explore_moves`.
-const SWEEPS: usize = 5;
+/// Steps of the stages.
+pub(super) fn stages(config: &Config) -> [u64; 3] {
+    let pilot = if config.network.measured() { ROUNDS } else { 0 };
+    [pilot, explorers::steps(config), config.train.steps]
+}
 
 /// See the module.
 pub(super) struct Explored<'t> {
@@ -61,11 +57,14 @@ impl<'t> Explored<'t> {
         if let Some(problem) = config.problem_on(target.single()) {
             return Err(SamplerError::Settings(problem));
         }
-        let measured = config.network.measured();
-        let mut this = Self {
-            totals: [0, 0, config.train.steps],
-            // Replaced below.
-            stage: Stage::Pilot(Box::new(Pilot::start(target.double(), seed)?)),
+        memory::check(&explorers::memory(&config, target)).map_err(SamplerError::Settings)?;
+        let stage = match config.network.measured() {
+            true => Stage::Pilot(Box::new(Pilot::start(target.double(), seed)?)),
+            false => Stage::Explorer(explorers::build(&config, target.double().into(), seed)?),
+        };
+        Ok(Self {
+            totals: stages(&config),
+            stage,
             affine: None,
             network: config.network.clone(),
             offset: 0.0,
@@ -74,15 +73,7 @@ impl<'t> Explored<'t> {
             config,
             target,
             seed,
-        };
-        if let Some(steps) = this.explorer_steps() {
-            this.totals[1] = steps;
-        }
-        match &this.stage {
-            Stage::Pilot(pilot) if measured => this.totals[0] = pilot.total(),
-            _ => this.stage = this.explorer()?,
-        }
-        Ok(this)
+        })
     }
 
     fn double(&self) -> Held<'t, f64> {
@@ -96,50 +87,9 @@ impl<'t> Explored<'t> {
         Whitened::new(self.target.double(), affine.clone(), self.offset)
     }
 
-    /// Width of the Gaussian that an explorer begins with.
-    fn wide(&self) -> f64 {
-        if self.config.network.measured() { WIDE } else { self.config.network.sigma_data }
-    }
-
-    fn smc(&self) -> smc::Settings {
-        let particles = self.config.replay.capacity.div_ceil(POPULATIONS).max(2);
-        let sampler = smc::Config {
-            blocks: POPULATIONS,
-            particles,
-            initial_scale: self.wide(),
-            moves: self.config.replay.explore_moves,
-            ..Default::default()
-        };
-        smc::Settings { sampler }
-    }
-
-    fn tempering(&self) -> parallel_tempering::Settings {
-        let rungs = RUNGS + (4.0 * (self.target.double().geometry().free_dim() as f64).sqrt()) as usize;
-        let sampler = parallel_tempering::Config {
-            rungs,
-            scale: self.wide(),
-            thin: SWEEPS * self.config.replay.explore_moves,
-            ..Default::default()
-        };
-        parallel_tempering::Settings { sampler }
-    }
-
-    fn explorer_steps(&self) -> Option<u64> {
-        let states = self.config.replay.capacity;
-        match self.config.replay.explore {
-            Explore::Smc => Some(self.smc().steps(states)),
-            Explore::Pt => Some(self.tempering().steps(states)),
-            Explore::None | Explore::Annealed => None,
-        }
-    }
-
     /// The explorer before its first step.
     pub(super) fn explorer(&self) -> Result<Stage<'t>, SamplerError> {
-        let (target, states, seed) = (self.double(), self.config.replay.capacity, self.seed);
-        Ok(Stage::Explorer(match self.config.replay.explore {
-            Explore::Pt => self.tempering().on(target, states, seed)?,
-            _ => self.smc().on(target, states, seed)?,
-        }))
+        Ok(Stage::Explorer(explorers::build(&self.config, self.double(), self.seed)?))
     }
 
     /// The training before its first step, on `states` (columns, in the coordinates) with one log weight for all, or on
@@ -188,16 +138,28 @@ impl<'t> Explored<'t> {
                 self.spent[1] = explorer.evaluations();
                 let found = explorer.diagnostics();
                 let mut states = explorer.draw(self.config.replay.capacity, 0, (self.seed, 0))?;
-                self.failures =
-                    found.failures.iter().map(|f| format!("{}: {f}", self.explorer_name())).collect();
+                self.failures = found
+                    .failures
+                    .iter()
+                    .map(|f| format!("{}: {f}", explorers::name(&self.config)))
+                    .collect();
                 // States of a target with Z = 1 have weights of one.
                 let mut log_z = found.log_z.map_or(0.0, |(z, _)| z);
                 if let Some(outer) = &self.affine {
-                    let inner = Affine::whitening(&states, outer.dim()).ok_or_else(|| {
-                        SamplerError::Diverged("all states of the exploration are the same".into())
+                    // From the target's own coordinates: those of the pilot are skewed by the noise of few chains.
+                    let (x, d) = (outer.forward(&states), outer.dim());
+                    let whitened = match Affine::knows_correlations(states.len() / d, d) {
+                        true => Affine::whitening(&x, d),
+                        false => Affine::whitening(&states, d).map(|inner| outer.of(&inner)),
+                    };
+                    let whole = whitened.ok_or_else(|| {
+                        SamplerError::Diverged(format!(
+                            "{}: a coordinate has one value in all states; raise replay.explore_moves",
+                            explorers::name(&self.config)
+                        ))
                     })?;
-                    states = inner.inverse(&states);
-                    self.affine = Some(outer.of(&inner));
+                    states = whole.inverse(&x);
+                    self.affine = Some(whole);
                     self.offset += std::mem::take(&mut log_z);
                     let target = self.double();
                     self.spent[1] += scales::measure(&mut self.network, &*target, &states, self.seed)?;
@@ -207,11 +169,6 @@ impl<'t> Explored<'t> {
             _ => {}
         }
         Ok(())
-    }
-
-    /// The explorer's name.
-    pub(super) fn explorer_name(&self) -> &'static str {
-        if self.config.replay.explore == Explore::Pt { "pt" } else { "smc" }
     }
 
     /// States of the stage (columns) in the target's own coordinates.

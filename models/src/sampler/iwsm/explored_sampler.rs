@@ -3,9 +3,10 @@
 use engine::checkpoint::{Checkpoint, CheckpointError};
 
 use super::explored::{Explored, Stage};
+use super::explorers;
 use super::weighting::WeightLevel;
 use crate::diffusion::{DenoisingError, Flow};
-use crate::sampler::{Diagnostics, Learned, Named, Sampler, SamplerError, consistent};
+use crate::sampler::{Coordinates, Diagnostics, Learned, Named, Sampler, SamplerError, consistent};
 use crate::target::{Affine, TargetError};
 
 /// Names of the stages in checkpoints and progress lines.
@@ -49,10 +50,20 @@ impl Sampler for Explored<'_> {
         }
     }
 
+    fn state_figures(&self) -> Vec<Named> {
+        match self.trainer() {
+            Some(trainer) => trainer.state_figures(),
+            None if self.config.shows_moves(self.target.single().geometry()) => {
+                vec![("move_step", f64::NAN), ("acceptance", f64::NAN)]
+            }
+            None => Vec::new(),
+        }
+    }
+
     fn note(&self) -> String {
         match &self.stage {
             Stage::Pilot(s) => format!("round {} of {} of the pilot's chains", s.done(), s.total()),
-            Stage::Explorer(s) => format!("{}: {}", self.explorer_name(), s.note()),
+            Stage::Explorer(s) => format!("{}: {}", explorers::name(&self.config), s.note()),
             Stage::Training(s) => s.note(),
         }
     }
@@ -168,8 +179,10 @@ impl Sampler for Explored<'_> {
 
 /// Only after the stages before the training: [`Sampler::learned`] gives no model before.
 impl Learned for Explored<'_> {
-    fn coordinates(&self) -> Option<&Affine> {
-        self.affine.as_ref()
+    fn coordinates(&self) -> Option<Coordinates<'_>> {
+        let n = &self.network;
+        let scales = [n.sigma_data, n.mode_scale, n.sigma_min, n.sigma_max];
+        Some(Coordinates { affine: self.affine.as_ref()?, scales, offset: self.offset })
     }
 
     fn flow(&self, steps: usize) -> Flow<'_, f32> {
@@ -191,7 +204,7 @@ impl Learned for Explored<'_> {
     }
 
     fn mode_scale(&self) -> f64 {
-        self.trained().mode_scale() * self.affine.as_ref().map_or(1.0, Affine::least_scale)
+        self.trained().mode_scale()
     }
 
     fn move_acceptance(&self) -> Option<f64> {

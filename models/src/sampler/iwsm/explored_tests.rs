@@ -1,5 +1,7 @@
 //! A training to which nobody tells the scale of its target.
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use engine::Real;
 use engine::checkpoint::Checkpoint;
 
@@ -14,6 +16,7 @@ struct Stretched {
     wells: Mixture,
     affine: Affine,
     constant: f64,
+    evaluated: AtomicU64,
 }
 
 impl Stretched {
@@ -29,7 +32,7 @@ impl Stretched {
             0.0, 2.0, 30.0, 20.0,
         ];
         let affine = Affine::from_parts(vec![500.0, -20.0, 0.0, 3.0], factor).unwrap();
-        Self { wells, affine, constant: 1e6 }
+        Self { wells, affine, constant: 1e6, evaluated: AtomicU64::new(0) }
     }
 
     fn log_z(&self) -> f64 {
@@ -50,6 +53,7 @@ impl<T: Real> Target<T> for Stretched {
         score: &mut [T],
         _: &mut Vec<T>,
     ) -> Result<(), TargetError> {
+        self.evaluated.fetch_add(n as u64, Ordering::Relaxed);
         let columns: Vec<f64> = (0..4 * n).map(|k| x[k % 4 * n + k / 4].f64()).collect();
         let z = self.affine.inverse(&columns);
         let (mut own, mut slope) = (vec![0.0; n], vec![0.0; 4 * n]);
@@ -167,14 +171,32 @@ fn a_run_resumes_bit_for_bit_in_every_stage() {
 
 #[test]
 fn every_energy_of_every_stage_is_counted_once() {
-    let target = Stretched::new();
-    let mut sampler = ScoreMatching::<true>(small(Explore::Smc)).build(&target, 10, 0).unwrap();
+    for explore in [Explore::Smc, Explore::Pt, Explore::Annealed] {
+        for measured in [true, false] {
+            let target = Stretched::new();
+            let mut config = small(explore);
+            config.replay.moves = if explore == Explore::Smc { 2 } else { 0 };
+            if !measured {
+                let network = &mut config.network;
+                (network.sigma_data, network.mode_scale) = (300.0, 1.0);
+                (network.sigma_min, network.sigma_max) = (0.1, 900.0);
+            }
+            let mut sampler = ScoreMatching::<true>(config).build(&target, 10, 0).unwrap();
+            to_the_end(&mut *sampler);
+            let (counted, done) = (sampler.evaluations(), target.evaluated.load(Ordering::Relaxed));
+            assert_eq!(counted, done, "{explore:?} {measured}");
+        }
+    }
+}
+
+#[test]
+fn independent_coordinates_stay_apart() {
+    let target = TargetConfig::of("mw").unwrap().build().unwrap();
+    let mut sampler = ScoreMatching::<true>(small(Explore::Smc)).build(&*target, 10, 0).unwrap();
     to_the_end(&mut *sampler);
-    let figures = sampler.diagnostics().figures;
-    let of = |name: &str| figures.iter().find(|f| f.0 == name).unwrap().1 as u64;
-    // In the training the stored states once, and 32 samples at step 20.
-    let training = 256 + 32;
-    assert_eq!(sampler.evaluations(), of("pilot_evaluations") + of("exploration_evaluations") + training);
+    let learned = sampler.learned().unwrap();
+    let (_, factor) = learned.coordinates().unwrap().affine.parts();
+    assert!(factor.iter().enumerate().all(|(k, l)| (k % 6 == 0) == (*l != 0.0)), "{factor:?}");
 }
 
 #[test]

@@ -19,8 +19,8 @@ impl Config {
         let shards = t.batch.div_ceil(network::shard(net.kind, geometry)) as f64;
         let network = format!("network.hidden = {}, network.layers = {}", net.hidden, net.layers);
         let states = |count: usize, numbers: usize| number * count as f64 * (numbers * d) as f64;
-        // Particles of an explorer are in double precision, twice with their scores, at the ends of trajectories.
-        let explorers = if replay.explore.by_chains() { 14 } else { 0 };
+        // Factors, covariances and their roots, in double precision.
+        let coordinates = if net.measured() { 96.0 * (d as f64).powi(2) } else { 0.0 };
         vec![
             // With a gradient, Adam's moments and the moving average.
             (format!("{network} with {} parameters", params.len()), 5.0 * number * parameters),
@@ -29,10 +29,8 @@ impl Config {
             // States and targets, and of the estimates three vectors.
             (format!("train.batch = {} in {d} dimensions", t.batch), states(t.batch, 5)),
             // As they are drawn, stored with their gradients, and moved.
-            (
-                format!("replay.capacity = {} in {d} dimensions", replay.capacity),
-                states(replay.capacity, 3 + explorers),
-            ),
+            (format!("replay.capacity = {} in {d} dimensions", replay.capacity), states(replay.capacity, 3)),
+            (format!("network.sigma_data = 0 in {d} dimensions"), coordinates),
             (
                 format!("replay.refresh_samples = {} in {d} dimensions", replay.refresh_samples),
                 states(replay.refresh_samples, 1),

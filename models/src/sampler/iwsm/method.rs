@@ -3,9 +3,9 @@
 use engine::checkpoint::{Checkpoint, CheckpointError};
 use serde::{Deserialize, Serialize};
 
-use super::explored::Explored;
+use super::explored::{self, Explored};
 use super::weighting::WeightLevel;
-use super::{Config, Explore, Form, Identity, Objective, TrainError, Trainer};
+use super::{Config, Explore, Form, Identity, Objective, TrainError, Trainer, explorers};
 use crate::diffusion::{DenoisingError, Flow};
 use crate::memory::Part;
 use crate::sampler::{Diagnostics, Learned, MethodConfig, Named, Sampler, SamplerError};
@@ -64,11 +64,12 @@ impl<const WEIGHTED: bool> MethodConfig for ScoreMatching<WEIGHTED> {
     }
 
     fn memory(&self, target: &dyn AnyTarget, _: usize) -> Vec<Part> {
-        self.config().memory(target.single())
+        let config = self.config();
+        [config.memory(target.single()), explorers::memory(&config, target)].concat()
     }
 
     fn steps(&self, _: usize) -> u64 {
-        self.0.train.steps
+        explored::stages(&self.0).iter().sum()
     }
 
     fn build<'t>(
@@ -113,7 +114,7 @@ impl Sampler for Trainer<'_, f32> {
     }
 
     fn state_figures(&self) -> Vec<Named> {
-        if self.config.replay.moves == 0 && self.target.geometry().particles().is_none() {
+        if !self.config.shows_moves(self.target.geometry()) {
             return Vec::new();
         }
         vec![("move_step", self.state.move_step), ("acceptance", self.state.acceptance)]

@@ -12,6 +12,7 @@ mod explored;
 mod explored_sampler;
 #[cfg(test)]
 mod explored_tests;
+mod explorers;
 mod levels;
 mod loss;
 mod memory;

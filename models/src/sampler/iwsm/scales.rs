@@ -92,7 +92,7 @@ pub(super) fn measure(
         while sigma < LARGEST[1] && cumulants.divergence(sigma) > DIVERGENCE {
             sigma *= 1.05;
         }
-        network.sigma_max = sigma;
+        network.sigma_max = sigma.min(LARGEST[1]);
     }
     if network.mode_scale == 0.0 || network.sigma_min == 0.0 {
         let (widths, spent) = widths(target, states, seed)?;

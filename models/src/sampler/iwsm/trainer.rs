@@ -142,6 +142,11 @@ impl<'e, T: Real> Trainer<'e, T> {
     /// [`SamplerError::Settings`] for a setting that is out of range or does not fit the target; see
     /// [`Config::problem_on`].
     pub fn new(config: Config, target: &'e dyn Target<T>, seed: u64) -> Result<Self, SamplerError> {
+        if config.replay.explore.by_chains() {
+            return Err(SamplerError::Settings(
+                "replay.explore = pt and smc run before a training, by the method's build: set it to annealed or none for a Trainer".into(),
+            ));
+        }
         Self::on(config, target.into(), seed)
     }
 
