@@ -91,7 +91,7 @@ fn a_target_named_in_a_file_brings_its_scales() {
     let file = dir.path().join("c.toml");
     std::fs::write(&file, "[target]\nname = \"gmm-d\"\ndim = 3\nspread = 6\n").unwrap();
     let args =
-        ["--quick", "--quiet", "--steps", "1", "--set", "train.batch=8", "--set", "replay.capacity=50"];
+        ["--quick", "--quiet", "--steps", "1", "--set", "train.batch=8", "--set", "replay.capacity=100"];
     let file = ["--config", file.to_str().unwrap()];
     let out = succeed(&[&args[..], &file].concat(), &dir.path().join("run"));
     let text = std::fs::read_to_string(out.join("config.toml")).unwrap();

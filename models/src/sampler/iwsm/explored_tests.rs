@@ -192,7 +192,9 @@ fn every_energy_of_every_stage_is_counted_once() {
 #[test]
 fn independent_coordinates_stay_apart() {
     let target = TargetConfig::of("mw").unwrap().build().unwrap();
-    let mut sampler = ScoreMatching::<true>(small(Explore::Smc)).build(&*target, 10, 0).unwrap();
+    let mut settings = config(Explore::Smc);
+    settings.train.steps = 1;
+    let mut sampler = ScoreMatching::<true>(settings).build(&*target, 10, 0).unwrap();
     to_the_end(&mut *sampler);
     let learned = sampler.learned().unwrap();
     let (_, factor) = learned.coordinates().unwrap().affine.parts();
