@@ -32,8 +32,8 @@ struct Args {
     /// Half the width of the box of the means, for gmm60 to gmm120 and gmm-d.
     #[arg(long, value_parser = finite)]
     spread: Option<f64>,
-    /// iwsm, idem (weights of one; on particles distilled from Markov chains, whose moves on the energy fill the
-    /// buffer), pt (parallel tempering), smc (sequential Monte Carlo) or hmc [default: iwsm; idem for particles].
+    /// iwsm (above three dimensions distilled from Markov chains: sequential Monte Carlo fills the buffer), idem
+    /// (weights of one; on particles distilled from Markov chains, whose moves on the energy fill the buffer), pt (parallel tempering), smc (sequential Monte Carlo) or hmc [default: iwsm; idem for particles].
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
     /// Score network: mlp; pair (equivariant, cheap) or egnn (equivariant) for particles.

@@ -19,7 +19,7 @@ macro_rules! files {
 files! {
     "chains", "chains-quick",
     "dw4", "dw4-pt", "dw4-quick",
-    "funnel",
+    "funnel", "funnel-iwsm",
     "lj13", "lj13-iwsm", "lj13-pt", "lj13-quick",
     "lj55", "lj55-iwsm", "lj55-pt", "lj55-quick",
     "particles-iwsm", "pt-quick", "quick", "smc-quick",
