@@ -33,7 +33,8 @@ struct Args {
     #[arg(long, value_parser = finite)]
     spread: Option<f64>,
     /// iwsm (above three dimensions distilled from Markov chains: sequential Monte Carlo fills the buffer), idem
-    /// (weights of one; on particles distilled from Markov chains, whose moves on the energy fill the buffer), pt (parallel tempering), smc (sequential Monte Carlo) or hmc [default: iwsm; idem for particles].
+    /// (weights of one; on particles distilled from Markov chains, whose moves on the energy fill the buffer), pt
+    /// (parallel tempering), smc (sequential Monte Carlo) or hmc [default: iwsm; idem for particles].
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
     /// Score network: mlp; pair (equivariant, cheap) or egnn (equivariant) for particles.

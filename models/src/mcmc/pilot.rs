@@ -92,9 +92,8 @@ impl Pilot {
     /// # Errors
     /// If the target cannot be evaluated, or no chain has a state of finite energy.
     pub fn advance(&mut self, target: &dyn Target<f64>) -> Result<(), TargetError> {
-        let log_p: Vec<f64> = self.groups.iter().flat_map(|s| &s.log_p).copied().collect();
         TargetError::unless_inside(
-            log_p.into_iter(),
+            self.log_p().into_iter(),
             "starts of chains",
             "their widths go from 0.01 to 100 about the origin; give network.sigma_data, or shift the energy's origin",
         )?;
@@ -133,16 +132,20 @@ impl Pilot {
         Ok(())
     }
 
-    /// The states (columns), with -E up to a constant.
-    pub fn states(&self) -> (Vec<f64>, Vec<f64>) {
-        let z = self.columns(|s| &s.x);
-        (self.affine.forward(&z), self.groups.iter().flat_map(|s| &s.log_p).copied().collect())
+    /// -E of the chains, up to a constant.
+    pub fn log_p(&self) -> Vec<f64> {
+        self.groups.iter().flat_map(|s| &s.log_p).copied().collect()
+    }
+
+    /// The states (columns).
+    fn states(&self) -> Vec<f64> {
+        self.affine.forward(&self.columns(|s| &s.x))
     }
 
     /// The states (columns) of all chains but those that have not arrived, whose energy is beyond the upper quartile by
     /// five times the distance of the quartiles, and by 5; and the coordinates that whiten them.
     pub fn arrived(&self) -> Option<(Vec<f64>, Affine)> {
-        let (x, log_p) = self.states();
+        let (x, log_p) = (self.states(), self.log_p());
         let d = self.affine.dim();
         let mut e: Vec<f64> = log_p.iter().map(|l| -l).collect();
         e.sort_by(f64::total_cmp);
@@ -159,14 +162,10 @@ impl Pilot {
     }
 
     fn columns(&self, part: fn(&States<f64>) -> &[f64]) -> Vec<f64> {
-        let d = self.affine.dim();
         let column = |s: &States<f64>, l: usize| -> Vec<f64> {
             part(s).iter().skip(l).step_by(s.n).copied().collect()
         };
-        let out: Vec<f64> =
-            self.groups.iter().flat_map(|s| (0..s.n).flat_map(move |l| column(s, l))).collect();
-        debug_assert_eq!(out.len() % d, 0);
-        out
+        self.groups.iter().flat_map(|s| (0..s.n).flat_map(move |l| column(s, l))).collect()
     }
 
     /// Puts chains outside the support onto others.
@@ -192,7 +191,7 @@ impl Pilot {
     fn choose_coordinates(&mut self) {
         let d = self.affine.dim();
         let (z, score) = (self.columns(|s| &s.x), self.columns(|s| &s.score));
-        let log_p: Vec<f64> = self.groups.iter().flat_map(|s| &s.log_p).copied().collect();
+        let log_p = self.log_p();
         let mut order: Vec<usize> = (0..log_p.len()).collect();
         order.sort_by(|a, b| log_p[*b].total_cmp(&log_p[*a]));
         order.truncate(log_p.len() / 2);
@@ -224,7 +223,7 @@ impl Pilot {
         let mut c = Checkpoint::new();
         c.put_vec("pilot.x", &self.columns(|s| &s.x));
         c.put_vec("pilot.score", &self.columns(|s| &s.score));
-        c.put_vec("pilot.log_p", &self.groups.iter().flat_map(|s| &s.log_p).copied().collect::<Vec<_>>());
+        c.put_vec("pilot.log_p", &self.log_p());
         c.put_vec("pilot.steps", &self.steps);
         let (center, factor) = self.affine.parts();
         c.put_vec("pilot.center", center);
@@ -329,7 +328,7 @@ mod tests {
             pilot.advance(target).unwrap();
         }
         let d = truth.dim();
-        let (center, covariance) = moments(&truth.inverse(&pilot.states().0), d).unwrap();
+        let (center, covariance) = moments(&truth.inverse(&pilot.states()), d).unwrap();
         assert!(pilot.arrived().is_some());
         (center, (0..d).map(|a| covariance[(a, a)]).collect())
     }

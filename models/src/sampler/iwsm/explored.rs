@@ -115,7 +115,7 @@ impl<'t> Explored<'t> {
         match &self.stage {
             Stage::Pilot(pilot) if pilot.done() == pilot.total() => {
                 self.spent[0] = pilot.evaluations;
-                let log_p = pilot.states().1;
+                let log_p = pilot.log_p();
                 let (x, affine) = pilot.arrived().ok_or_else(|| {
                     SamplerError::Settings(
                         "chains do not find how wide the target is: give network.sigma_data".into(),
