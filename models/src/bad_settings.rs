@@ -101,7 +101,10 @@ fn settings_of_a_training() {
         ),
         (|c| c.network.sigma_max = 1e300, "network.sigma_max = 1000000000"),
         (|c| c.network.sigma_max = 0.01, "network.sigma_max = 0.01 must exceed network.sigma_min = 0.05"),
-        (|c| c.network.kind = Kind::Egnn, "network.kind = pair and egnn are for particles: set it to mlp"),
+        (
+            |c| c.network.kind = Kind::Egnn,
+            "network.kind = pair and egnn are for particles: set it to mlp or residual",
+        ),
     ] {
         let said = of_training(change);
         assert!(said == want || (want.len() < 35 && said.starts_with(want)), "{said}, not {want}");

@@ -38,7 +38,7 @@ const SETTLING: u64 = 4;
 const ADAPTATION: f64 = 1.0;
 /// Largest dimension in which coordinates are correlated.
 const DENSE: usize = 256;
-/// Share of their diagonal that is added to covariances of few chains.
+/// The least share by which correlations are made smaller.
 const SHRINKAGE: f64 = 0.02;
 
 /// The ensemble.
@@ -137,28 +137,46 @@ impl Pilot {
         self.groups.iter().flat_map(|s| &s.log_p).copied().collect()
     }
 
-    /// The states (columns).
-    fn states(&self) -> Vec<f64> {
-        self.affine.forward(&self.columns(|s| &s.x))
-    }
-
     /// The states (columns) of all chains but those that have not arrived, whose energy is beyond the upper quartile by
     /// five times the distance of the quartiles, and by 5; and the coordinates that whiten them.
     pub fn arrived(&self) -> Option<(Vec<f64>, Affine)> {
-        let (x, log_p) = (self.states(), self.log_p());
-        let d = self.affine.dim();
+        let z = self.arrivals();
+        let (center, covariance) = self.moments_of(&z)?;
+        Some((self.affine.forward(&z), self.affine.of(&Affine::of_covariance(center, &covariance)?)))
+    }
+
+    /// Coordinates for a method that explores: those of the moves, in units of the largest width that the chains have in
+    /// them in any direction. Chains that found few of many modes lie in a few directions only, and coordinates that
+    /// whiten them would leave the others out.
+    pub fn surroundings(&self) -> Option<Affine> {
+        let (center, covariance) = self.moments_of(&self.arrivals())?;
+        let largest = match self.affine.dim() > DENSE {
+            true => (0..center.len()).map(|a| covariance[(a, a)]).fold(0.0, f64::max),
+            false => covariance.self_adjoint_eigenvalues(Side::Lower).ok()?.into_iter().fold(0.0, f64::max),
+        };
+        let d = center.len();
+        let isotropic = Mat::from_fn(d, d, |a, b| if a == b { largest } else { 0.0 });
+        Some(self.affine.of(&Affine::of_covariance(center, &isotropic)?))
+    }
+
+    /// The states of the chains that have arrived, in the coordinates.
+    fn arrivals(&self) -> Vec<f64> {
+        let (z, log_p) = (self.columns(|s| &s.x), self.log_p());
         let mut e: Vec<f64> = log_p.iter().map(|l| -l).collect();
         e.sort_by(f64::total_cmp);
         let (low, high) = (e[e.len() / 4], e[3 * e.len() / 4]);
         let most = high + 5.0 * (high - low) + 5.0;
-        let arrived: Vec<f64> = x
-            .chunks_exact(d)
+        z.chunks_exact(self.affine.dim())
             .zip(&log_p)
             .filter(|(_, l)| -**l <= most)
-            .flat_map(|(x, _)| x.iter().copied())
-            .collect();
-        let (center, covariance) = moments(&arrived, d)?;
-        Some((arrived, Affine::of_covariance(center, &shrunk(covariance, DENSE))?))
+            .flat_map(|(z, _)| z.iter().copied())
+            .collect()
+    }
+
+    fn moments_of(&self, z: &[f64]) -> Option<(Vec<f64>, Mat<f64>)> {
+        let d = self.affine.dim();
+        let (center, covariance) = moments(z, d)?;
+        Some((center, shrunk(covariance, z.len() / d, DENSE)))
     }
 
     fn columns(&self, part: fn(&States<f64>) -> &[f64]) -> Vec<f64> {
@@ -200,7 +218,8 @@ impl Pilot {
         };
         let dense = if self.round == 0 { 0 } else { DENSE };
         let inner = moments(&of(&z), d).zip(moments(&of(&score), d)).and_then(|((center, x), (_, g))| {
-            let metric = geometric_mean(&shrunk(x, dense), &shrunk(g, dense))?;
+            let n = order.len();
+            let metric = geometric_mean(&shrunk(x, n, dense), &shrunk(g, n, dense))?;
             Affine::of_covariance(center, &metric)
         });
         let Some(inner) = inner else { return };
@@ -277,10 +296,22 @@ fn moments(x: &[f64], dim: usize) -> Option<(Vec<f64>, Mat<f64>)> {
     covariance.is_all_finite().then_some((mean, covariance))
 }
 
-/// The covariance with its correlations a little smaller; only its diagonal in more than `dense` dimensions.
-fn shrunk(covariance: Mat<f64>, dense: usize) -> Mat<f64> {
-    let (dim, keep) = (covariance.nrows(), 1.0 - SHRINKAGE);
-    let keep = if dim > dense { 0.0 } else { keep };
+/// The covariance of `n` states with its correlations r smaller, by the share lambda of least error in the mean square,
+///
+/// lambda = sum_{a != b} Var(r_ab) / sum_{a != b} r_ab^2,  Var(r) = (1 - r^2)^2 / n
+///
+/// (Schaefer and Strimmer 2005, "A shrinkage approach to large-scale covariance matrix estimation"): all of them where
+/// they are noise. Only its diagonal in more than `dense` dimensions.
+fn shrunk(covariance: Mat<f64>, n: usize, dense: usize) -> Mat<f64> {
+    let dim = covariance.nrows();
+    let (mut noise, mut squares) = (0.0, 0.0);
+    for (a, b) in (0..dim).flat_map(|a| (0..a).map(move |b| (a, b))) {
+        let square = covariance[(a, b)].powi(2) / (covariance[(a, a)] * covariance[(b, b)]);
+        noise += (1.0 - square).powi(2) / n as f64;
+        squares += square;
+    }
+    let share = if noise < squares { (noise / squares).max(SHRINKAGE) } else { 1.0 };
+    let keep = if dim > dense { 0.0 } else { 1.0 - share };
     Mat::from_fn(dim, dim, |a, b| if a == b { covariance[(a, a)] } else { keep * covariance[(a, b)] })
 }
 
@@ -328,7 +359,8 @@ mod tests {
             pilot.advance(target).unwrap();
         }
         let d = truth.dim();
-        let (center, covariance) = moments(&truth.inverse(&pilot.states()), d).unwrap();
+        let (center, covariance) =
+            moments(&truth.inverse(&pilot.affine.forward(&pilot.columns(|s| &s.x))), d).unwrap();
         assert!(pilot.arrived().is_some());
         (center, (0..d).map(|a| covariance[(a, a)]).collect())
     }

@@ -4,6 +4,8 @@ use engine::rng::Stream;
 use engine::tape::{Cotangents, Inputs, Saved};
 use engine::{Op, Real, Shape, simd_fn};
 
+use super::MlpConfig;
+
 /// The feature op, with the rows listed at [`ScoreMlp`](super::ScoreMlp); inputs x (d x n) and sigma (1 x n).
 pub(super) struct Features<T> {
     dim: usize,
@@ -18,8 +20,15 @@ pub(super) struct Features<T> {
 }
 
 impl<T: Real> Features<T> {
+    /// Those of a network, with frequencies from the target's width to a mode's.
+    pub fn of(config: &MlpConfig, seed: u64) -> Self {
+        let frequencies = (0.5 / config.sigma_data, 2.0 / config.mode_scale);
+        let sizes = (config.dim, config.time_features, config.space_features);
+        Self::new(sizes, config.sigma_data, config.sigma_range, frequencies, seed)
+    }
+
     /// `space` frequencies with uniform directions and log-uniform magnitudes in `range`.
-    pub fn new(
+    fn new(
         (dim, time, space): (usize, usize, usize),
         sigma_data: f64,
         sigma_range: (f64, f64),

@@ -8,7 +8,7 @@ use super::features::Features;
 use super::{ScoreNetwork, scaling};
 use crate::target::Geometry;
 
-/// Size and scales of a score network.
+/// Size and scales of a score network in R^d.
 #[derive(Clone, Debug)]
 pub struct MlpConfig {
     /// Dimension of a state.
@@ -55,9 +55,7 @@ pub struct ScoreMlp<T> {
 impl<T: Real> ScoreMlp<T> {
     /// Adds the network's parameters to `params`.
     pub fn new(config: MlpConfig, params: &mut Params<T>, seed: u64) -> Self {
-        let frequencies = (0.5 / config.sigma_data, 2.0 / config.mode_scale);
-        let sizes = (config.dim, config.time_features, config.space_features);
-        let features = Features::new(sizes, config.sigma_data, config.sigma_range, frequencies, seed);
+        let features = Features::of(&config, seed);
         let mut layers = Vec::new();
         let mut width = features.rows();
         for l in 0..config.layers {

@@ -7,11 +7,13 @@ mod hard_core;
 mod mlp;
 mod pair;
 mod pair_ops;
+mod residual;
 
 pub use centred::Centred;
 pub use egnn::{Egnn, EgnnConfig, Messages, Pairs, Scales, ScoreEgnn, Update};
 pub use mlp::{MlpConfig, ScoreMlp};
 pub use pair::{PairConfig, ScorePair};
+pub use residual::ScoreResidual;
 
 use engine::{Real, Recording, Var};
 

@@ -65,8 +65,10 @@ fn trained(kind: Kind, target: &dyn Target<f32>) -> usize {
 
 #[test]
 fn the_samplers_trainer_allocates_nothing_between_refreshes() {
-    assert_eq!(trained(Kind::Mlp, &Mixture::gmm40()), 0, "mlp");
-    for kind in [Kind::Mlp, Kind::Pair, Kind::Egnn] {
+    for kind in [Kind::Mlp, Kind::Residual] {
+        assert_eq!(trained(kind, &Mixture::gmm40()), 0, "{kind:?}");
+    }
+    for kind in [Kind::Mlp, Kind::Residual, Kind::Pair, Kind::Egnn] {
         assert_eq!(trained(kind, &DoubleWell::dw4()), 0, "{kind:?}");
     }
 }

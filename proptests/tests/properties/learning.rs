@@ -54,7 +54,7 @@ const STEPS: u64 = 400;
 #[test]
 fn every_network_learns_by_importance_weights() {
     let [mean, share, _] = exact();
-    for kind in [Kind::Mlp, Kind::Pair, Kind::Egnn] {
+    for kind in [Kind::Mlp, Kind::Residual, Kind::Pair, Kind::Egnn] {
         let [m, s] = learned(kind, Objective::Iwsm);
         assert!((m - mean).abs() < 0.15, "{kind:?}: mean distance {m}, not {mean}");
         assert!((s - share).abs() < 0.08, "{kind:?}: {s} in the inner well, not {share}");

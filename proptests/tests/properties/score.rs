@@ -1,18 +1,18 @@
 //! The score network: gradients in states and parameters, density of its flow.
 
-use engine::Params;
 use engine::rng::Stream;
+use engine::{Params, Tape};
 use models::diffusion::{DenoisingError, Flow, ReverseProcess, Schedule, ScoreModel};
 use models::importance::normalised_ess;
-use models::score::{MlpConfig, ScoreMlp};
+use models::score::{MlpConfig, ScoreMlp, ScoreNetwork, ScoreResidual};
 use models::target::Geometry;
 use proptest::prelude::*;
 
 use crate::cases::cases;
 use crate::networks::{directional, normals};
 
-fn network(dim: usize, space: usize) -> (ScoreMlp<f64>, Params<f64>) {
-    let config = MlpConfig {
+fn config(dim: usize, space: usize) -> MlpConfig {
+    MlpConfig {
         dim,
         hidden: 9,
         layers: 2,
@@ -21,13 +21,20 @@ fn network(dim: usize, space: usize) -> (ScoreMlp<f64>, Params<f64>) {
         sigma_data: 3.0,
         mode_scale: 0.7,
         sigma_range: (0.05, 20.0),
-    };
+    }
+}
+
+fn network(dim: usize, space: usize) -> (ScoreMlp<f64>, Params<f64>) {
     let mut params = Params::new();
-    let network = ScoreMlp::new(config, &mut params, 1);
-    // The last layer begins at zero, which would hide everything before it.
+    let network = ScoreMlp::new(config(dim, space), &mut params, 1);
+    randomise(&mut params);
+    (network, params)
+}
+
+/// The last layer begins at zero, which would hide everything before it.
+fn randomise(params: &mut Params<f64>) {
     Stream::new(2, "params", 0, 0).fill_normal(params.values_mut());
     params.values_mut().iter_mut().for_each(|p| *p *= 0.4);
-    (network, params)
 }
 
 proptest! {
@@ -41,14 +48,84 @@ proptest! {
         let (numeric, analytic) = directional(&net, params.values(), (&x, &sigma, &w), seed + 2);
         prop_assert!((numeric - analytic).abs() < 1e-6 * analytic.abs().max(1.0), "{numeric} {analytic}");
     }
+
+    #[test]
+    fn gradients_of_residual_blocks_are_right(
+        (dim, n) in (1_usize..5, 1_usize..20),
+        (space, blocks) in (0_usize..19, 0_usize..4),
+        seed in 0_u64..999,
+    ) {
+        let mut params = Params::new();
+        let net = ScoreResidual::new(MlpConfig { layers: blocks, ..config(dim, space) }, &mut params, 1);
+        randomise(&mut params);
+        let (x, w) = (normals(dim * n, seed), normals(dim * n, seed + 1));
+        let sigma: Vec<f64> = (0..n).map(|i| 0.05 * 1.3f64.powi(i as i32)).collect();
+        let (numeric, analytic) = directional(&net, params.values(), (&x, &sigma, &w), seed + 2);
+        prop_assert!((numeric - analytic).abs() < 1e-6 * analytic.abs().max(1.0), "{numeric} {analytic}");
+    }
+}
+
+/// F(x).
+fn outputs(net: &dyn ScoreNetwork<f64>, params: &[f64], (x, sigma): (&[f64], &[f64])) -> Vec<f64> {
+    let mut tape = Tape::new();
+    let mut rec = tape.record(params);
+    let x = rec.constant(net.dim(), sigma.len(), x);
+    let f = net.record(&mut rec, x, sigma);
+    rec.value(f).data.to_vec()
+}
+
+/// The formula in the network's doc comment, by loops.
+#[test]
+fn residual_blocks_are_those_of_their_formula() {
+    let (dim, n) = (3, 4);
+    let mut params = Params::new();
+    let net = ScoreResidual::new(MlpConfig { layers: 2, ..config(dim, 5) }, &mut params, 1);
+    randomise(&mut params);
+    let (x, sigma) = (normals(dim * n, 3), [0.1, 0.4, 2.0, 15.0]);
+    // The features are those of an MLP without hidden layers and with the identity for its last one.
+    let mut plain = Params::new();
+    let rows = dim + 6 + 10;
+    let mlp = ScoreMlp::new(MlpConfig { layers: 0, ..config(dim, 5) }, &mut plain, 1);
+    let mut features = vec![vec![0.0; rows]; n];
+    for row in 0..rows {
+        // Weights lie column after column.
+        plain.values_mut().fill(0.0);
+        plain.values_mut()[row * dim] = 1.0;
+        let out = outputs(&mlp, plain.values(), (&x, &sigma));
+        (0..n).for_each(|j| features[j][row] = out[j * dim]);
+    }
+    let mut at = 0;
+    let mut next = |rows: usize, columns: usize| {
+        let w: Vec<f64> = params.values()[at..at + rows * columns].to_vec();
+        let b: Vec<f64> = params.values()[at + rows * columns..][..rows].to_vec();
+        at += rows * columns + rows;
+        move |x: &[f64]| -> Vec<f64> {
+            (0..rows).map(|i| b[i] + (0..columns).map(|k| w[k * rows + i] * x[k]).sum::<f64>()).collect()
+        }
+    };
+    let silu = |x: Vec<f64>| -> Vec<f64> { x.into_iter().map(|x| x / (1.0 + (-x).exp())).collect() };
+    let h = 9;
+    let first = next(h, rows);
+    let blocks = [[next(h, h), next(h, h)], [next(h, h), next(h, h)]];
+    let last = next(dim, h);
+    let found = outputs(&net, params.values(), (&x, &sigma));
+    for (features, found) in features.iter().zip(found.chunks(dim)) {
+        let mut state = first(features);
+        for [inner, outer] in &blocks {
+            let change = outer(&silu(inner(&silu(state.clone()))));
+            state.iter_mut().zip(change).for_each(|(s, c)| *s += c);
+        }
+        for (want, found) in last(&silu(state)).iter().zip(found) {
+            assert!((want - found).abs() < 1e-10 * want.abs().max(1.0), "{want} {found}");
+        }
+    }
 }
 
 /// A network whose last layer is zero gives the score of N(0, (sigma^2 + sigma_data^2) I) exactly.
 fn gaussian() -> (ScoreMlp<f64>, Params<f64>) {
     let (_, mut params) = network(2, 5);
     let mut fresh = Params::new();
-    let config = network(2, 5).0.config().clone();
-    let net = ScoreMlp::new(config, &mut fresh, 1);
+    let net = ScoreMlp::new(config(2, 5), &mut fresh, 1);
     params.values_mut().copy_from_slice(fresh.values());
     (net, params)
 }

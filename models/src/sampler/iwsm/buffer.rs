@@ -24,6 +24,8 @@ pub struct Buffer<T> {
     capacity: usize,
     len: usize,
     next: usize,
+    /// The first states that are never replaced by new ones.
+    kept: usize,
     coordinates: Vec<T>,
     log_w: Vec<f64>,
     /// -E of each, and -grad E (columns); empty unless kept.
@@ -42,6 +44,7 @@ impl<T: Real> Buffer<T> {
             capacity,
             len: 0,
             next: 0,
+            kept: 0,
             coordinates: vec![T::ZERO; dim * capacity],
             log_w: vec![0.0; capacity],
             log_p: vec![T::ZERO; kept],
@@ -70,6 +73,12 @@ impl<T: Real> Buffer<T> {
         !self.log_p.is_empty()
     }
 
+    /// Keeps the first `kept` states of a full buffer, fewer than it has places, from being replaced by new ones.
+    pub fn keep(&mut self, kept: usize) {
+        debug_assert!(kept < self.capacity && self.len == self.capacity);
+        (self.kept, self.next) = (kept, kept);
+    }
+
     /// Adds states, which replace the oldest ones if the buffer is full. Those that are not finite are skipped.
     pub fn push(&mut self, fresh: Fresh<'_, T>) {
         let d = self.dim;
@@ -87,7 +96,7 @@ impl<T: Real> Buffer<T> {
                 self.log_p[at] = fresh.energies.0[k];
                 self.score[at * d..(at + 1) * d].copy_from_slice(&fresh.energies.1[k * d..(k + 1) * d]);
             }
-            self.next = (at + 1) % self.capacity;
+            self.next = if at + 1 == self.capacity { self.kept } else { at + 1 };
             self.len = (self.len + 1).min(self.capacity);
         }
     }
@@ -191,7 +200,9 @@ impl<T: Real> Buffer<T> {
     pub(super) fn set_place(&mut self, [len, next]: [u64; 2]) -> bool {
         // A ring that is not full goes on where it ends.
         let capacity = self.capacity as u64;
-        let fits = (1..=capacity).contains(&len) && next < capacity && (len == capacity || next == len);
+        let fits = (1..=capacity).contains(&len)
+            && (self.kept as u64..capacity).contains(&next)
+            && (len == capacity || next == len);
         if fits {
             (self.len, self.next) = (len as usize, next as usize);
         }
@@ -213,6 +224,10 @@ mod tests {
         pushed(&mut buffer, &[1.0, f64::NAN, 2.0, 3.0, 4.0], &[]);
         assert_eq!((buffer.len(), buffer.states()), (3, vec![4.0, 2.0, 3.0]));
         assert_eq!(buffer.energy(0), (4.0, &[4.0][..]));
+        buffer.keep(1);
+        pushed(&mut buffer, &[5.0, 6.0, 7.0], &[]);
+        assert_eq!(buffer.states(), vec![4.0, 7.0, 6.0]);
+        assert!(!buffer.set_place([3, 0]) && buffer.set_place([3, 1]));
     }
 
     #[test]

@@ -5,8 +5,8 @@
 //! ([`ReverseProcess::paths`](crate::diffusion::ReverseProcess::paths)); the expectation is Z for any model, so that
 //! states of different models, and of moves that leave exp(-E) invariant (Neal 2001), belong together.
 //!
-//! Where Markov chains have explored, their states have one weight for all, and paths of a model are stored beside them
-//! only from a refresh whose weights have the effective share `replay.share`. That choice looks at the weights, and so
+//! Where Markov chains have explored, their states have one weight for all. Half of them stay for the whole training, so
+//! that no mode is lost that they found; paths of a model take the places of the others, and only from a refresh whose weights have the effective share `replay.share`. That choice looks at the weights, and so
 //! the stored ones are a little low in the mean; weights of samples do not depend on it.
 //!
 //! With `replay.explore = annealed` the target of a training is exp(-b E) N^(1 - b), b from 0 to 1. A refresh moves b as

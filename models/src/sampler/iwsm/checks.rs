@@ -2,7 +2,7 @@
 
 use engine::Real;
 
-use super::{Config, Explore, Form, Identity, Kind, Objective, symmetric};
+use super::{Config, Explore, Form, Identity, Objective, symmetric};
 use crate::memory;
 use crate::range::{self, Range, Range::Between};
 use crate::target::{Geometry, Target};
@@ -27,8 +27,8 @@ impl Config {
                     .into(),
             );
         }
-        if self.network.kind != Kind::Mlp && particles.is_none() {
-            return Some("network.kind = pair and egnn are for particles: set it to mlp".into());
+        if self.network.kind.equivariant() && particles.is_none() {
+            return Some("network.kind = pair and egnn are for particles: set it to mlp or residual".into());
         }
         if self.weights.symmetric && !particles.is_some_and(symmetric::applies) {
             return Some(format!(
@@ -173,7 +173,7 @@ impl Config {
                 "replay.recycle needs the proposal's own density: set weights.bandwidth to 0".into(),
             );
         }
-        if w.symmetric && n.kind == Kind::Mlp {
+        if w.symmetric && !n.kind.equivariant() {
             return Some(
                 "weights.symmetric belongs to an equivariant network: set network.kind = pair or egnn".into(),
             );
@@ -242,7 +242,7 @@ mod tests {
             ("train.ema = 2", |c| c.train.ema = 2.0),
             ("network.sigma_max", |c| c.network.sigma_max = 0.5 * c.network.sigma_min),
             ("train.core softens pairs", |c| c.train.core = 0.5),
-            ("network.kind", |c| c.network.kind = Kind::Egnn),
+            ("network.kind", |c| c.network.kind = crate::sampler::iwsm::Kind::Egnn),
             ("weights.symmetric", |c| c.weights.symmetric = true),
         ] {
             assert!(refused(change).starts_with(said), "{said}: {}", refused(change));

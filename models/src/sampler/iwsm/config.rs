@@ -68,10 +68,19 @@ impl Explore {
 pub enum Kind {
     /// A multilayer perceptron.
     Mlp,
+    /// Residual blocks.
+    Residual,
     /// Radial functions of pairs of particles, equivariant.
     Pair,
     /// An equivariant graph network.
     Egnn,
+}
+
+impl Kind {
+    /// Whether the network is made for particles, and commutes with their symmetries.
+    pub fn equivariant(self) -> bool {
+        matches!(self, Self::Pair | Self::Egnn)
+    }
 }
 
 /// The loop: batches, steps, optimiser.
@@ -178,11 +187,11 @@ pub struct Replay {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
-    /// mlp, pair or egnn.
+    /// mlp, residual, pair or egnn.
     pub kind: Kind,
     /// Width of a hidden layer.
     pub hidden: usize,
-    /// Number of hidden layers (mlp, egnn), or of rounds over the pairs in a pass (pair).
+    /// Number of hidden layers (mlp, egnn), of blocks of two (residual), or of rounds over the pairs in a pass (pair).
     pub layers: usize,
     /// Passes over the particles, each at the denoised state of the one before (pair).
     #[serde(default = "one")]
@@ -192,7 +201,7 @@ pub struct Network {
     pub core: f64,
     /// Sines and cosines of the noise level.
     pub time_features: usize,
-    /// Sines and cosines of the position (mlp).
+    /// Sines and cosines of the position (mlp, residual).
     pub space_features: usize,
     /// Radial functions of the distance of two particles (pair).
     pub radial_features: usize,

@@ -4,9 +4,9 @@
 //!
 //! 1. where `network.sigma_data` is 0, short chains that find where the target lies ([`Pilot`]). Everything after them
 //!    happens in coordinates that whiten what they found;
-//! 2. with `replay.explore = pt` or `smc`, a whole run of that method from the Gaussian of those coordinates (twice as
-//!    wide as the target) to it. Its states fill the buffer, with weights of one in units of its own Z, and their
-//!    covariance gives the coordinates of the training;
+//! 2. with `replay.explore = pt` or `smc`, a whole run of that method from the Gaussian of those coordinates (two to
+//!    four times as wide as the target) to it. Its states fill the buffer, with weights of one in units of its own Z,
+//!    and their covariance gives the coordinates of the training;
 //! 3. the training, with the scales of its network measured on the states of the stages before ([`scales`](super::scales)).
 //!
 //! Paths of the model are weighted by the target as ever, so that what a stage missed or got wrong biases no weighted
@@ -101,11 +101,15 @@ impl<'t> Explored<'t> {
         };
         let config = Config { network: self.network.clone(), ..self.config.clone() };
         let mut trainer = Trainer::on(config, target, self.seed)?;
+        let buffer = &mut trainer.state.proposal.buffer;
         if let Some((states, log_w)) = states {
             let single: Vec<f32> = states.iter().map(|v| *v as f32).collect();
-            let buffer = &mut trainer.state.proposal.buffer;
             buffer.replace(&single);
             buffer.reweigh(|_| log_w);
+        }
+        if self.config.replay.explore.by_chains() {
+            // What is stored later comes from the model, which may have lost a mode of which there are few states.
+            buffer.keep(buffer.capacity() / 2);
         }
         Ok(Stage::Training(Box::new(trainer)))
     }
@@ -115,17 +119,17 @@ impl<'t> Explored<'t> {
         match &self.stage {
             Stage::Pilot(pilot) if pilot.done() == pilot.total() => {
                 self.spent[0] = pilot.evaluations;
-                let log_p = pilot.log_p();
-                let (x, affine) = pilot.arrived().ok_or_else(|| {
-                    SamplerError::Settings(
-                        "chains do not find how wide the target is: give network.sigma_data".into(),
-                    )
-                })?;
+                let lost = || {
+                    let what = "chains do not find how wide the target is: give network.sigma_data";
+                    SamplerError::Settings(what.into())
+                };
                 if self.config.replay.explore.by_chains() {
-                    self.affine = Some(affine);
+                    self.affine = Some(pilot.surroundings().ok_or_else(lost)?);
                     self.stage = self.explorer()?;
                     return Ok(());
                 }
+                let log_p = pilot.log_p();
+                let (x, affine) = pilot.arrived().ok_or_else(lost)?;
                 let finite = log_p.into_iter().filter(|l| l.is_finite());
                 self.offset = finite.fold(f64::NEG_INFINITY, f64::max);
                 let z = affine.inverse(&x);

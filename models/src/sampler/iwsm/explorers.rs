@@ -6,8 +6,10 @@ use crate::memory::Part;
 use crate::sampler::{MethodConfig, Sampler, SamplerError, smc};
 use crate::target::{AnyTarget, Held, TargetError};
 
-/// Width of the Gaussian that an explorer begins with, in units of the target's width where that is measured.
-const WIDE: f64 = 2.0;
+/// Widths of the Gaussians that explorers begin with, in units of the target's width where that is measured. At a
+/// Gaussian as wide as the target, modes far out have few particles: in 50 dimensions squares of distances differ much.
+const WIDE_SMC: f64 = 3.0;
+const WIDE_PT: f64 = 2.0;
 /// Populations of smc.
 const POPULATIONS: usize = 8;
 /// Its temperatures at most. It takes 20 to 60.
@@ -22,15 +24,15 @@ pub(super) fn name(config: &Config) -> &'static str {
     if config.replay.explore == Explore::Pt { "pt" } else { "smc" }
 }
 
-fn wide(config: &Config) -> f64 {
-    if config.network.measured() { WIDE } else { config.network.sigma_data }
+fn wide(config: &Config, measured: f64) -> f64 {
+    if config.network.measured() { measured } else { config.network.sigma_data }
 }
 
 fn populations(config: &Config) -> smc::Settings {
     let sampler = smc::Config {
         blocks: POPULATIONS,
         particles: config.replay.capacity.div_ceil(POPULATIONS).max(2),
-        initial_scale: wide(config),
+        initial_scale: wide(config, WIDE_SMC),
         moves: config.replay.explore_moves,
         temperatures: TEMPERATURES,
         ..Default::default()
@@ -41,7 +43,7 @@ fn populations(config: &Config) -> smc::Settings {
 fn tempering(config: &Config, free_dim: usize) -> parallel_tempering::Settings {
     let sampler = parallel_tempering::Config {
         rungs: RUNGS + (4.0 * (free_dim as f64).sqrt()) as usize,
-        scale: wide(config),
+        scale: wide(config, WIDE_PT),
         thin: SWEEPS * config.replay.explore_moves,
         ..Default::default()
     };

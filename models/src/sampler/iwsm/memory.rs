@@ -2,7 +2,7 @@
 
 use engine::{Params, Real};
 
-use super::{Config, Kind, network};
+use super::{Config, network};
 use crate::memory::Part;
 use crate::target::Target;
 
@@ -12,7 +12,7 @@ impl Config {
         let geometry = target.geometry();
         let (t, replay, net, d) = (&self.train, &self.replay, &self.network, geometry.dim());
         let mut params = Params::<T>::counting();
-        if net.kind == Kind::Mlp || geometry.particles().is_some() {
+        if !net.kind.equivariant() || geometry.particles().is_some() {
             network::build(net, geometry, &mut params, 0);
         }
         let (parameters, number) = (params.len() as f64, size_of::<T>() as f64);
@@ -63,8 +63,8 @@ mod tests {
                 c.0.train.batch = 64;
             }
         };
-        use super::Kind::{Egnn, Mlp, Pair};
-        for kind in [Mlp, Pair, Egnn] {
+        use crate::sampler::iwsm::Kind::{Egnn, Mlp, Pair, Residual};
+        for kind in [Mlp, Residual, Pair, Egnn] {
             let said = refused("dw4", "idem", 10, network(kind));
             assert!(said.starts_with("network.hidden = 16384, network.layers = 1024 with "), "{said}");
             assert!(said.contains(" parameters: about ") && said.ends_with(" TiB of memory"), "{said}");

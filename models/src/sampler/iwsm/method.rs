@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::explored::{self, Explored};
 use super::weighting::WeightLevel;
-use super::{Config, Explore, Form, Identity, Objective, TrainError, Trainer, explorers};
+use super::{Config, Explore, Form, Identity, Kind, Objective, TrainError, Trainer, explorers};
 use crate::diffusion::{DenoisingError, Flow};
 use crate::memory::Part;
 use crate::sampler::{Diagnostics, Learned, MethodConfig, Named, Sampler, SamplerError};
@@ -21,6 +21,9 @@ pub type Iwsm = ScoreMatching<true>;
 
 /// iDEM (Akhound-Sadegh et al. 2024, arXiv 2402.06121): the same training without weights.
 pub type Idem = ScoreMatching<false>;
+
+/// The learning rate of residual networks, which learn faster by larger steps than others bear.
+const RESIDUAL_RATE: f64 = 8e-3;
 
 impl<const WEIGHTED: bool> ScoreMatching<WEIGHTED> {
     fn config(&self) -> Config {
@@ -40,6 +43,8 @@ impl<const WEIGHTED: bool> MethodConfig for ScoreMatching<WEIGHTED> {
             None => {
                 (network.sigma_data, network.mode_scale) = (0.0, 0.0);
                 (network.sigma_min, network.sigma_max) = (0.0, 0.0);
+                (network.kind, network.layers) = (Kind::Residual, 2);
+                config.train.learning_rate = RESIDUAL_RATE;
                 (config.train.identity, config.weights.form) = (Identity::Stored, Form::Trajectory);
                 (config.replay.explore, config.replay.moves) = (Explore::Smc, 2);
                 if !WEIGHTED {

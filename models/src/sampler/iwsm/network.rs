@@ -5,6 +5,7 @@ use engine::{Params, Real};
 use super::{Kind, Network};
 use crate::score::{
     Centred, EgnnConfig, MlpConfig, PairConfig, Pairs, Scales, ScoreEgnn, ScoreMlp, ScoreNetwork, ScorePair,
+    ScoreResidual,
 };
 use crate::target::Geometry;
 
@@ -20,8 +21,8 @@ pub fn build<T: Real>(
 ) -> Box<dyn ScoreNetwork<T>> {
     let sigma_range = (net.sigma_min, net.sigma_max);
     match net.kind {
-        Kind::Mlp => {
-            let mlp = MlpConfig {
+        Kind::Mlp | Kind::Residual => {
+            let config = MlpConfig {
                 dim: geometry.dim(),
                 hidden: net.hidden,
                 layers: net.layers,
@@ -31,10 +32,13 @@ pub fn build<T: Real>(
                 mode_scale: net.mode_scale,
                 sigma_range,
             };
-            let mlp = Box::new(ScoreMlp::new(mlp, params, seed));
+            let plain: Box<dyn ScoreNetwork<T>> = match net.kind {
+                Kind::Residual => Box::new(ScoreResidual::new(config, params, seed)),
+                _ => Box::new(ScoreMlp::new(config, params, seed)),
+            };
             match geometry {
-                Geometry::Particles(system) => Box::new(Centred::new(mlp, system)),
-                Geometry::Euclidean(_) => mlp,
+                Geometry::Particles(system) => Box::new(Centred::new(plain, system)),
+                Geometry::Euclidean(_) => plain,
             }
         }
         Kind::Pair => {
