@@ -39,6 +39,9 @@ pub struct Evaluation {
     pub nll_samples: usize,
     /// Trajectories of HMC in the exact correction of the samples; 0 leaves the correction out.
     pub correction_moves: usize,
+    /// Jumps of the model between those trajectories, each accepted or not by the weights of two paths.
+    #[serde(default)]
+    pub correction_jumps: usize,
     /// States at each noise level behind weights.csv.
     pub weight_samples: usize,
     /// Rows of history.csv.
@@ -78,6 +81,7 @@ impl Default for Evaluation {
             flow_samples: 2000,
             nll_samples: 2000,
             correction_moves: 0,
+            correction_jumps: 0,
             weight_samples: 1000,
             snapshots: 40,
         }
@@ -121,6 +125,7 @@ impl Evaluation {
             ("evaluation.flow_samples", between(self.flow_samples, 0, 1e7)),
             ("evaluation.nll_samples", between(self.nll_samples, 2, 1e7)),
             ("evaluation.correction_moves", between(self.correction_moves, 0, 1e6)),
+            ("evaluation.correction_jumps", between(self.correction_jumps, 0, 1e6)),
             ("evaluation.weight_samples", between(self.weight_samples, 10, 1e6)),
             ("evaluation.snapshots", between(self.snapshots as usize, 1, 1e6)),
         ];

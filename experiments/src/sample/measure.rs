@@ -310,21 +310,28 @@ impl Measurement<'_> {
         let n = e.sets * e.set_size;
         let (mut x, log_w) = (x[..n * target.dim()].to_vec(), &log_w[..n]);
         let step = 0.2 * learned.mode_scale();
-        let correction = Correction { moves: e.correction_moves, leapfrog: 8, step, seed: self.key() };
+        let (moves, jumps, seed) = (e.correction_moves, e.correction_jumps, self.key());
+        let correction = Correction { moves, leapfrog: 8, step, jumps, seed };
+        let jump = |k: u64, x: &mut [f64]| learned.jump(x, e.reverse_steps, (seed, (1 << 30) + k));
         // Trajectories have one step size for all coordinates.
-        let acceptance = match learned.coordinates() {
+        let done = match learned.coordinates() {
             Some(c) => {
                 let mut z = c.affine.inverse(&x);
                 let own = Whitened::new(target, c.affine.clone(), 0.0);
-                let acceptance = correction.apply(&own, log_w, &mut z).map_err(broken)?;
+                let done = correction.apply(&own, log_w, &mut z, &jump).map_err(broken)?;
                 x = c.affine.forward(&z);
-                acceptance
+                done
             }
-            None => correction.apply(target, log_w, &mut x).map_err(broken)?,
+            None => correction.apply(target, log_w, &mut x, &jump).map_err(broken)?,
         };
-        if e.correction_moves > 0 {
-            figures.push(Figure::plain("correction_acceptance", acceptance));
-            let evaluations = correction.moves * (correction.leapfrog + 1) * n;
+        if moves > 0 {
+            figures.push(Figure::plain("correction_acceptance", done.moves));
+        }
+        if jumps > 0 {
+            figures.push(Figure::plain("jump_acceptance", done.jumps));
+        }
+        if moves + jumps > 0 {
+            let evaluations = (moves * (correction.leapfrog + 1) + 2 * jumps) * n;
             figures.push(Figure::plain("correction_evaluations", evaluations as f64));
         }
         let named = |raw: &str| CORRECTED.iter().find(|(name, _)| *name == raw).map(|(_, name)| *name);

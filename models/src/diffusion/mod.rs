@@ -3,6 +3,7 @@
 
 mod denoising_error;
 mod flow;
+mod jump;
 mod reverse;
 mod schedule;
 #[cfg(test)]

@@ -96,6 +96,31 @@ fn tuned_variances_make_weights_more_even_and_leave_their_mean() {
 }
 
 #[test]
+fn jumps_leave_the_target_as_it_is_and_reach_it_from_one_mode() {
+    let (net, params) = wrong(0.02);
+    let model = ScoreModel { network: &net, params: params.values() };
+    let error = DenoisingError::gaussian(Geometry::Euclidean(2), SCHEDULE, 3.0);
+    let reverse = ReverseProcess { model, schedule: SCHEDULE, prior_scale: PRIOR, error: &error };
+    let n = 6000;
+    let mut exact = vec![0.0; 2 * n];
+    assert!(target().sample(&mut Stream::new(5, "states", 0, 0), &mut exact));
+    // All in the lighter mode.
+    let mut light = vec![0.0; 2 * n];
+    Stream::new(6, "states", 0, 0).fill_normal(&mut light);
+    light.chunks_exact_mut(2).for_each(|x| (x[0], x[1]) = (0.7 * x[0] - 1.5, 0.7 * x[1] + 0.5));
+    for (mut x, jumps) in [(exact, 3), (light, 40)] {
+        for k in 0..jumps {
+            let acceptance = reverse.jump(&target(), 20, (7, k), &mut x).unwrap();
+            assert!((0.1..0.9).contains(&acceptance), "{acceptance}");
+        }
+        let right = x.chunks_exact(2).filter(|x| x[0] > 0.0).count() as f64 / n as f64;
+        // 0.7 Phi(1.5) + 0.3 Phi(-1.5 / 0.7), and five standard errors of independent states.
+        let want: f64 = 0.7 * 0.933_193 + 0.3 * 0.016_062;
+        assert!((right - want).abs() < 5.0 * (want * (1.0 - want) / n as f64).sqrt(), "{right} {want}");
+    }
+}
+
+#[test]
 fn the_table_is_that_of_a_gaussian_when_the_score_is() {
     // x_0 ~ N(0, 3^2 I) and the exact denoiser: r = 9 / (9 + sigma^2) in each coordinate.
     let (net, params) = wrong(0.0);

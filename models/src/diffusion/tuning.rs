@@ -31,6 +31,27 @@ struct Noised {
     pairs: Vec<(f64, f64)>,
 }
 
+/// Variances v of the reverse steps.
+struct Variances {
+    /// 1 / v of each step and kind.
+    precision: Vec<f64>,
+    /// The derivative of log v in log r of each.
+    slope: Vec<f64>,
+    /// The sum of (1/2) log v over steps and coordinates.
+    log_norm: f64,
+}
+
+impl Noised {
+    fn log_weights(&self, steps: &Variances) -> Vec<f64> {
+        (self.squares.par_chunks(steps.precision.len()).zip(&self.log_w))
+            .map(|(squares, log_w)| {
+                let sum: f64 = squares.iter().zip(&steps.precision).map(|(s, p)| f64::from(*s) * p).sum();
+                log_w + steps.log_norm + 0.5 * sum
+            })
+            .collect()
+    }
+}
+
 impl<T: Real> ReverseProcess<'_, T> {
     /// The denoising errors with which the weights of paths of `steps` steps are as even as they can be.
     ///
@@ -109,34 +130,42 @@ impl<T: Real> ReverseProcess<'_, T> {
         Noised { log_w, squares, pairs }
     }
 
+    /// log(forward / backward), as [`paths`](Self::paths) has it, of random paths that noise the columns of `x`.
+    pub(super) fn noised_ratios(&self, x: &[T], steps: usize, key: (u64, u64)) -> Vec<f64> {
+        let noised = self.noised(x, &vec![0.0; x.len() / self.model.network.dim()], steps, key);
+        noised.log_weights(&self.variances_by(&noised, &[0.0; FACTORS]))
+    }
+
+    /// The variances of the steps of noised paths, with factors on the denoising error.
+    fn variances_by(&self, noised: &Noised, factors: &[f64]) -> Variances {
+        let kinds = self.error.kinds();
+        let row = kinds * noised.pairs.len();
+        let per_kind = per_kind(self.model.network.geometry());
+        let mut out = Variances { precision: vec![0.0; row], slope: vec![0.0; row], log_norm: 0.0 };
+        let mut r = vec![0.0; kinds];
+        for (k, (sigma, next)) in noised.pairs.iter().enumerate() {
+            let (s2, next2, t) = (sigma * sigma, next * next, self.schedule.time(*sigma));
+            let factor = hats(t).iter().map(|(j, share)| share * factors[*j]).sum::<f64>().exp();
+            self.error.at(t, &mut r);
+            for (kind, r) in r.iter().enumerate() {
+                let own = (s2 - next2) * r * factor;
+                let v = variance(s2, next2, own);
+                out.precision[k * kinds + kind] = 1.0 / v;
+                out.slope[k * kinds + kind] = own / (next2 + own);
+                out.log_norm += 0.5 * per_kind * v.ln();
+            }
+        }
+        out
+    }
+
     /// The derivatives of the divergence in the logarithms of the factors on r.
     fn gradient(&self, noised: &Noised, factors: &[f64], gradient: &mut [f64]) {
         let kinds = self.error.kinds();
         let row = kinds * noised.pairs.len();
         let per_kind = per_kind(self.model.network.geometry());
-        // 1 / v, and the derivative of log v in log r, of each step and kind.
-        let (mut precision, mut slope) = (vec![0.0; row], vec![0.0; row]);
-        let (mut r, mut constant) = (vec![0.0; kinds], 0.0);
-        let hats: Vec<_> = noised.pairs.iter().map(|(s, _)| hats(self.schedule.time(*s))).collect();
-        for (k, (sigma, next)) in noised.pairs.iter().enumerate() {
-            let (s2, next2) = (sigma * sigma, next * next);
-            let drift = s2 - next2;
-            let factor = hats[k].iter().map(|(j, share)| share * factors[*j]).sum::<f64>().exp();
-            self.error.at(self.schedule.time(*sigma), &mut r);
-            for (kind, r) in r.iter().enumerate() {
-                let own = drift * r * factor;
-                let v = variance(s2, next2, own);
-                precision[k * kinds + kind] = 1.0 / v;
-                slope[k * kinds + kind] = own / (next2 + own);
-                constant += 0.5 * per_kind * v.ln();
-            }
-        }
-        let log_w: Vec<f64> = (noised.squares.par_chunks(row).zip(&noised.log_w))
-            .map(|(squares, log_w)| {
-                let sum: f64 = squares.iter().zip(&precision).map(|(s, p)| f64::from(*s) * p).sum();
-                log_w + constant + 0.5 * sum
-            })
-            .collect();
+        let steps = self.variances_by(noised, factors);
+        let (precision, slope) = (&steps.precision, &steps.slope);
+        let log_w = noised.log_weights(&steps);
         let mut w = tempered(&log_w, 1.0, SHARE);
         let sum: f64 = w.iter().sum();
         w.iter_mut().for_each(|w| *w /= sum);
@@ -145,7 +174,8 @@ impl<T: Real> ReverseProcess<'_, T> {
         for (squares, w) in noised.squares.chunks_exact(row).zip(&w) {
             mean.iter_mut().zip(squares).for_each(|(m, s)| *m += w * f64::from(*s));
         }
-        for (k, hats) in hats.iter().enumerate() {
+        for (k, (sigma, _)) in noised.pairs.iter().enumerate() {
+            let hats = hats(self.schedule.time(*sigma));
             // d/d log v of (1/2) (n log v + S / v), times d log v / d log r.
             let change: f64 = (k * kinds..(k + 1) * kinds)
                 .map(|i| 0.5 * (per_kind - mean[i] * precision[i]) * slope[i])

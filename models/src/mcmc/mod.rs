@@ -11,6 +11,6 @@ pub(crate) mod recorded;
 pub(crate) mod smc;
 
 pub use convergence::{Convergence, convergence};
-pub use correction::Correction;
+pub use correction::{Corrected, Correction, Jump};
 pub(crate) use hmc::adapted;
 pub use hmc::hmc;

@@ -309,9 +309,9 @@ fn measurements_of_states_without_a_finite_energy_are_errors() {
     let sizes = evaluate::Sizes { sets: 1, set_size: 4, flow_samples: 16 };
     let figures = evaluate::sample_figures(&nowhere, &x, &x, &evaluate::Floors::default(), sizes);
     assert!(matches!(figures, Err(EvaluationError::Target(TargetError::Outside(_)))), "{figures:?}");
-    let correction = Correction { moves: 1, leapfrog: 1, step: 0.1, seed: 0 };
+    let correction = Correction { moves: 1, leapfrog: 1, step: 0.1, jumps: 0, seed: 0 };
     assert_eq!(
-        correction.apply(&nowhere, &[-INF; 4], &mut x.clone()).unwrap_err().to_string(),
+        correction.apply(&nowhere, &[-INF; 4], &mut x.clone(), &|_, _| Ok(0.0)).unwrap_err().to_string(),
         "none of the 4 samples to correct has a finite energy: train longer"
     );
     // A model that has learned something, measured on a target that has lost its support.

@@ -154,6 +154,14 @@ pub trait Learned {
     /// Where the target cannot be evaluated, or no sample has a finite energy.
     fn weighted(&self, n: usize, steps: usize, key: (u64, u64)) -> Result<(Vec<f64>, Vec<f64>), TargetError>;
 
+    /// Moves states (columns, in the model's coordinates) by paths of `steps` steps, and leaves exp(-E) invariant
+    /// ([`ReverseProcess::jump`](crate::diffusion::ReverseProcess::jump)); returns the mean acceptance. Two energies for
+    /// each state.
+    ///
+    /// # Errors
+    /// Where the target cannot be evaluated.
+    fn jump(&self, x: &mut [f64], steps: usize, key: (u64, u64)) -> Result<f64, TargetError>;
+
     /// Chooses the variances of the reverse steps by the weights of `n` paths of `steps` steps, with the random numbers
     /// of `seed`; returns the number of energies that it took.
     ///

@@ -195,6 +195,10 @@ impl Learned for Explored<'_> {
         Ok((self.outside(z), log_w))
     }
 
+    fn jump(&self, z: &mut [f64], steps: usize, key: (u64, u64)) -> Result<f64, TargetError> {
+        self.trained().jump(z, steps, key)
+    }
+
     fn tune(&mut self, n: usize, steps: usize, seed: u64) -> Result<u64, TargetError> {
         self.trained_mut().tune_exactly(n, steps, seed)
     }

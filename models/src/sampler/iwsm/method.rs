@@ -180,6 +180,16 @@ impl Learned for Trainer<'_, f32> {
         Ok((x.into_iter().map(f64::from).collect(), log_w))
     }
 
+    fn jump(&self, x: &mut [f64], steps: usize, key: (u64, u64)) -> Result<f64, TargetError> {
+        let mut single: Vec<f32> = x.iter().map(|v| *v as f32).collect();
+        let before = single.clone();
+        let acceptance = self.reverse().jump(self.exact(), steps, key, &mut single)?;
+        // What stays keeps its digits.
+        let moved = x.iter_mut().zip(single.iter().zip(&before)).filter(|(_, (new, old))| new != old);
+        moved.for_each(|(x, (new, _))| *x = f64::from(*new));
+        Ok(acceptance)
+    }
+
     fn tune(&mut self, n: usize, steps: usize, seed: u64) -> Result<u64, TargetError> {
         self.tune_exactly(n, steps, seed)
     }
