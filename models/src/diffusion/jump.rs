@@ -10,12 +10,13 @@ use crate::target::{Target, TargetError};
 const STATES: usize = 4096;
 
 impl<T: Real> ReverseProcess<'_, T> {
-    /// Independence Metropolis-Hastings on paths: a move of each column of `x` that leaves exp(-E) invariant and crosses
-    /// between modes as easily as the model does. Returns the mean probability of acceptance; two energies for each state.
+    /// Independence Metropolis-Hastings on paths: a move of each column of `x` that leaves exp(-E) invariant and
+    /// crosses between modes as easily as the model does. Returns the mean probability of acceptance; two energies
+    /// for each state.
     ///
-    /// The chain's law is exp(-E(x_0)) forward(path | x_0): a path that noises x_0 is drawn anew, and one of the model is
-    /// taken in its place with the probability min(1, w' / w), w = exp(-E(x_0)) forward / backward the weight of a path
-    /// (Tierney 1994, "Markov chains for exploring posterior distributions", section 2.3.3, on the space of paths).
+    /// The chain's law is exp(-E(x_0)) forward(path | x_0): a path that noises x_0 is drawn anew, and one of the model
+    /// is taken in its place with the probability min(1, w' / w), w = exp(-E(x_0)) forward / backward the weight of a
+    /// path (Tierney 1994, "Markov chains for exploring posterior distributions", section 2.3.3, on the space of paths).
     ///
     /// # Errors
     /// If the target cannot be evaluated.
@@ -43,7 +44,7 @@ impl<T: Real> ReverseProcess<'_, T> {
             let mut stream = Stream::new(seed, "jumps", step, chunk as u64);
             let states = x.chunks_exact_mut(d).zip(fresh.chunks_exact(d));
             for ((x, fresh), (new, old)) in states.zip(new.iter().zip(&old)) {
-                // NaN, and a state outside the support, are never taken.
+                // A path of the model that ends outside the support, or whose weight is no number, is never taken.
                 let chance = if *new > f64::NEG_INFINITY { (new - old).exp().min(1.0) } else { 0.0 };
                 sum += chance;
                 if stream.uniform() < chance {

@@ -16,8 +16,8 @@ const ADAPTATION: f64 = 0.5;
 /// Path weights are proper, so that resampling converges to exp(-E) with the number of states, for any number of
 /// moves. The moves leave exp(-E) invariant, separate copies of a state, and converge to exp(-E) with their
 /// number, for any number of states; between modes they converge as fast as the model's jumps
-/// ([`ReverseProcess::jump`](crate::diffusion::ReverseProcess::jump)). A uniform rotation or reflection and permutation of the particles leaves
-/// exp(-E) invariant too.
+/// ([`ReverseProcess::jump`](crate::diffusion::ReverseProcess::jump)). A uniform rotation or reflection and
+/// permutation of the particles leaves exp(-E) invariant too.
 #[derive(Clone, Copy, Debug)]
 pub struct Correction {
     /// Trajectories of HMC.

@@ -18,8 +18,7 @@ type Layer = (ParamId, ParamId);
 /// h_l = h_l-1 + W'_l silu(W_l silu(h_l-1) + b_l) + b'_l,  l = 1..`layers`,
 /// F = W silu(h) + b.
 ///
-/// Of about equal cost as an MLP with twice the number of hidden layers, it learns scores in ten and more dimensions
-/// better, and by larger steps.
+/// A step costs about as much as that of an MLP with twice the number of hidden layers.
 pub struct ScoreResidual<T> {
     config: MlpConfig,
     features: Arc<Features<T>>,

@@ -22,7 +22,8 @@ pub type Iwsm = ScoreMatching<true>;
 /// iDEM (Akhound-Sadegh et al. 2024, arXiv 2402.06121): the same training without weights.
 pub type Idem = ScoreMatching<false>;
 
-/// The learning rate of residual networks, which learn faster by larger steps than others bear.
+/// The learning rate where scales are measured, and residual networks trained: with that of the plane the weights of
+/// paths are far less even after as many steps.
 const RESIDUAL_RATE: f64 = 8e-3;
 
 impl<const WEIGHTED: bool> ScoreMatching<WEIGHTED> {
