@@ -37,8 +37,8 @@ struct Args {
     /// (parallel tempering), smc (sequential Monte Carlo) or hmc [default: iwsm; idem for particles].
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
-    /// Score network: mlp; pair (equivariant, cheap) or egnn (equivariant) for particles.
-    #[arg(long, value_parser = ["pair", "egnn", "mlp"])]
+    /// Score network: mlp or residual; pair (equivariant, cheap) or egnn (equivariant) for particles.
+    #[arg(long, value_parser = ["pair", "egnn", "mlp", "residual"])]
     network: Option<String>,
     /// Training steps.
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=MOST_STEPS))]

@@ -37,7 +37,7 @@ pub struct Evaluation {
     pub flow_samples: usize,
     /// Exact samples whose likelihood is taken, where the target has them.
     pub nll_samples: usize,
-    /// Trajectories of HMC in the exact correction of the samples; 0 leaves the correction out.
+    /// Trajectories of HMC in the exact correction of the samples, after resampling by the weights of their paths.
     pub correction_moves: usize,
     /// Jumps of the model between those trajectories, each accepted or not by the weights of two paths.
     #[serde(default)]

@@ -37,15 +37,20 @@ fn randomise(params: &mut Params<f64>) {
     params.values_mut().iter_mut().for_each(|p| *p *= 0.4);
 }
 
+/// The slope of the network at `n` random states along a random direction: by differences, and by its gradients.
+fn slopes(net: &dyn ScoreNetwork<f64>, params: &Params<f64>, n: usize, seed: u64) -> (f64, f64) {
+    let (x, w) = (normals(net.dim() * n, seed), normals(net.dim() * n, seed + 1));
+    let sigma: Vec<f64> = (0..n).map(|i| 0.05 * 1.3f64.powi(i as i32)).collect();
+    directional(net, params.values(), (&x, &sigma, &w), seed + 2)
+}
+
 proptest! {
     #![proptest_config(cases(24))]
 
     #[test]
     fn gradients_are_right_along_random_directions(dim in 1_usize..5, n in 1_usize..20, space in 0_usize..19, seed in 0_u64..999) {
         let (net, params) = network(dim, space);
-        let (x, w) = (normals(dim * n, seed), normals(dim * n, seed + 1));
-        let sigma: Vec<f64> = (0..n).map(|i| 0.05 * 1.3f64.powi(i as i32)).collect();
-        let (numeric, analytic) = directional(&net, params.values(), (&x, &sigma, &w), seed + 2);
+        let (numeric, analytic) = slopes(&net, &params, n, seed);
         prop_assert!((numeric - analytic).abs() < 1e-6 * analytic.abs().max(1.0), "{numeric} {analytic}");
     }
 
@@ -58,9 +63,7 @@ proptest! {
         let mut params = Params::new();
         let net = ScoreResidual::new(MlpConfig { layers: blocks, ..config(dim, space) }, &mut params, 1);
         randomise(&mut params);
-        let (x, w) = (normals(dim * n, seed), normals(dim * n, seed + 1));
-        let sigma: Vec<f64> = (0..n).map(|i| 0.05 * 1.3f64.powi(i as i32)).collect();
-        let (numeric, analytic) = directional(&net, params.values(), (&x, &sigma, &w), seed + 2);
+        let (numeric, analytic) = slopes(&net, &params, n, seed);
         prop_assert!((numeric - analytic).abs() < 1e-6 * analytic.abs().max(1.0), "{numeric} {analytic}");
     }
 }
