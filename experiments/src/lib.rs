@@ -5,6 +5,7 @@
 pub mod classify;
 pub mod config;
 pub mod datasets;
+pub mod dimension;
 pub mod figures;
 pub mod npy;
 pub mod oversmoothing;

@@ -4,6 +4,7 @@
 //! are disjoint and of one size; a figure is the mean over the sets, its `sd` the standard deviation over them. A floor
 //! is a mean over more pairs of sets ([`Floors`]), with a standard error.
 
+pub mod dimension;
 mod floors;
 pub mod particles;
 
@@ -112,7 +113,7 @@ pub fn exact_samples(energy: &dyn Target<f64>, n: usize, seed: u64, set: u64) ->
 }
 
 /// Distances of `samples` from `reference` (at least `sets * set_size` columns each), and mode figures where the target
-/// knows its modes, beside their floors.
+/// knows its modes, beside their floors; `outside`, the share of samples outside the support, if there are any.
 ///
 /// # Errors
 /// Too few states, numbers that are not finite, or a target that cannot be evaluated.
@@ -140,8 +141,13 @@ pub fn sample_figures(
             }
         }
     }
+    // Where all samples lie inside the support, there is nothing to say of it.
+    columns.retain(|(name, values)| *name != OUTSIDE || values.iter().any(|v| *v > 0.0));
     Ok(columns.iter().map(|(name, v)| Figure::over_sets(name, v, floors.of(name))).collect())
 }
+
+/// The share of samples with an infinite energy.
+const OUTSIDE: &str = "outside";
 
 /// X-W2 of a set against another.
 fn transport(x: &[f64], r: &[f64], d: usize) -> Result<(&'static str, f64), MetricError> {
@@ -155,7 +161,13 @@ fn set_figures(
     r: &[f64],
 ) -> Result<Vec<(&'static str, f64)>, EvaluationError> {
     let d = target.dim();
-    let mut figures = vec![("e_w2", metrics::w2_1d(&energies(target, x)?, &energies(target, r)?)?)];
+    // Energies are compared inside the support.
+    let mut inside = energies(target, x)?;
+    inside.retain(|e| e.is_finite());
+    let mut figures = vec![(OUTSIDE, 1.0 - inside.len() as f64 * d as f64 / x.len() as f64)];
+    if !inside.is_empty() {
+        figures.push(("e_w2", metrics::w2_1d(&inside, &energies(target, r)?)?));
+    }
     let Some(modes) = target.modes() else { return Ok(figures) };
     if d == 2 {
         figures.push(("tv", metrics::tv_2d(x, r, -50.0, 50.0, 200)?));
@@ -245,5 +257,28 @@ mod tests {
             assert!(f.value > f.floor.unwrap() + 4.0 * error(f), "{f:?}");
         }
         assert!(sample_figures(&target, &x[..100], &reference, &floors, sizes).is_err());
+    }
+
+    #[test]
+    fn samples_outside_the_support_are_counted_and_leave_the_other_figures() {
+        let target = crate::target::UniformBox { dim: 2 };
+        let sizes = Sizes { sets: 2, set_size: 100, flow_samples: 0 };
+        let exact = |set| exact_samples(&target, 400, 2, set).unwrap();
+        let reference = exact(0);
+        let halves = reference.split_at(400);
+        let floors = Floors::between(&target, halves, 100).unwrap();
+        let mut x = exact(1)[..400].to_vec();
+        let names = |x: &[f64]| -> Vec<(&'static str, f64)> {
+            let figures = sample_figures(&target, x, &reference, &floors, sizes).unwrap();
+            figures.iter().map(|f| (f.name, f.value)).collect()
+        };
+        assert!(names(&x).iter().all(|(name, _)| *name != "outside"));
+        // Five of the first set, fifteen of the second.
+        x.iter_mut().step_by(2).take(5).for_each(|v| *v = 1.5);
+        x[200..].iter_mut().step_by(2).take(15).for_each(|v| *v = -1.5);
+        let found = names(&x);
+        let outside = found.iter().find(|(name, _)| *name == "outside").unwrap().1;
+        assert!((outside - 0.1).abs() < 1e-12 && found.contains(&("e_w2", 0.0)), "{found:?}");
+        assert!(found.iter().any(|(name, v)| *name == "x_w2" && *v > 0.0), "{found:?}");
     }
 }

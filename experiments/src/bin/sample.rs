@@ -26,12 +26,15 @@ struct Args {
     /// Density to sample; `list` prints all of them [default: gmm40].
     #[arg(long, value_name = "NAME")]
     target: Option<String>,
-    /// Dimension, for targets of any dimension (gmm-d, funnel, mw, two-wells, student-t).
+    /// Dimension, for targets of any dimension (gmm-d, funnel, mw, two-wells, student-t, box).
     #[arg(long, value_name = "D")]
     dim: Option<usize>,
     /// Half the width of the box of the means, for gmm60 to gmm120 and gmm-d.
     #[arg(long, value_parser = finite)]
     spread: Option<f64>,
+    /// Rows of features with a label of two classes in the last column, for --target logistic.
+    #[arg(long, value_name = "FILE.csv")]
+    data: Option<PathBuf>,
     /// iwsm (above three dimensions distilled from Markov chains: sequential Monte Carlo fills the buffer), idem
     /// (weights of one; on particles distilled from Markov chains, whose moves on the energy fill the buffer), pt
     /// (parallel tempering), smc (sequential Monte Carlo) or hmc [default: iwsm; idem for particles].
@@ -86,10 +89,11 @@ fn finite(text: &str) -> Result<f64, String> {
 }
 
 /// What belongs to new runs.
-const NEW: [&str; 15] = [
+const NEW: [&str; 16] = [
     "target",
     "dim",
     "spread",
+    "data",
     "method",
     "network",
     "steps",
@@ -114,6 +118,7 @@ Examples:
   sample --target gmm-d --dim 10 --spread 8      40 modes in 10 dimensions
   sample --seeds 3 --out runs/a                  three seeds, mean and standard deviation
   sample --config my.toml --set train.batch=256  own settings (see config.toml of a run for all keys)
+  sample --target logistic --data rows.csv       weights of a logistic regression, with the evidence of the labels
   sample --target dw4 --quick                    four particles in double wells, in two minutes
   sample --target lj13 --pretrained              a cluster of 13, with the network that comes with the project
   sample --target lj13 --method pt --out runs/r  equilibrium samples of a Markov chain, with checks and log Z
@@ -206,6 +211,14 @@ fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
         return Err(CliError::usage("with --pretrained only evaluation.* can be set: the network is given"));
     }
     sets.extend(args.dim.iter().map(|d| format!("target.dim={d}")));
+    if let Some(path) = &args.data {
+        // A resumed run may start elsewhere.
+        let path = std::path::absolute(path).map_err(|e| CliError::io(path, &e))?;
+        let Some(path) = path.to_str() else {
+            return Err(CliError::usage(format!("--data {}: its name is no text", path.display())));
+        };
+        sets.push(format!("target.data={}", toml::Value::String(path.into())));
+    }
     sets.extend(args.spread.iter().map(|s| format!("target.spread={s:?}")));
     sets.extend(args.network.iter().map(|k| format!("network.kind={k}")));
     sets.extend(args.steps.iter().map(|s| format!("train.steps={s}")));

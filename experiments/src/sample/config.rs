@@ -6,6 +6,7 @@ use models::evaluate::{Sizes, particles};
 use models::memory;
 use models::range::{self, Range::Between};
 use models::sampler::Method;
+use models::target::registry::Parameter;
 use models::target::{AnyTarget, Geometry, TargetConfig};
 use serde::{Deserialize, Serialize};
 
@@ -42,6 +43,13 @@ pub struct Evaluation {
     /// Jumps of the model between those trajectories, each accepted or not by the weights of two paths.
     #[serde(default)]
     pub correction_jumps: usize,
+    /// Independent populations of sequential Monte Carlo along the reverse SDE, as many samples together as are drawn;
+    /// 0 leaves it out. The exact correction then begins with them.
+    #[serde(default)]
+    pub populations: usize,
+    /// Sets of paths, of `set_size` each, whose log Z are compared with the known one; 0 leaves it out.
+    #[serde(default)]
+    pub calibration: usize,
     /// States at each noise level behind weights.csv.
     pub weight_samples: usize,
     /// Rows of history.csv.
@@ -82,6 +90,8 @@ impl Default for Evaluation {
             nll_samples: 2000,
             correction_moves: 0,
             correction_jumps: 0,
+            populations: 0,
+            calibration: 0,
             weight_samples: 1000,
             snapshots: 40,
         }
@@ -126,10 +136,20 @@ impl Evaluation {
             ("evaluation.nll_samples", between(self.nll_samples, 2, 1e7)),
             ("evaluation.correction_moves", between(self.correction_moves, 0, 1e6)),
             ("evaluation.correction_jumps", between(self.correction_jumps, 0, 1e6)),
+            ("evaluation.populations", between(self.populations, 0, 1e4)),
+            ("evaluation.calibration", between(self.calibration, 0, 1e5)),
             ("evaluation.weight_samples", between(self.weight_samples, 10, 1e6)),
             ("evaluation.snapshots", between(self.snapshots as usize, 1, 1e6)),
         ];
-        range::check(&ranges.map(|(key, (v, range))| (key, v, range))).map_err(CliError::usage)
+        range::check(&ranges.map(|(key, (v, range))| (key, v, range))).map_err(CliError::usage)?;
+        if self.populations == 1 || self.populations > self.drawn() {
+            return Err(CliError::usage(format!(
+                "evaluation.populations = {} must be 0, or 2 to {}, the samples that are drawn",
+                self.populations,
+                self.drawn()
+            )));
+        }
+        Ok(())
     }
 }
 
@@ -188,6 +208,7 @@ pub fn configure(request: &Request<'_>) -> Result<SampleConfig, CliError> {
         match parts.and_then(|t| t.get(key)) {
             Some(toml::Value::Integer(v)) => *old = old.like(*v as f64),
             Some(toml::Value::Float(v)) => *old = old.like(*v),
+            Some(toml::Value::String(v)) => *old = Parameter::Text(v.clone()),
             _ => {}
         }
     }

@@ -1,6 +1,7 @@
 //! Sampling a target: train or run a method, and measure what it gives.
 
 mod config;
+mod learned;
 mod measure;
 mod memory;
 mod pictures;

@@ -2,7 +2,7 @@
 
 use models::metrics::pair_distances;
 use models::sampler::Named;
-use models::sampler::iwsm::weighting::WeightLevel;
+use models::sampler::iwsm::weight_report::WeightLevel;
 use models::target::{ParticleSystem, Target};
 
 use super::SampleConfig;
@@ -11,13 +11,14 @@ use crate::run::error::CliError;
 use crate::run::history::History;
 use crate::table::shortest;
 
-/// weights.csv: effective share of the plain weights, their square roots and the Pareto-smoothed ones, and
-/// k-hat, at each noise level.
+/// weights.csv, at each noise level: effective share of the plain weights, k-hat, effective shares of their square
+/// roots and of the Pareto-smoothed ones, and the share that the plain ones would have without the noise of the draws.
 pub fn weights_csv(levels: &[WeightLevel]) -> String {
-    let row =
-        |l: &WeightLevel| [l.sigma, l.plain, l.k_hat, l.root, l.smoothed].map(shortest).join(",") + "\n";
+    let row = |l: &WeightLevel| {
+        [l.sigma, l.plain, l.k_hat, l.root, l.smoothed, l.mismatch].map(shortest).join(",") + "\n"
+    };
     let rows = levels.iter().map(row);
-    "sigma,ess,khat,ess_root,ess_smoothed\n".to_string() + &rows.collect::<String>()
+    "sigma,ess,khat,ess_root,ess_smoothed,ess_mismatch\n".to_string() + &rows.collect::<String>()
 }
 
 /// diagnostics.csv: lists as columns, each as long as it is.

@@ -4,6 +4,7 @@ mod bad_data;
 mod binary;
 mod compare;
 mod data;
+mod dimension;
 mod environment;
 mod graph;
 mod oversmoothing;

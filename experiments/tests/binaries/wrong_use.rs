@@ -14,6 +14,7 @@ fn program(binary: &str) -> &'static str {
         "compare" => env!("CARGO_BIN_EXE_compare"),
         "data" => env!("CARGO_BIN_EXE_data"),
         "graph" => env!("CARGO_BIN_EXE_graph"),
+        "dimension" => env!("CARGO_BIN_EXE_dimension"),
         "oversmoothing" => env!("CARGO_BIN_EXE_oversmoothing"),
         "sample" => env!("CARGO_BIN_EXE_sample"),
         "speed" => env!("CARGO_BIN_EXE_speed"),

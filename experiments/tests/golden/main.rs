@@ -80,6 +80,7 @@ fn program(binary: &str) -> PathBuf {
     PathBuf::from(match binary {
         "data" => env!("CARGO_BIN_EXE_data"),
         "graph" => env!("CARGO_BIN_EXE_graph"),
+        "dimension" => env!("CARGO_BIN_EXE_dimension"),
         "oversmoothing" => env!("CARGO_BIN_EXE_oversmoothing"),
         "sample" => env!("CARGO_BIN_EXE_sample"),
         other => panic!("runs.toml: there is no binary {other}"),

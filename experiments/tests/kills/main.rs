@@ -38,6 +38,7 @@ const RUNS: &[(&str, &str, &str)] = &[
     ("hmc", "sample", "--method hmc --quick --quiet --samples 200 --set sampler.warm_up=100 --save-every 0"),
     ("classify", "graph", "--quick --quiet"),
     ("search", "graph", "--data karate --quick --quiet --no-ablation --search 4"),
+    ("dimension", "dimension", "--quick --dims 2,3,4,5,6,7,8,9 --quiet"),
     ("grid", "oversmoothing", "--quiet --layers 200"),
     ("depth", "oversmoothing", "--data karate --models grade,gcn --depths 2,8 --quiet --set train.epochs=20"),
 ];
@@ -46,6 +47,7 @@ fn program(binary: &str) -> &'static str {
     match binary {
         "sample" => env!("CARGO_BIN_EXE_sample"),
         "graph" => env!("CARGO_BIN_EXE_graph"),
+        "dimension" => env!("CARGO_BIN_EXE_dimension"),
         "oversmoothing" => env!("CARGO_BIN_EXE_oversmoothing"),
         other => panic!("there is no binary {other}"),
     }

@@ -4,6 +4,7 @@
 mod denoising_error;
 mod flow;
 mod jump;
+mod lookahead;
 mod reverse;
 mod schedule;
 #[cfg(test)]
@@ -12,5 +13,6 @@ mod tuning;
 
 pub use denoising_error::DenoisingError;
 pub use flow::Flow;
+pub use lookahead::{Lookahead, Populations};
 pub use reverse::{ReverseProcess, ScoreModel};
 pub use schedule::Schedule;

@@ -97,34 +97,81 @@ impl<T: Real> ReverseProcess<'_, T> {
     }
 
     fn walk(&self, steps: usize, stream: &mut Stream, x: &mut [T], log_ratio: &mut [f64]) {
-        let geometry = self.model.network.geometry();
-        let (d, kinds) = (geometry.dim(), self.error.kinds());
-        let per_kind = per_kind(geometry);
-        let square = |x: &[T]| x.iter().map(|x| x.f64().powi(2)).sum::<f64>();
-        let (mut tape, mut score) = (Tape::new(), vec![T::ZERO; x.len()]);
-        let (mut noise, mut variances) = (vec![T::ZERO; x.len()], vec![0.0; kinds]);
-        geometry.fill_normal(stream, x);
-        x.iter_mut().for_each(|x| *x *= T::of(self.prior_scale));
-        for (ratio, x) in log_ratio.iter_mut().zip(x.chunks_exact(d)) {
-            *ratio = -self.log_prior(square(x));
-        }
+        let mut walker = Walker::new(self, x.len());
+        walker.start(stream, x, log_ratio);
         for (sigma, next) in self.pairs(steps) {
-            let drift = sigma * sigma - next * next;
-            self.model.score(&mut tape, x, T::of(sigma), &mut score);
-            geometry.fill_normal(stream, &mut noise);
-            self.error.variances(self.schedule, sigma, next, &mut variances);
-            // One for each coordinate.
-            let deviations: Vec<T> = (0..d).map(|i| T::of(variances[i % kinds].sqrt())).collect();
-            let normalisers = 0.5 * per_kind * variances.iter().map(|v| (v / drift).ln()).sum::<f64>();
-            let columns = x.chunks_exact_mut(d).zip(score.chunks_exact_mut(d)).zip(noise.chunks_exact(d));
-            for (((x, s), z), ratio) in columns.zip(log_ratio.iter_mut()) {
-                for (((x, s), z), deviation) in x.iter_mut().zip(&mut *s).zip(z).zip(&deviations) {
-                    let change = T::of(drift) * *s + *deviation * *z;
-                    *x += change;
-                    *s = change;
-                }
-                *ratio += 0.5 * (square(z) - square(s) / drift) + normalisers;
+            walker.score(x, sigma);
+            walker.step((sigma, next), stream, x, log_ratio);
+        }
+    }
+}
+
+/// Some states on their way back, with the memory that it takes.
+pub(super) struct Walker<'a, T: Real> {
+    process: &'a ReverseProcess<'a, T>,
+    tape: Tape<T>,
+    /// score(x, sigma) of the states, once asked for.
+    pub(super) scores: Vec<T>,
+    noise: Vec<T>,
+    variances: Vec<f64>,
+}
+
+fn square<T: Real>(x: &[T]) -> f64 {
+    x.iter().map(|x| x.f64().powi(2)).sum()
+}
+
+impl<'a, T: Real> Walker<'a, T> {
+    pub(super) fn new(process: &'a ReverseProcess<'a, T>, numbers: usize) -> Self {
+        Self {
+            process,
+            tape: Tape::new(),
+            scores: vec![T::ZERO; numbers],
+            noise: vec![T::ZERO; numbers],
+            variances: vec![0.0; process.error.kinds()],
+        }
+    }
+
+    /// States of the prior, and -log of its density.
+    pub(super) fn start(&mut self, stream: &mut Stream, x: &mut [T], log_ratio: &mut [f64]) {
+        let geometry = self.process.model.network.geometry();
+        geometry.fill_normal(stream, x);
+        x.iter_mut().for_each(|x| *x *= T::of(self.process.prior_scale));
+        for (ratio, x) in log_ratio.iter_mut().zip(x.chunks_exact(geometry.dim())) {
+            *ratio = -self.process.log_prior(square(x));
+        }
+    }
+
+    /// Computes the scores of the states.
+    pub(super) fn score(&mut self, x: &[T], sigma: f64) {
+        self.process.model.score(&mut self.tape, x, T::of(sigma), &mut self.scores);
+    }
+
+    /// A step from sigma to `next`, by the scores that were computed; adds the step's part of log(forward / backward).
+    pub(super) fn step(
+        &mut self,
+        (sigma, next): (f64, f64),
+        stream: &mut Stream,
+        x: &mut [T],
+        log_ratio: &mut [f64],
+    ) {
+        let process = self.process;
+        let geometry = process.model.network.geometry();
+        let (d, kinds) = (geometry.dim(), process.error.kinds());
+        let drift = sigma * sigma - next * next;
+        geometry.fill_normal(stream, &mut self.noise);
+        process.error.variances(process.schedule, sigma, next, &mut self.variances);
+        // One for each coordinate.
+        let deviations: Vec<T> = (0..d).map(|i| T::of(self.variances[i % kinds].sqrt())).collect();
+        let logs = self.variances.iter().map(|v| (v / drift).ln());
+        let normalisers = 0.5 * per_kind(geometry) * logs.sum::<f64>();
+        let columns = x.chunks_exact_mut(d).zip(self.scores.chunks_exact_mut(d));
+        for (((x, s), z), ratio) in columns.zip(self.noise.chunks_exact(d)).zip(log_ratio.iter_mut()) {
+            for (((x, s), z), deviation) in x.iter_mut().zip(&mut *s).zip(z).zip(&deviations) {
+                let change = T::of(drift) * *s + *deviation * *z;
+                *x += change;
+                *s = change;
             }
+            *ratio += 0.5 * (square(z) - square(s) / drift) + normalisers;
         }
     }
 }

@@ -139,3 +139,32 @@ fn the_table_is_that_of_a_gaussian_when_the_score_is() {
     // Of a Gaussian: var(x' | x) = (9 + 4) - (9 + 4)^2 / (9 + 16); r is interpolated.
     assert!((v[0] - 6.24).abs() < 0.02, "{v:?}");
 }
+
+#[test]
+fn populations_along_the_reverse_path_find_z_and_the_shares_of_modes() {
+    let (net, params) = wrong(0.02);
+    let model = ScoreModel { network: &net, params: params.values() };
+    let error = DenoisingError::gaussian(Geometry::Euclidean(2), SCHEDULE, 3.0);
+    let reverse = ReverseProcess { model, schedule: SCHEDULE, prior_scale: PRIOR, error: &error };
+    let (lookahead, spent) = reverse.lookahead(&target(), 30, 1000, (3, 0)).unwrap();
+    assert_eq!(spent, 21 * 1000);
+    let found = reverse.populations(&target(), &lookahead, 30, (60, 500), (4, 0)).unwrap();
+    assert!(found.evaluations > 30_000 && found.evaluations <= spent * 30);
+    let (log_z, se) = found.log_z();
+    assert!(log_z.abs() < 5.0 * se && se < 0.05, "{log_z} +- {se}");
+    // What states foretell is used: final weights are more even than those of plain paths, and the share by the
+    // scatter of populations is one.
+    let plain = normalised_ess(&log_weights(reverse, 30_000, 30, 4).1);
+    assert!(normalised_ess(&found.log_w) > 1.2 * plain, "{} {plain}", normalised_ess(&found.log_w));
+    assert!(found.share() > plain && found.share() < 1.0, "{} {plain}", found.share());
+    // The mass of the right half plane, with an error from the scatter of populations too.
+    let of = |k: usize| -> f64 {
+        let range = k * 500..(k + 1) * 500;
+        range.filter(|i| found.states[2 * i] > 0.0).map(|i| found.log_w[i].exp()).sum::<f64>() / 500.0
+    };
+    let right: Vec<f64> = (0..60).map(of).collect();
+    let mean = right.iter().sum::<f64>() / 60.0;
+    let sd = (right.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / 59.0).sqrt();
+    let want = 0.7 * 0.933_193 + 0.3 * 0.016_062;
+    assert!((mean - want).abs() < 5.0 * sd / 60f64.sqrt(), "{mean} {want}");
+}

@@ -9,7 +9,7 @@ use engine::checkpoint::{Checkpoint, CheckpointError};
 use engine::rng::Stream;
 use serde::{Deserialize, Serialize};
 
-use super::{Diagnostics, MethodConfig, Named, Sampler, SamplerError, consistent};
+use super::{Diagnostics, MethodConfig, Named, Sampler, SamplerError, consistent, fingerprint};
 use crate::evaluate::energies;
 use crate::mcmc::recorded::{self, STARTS};
 use crate::mcmc::{adapted, convergence, hmc};
@@ -223,6 +223,7 @@ impl Sampler for Walkers<'_> {
 
     fn checkpoint(&self) -> Checkpoint {
         let mut c = Checkpoint::new();
+        fingerprint::put(&mut c, fingerprint::OWN, self.target);
         c.put_vec("x", &self.x);
         c.put_vec("states", &self.states);
         c.put_vec("energies", &self.energies.concat());
@@ -233,6 +234,7 @@ impl Sampler for Walkers<'_> {
     }
 
     fn restore(&mut self, c: &Checkpoint) -> Result<(), CheckpointError> {
+        fingerprint::check(c, fingerprint::OWN, self.target)?;
         self.step = c.read_note("step")?;
         self.step_size = c.read_note("step_size")?;
         self.acceptance = c.read_note("acceptance")?;

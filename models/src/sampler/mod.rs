@@ -7,6 +7,7 @@
 mod broken_energies;
 #[cfg(test)]
 mod contradictions;
+pub(crate) mod fingerprint;
 pub mod hmc;
 pub mod iwsm;
 mod method;
@@ -16,8 +17,8 @@ pub use method::{Method, MethodConfig};
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
 
-use crate::diffusion::{DenoisingError, Flow};
-use crate::sampler::iwsm::weighting::WeightLevel;
+use crate::diffusion::{DenoisingError, Flow, Populations};
+use crate::sampler::iwsm::weight_report::WeightLevel;
 use crate::target::{Affine, TargetError};
 
 /// Why a sampler cannot start or continue.
@@ -161,6 +162,18 @@ pub trait Learned {
     /// # Errors
     /// Where the target cannot be evaluated.
     fn jump(&self, x: &mut [f64], steps: usize, key: (u64, u64)) -> Result<f64, TargetError>;
+
+    /// `count` independent populations of `size` samples by sequential Monte Carlo along the reverse process in `steps`
+    /// steps, in the target's coordinates ([`ReverseProcess::populations`](crate::diffusion::ReverseProcess::populations)).
+    ///
+    /// # Errors
+    /// Where the target cannot be evaluated, or no sample has a finite energy.
+    fn populations(
+        &self,
+        count_size: (usize, usize),
+        steps: usize,
+        key: (u64, u64),
+    ) -> Result<Populations<f64>, TargetError>;
 
     /// Chooses the variances of the reverse steps by the weights of `n` paths of `steps` steps, with the random numbers
     /// of `seed`; returns the number of energies that it took.

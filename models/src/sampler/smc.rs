@@ -25,7 +25,7 @@ use engine::checkpoint::{Checkpoint, CheckpointError};
 use engine::rng::Stream;
 use rayon::prelude::*;
 
-use super::{Diagnostics, Named, Sampler, SamplerError, consistent};
+use super::{Diagnostics, Named, Sampler, SamplerError, consistent, fingerprint};
 use crate::importance::{log_z, normalised_ess, resampled_to, tempered};
 use crate::mcmc::smc::{Figures, Population, Rules};
 use crate::metrics::{mean, sd};
@@ -204,6 +204,7 @@ impl Sampler for Smc<'_> {
 
     fn checkpoint(&self) -> Checkpoint {
         let mut c = Checkpoint::new();
+        fingerprint::put(&mut c, fingerprint::OWN, &*self.target);
         let vectors: Vec<[Vec<f64>; 2]> = self.populations.iter().map(Population::vectors).collect();
         for (k, name) in ["x", "score"].into_iter().enumerate() {
             c.put_vec(name, &vectors.iter().flat_map(|v| &v[k]).copied().collect::<Vec<f64>>());
@@ -218,6 +219,7 @@ impl Sampler for Smc<'_> {
     }
 
     fn restore(&mut self, c: &Checkpoint) -> Result<(), CheckpointError> {
+        fingerprint::check(c, fingerprint::OWN, &*self.target)?;
         self.step = c.read_note("step")?;
         let (step, total, blocks) = (self.step, self.total(), self.populations.len());
         consistent(&[(step <= total, format!("it is at step {step} of {total}"))])?;

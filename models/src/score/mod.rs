@@ -2,6 +2,7 @@
 
 mod centred;
 mod egnn;
+mod exact;
 mod features;
 mod hard_core;
 mod mlp;
@@ -11,6 +12,7 @@ mod residual;
 
 pub use centred::Centred;
 pub use egnn::{Egnn, EgnnConfig, Messages, Pairs, Scales, ScoreEgnn, Update};
+pub use exact::MixtureScore;
 pub use mlp::{MlpConfig, ScoreMlp};
 pub use pair::{PairConfig, ScorePair};
 pub use residual::ScoreResidual;

@@ -5,26 +5,36 @@ use std::sync::Arc;
 use engine::Real;
 
 use super::pair_energy::{Pair, PairEnergy, pair_target, pairs_of};
-use super::registry::Entry;
-use super::{Target, TargetError};
+use super::registry::{AnyTarget, Entry, Parameter, TargetConfig};
+use super::{Target, TargetError, Tempered};
 
 /// The targets of this file.
 pub(super) const ENTRIES: &[Entry] = &[
     Entry {
         name: "lj13",
         about: "a Lennard-Jones cluster of 13 particles in a harmonic trap",
-        parameters: &[],
+        parameters: TEMPERATURE,
         scales: |_| Some([0.6, 0.06]),
-        build: |_| Ok(Arc::new(LennardJones::lj13())),
+        build: |c| at_temperature(LennardJones::lj13(), c),
     },
     Entry {
         name: "lj55",
         about: "a Lennard-Jones cluster of 55 particles in a harmonic trap",
-        parameters: &[],
+        parameters: TEMPERATURE,
         scales: |_| Some([0.9, 0.05]),
-        build: |_| Ok(Arc::new(LennardJones::lj55())),
+        build: |c| at_temperature(LennardJones::lj55(), c),
     },
 ];
+
+/// kT in units of the energy; half of it is the usual reduced temperature, because a pair counts twice.
+const TEMPERATURE: &[(&str, Parameter, [f64; 2])] = &[("temperature", Parameter::Real(1.0), [0.01, 100.0])];
+
+fn at_temperature(cluster: LennardJones, c: &TargetConfig) -> Result<Arc<dyn AnyTarget>, TargetError> {
+    match c.real("temperature") {
+        1.0 => Ok(Arc::new(cluster)),
+        temperature => Ok(Arc::new(Tempered::new(cluster, temperature)?)),
+    }
+}
 
 /// The Lennard-Jones cluster of Koehler, Klein and Noe (2020, "Equivariant flows"), in space:
 ///

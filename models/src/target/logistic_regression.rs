@@ -1,8 +1,118 @@
 //! The posterior of a Bayesian logistic regression.
 
-use engine::Real;
+use std::path::Path;
+use std::sync::Arc;
 
+use engine::rng::Stream;
+use engine::{Real, simd_fn};
+
+use super::registry::{Entry, Parameter};
 use super::{Geometry, Target, TargetError};
+
+/// The targets of this file.
+pub(super) const ENTRIES: &[Entry] = &[Entry {
+    name: "logistic",
+    about: "weights of a Bayesian logistic regression on the rows of a csv file (without one: made-up rows)",
+    parameters: &[
+        ("data", Parameter::Text(String::new()), [0.0, 0.0]),
+        ("prior", Parameter::Real(1.0), [1e-3, 1e3]),
+        ("centred", Parameter::Integer(1), [0.0, 1.0]),
+    ],
+    scales: |c| Some([c.real("prior"), 0.3 * c.real("prior")]),
+    build: |c| {
+        let (x, labels) = match c.text("data") {
+            "" => made_up(),
+            file => read(Path::new(file))?,
+        };
+        let features = standardised(x, labels.len(), c.real("centred") == 1.0);
+        Ok(Arc::new(LogisticRegression::new(features, &labels, c.real("prior"))?))
+    },
+}];
+
+/// Features, row by row, and labels.
+type Rows = (Vec<f64>, Vec<bool>);
+
+/// 200 rows of four features whose scales differ by factors of ten, and labels drawn by a logistic regression.
+fn made_up() -> Rows {
+    let (n, scales, weights) = (200, [0.1, 1.0, 10.0, 1.0], [1.0, -1.0, 0.5, 0.0]);
+    let mut stream = Stream::new(0, "made-up regression", 0, 0);
+    let mut z = vec![0.0_f64; n * scales.len()];
+    stream.fill_normal(&mut z);
+    let label = |z: &[f64]| {
+        let logit: f64 = z.iter().zip(weights).map(|(z, w)| z * w).sum::<f64>() + 0.3;
+        stream.uniform() < 1.0 / (1.0 + (-logit).exp())
+    };
+    let labels = z.chunks_exact(scales.len()).map(label).collect();
+    (z.iter().zip(scales.iter().cycle()).map(|(z, s)| z * s).collect(), labels)
+}
+
+/// The rows of a csv file, separated by commas, with or without a line of names: features, and in the last column a
+/// label of two values, the greater of which is y = 1.
+fn read(path: &Path) -> Result<Rows, TargetError> {
+    let wrong = |what: String| TargetError::Parameter(format!("target.data = {}: {what}", path.display()));
+    let mut reader = csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_path(path);
+    let reader = reader.as_mut().map_err(|e| wrong(e.to_string()))?;
+    let (mut features, mut labels, mut width) = (Vec::new(), Vec::new(), 0);
+    for (line, record) in (1..).zip(reader.records()) {
+        let record = record.map_err(|e| wrong(e.to_string()))?;
+        let row: Result<Vec<f64>, &str> = record.iter().map(|v| v.parse().map_err(|_| v)).collect();
+        let row = match row {
+            Ok(row) => row,
+            // Names.
+            Err(_) if line == 1 => continue,
+            Err(cell) => return Err(wrong(format!("line {line}: `{cell}` is no number"))),
+        };
+        if let Some(at) = row.iter().position(|v| !v.is_finite()) {
+            return Err(wrong(format!("line {line}, column {}: a number must be finite", at + 1)));
+        }
+        let Some((label, row)) = row.split_last().filter(|(_, row)| !row.is_empty()) else {
+            return Err(wrong(format!("line {line}: give features, and a label in the last column")));
+        };
+        width = row.len();
+        features.extend_from_slice(row);
+        labels.push(*label);
+    }
+    let (low, high) =
+        labels.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+    if let Some(at) = labels.iter().position(|v| *v != low && *v != high) {
+        let third = labels[at];
+        return Err(wrong(format!(
+            "the last column has labels {low}, {high} and {third}: two classes are wanted"
+        )));
+    }
+    if labels.is_empty() || low == high {
+        return Err(wrong("the last column must have labels of two classes".into()));
+    }
+    if width > MOST {
+        return Err(wrong(format!("{width} features: at most {MOST} are supported")));
+    }
+    Ok((features, labels.iter().map(|v| *v == high).collect()))
+}
+
+/// Most features of a file.
+const MOST: usize = 2000;
+
+/// An intercept of 1 before each row of features, which are divided by their standard deviations (0 counts as 1), and
+/// have the mean 0 before if `centred`.
+fn standardised(x: Vec<f64>, rows: usize, centred: bool) -> Vec<f64> {
+    let d = x.len() / rows;
+    let (mut mean, mut square) = (vec![0.0; d], vec![0.0; d]);
+    let n = rows as f64;
+    for row in x.chunks_exact(d) {
+        mean.iter_mut().zip(row).for_each(|(m, v)| *m += v / n);
+    }
+    for row in x.chunks_exact(d) {
+        square.iter_mut().zip(row.iter().zip(&mean)).for_each(|(s, (v, m))| *s += (v - m).powi(2) / n);
+    }
+    let of = |(v, (m, s)): (&f64, (&f64, &f64))| {
+        let v = if centred { v - m } else { *v };
+        if *s > 0.0 { v / s.sqrt() } else { v }
+    };
+    let row = |row: &[f64]| -> Vec<f64> {
+        std::iter::once(1.0).chain(row.iter().zip(mean.iter().zip(&square)).map(of)).collect()
+    };
+    x.chunks_exact(d).flat_map(row).collect()
+}
 
 /// Weights w of a logistic regression with the prior N(0, s^2 I), given rows x_i of features and labels y_i:
 ///
@@ -81,40 +191,91 @@ impl<T: Real> Target<T> for LogisticRegression {
         score: &mut [T],
         scratch: &mut Vec<T>,
     ) -> Result<(), TargetError> {
-        let (half, precision) = (T::HALF, T::of(self.precision));
-        log_p.fill(T::of(-self.log_norm));
+        scratch.resize(n, T::ZERO);
+        let (precision, log_norm) = (T::of(self.precision), T::of(self.log_norm));
+        posterior(&self.rows, self.dim, precision, log_norm, x, log_p, score, scratch);
+        Ok(())
+    }
+}
+
+simd_fn! {
+    /// `rows` are t_i x_i; `z` is scratch, as long as `log_p`.
+    fn posterior<T: Real>(
+        rows: &[f64], dim: usize, precision: T, log_norm: T,
+        x: &[T], log_p: &mut [T], score: &mut [T], z: &mut [T],
+    ) {
+        let n = log_p.len();
+        log_p.fill(-log_norm);
         for (x, score) in x.chunks_exact(n).zip(score.chunks_exact_mut(n)) {
-            for l in 0..n {
-                let pull = precision * x[l];
-                log_p[l] += -half * pull * x[l];
-                score[l] = -pull;
+            for ((x, score), log_p) in x.iter().zip(score).zip(log_p.iter_mut()) {
+                let pull = precision * *x;
+                *log_p -= T::HALF * pull * *x;
+                *score = -pull;
             }
         }
-        scratch.resize(n, T::ZERO);
-        for row in self.rows.chunks_exact(self.dim) {
-            scratch.fill(T::ZERO);
+        for row in rows.chunks_exact(dim) {
+            z.fill(T::ZERO);
             for (x, feature) in x.chunks_exact(n).zip(row) {
                 let feature = T::of(*feature);
-                scratch.iter_mut().zip(x).for_each(|(z, x)| *z += feature * *x);
+                z.iter_mut().zip(x).for_each(|(z, x)| *z = feature.mul_add(*x, *z));
             }
-            for (z, log_p) in scratch.iter_mut().zip(log_p.iter_mut()) {
+            for (z, log_p) in z.iter_mut().zip(log_p.iter_mut()) {
                 *log_p += z.min(T::ZERO) - (T::ONE + (-z.abs()).exp()).ln();
                 *z = (-*z).sigmoid();
             }
             for (score, feature) in score.chunks_exact_mut(n).zip(row) {
                 let feature = T::of(*feature);
-                score.iter_mut().zip(scratch.iter()).for_each(|(s, pull)| *s += *pull * feature);
+                score.iter_mut().zip(z.iter()).for_each(|(s, pull)| *s = pull.mul_add(feature, *s));
             }
         }
-        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use engine::rng::Stream;
-
     use super::*;
+    use crate::target::TargetConfig;
+
+    #[test]
+    fn a_file_is_read_with_its_names_and_standardised() {
+        let folder = tempfile::tempdir().unwrap();
+        let built = |text: &str, centred: u64| {
+            let path = folder.path().join("rows.csv");
+            std::fs::write(&path, text).unwrap();
+            let mut config = TargetConfig::of("logistic").unwrap();
+            config.parameters.insert("data".into(), Parameter::Text(path.display().to_string()));
+            config.parameters.insert("centred".into(), Parameter::Integer(centred));
+            config.parameters.insert("prior".into(), Parameter::Real(2.0));
+            config.build()
+        };
+        let at = |target: &dyn Target<f64>, w: &[f64]| {
+            let mut log_p = [0.0];
+            target.evaluate(w, &mut log_p, &mut []).unwrap();
+            log_p[0]
+        };
+        // Feature 1, 3 has the mean 2 and the deviation 1, the constant one stays.
+        let text = "size, height, label\n1, 7, 2\n3, 7, 1\n";
+        let w = [0.5, -1.0, 0.25];
+        let log_sigma = |z: f64| -(-z).exp().ln_1p();
+        let prior = -(0.25 + 1.0 + 0.0625) / 8.0 - 1.5 * (std::f64::consts::TAU * 4.0).ln();
+        // Label 2 is y = 1. Centred, the constant feature is 0.
+        let want = log_sigma(0.5 + 1.0) + log_sigma(-(0.5 - 1.0)) + prior;
+        assert!((at(built(text, 1).unwrap().double(), &w) - want).abs() < 1e-12);
+        let want = log_sigma(0.5 - 1.0 + 1.75) + log_sigma(-(0.5 - 3.0 + 1.75)) + prior;
+        assert!((at(built(text, 0).unwrap().double(), &w) - want).abs() < 1e-12);
+        for (text, says) in [
+            ("1,2,0\n1,x,1\n", "line 2: `x` is no number"),
+            ("1,2,0\n1,nan,1\n", "line 2, column 2: a number must be finite"),
+            ("1,2,0\n1,3,1\n2,2,5\n", "the last column has labels 0, 5 and 1: two classes are wanted"),
+            ("1,2,0\n1,3,0\n", "the last column must have labels of two classes"),
+            ("", "the last column must have labels of two classes"),
+            ("0\n1\n", "line 1: give features, and a label in the last column"),
+            ("1,2,0\n1,3\n", "found record with 2 fields, but the previous record has 3 fields"),
+        ] {
+            let said = built(text, 1).err().map_or(String::new(), |e| e.to_string());
+            assert!(said.contains(says) && said.starts_with("target.data = "), "{said}");
+        }
+    }
 
     /// Twenty rows of an intercept and two made-up features.
     fn small() -> LogisticRegression {

@@ -42,7 +42,9 @@ pub mod registry;
 mod softened_core;
 mod student_t;
 mod tabulated;
+mod tempered;
 mod two_wells;
+mod uniform_box;
 
 pub use affine::{Affine, Whitened};
 pub use double::Double;
@@ -63,7 +65,9 @@ pub use phi4::Phi4;
 pub use registry::{AnyTarget, TargetConfig};
 pub use softened_core::SoftenedCore;
 pub use student_t::StudentT;
+pub use tempered::Tempered;
 pub use two_wells::two_wells;
+pub use uniform_box::UniformBox;
 
 pub(crate) use checked::all_finite;
 

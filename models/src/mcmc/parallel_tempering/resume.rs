@@ -4,12 +4,13 @@ use engine::checkpoint::{Checkpoint, CheckpointError};
 
 use super::block::Block;
 use super::sampler::{ParallelTempering, Record};
-use crate::sampler::consistent;
+use crate::sampler::{consistent, fingerprint};
 
 impl ParallelTempering<'_> {
     /// The state between two sweeps.
     pub fn checkpoint(&self) -> Checkpoint {
         let (r, mut c) = (&self.record, Checkpoint::new());
+        fingerprint::put(&mut c, fingerprint::OWN, &*self.target);
         c.put_vec("ladder", self.ladder.rungs());
         c.put_vec("steps", &self.steps);
         let of_blocks = |part: fn(&Block) -> &[f64]| self.blocks.iter().flat_map(part).copied().collect();
@@ -41,6 +42,7 @@ impl ParallelTempering<'_> {
     /// If the checkpoint does not fit these settings, or its counters do not belong to one state. The sampler is then
     /// in an undefined state: drop it.
     pub fn restore(&mut self, c: &Checkpoint) -> Result<(), CheckpointError> {
+        fingerprint::check(c, fingerprint::OWN, &*self.target)?;
         let (walkers, rungs) = (self.config.walkers, self.config.rungs);
         let read = |name: &str, len: usize| c.get_vec::<f64>(name, len);
         self.sweep = c.read_note("sweep")?;
@@ -153,6 +155,12 @@ mod tests {
         let (four, five) = (LennardJones::new(4).unwrap(), LennardJones::new(5).unwrap());
         let checkpoint = sampler(&four).checkpoint();
         let mut other = ParallelTempering::new(sampler(&four).config.clone(), &five, 5).unwrap();
-        assert!(other.restore(&checkpoint).unwrap_err().to_string().contains("`x` holds"));
+        let said = other.restore(&checkpoint).unwrap_err().to_string();
+        assert!(said.contains("it is one of another energy"), "{said}");
+        // The same energy, another number of walkers.
+        let config = Config { walkers: sampler(&four).config.walkers + 8, ..sampler(&four).config.clone() };
+        let mut other = ParallelTempering::new(config, &four, 5).unwrap();
+        let said = other.restore(&checkpoint).unwrap_err().to_string();
+        assert!(said.contains("` holds"), "{said}");
     }
 }

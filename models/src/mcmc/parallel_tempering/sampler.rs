@@ -16,7 +16,7 @@ const PARTS: usize = 8;
 /// Parallel tempering: walkers on all rungs of the ladder; see the [module](super).
 pub struct ParallelTempering<'a> {
     pub(super) config: Config,
-    target: Held<'a, f64>,
+    pub(super) target: Held<'a, f64>,
     seed: u64,
     pub(super) ladder: Ladder,
     /// Step size on each rung.

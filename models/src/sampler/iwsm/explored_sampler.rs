@@ -4,9 +4,11 @@ use engine::checkpoint::{Checkpoint, CheckpointError};
 
 use super::explored::{Explored, Stage};
 use super::explorers;
-use super::weighting::WeightLevel;
-use crate::diffusion::{DenoisingError, Flow};
-use crate::sampler::{Coordinates, Diagnostics, Learned, Named, Sampler, SamplerError, consistent};
+use super::weight_report::WeightLevel;
+use crate::diffusion::{DenoisingError, Flow, Populations};
+use crate::sampler::{
+    Coordinates, Diagnostics, Learned, Named, Sampler, SamplerError, consistent, fingerprint,
+};
 use crate::target::{Affine, TargetError};
 
 /// Names of the stages in checkpoints and progress lines.
@@ -89,6 +91,7 @@ impl Sampler for Explored<'_> {
             Stage::Explorer(s) => s.checkpoint(),
             Stage::Training(s) => s.checkpoint(),
         };
+        fingerprint::put(&mut c, fingerprint::OUTER, self.target.double());
         c.note("stage", STAGES[self.place().0]);
         if let Some(affine) = &self.affine {
             let (center, factor) = affine.parts();
@@ -104,6 +107,7 @@ impl Sampler for Explored<'_> {
     }
 
     fn restore(&mut self, c: &Checkpoint) -> Result<(), CheckpointError> {
+        fingerprint::check(c, fingerprint::OUTER, self.target.double())?;
         let stage: String = c.read_note("stage")?;
         let stage = STAGES.iter().position(|s| *s == stage).unwrap_or(STAGES.len());
         let measured = self.config.network.measured();
@@ -193,6 +197,18 @@ impl Learned for Explored<'_> {
         let (z, mut log_w) = self.trained().weighted(n, steps, key)?;
         log_w.iter_mut().for_each(|w| *w += self.offset);
         Ok((self.outside(z), log_w))
+    }
+
+    fn populations(
+        &self,
+        count_size: (usize, usize),
+        steps: usize,
+        key: (u64, u64),
+    ) -> Result<Populations<f64>, TargetError> {
+        let mut found = self.trained().populations(count_size, steps, key)?;
+        found.states = self.outside(found.states);
+        found.log_w.iter_mut().chain(&mut found.log_z).for_each(|w| *w += self.offset);
+        Ok(found)
     }
 
     fn jump(&self, z: &mut [f64], steps: usize, key: (u64, u64)) -> Result<f64, TargetError> {

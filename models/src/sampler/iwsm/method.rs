@@ -4,9 +4,9 @@ use engine::checkpoint::{Checkpoint, CheckpointError};
 use serde::{Deserialize, Serialize};
 
 use super::explored::{self, Explored};
-use super::weighting::WeightLevel;
+use super::weight_report::WeightLevel;
 use super::{Config, Explore, Form, Identity, Kind, Objective, TrainError, Trainer, explorers};
-use crate::diffusion::{DenoisingError, Flow};
+use crate::diffusion::{DenoisingError, Flow, Populations};
 use crate::memory::Part;
 use crate::sampler::{Diagnostics, Learned, MethodConfig, Named, Sampler, SamplerError};
 use crate::target::{AnyTarget, TargetError};
@@ -170,6 +170,9 @@ impl Sampler for Trainer<'_, f32> {
 /// What to do where a model's samples all lie outside the support.
 pub(super) const UNTRAINED: &str = "train longer, or check the energy where samples should lie";
 
+/// Paths from which is learnt what states foretell of their weights.
+const FORETOLD: usize = 1000;
+
 impl Learned for Trainer<'_, f32> {
     fn flow(&self, steps: usize) -> Flow<'_, f32> {
         Flow { model: self.model(), schedule: self.schedule(), prior_scale: self.prior_scale(), steps }
@@ -179,6 +182,24 @@ impl Learned for Trainer<'_, f32> {
         let (x, log_w) = self.sample_weighted(self.exact(), n, steps, key)?;
         TargetError::unless_inside(log_w.iter().copied(), "samples of the model", UNTRAINED)?;
         Ok((x.into_iter().map(f64::from).collect(), log_w))
+    }
+
+    fn populations(
+        &self,
+        (count, size): (usize, usize),
+        steps: usize,
+        (seed, step): (u64, u64),
+    ) -> Result<Populations<f64>, TargetError> {
+        let (reverse, target) = (self.reverse(), self.exact());
+        let (lookahead, evaluations) = reverse.lookahead(target, steps, FORETOLD, (seed, step))?;
+        let found = reverse.populations(target, &lookahead, steps, (count, size), (seed, step))?;
+        TargetError::unless_inside(found.log_w.iter().copied(), "samples of the model", UNTRAINED)?;
+        Ok(Populations {
+            states: found.states.into_iter().map(f64::from).collect(),
+            log_w: found.log_w,
+            log_z: found.log_z,
+            evaluations: found.evaluations + evaluations,
+        })
     }
 
     fn jump(&self, x: &mut [f64], steps: usize, key: (u64, u64)) -> Result<f64, TargetError> {

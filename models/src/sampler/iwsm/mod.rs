@@ -28,6 +28,7 @@ pub mod symmetric;
 #[cfg(test)]
 mod tests;
 mod trainer;
+pub mod weight_report;
 pub mod weighting;
 
 pub use buffer::{Buffer, Fresh};

@@ -4,7 +4,7 @@ use engine::Real;
 use engine::checkpoint::{Checkpoint, CheckpointError};
 
 use super::Trainer;
-use crate::sampler::consistent;
+use crate::sampler::{consistent, fingerprint};
 
 /// Names of the buffer's states, energies and gradients.
 const BUFFER: [&str; 3] = ["buffer", "buffer.log_p", "buffer.score"];
@@ -35,10 +35,17 @@ impl<T: Real> Trainer<'_, T> {
         c.note("buffer.len", len);
         c.note("buffer.next", next);
         c.note("step", s.step);
+        c.note("scales of the network", self.network_scales());
+        fingerprint::put(&mut c, fingerprint::OWN, self.exact());
         c.note("adam.steps", s.adam.steps);
         c.note("ema.updates", s.ema.updates);
         c.note("energy_evaluations", s.energy_evaluations);
         c
+    }
+
+    fn network_scales(&self) -> String {
+        let n = &self.config.network;
+        format!("{}, {}, {}, {}", n.sigma_data, n.mode_scale, n.sigma_min, n.sigma_max)
     }
 
     /// Restores a saved state.
@@ -47,6 +54,16 @@ impl<T: Real> Trainer<'_, T> {
     /// If the checkpoint does not fit these settings, or its counters do not belong to one state. The state is then
     /// undefined: drop the trainer.
     pub fn restore(&mut self, c: &Checkpoint) -> Result<(), CheckpointError> {
+        fingerprint::check(c, fingerprint::OWN, self.exact())?;
+        let scales = self.network_scales();
+        // Checkpoints of earlier builds have no such note.
+        let was = c.read_note("scales of the network").unwrap_or_else(|_| scales.clone());
+        consistent(&[(
+            was == scales,
+            format!(
+                "its network has {was} for sigma_data, mode_scale, sigma_min and sigma_max, not {scales}"
+            ),
+        )])?;
         let (total, batch) = (self.config.train.steps, self.config.train.batch as u64);
         let draws = self.draws_needed();
         let s = &mut self.state;

@@ -8,7 +8,6 @@ use engine::{Params, Real};
 use super::buffer::Buffer;
 use super::levels::Levels;
 use super::stored_score::Stored;
-use super::weighting::WeightLevel;
 use super::{Config, Explore, Form, Identity, Objective, Proposal, network};
 use crate::diffusion::{DenoisingError, Schedule, ScoreModel};
 use crate::sampler::SamplerError;
@@ -290,31 +289,6 @@ impl<'e, T: Real> Trainer<'e, T> {
         let c = &self.config;
         let marginal = c.objective == Objective::Iwsm && c.weights.form == Form::Marginal;
         c.train.identity != Identity::Stored || marginal || c.replay.recycle > 0
-    }
-
-    /// Diagnostics of the marginal weights at each of `levels` noise levels, from `n` new states of the proposal
-    /// each.
-    ///
-    /// # Errors
-    /// If the target cannot be evaluated, or has no state of finite energy at some level.
-    pub fn weight_report(&mut self, levels: usize, n: usize) -> Result<Vec<WeightLevel>, TargetError> {
-        let (schedule, d) = (self.schedule(), self.target.dim());
-        let (mut x, mut log_q) = (vec![T::ZERO; n * d], vec![T::ZERO; n]);
-        let mut rows = Vec::with_capacity(levels);
-        for level in 0..levels {
-            let sigma = schedule.sigma((level as f64 + 0.5) / levels as f64);
-            let mut stream = Stream::new(self.seed, "weight report", self.state.step, level as u64);
-            let sigmas = vec![T::of(sigma); n];
-            self.state.proposal.draw_evenly(&sigmas, &mut stream, &mut x);
-            self.state.proposal.log_density(&x, &sigmas, &self.config.weights, &mut stream, &mut log_q);
-            let (draws, key) = (self.config.train.draws, self.state.step + ((level as u64 + 1) << 40));
-            self.estimates.run(&*self.target, &x, &sigmas, draws, (self.seed, key))?;
-            let log_w: Vec<f64> =
-                (0..n).map(|i| self.estimates.get(i).log_density.f64() - log_q[i].f64()).collect();
-            TargetError::unless_inside(log_w.iter().copied(), "noised states of weights.csv", BEYOND)?;
-            rows.push(WeightLevel::new(sigma, &log_w));
-        }
-        Ok(rows)
     }
 
     /// States x_t at stratified noise levels.

@@ -9,7 +9,7 @@
 use engine::Real;
 
 use super::Weights;
-use crate::importance::{effective_share, exponent, normalised_ess, pareto_smooth, raised};
+use crate::importance::{effective_share, exponent, pareto_smooth, raised};
 
 /// States that are normalised together: neighbours in a batch, whose noise levels are sorted.
 const GROUP: usize = 64;
@@ -45,35 +45,6 @@ fn normalise_group(log_w: impl Iterator<Item = f64> + Clone, config: &Weights, w
     let mean = w.iter().sum::<f64>() / w.len() as f64;
     if mean > 0.0 {
         w.iter_mut().for_each(|w| *w = (*w / mean).min(config.clip));
-    }
-}
-
-/// Diagnostics of the weights p_t / proposal at one noise level.
-#[derive(Clone, Copy, Debug)]
-pub struct WeightLevel {
-    /// The noise level.
-    pub sigma: f64,
-    /// Effective share of the plain weights.
-    pub plain: f64,
-    /// Effective share of their square roots.
-    pub root: f64,
-    /// Effective share of the Pareto-smoothed weights.
-    pub smoothed: f64,
-    /// Pareto k-hat: above 0.7, averages with plain weights are unreliable.
-    pub k_hat: f64,
-}
-
-impl WeightLevel {
-    pub(super) fn new(sigma: f64, log_w: &[f64]) -> Self {
-        let (smoothed, k_hat) = pareto_smooth(log_w);
-        let halves: Vec<f64> = log_w.iter().map(|l| 0.5 * l).collect();
-        Self {
-            sigma,
-            plain: normalised_ess(log_w),
-            root: normalised_ess(&halves),
-            smoothed: normalised_ess(&smoothed),
-            k_hat,
-        }
     }
 }
 
@@ -127,18 +98,6 @@ mod tests {
         let power = |i: usize, j: usize| (w[i] / w[j]).ln() / (log_w[i] - log_w[j]);
         assert!((power(3, 11) - 1.0).abs() < 1e-9, "{}", power(3, 11));
         assert!(power(70, 81) < 0.5 && (effective_share(&w[64..]) - 0.5).abs() < 1e-6);
-    }
-
-    #[test]
-    fn a_level_reports_the_shares_of_log_normal_weights() {
-        // w = exp(s z): the share is exp(-s^2), of the roots exp(-s^2 / 4); all moments exist.
-        let (s, mut z) = (0.5, vec![0.0; 20_000]);
-        engine::rng::Stream::new(1, "log-normal", 0, 0).fill_normal(&mut z);
-        let log_w: Vec<f64> = z.iter().map(|z| s * z).collect();
-        let level = WeightLevel::new(2.0, &log_w);
-        assert!((level.plain - (-s * s).exp()).abs() < 0.02, "{}", level.plain);
-        assert!((level.root - (-0.25 * s * s).exp()).abs() < 0.01, "{}", level.root);
-        assert!(level.smoothed >= level.plain - 0.01 && level.k_hat < 0.5, "{level:?}");
     }
 
     #[test]
