@@ -18,7 +18,7 @@ use experiments::run::history::numbers;
 #[command(
     version,
     allow_negative_numbers = true,
-    after_help = "Example:\n  compare runs/gmm-w-iwsm runs/gmm-w-idem --columns in_mode,mode_kl --log mode_kl --out curves.png"
+    after_help = "Examples:\n  compare runs/gmm-w-iwsm runs/gmm-w-idem --columns in_mode,mode_kl --log mode_kl --out curves.png\n  compare runs/a runs/b --columns mode_kl --x energy_evaluations --out cost.png"
 )]
 struct Args {
     /// Run folders; their names become the legend.
@@ -30,6 +30,9 @@ struct Args {
     /// Columns with a logarithmic axis.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     log: Vec<String>,
+    /// Column of history.csv on the horizontal axis; a folder of several seeds has its mean at each step.
+    #[arg(long, default_value = "step", value_name = "NAME")]
+    x: String,
     /// Only up to this step.
     #[arg(long, default_value_t = f64::INFINITY, hide_default_value = true, value_parser = step)]
     until: f64,
@@ -57,15 +60,25 @@ fn body(args: &Args) -> Result<(), CliError> {
     let runs: Vec<_> = args.runs.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
     let panel = |column: &String| -> Result<Panel, CliError> {
         let series = args.runs.iter().zip(&runs).map(|(path, tables)| {
-            let mut points = mean_curve(tables, column)?;
+            let points = mean_curve(tables, column)?;
+            let across = mean_curve(tables, &args.x)?;
             let none = match (points.is_empty(), tables.len()) {
                 (false, _) => format!("no step up to --until {}", args.until),
                 (true, 1) => "history.csv has no rows".into(),
                 (true, _) => "its seeds have no step in common".into(),
             };
-            points.retain(|(step, _)| *step <= args.until);
+            // Both have the steps that all seeds have in common.
+            let mut points: Vec<(f64, f64)> = (points.iter().zip(&across))
+                .filter(|((step, _), _)| *step <= args.until)
+                .map(|((_, value), (_, x))| (*x, *value))
+                .collect();
             if points.is_empty() {
                 return Err(CliError::usage(format!("{}: {none}", path.display())));
+            }
+            points.retain(|(x, _)| x.is_finite());
+            if points.is_empty() {
+                let (x, path) = (&args.x, path.display());
+                return Err(CliError::usage(format!("--x {x}: no value in it is finite in {path}")));
             }
             Ok(Series { name: name(path), points, floor: false })
         });
@@ -78,7 +91,7 @@ fn body(args: &Args) -> Result<(), CliError> {
         Ok(panel)
     };
     let all = args.columns.iter().map(panel).collect::<Result<Vec<_>, _>>()?;
-    let picture = panels("", "step", &all)?;
+    let picture = panels("", &args.x, &all)?;
     write_atomic(&args.out, &picture).map_err(|e| CliError::io(&args.out, &e))
 }
 

@@ -43,6 +43,8 @@ fn what_would_be_blank_or_ignored_is_refused_in_one_line() {
     refused(&["apart"], "apart: its seeds have no step in common");
     refused(&["a", "--columns", "ess"], "--columns ess: no value in it is finite");
     refused(&["a", "--columns", "none"], "no column `none`; the columns are step, loss, ess");
+    refused(&["a", "--x", "none"], "no column `none`");
+    refused(&["a", "--x", "ess"], "--x ess: no value in it is finite in a");
     refused(&["damaged"], "line 3 is damaged");
     refused(&["a", "--columns", &vec!["loss"; 4400].join(",")], "4400 panels do not fit");
 }
@@ -58,6 +60,12 @@ fn seeds_are_averaged_over_the_steps_that_all_have() {
     write(dir.path(), "seeds", "step,loss\n2,1.5\n4,3\n6,4.5\n");
     assert_eq!(picture(&["seeds"], dir.path()), seeds);
     assert_ne!(picture(&["seeds", "--until", "4"], dir.path()), seeds);
+    // Another axis: --until still means steps.
+    write(dir.path(), "seeds", "step,loss,cost\n2,1.5,10\n4,3,20\n6,4.5,30\n");
+    let until = picture(&["seeds", "--x", "cost", "--until", "4"], dir.path());
+    write(dir.path(), "seeds", "step,loss,cost\n2,1.5,10\n4,3,20\n");
+    assert_eq!(picture(&["seeds", "--x", "cost"], dir.path()), until);
+    assert_ne!(picture(&["seeds"], dir.path()), until);
 }
 
 #[cfg(unix)]
