@@ -40,6 +40,9 @@ pub enum CheckpointError {
     /// Parts that belong to different states.
     #[error("it contradicts itself: {0}")]
     Contradiction(String),
+    /// Of another run: of an energy or of settings that are not these.
+    #[error("it belongs to something else: {0}; put that back as it was, or start a new run")]
+    Other(String),
     /// Written by another program.
     #[error("a safetensors file, but not a checkpoint of this program")]
     Foreign,

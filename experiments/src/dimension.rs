@@ -80,12 +80,14 @@ impl DimensionConfig {
         ranges.extend(self.dims.iter().map(|d| ("dims", count(*d, 1.0, 1000.0))));
         let ranges: Vec<_> = ranges.into_iter().map(|(key, (v, range))| (key, v, range)).collect();
         range::check(&ranges).map_err(CliError::usage)?;
-        let most = self.dims.iter().copied().max().unwrap_or(1);
-        // Double precision; states, scores, noise and denoised states of all paths.
-        let paths = 8 * 4 * most * self.populations * self.population;
-        let buffer = 8 * 2 * most * self.buffer;
-        let parts = [("populations * population paths", paths), ("buffer states", buffer)]
-            .map(|(what, bytes)| (format!("{what} in {most} dimensions"), bytes as f64));
+        // Dimensions run side by side. Double precision; states, scores, noise and denoised states of all paths.
+        let all = self.dims.iter().sum::<usize>() as f64;
+        let paths = 8.0 * 4.0 * all * (self.populations * self.population) as f64;
+        let buffer = 8.0 * 2.0 * all * self.buffer as f64;
+        let parts = [
+            (format!("populations = {} of population = {}", self.populations, self.population), paths),
+            (format!("buffer = {}", self.buffer), buffer),
+        ];
         memory::check(&parts).map_err(CliError::usage)
     }
 
@@ -112,7 +114,9 @@ struct Found {
     #[serde(serialize_with = "plain")]
     tempered: f64,
     #[serde(serialize_with = "plain")]
-    mismatch: f64,
+    exact: f64,
+    #[serde(serialize_with = "plain")]
+    least_exact: f64,
     #[serde(serialize_with = "plain")]
     least: f64,
     #[serde(serialize_with = "plain")]
@@ -135,7 +139,7 @@ struct Found {
 
 impl Row for Found {
     const FILE: &'static str = "dimension.csv";
-    const COLUMNS: &'static str = "dim,marginal,tempered,mismatch,least,path,wrong,wrong_log_z,wrong_log_z_error,wrong_khat,smc,smc_log_z,smc_log_z_error";
+    const COLUMNS: &'static str = "dim,marginal,tempered,exact,least_exact,least,path,wrong,wrong_log_z,wrong_log_z_error,wrong_khat,smc,smc_log_z,smc_log_z_error";
 }
 
 impl Found {
@@ -144,7 +148,8 @@ impl Found {
             dim,
             marginal: s.marginal,
             tempered: s.tempered,
-            mismatch: s.mismatch,
+            exact: s.exact,
+            least_exact: s.least_exact,
             least: s.least,
             path: s.path,
             wrong: s.wrong.0,
@@ -188,13 +193,26 @@ pub fn execute(
     outcome?;
     folder.write("dimension.png", &picture(plan, &rows)?)?;
     folder.write("DONE", b"")?;
-    let header =
-        ["dim", "marginal", "tempered", "no draws' noise", "paths, least", "paths", "wrong", "SMC, wrong"];
+    let header = [
+        "dim",
+        "marginal",
+        "tempered",
+        "exact densities",
+        "worst level",
+        "paths, least",
+        "paths",
+        "wrong",
+        "SMC, wrong",
+    ];
     let cells = |r: &Found| {
-        let shares = [r.marginal, r.tempered, r.mismatch, r.least, r.path, r.wrong, r.smc];
-        std::iter::once(r.dim.to_string()).chain(shares.map(|s| format!("{s:.3}"))).collect()
+        let shares = [r.marginal, r.tempered, r.exact, r.least_exact, r.least, r.path, r.wrong, r.smc];
+        std::iter::once(r.dim.to_string()).chain(shares.map(share)).collect()
     };
     Ok(crate::table::plain(&header, &rows.iter().map(cells).collect::<Vec<Vec<String>>>()))
+}
+
+fn share(s: f64) -> String {
+    if s < 0.01 { format!("{s:.1e}") } else { format!("{s:.3}") }
 }
 
 fn picture(plan: &DimensionConfig, rows: &[Found]) -> Result<Vec<u8>, CliError> {
@@ -206,7 +224,8 @@ fn picture(plan: &DimensionConfig, rows: &[Found]) -> Result<Vec<u8>, CliError> 
     let exact = vec![
         line("marginal", |r| r.marginal),
         line("marginal, square roots", |r| r.tempered),
-        line("marginal, exact densities", |r| r.mismatch),
+        line("marginal, exact densities", |r| r.exact),
+        line("the same, worst level", |r| r.least_exact),
         line("paths, least variances", |r| r.least),
         line("paths, tuned variances", |r| r.path),
     ];

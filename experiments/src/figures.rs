@@ -36,7 +36,7 @@ pub fn table(figures: &[Figure]) -> String {
             // A ratio makes sense only against a floor that is a positive scale.
             let ratio = f
                 .floor
-                .filter(|v| *v > 0.0 && !["nll", "log_z", "trajectory_log_z"].contains(&f.name))
+                .filter(|v| *v > 0.0 && !["nll", "log_z", "trajectory_log_z", "smc_log_z"].contains(&f.name))
                 .map(|v| format!("{:.3}", f.value / v));
             let bound = if f.lower_bound { "at least about " } else { "" };
             let value = format!("{bound}{}", figure(f.value, f.sd));
@@ -49,25 +49,42 @@ pub fn table(figures: &[Figure]) -> String {
 /// Each figure's mean over runs, with the standard deviation over runs. A figure that is a lower bound in one run is
 /// one in the mean, and has no deviation.
 pub fn over_seeds(runs: &[Vec<Figure>]) -> Vec<Figure> {
-    let first = runs.first().map(Vec::as_slice).unwrap_or_default();
-    let one = |(k, f): (usize, &Figure)| {
-        let values: Vec<f64> = runs.iter().map(|r| r[k].value).collect();
-        let floors: Vec<f64> = runs.iter().filter_map(|r| r[k].floor).collect();
+    let mut names: Vec<&'static str> = Vec::new();
+    for f in runs.iter().flatten() {
+        if !names.contains(&f.name) {
+            names.push(f.name);
+        }
+    }
+    // A run may lack a figure, such as the share outside the support where nothing lies there.
+    let one = |name: &&'static str| {
+        let named = |r: &Vec<Figure>| r.iter().find(|f| f.name == *name).copied();
+        let own: Vec<Figure> = runs.iter().filter_map(named).collect();
+        let f = own.first()?;
+        let values: Vec<f64> = own.iter().map(|f| f.value).collect();
+        let floors: Vec<f64> = own.iter().filter_map(|f| f.floor).collect();
         let floor = (!floors.is_empty()).then(|| mean(&floors));
         let floor_sd = floor.and(f.floor_sd).map(|_| sd(&floors));
-        let lower_bound = runs.iter().any(|r| r[k].lower_bound);
+        let lower_bound = own.iter().any(|f| f.lower_bound);
         let sd = (!lower_bound).then(|| sd(&values));
         // Each run has floors of its own draws.
-        let errors: f64 = runs.iter().filter_map(|r| r[k].floor_se).map(|e| e * e).sum();
-        let floor_se = floor.and(f.floor_se).map(|_| errors.sqrt() / runs.len() as f64);
-        Figure { name: f.name, value: mean(&values), sd, floor, floor_sd, floor_se, lower_bound }
+        let errors: f64 = own.iter().filter_map(|f| f.floor_se).map(|e| e * e).sum();
+        let floor_se = floor.and(f.floor_se).map(|_| errors.sqrt() / own.len() as f64);
+        Some(Figure { name: f.name, value: mean(&values), sd, floor, floor_sd, floor_se, lower_bound })
     };
-    first.iter().enumerate().map(one).collect()
+    names.iter().filter_map(one).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn figures_of_seeds_are_matched_by_name() {
+        let [a, b] = [("a", 1.0), ("b", 5.0)].map(|(name, v)| Figure::plain(name, v));
+        let both = over_seeds(&[vec![b], vec![a, b], vec![Figure { value: 7.0, ..b }, a]]);
+        let found: Vec<_> = both.iter().map(|f| (f.name, f.value)).collect();
+        assert_eq!(found, [("b", 17.0 / 3.0), ("a", 1.0)]);
+    }
 
     #[test]
     fn a_lower_bound_says_so_and_has_no_error() {

@@ -165,9 +165,7 @@ fn set_figures(
     let mut inside = energies(target, x)?;
     inside.retain(|e| e.is_finite());
     let mut figures = vec![(OUTSIDE, 1.0 - inside.len() as f64 * d as f64 / x.len() as f64)];
-    if !inside.is_empty() {
-        figures.push(("e_w2", metrics::w2_1d(&inside, &energies(target, r)?)?));
-    }
+    figures.push(("e_w2", metrics::w2_1d(&inside, &energies(target, r)?)?));
     let Some(modes) = target.modes() else { return Ok(figures) };
     if d == 2 {
         figures.push(("tv", metrics::tv_2d(x, r, -50.0, 50.0, 200)?));

@@ -1,6 +1,6 @@
 //! Samples a target density from its energy alone, and measures the result.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -15,7 +15,7 @@ use experiments::sample::{
 };
 use models::evaluate::Figure;
 use models::sampler::Method;
-use models::target::registry;
+use models::target::registry::{self, Parameter};
 
 /// Samples an unnormalised density exp(-E) from its energy alone: trains a diffusion sampler by importance weighted
 /// score matching (iwsm) or with weights of one (idem), or runs parallel tempering (pt) or sequential Monte Carlo
@@ -212,10 +212,11 @@ fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
     }
     sets.extend(args.dim.iter().map(|d| format!("target.dim={d}")));
     if let Some(path) = &args.data {
-        // A resumed run may start elsewhere.
-        let path = std::path::absolute(path).map_err(|e| CliError::io(path, &e))?;
         let Some(path) = path.to_str() else {
-            return Err(CliError::usage(format!("--data {}: its name is no text", path.display())));
+            return Err(CliError::usage(format!(
+                "--data {}: its name is no text; rename it",
+                path.display()
+            )));
         };
         sets.push(format!("target.data={}", toml::Value::String(path.into())));
     }
@@ -234,7 +235,14 @@ fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
         file: args.common.config.as_deref(),
         sets,
     };
-    let config = configure(&request)?;
+    let mut config = configure(&request)?;
+    if let Some(Parameter::Text(path)) = config.target.parameters.get_mut("data")
+        && !path.is_empty()
+    {
+        // A resumed run may start elsewhere.
+        let whole = std::path::absolute(&*path).map_err(|e| CliError::io(Path::new(path), &e))?;
+        *path = whole.to_string_lossy().into_owned();
+    }
     Ok((
         config,
         Extras { reference: args.reference.clone(), cache: args.reference_cache.clone(), pretrained },

@@ -142,11 +142,13 @@ impl Evaluation {
             ("evaluation.snapshots", between(self.snapshots as usize, 1, 1e6)),
         ];
         range::check(&ranges.map(|(key, (v, range))| (key, v, range))).map_err(CliError::usage)?;
-        if self.populations == 1 || self.populations > self.drawn() {
+        // Fewer have no scatter worth the name.
+        const LEAST: usize = 8;
+        let most = self.drawn() / 2;
+        if self.populations > 0 && !(LEAST..=most.max(LEAST)).contains(&self.populations) {
             return Err(CliError::usage(format!(
-                "evaluation.populations = {} must be 0, or 2 to {}, the samples that are drawn",
-                self.populations,
-                self.drawn()
+                "evaluation.populations = {} must be 0, or {LEAST} to {most}, half of the samples that are drawn",
+                self.populations
             )));
         }
         Ok(())

@@ -117,10 +117,12 @@ impl Measurement<'_> {
         let sizes = (e.populations, e.drawn().div_ceil(e.populations));
         let key = (self.key() ^ POPULATIONS, 0);
         let found = learned.populations(sizes, e.reverse_steps, key).map_err(broken)?;
-        let (log_z, error) = found.log_z();
+        let (value, standard_error) = found.log_z();
+        // Resampling hides nothing of the tail that final weights have.
+        let log_z = LogZ { value, standard_error, k_hat: importance::pareto_k_hat(&found.log_w) };
         figures.extend([
             Figure::plain("smc_ess", found.share()),
-            Figure { sd: Some(error), floor: self.known(), ..Figure::plain("smc_log_z", log_z) },
+            Figure::of_log_z("smc_log_z", log_z, self.known()),
             Figure::plain("smc_evaluations", found.evaluations as f64),
         ]);
         figures.extend(self.corrected(learned, found.states[..n * d].to_vec(), &found.log_w[..n])?);
@@ -132,10 +134,19 @@ impl Measurement<'_> {
         self.reference.as_ref().and_then(|r| r.log_z).or(self.target.double().log_z())
     }
 
-    /// How often log Z by independent sets of paths lies within two standard errors of the known value.
+    /// How often log Z by independent sets of paths lies within two standard errors of the exact value, where the target
+    /// knows it; that of a reference has an error of its own.
     fn calibration(&self, learned: &dyn Learned) -> Result<Vec<Figure>, CliError> {
         let e = &self.config.evaluation;
-        let Some(known) = self.known() else { return Ok(Vec::new()) };
+        let Some(known) = self.target.double().log_z() else {
+            if !self.quiet {
+                console::note(format_args!(
+                    "note: evaluation.calibration has no effect: log Z of {} is not known",
+                    self.config.target.name
+                ));
+            }
+            return Ok(Vec::new());
+        };
         let of_set = |k: usize| -> Result<Option<f64>, CliError> {
             let key = (self.key() ^ CALIBRATION, k as u64);
             let (_, log_w) = learned.weighted(e.set_size, e.reverse_steps, key).map_err(broken)?;
@@ -145,7 +156,10 @@ impl Measurement<'_> {
         let z = (0..e.calibration).map(of_set).collect::<Result<Vec<_>, _>>()?;
         let z: Vec<f64> = z.into_iter().flatten().collect();
         let share = |n: usize, of: usize| n as f64 / of as f64;
-        let mut figures = vec![Figure::plain("calibration_trusted", share(z.len(), e.calibration))];
+        let mut figures = vec![
+            Figure::plain("calibration_trusted", share(z.len(), e.calibration)),
+            Figure::plain("calibration_evaluations", (e.calibration * e.set_size) as f64),
+        ];
         if !z.is_empty() {
             let within = share(z.iter().filter(|z| z.abs() < 2.0).count(), z.len());
             figures.push(Figure::plain("calibration", within));

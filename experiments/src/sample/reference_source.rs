@@ -19,14 +19,17 @@ use crate::run::{Input, Inputs, MEASURE, Options, RunFolder};
 
 /// The file in the run folder.
 pub(super) const SOURCE: &str = "reference.toml";
-/// What a file of the user's own is to a run.
+/// What files of the user's own are to a run.
 const REFERENCE: &str = "reference";
+const DATA: &str = "data file";
 
 /// Where reference samples are.
 #[derive(Clone, Debug)]
 pub(super) struct ReferenceSource {
     /// The user's own, if there is one.
     own: Option<Own>,
+    /// The file that the target is made of, if there is one.
+    data: Option<Input>,
     /// What is kept with the run.
     kept: Kept,
     /// The folder of those made here.
@@ -68,7 +71,8 @@ impl ReferenceSource {
             None => kept.cache.map_or("results/reference-cache".into(), PathBuf::from),
         };
         kept.cache = cache.to_str().map(String::from);
-        let source = Self { own: Own::find(flags, folder, config, target)?, kept, cache };
+        let data = data_of(config, folder)?;
+        let source = Self { own: Own::find(flags, folder, config, target)?, data, kept, cache };
         if source.own.is_none() && source.cache.exists() && !source.cache.is_dir() {
             let cache = source.cache.display();
             return Err(CliError::usage(format!("{cache}: not a folder; choose another --reference-cache")));
@@ -78,7 +82,8 @@ impl ReferenceSource {
 
     /// The files that the run reads.
     pub fn inputs(&self) -> Inputs {
-        self.own.iter().map(|own| (REFERENCE.to_string(), own.input.clone())).collect()
+        let own = self.own.iter().map(|own| (REFERENCE.to_string(), own.input.clone()));
+        own.chain(self.data.iter().map(|input| (DATA.to_string(), input.clone()))).collect()
     }
 
     /// The same with the sha256 of the states; the one of before if that was another.
@@ -119,6 +124,20 @@ impl ReferenceSource {
     pub fn to_toml(&self) -> Result<String, CliError> {
         toml::to_string(&self.kept).map_err(|e| CliError::Failed(format!("{SOURCE}: {e}")))
     }
+}
+
+/// The target's data, which must be those that the run in `folder` began with.
+fn data_of(config: &SampleConfig, folder: Option<&RunFolder>) -> Result<Option<Input>, CliError> {
+    let path = config.target.text("data");
+    if path.is_empty() {
+        return Ok(None);
+    }
+    let path = PathBuf::from(path);
+    let input = Input::new(&path, &read::bytes(&path, read::DATA)?);
+    if let Some(folder) = folder {
+        folder.check_input(DATA, &path, &input)?;
+    }
+    Ok(Some(input))
 }
 
 impl Own {

@@ -25,7 +25,7 @@ const CLIPPED: f64 = 0.1;
 ///
 /// l = r - E(D(x)) - |x - D(x)|^2 / (2 sigma^2)
 ///
-/// is log w up to a constant and what the rest of the path adds. The foretold weight is exp(slope l), with a slope for
+/// is log w, but for a constant and for the part of the steps still to come. The foretold weight is exp(slope l), with a slope for
 /// each of some places along the path that is chosen on paths of the model; with the slope 0 nothing is foretold.
 #[derive(Clone, Debug)]
 pub struct Lookahead {
@@ -38,13 +38,14 @@ struct Place {
     step: usize,
     /// In [0, 1].
     slope: f64,
-    /// The range of l that was seen.
+    /// The range of l that was seen, but for the lowest tenth.
     range: (f64, f64),
 }
 
 impl Place {
     fn foretold(&self, l: f64) -> f64 {
-        // A NaN energy does not get here, and -inf is clipped as any other.
+        // A state that flew apart has no number, and counts as the lowest.
+        let l = if l.is_nan() { self.range.0 } else { l };
         self.slope * l.clamp(self.range.0, self.range.1)
     }
 }
@@ -70,7 +71,8 @@ impl<T> Populations<T> {
     }
 
     /// The effective share that as many independent weights would have to have, for an error of Z as large: with the
-    /// relative variance v of the populations' estimates and n states in each, 1 / (1 + n v).
+    /// relative variance v of the populations' estimates and n states in each, 1 / (1 + n v). With c populations v has a
+    /// relative error of sqrt(2 / (c - 1)).
     pub fn share(&self) -> f64 {
         let (_, error) = self.log_z();
         let count = self.log_z.len() as f64;
@@ -111,7 +113,7 @@ impl<T: Real> ReverseProcess<'_, T> {
         }
         let mut log_p = vec![T::ZERO; n];
         target.evaluate(&x, &mut log_p, &mut [])?;
-        let log_w: Vec<f64> = ratios.iter().zip(&log_p).map(|(r, p)| r + p.f64()).collect();
+        let log_w: Vec<f64> = ratios.iter().zip(&log_p).map(|(r, p)| known(r + p.f64())).collect();
         let of = |(step, l): (&usize, &Vec<f64>)| {
             let mut place = Place { step: *step, slope: 0.0, range: range(l) };
             place.slope = steepness(&place, l, &log_w);
@@ -146,10 +148,12 @@ impl<T: Real> ReverseProcess<'_, T> {
         (states.par_chunks_mut(size * d), log_w.par_chunks_mut(size))
             .into_par_iter()
             .enumerate()
-            .try_for_each(|(k, (x, log_w))| {
+            .map(|(k, (x, log_w))| {
                 let mut stream = Stream::new(seed, "populations", step, k as u64);
                 self.population(target, lookahead, steps, &mut stream, x, log_w)
-            })?;
+            })
+            // The first error in order, whatever the threads.
+            .reduce(|| Ok(()), Result::and)?;
         let log_z = log_w.chunks_exact(size).map(log_mean_exp).collect();
         let evaluations = (n * (lookahead.places.len() + 1)) as u64;
         Ok(Populations { states, log_w, log_z, evaluations })
@@ -197,7 +201,7 @@ impl<T: Real> ReverseProcess<'_, T> {
         let mut log_p = vec![T::ZERO; n];
         target.evaluate(x, &mut log_p, &mut [])?;
         for (((w, before), p), ratio) in log_w.iter_mut().zip(&before).zip(&log_p).zip(&ratios) {
-            *w += ratio + p.f64() - before;
+            *w = known(*w + ratio + p.f64() - before);
         }
         Ok(())
     }
@@ -218,6 +222,11 @@ impl<T: Real> ReverseProcess<'_, T> {
         let square = |s: &[T]| s.iter().map(|s| s.f64().powi(2)).sum::<f64>();
         Ok(log_p.iter().zip(scores.chunks_exact(d)).map(|(p, s)| p.f64() - 0.5 * s2 * square(s)).collect())
     }
+}
+
+/// A logarithm of a weight; that of a state that flew apart is -inf.
+fn known(log_w: f64) -> f64 {
+    if log_w.is_nan() { f64::NEG_INFINITY } else { log_w }
 }
 
 /// From the quantile [`CLIPPED`] of the finite values to the largest; an empty range without any.

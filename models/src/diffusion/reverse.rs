@@ -141,9 +141,12 @@ impl<'a, T: Real> Walker<'a, T> {
         }
     }
 
-    /// Computes the scores of the states.
+    /// Computes the scores of the states, some at a time, whose activations are in memory together.
     pub(super) fn score(&mut self, x: &[T], sigma: f64) {
-        self.process.model.score(&mut self.tape, x, T::of(sigma), &mut self.scores);
+        let numbers = STATES * self.process.model.network.dim();
+        for (x, scores) in x.chunks(numbers).zip(self.scores.chunks_mut(numbers)) {
+            self.process.model.score(&mut self.tape, x, T::of(sigma), scores);
+        }
     }
 
     /// A step from sigma to `next`, by the scores that were computed; adds the step's part of log(forward / backward).

@@ -35,8 +35,10 @@ pub struct Shares {
     pub marginal: f64,
     /// Of their square roots.
     pub tempered: f64,
-    /// Of marginal weights with exact densities.
-    pub mismatch: f64,
+    /// Of marginal weights with exact densities, its mean over noise levels.
+    pub exact: f64,
+    /// The least of those levels: at small noise the buffer's states are too few to cover the target.
+    pub least_exact: f64,
     /// Of paths of the exact score, with the least variances of reverse steps.
     pub least: f64,
     /// The same with tuned variances.
@@ -64,7 +66,7 @@ pub fn shares(dim: usize, study: &Study) -> Result<Shares, TargetError> {
     let widths = [0.24, 0.3].map(|w| w * (1.0 + study.wrong));
     let wrong = MixtureScore(two_wells(dim, 0.5, widths, 4.0)?);
     let exact = MixtureScore(target.clone());
-    let [marginal, tempered, mismatch] = of_marginals(&target, study)?;
+    let [marginal, tempered, exact_density, least_exact] = of_marginals(&target, study)?;
     let start = DenoisingError::gaussian(Geometry::Euclidean(dim), SCHEDULE, SCALE);
     let least = DenoisingError::gaussian(Geometry::Euclidean(dim), SCHEDULE, 1e-6);
     let of_paths = |model: &MixtureScore, error: &DenoisingError| -> Result<Vec<f64>, TargetError> {
@@ -75,8 +77,8 @@ pub fn shares(dim: usize, study: &Study) -> Result<Shares, TargetError> {
         log_w.iter_mut().zip(&log_p).for_each(|(w, p)| *w += p);
         Ok(log_w)
     };
-    let tuned = tuned(&target, &exact, &start, study)?;
-    let tuned_wrong = self::tuned(&target, &wrong, &start, study)?;
+    let tuned = tuned_on_exact_samples(&target, &exact, &start, study)?;
+    let tuned_wrong = tuned_on_exact_samples(&target, &wrong, &start, study)?;
     let by_wrong = of_paths(&wrong, &tuned_wrong)?;
     let reverse = process(&wrong, &tuned_wrong);
     let lookahead = reverse.lookahead(&target, study.steps, TUNED, (study.seed, 2))?.0;
@@ -84,7 +86,8 @@ pub fn shares(dim: usize, study: &Study) -> Result<Shares, TargetError> {
     Ok(Shares {
         marginal,
         tempered,
-        mismatch,
+        exact: exact_density,
+        least_exact,
         least: normalised_ess(&of_paths(&exact, &least)?),
         path: normalised_ess(&of_paths(&exact, &tuned)?),
         wrong: (normalised_ess(&by_wrong), LogZ::of(&by_wrong)),
@@ -98,13 +101,13 @@ fn process<'a>(model: &'a MixtureScore, error: &'a DenoisingError) -> ReversePro
 }
 
 /// Variances that are tuned on exact samples.
-fn tuned(
+fn tuned_on_exact_samples(
     target: &Mixture,
     model: &MixtureScore,
     start: &DenoisingError,
     study: &Study,
 ) -> Result<DenoisingError, TargetError> {
-    let (mut states, mut log_p) = (vec![0.0; TUNED * target.means().len() / 2], vec![0.0; TUNED]);
+    let (mut states, mut log_p) = (vec![0.0; TUNED * Target::<f64>::dim(target)], vec![0.0; TUNED]);
     target.sample(&mut Stream::new(study.seed, "states to tune on", 0, 0), &mut states);
     target.evaluate(&states, &mut log_p, &mut [])?;
     let key = (study.seed, 0);
@@ -112,20 +115,32 @@ fn tuned(
     Ok(process(model, &fitted).tuned(&states, &log_p, study.steps, key))
 }
 
-/// Means over noise levels of the shares of marginal weights: plain, their square roots, without the draws' noise.
-fn of_marginals(target: &Mixture, study: &Study) -> Result<[f64; 3], TargetError> {
+/// Means over noise levels of the shares of marginal weights: plain, their square roots, with exact densities; and the
+/// least of the last.
+fn of_marginals(target: &Mixture, study: &Study) -> Result<[f64; 4], TargetError> {
     let geometry = Target::<f64>::geometry(target);
     let mut states = vec![0.0; study.buffer * geometry.dim()];
     target.sample(&mut Stream::new(study.seed, "buffer", 0, 0), &mut states);
     let buffer = Buffer::new(geometry.dim(), study.buffer, false);
     let mut proposal = Proposal::<f64>::new(geometry, buffer, (SCALE, 0.0), study.seed);
     proposal.buffer.replace(&states);
-    let (levels, states) = study.levels;
-    let sizes = weight_report::Sizes { levels, states, draws: study.draws };
+    let (levels, states_at) = study.levels;
+    let sizes = weight_report::Sizes { levels, states: states_at, draws: study.draws };
     let weights = Config::default().weights;
     let rows = weight_levels(target, (&proposal, &weights), SCHEDULE, sizes, (study.seed, 0))?;
     let mean = |of: fn(&weight_report::WeightLevel) -> f64| rows.iter().map(of).sum::<f64>() / levels as f64;
-    Ok([mean(|l| l.plain), mean(|l| l.root), mean(|l| l.mismatch)])
+    let (mut exact, mut x) = (Vec::with_capacity(levels), vec![0.0; states_at * geometry.dim()]);
+    let (mut log_p, mut log_q) = (vec![0.0; states_at], vec![0.0; states_at]);
+    for (level, row) in rows.iter().enumerate() {
+        let mut stream = Stream::new(study.seed, "exact densities", 0, level as u64);
+        let sigmas = vec![row.sigma; states_at];
+        proposal.draw_evenly(&sigmas, &mut stream, &mut x);
+        proposal.log_density(&x, &sigmas, &weights, &mut stream, &mut log_q);
+        target.noised(row.sigma).evaluate(&x, &mut log_p, &mut [])?;
+        exact.push(normalised_ess(&log_p.iter().zip(&log_q).map(|(p, q)| p - q).collect::<Vec<f64>>()));
+    }
+    let least = exact.iter().copied().fold(1.0, f64::min);
+    Ok([mean(|l| l.plain), mean(|l| l.root), exact.iter().sum::<f64>() / levels as f64, least])
 }
 
 #[cfg(test)]
@@ -149,7 +164,7 @@ mod tests {
         assert!(low.path > 0.8 && high.path > 0.5, "{low:?} {high:?}");
         assert!(high.least < 0.5 * high.path, "{high:?}");
         for s in [low, high] {
-            assert!(s.tempered > s.marginal && s.mismatch > s.marginal, "{s:?}");
+            assert!(s.tempered > s.marginal && s.exact > s.marginal && s.least_exact < s.exact, "{s:?}");
         }
     }
 

@@ -5,8 +5,10 @@ use engine::checkpoint::{Checkpoint, CheckpointError};
 
 use crate::target::{Target, pilot_states};
 
-/// States whose energies are remembered.
-const STATES: usize = 3;
+/// States whose energies are remembered, of each of these scales: particles overlap at small ones, and a trap is felt at
+/// large ones.
+const STATES: usize = 2;
+const SCALES: [f64; 3] = [0.3, 1.0, 3.0];
 /// The note of a sampler's own target.
 pub(crate) const OWN: &str = "energies of pilot states";
 /// That of a sampler around another one, in other coordinates.
@@ -14,10 +16,10 @@ pub(crate) const OUTER: &str = "energies of pilot states, outer coordinates";
 /// Relative difference that is forgiven: energies of other programs may be sums in any order.
 const FORGIVEN: f64 = 1e-3;
 
-/// -E at a few fixed states; NaN where it cannot be evaluated. Not counted among a sampler's evaluations.
+/// log p at a few fixed states; NaN where it cannot be evaluated. Not counted among a sampler's evaluations.
 fn energies<T: Real>(target: &dyn Target<T>) -> Vec<f64> {
-    let states = pilot_states(target, 1.0, STATES);
-    let mut log_p = vec![T::ZERO; STATES];
+    let states: Vec<T> = SCALES.iter().flat_map(|scale| pilot_states(target, *scale, STATES)).collect();
+    let mut log_p = vec![T::ZERO; STATES * SCALES.len()];
     let known = target.evaluate(&states, &mut log_p, &mut []).is_ok();
     log_p.iter().map(|l| if known { l.f64() } else { f64::NAN }).collect()
 }
@@ -42,8 +44,8 @@ pub(crate) fn check<T: Real>(
     let differ = |a: f64, b: f64| a != b && (a - b).abs() > FORGIVEN * (1.0 + a.abs().min(b.abs()));
     let was = text.split(' ').map(|v| v.parse().unwrap_or(f64::NAN));
     match was.zip(&now).find(|(was, now)| differ(*was, **now)) {
-        Some((was, now)) => Err(CheckpointError::Contradiction(format!(
-            "it is one of another energy: log p of a fixed state was {was:.6}, and is {now:.6}"
+        Some((was, now)) => Err(CheckpointError::Other(format!(
+            "the energy is another (target.* or its data): log p of a fixed state was {was:.6}, and is {now:.6}"
         ))),
         None => Ok(()),
     }
@@ -69,7 +71,10 @@ mod tests {
         check(&c, OWN, &of(1.0)).unwrap();
         check(&c, OWN, &of(1.0 + 1e-5)).unwrap();
         let said = check(&c, OWN, &of(1.1)).unwrap_err().to_string();
-        assert!(said.contains("it is one of another energy: log p of a fixed state was -"), "{said}");
+        assert!(
+            said.contains("the energy is another (target.* or its data): log p of a fixed state was -"),
+            "{said}"
+        );
         let other = Mixture::new(2, vec![0.0; 2], vec![1.0], vec![1.0]).unwrap();
         assert!(check::<f64>(&c, OWN, &other).is_err(), "another constant");
         // Outside the support then and now, and a broken energy.
@@ -105,7 +110,7 @@ mod tests {
             let method = Method::named(name, None).unwrap();
             assert_eq!(refused(&method, &*own, &*own), "nothing", "{name}");
             let said = refused(&method, &*own, &*other);
-            assert!(said.contains("it is one of another energy"), "{name}: {said}");
+            assert!(said.contains("the energy is another"), "{name}: {said}");
         }
         let scaled = |sigma: f64| Method::named("idem", Some([sigma, 0.2])).unwrap();
         let checkpoint = scaled(1.0).config().build(&*own, 100, 0).unwrap().checkpoint();

@@ -14,20 +14,21 @@ pub(super) const ENTRIES: &[Entry] = &[
         name: "lj13",
         about: "a Lennard-Jones cluster of 13 particles in a harmonic trap",
         parameters: TEMPERATURE,
-        scales: |_| Some([0.6, 0.06]),
+        scales: |c| Some([0.6, 0.06 * c.real("temperature").sqrt()]),
         build: |c| at_temperature(LennardJones::lj13(), c),
     },
     Entry {
         name: "lj55",
         about: "a Lennard-Jones cluster of 55 particles in a harmonic trap",
         parameters: TEMPERATURE,
-        scales: |_| Some([0.9, 0.05]),
+        scales: |c| Some([0.9, 0.05 * c.real("temperature").sqrt()]),
         build: |c| at_temperature(LennardJones::lj55(), c),
     },
 ];
 
-/// kT in units of the energy; half of it is the usual reduced temperature, because a pair counts twice.
-const TEMPERATURE: &[(&str, Parameter, [f64; 2])] = &[("temperature", Parameter::Real(1.0), [0.01, 100.0])];
+/// kT in units of the energy; half of it is the usual reduced temperature, because a pair counts twice. Over this range
+/// the presets' noise levels still fit.
+const TEMPERATURE: &[(&str, Parameter, [f64; 2])] = &[("temperature", Parameter::Real(1.0), [0.3, 3.0])];
 
 fn at_temperature(cluster: LennardJones, c: &TargetConfig) -> Result<Arc<dyn AnyTarget>, TargetError> {
     match c.real("temperature") {

@@ -46,24 +46,32 @@ fn made_up() -> Rows {
     (z.iter().zip(scales.iter().cycle()).map(|(z, s)| z * s).collect(), labels)
 }
 
-/// The rows of a csv file, separated by commas, with or without a line of names: features, and in the last column a
-/// label of two values, the greater of which is y = 1.
+/// The rows of a csv file, separated by commas: features, and in the last column a label of two values, the greater of
+/// which is y = 1. A first line without any number has the names.
 fn read(path: &Path) -> Result<Rows, TargetError> {
     let wrong = |what: String| TargetError::Parameter(format!("target.data = {}: {what}", path.display()));
-    let mut reader = csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_path(path);
-    let reader = reader.as_mut().map_err(|e| wrong(e.to_string()))?;
+    let text = std::fs::read_to_string(path).map_err(|e| wrong(e.to_string()))?;
+    let text = text.trim_start_matches('\u{feff}');
+    let mut reader =
+        csv::ReaderBuilder::new().has_headers(false).trim(csv::Trim::All).from_reader(text.as_bytes());
     let (mut features, mut labels, mut width) = (Vec::new(), Vec::new(), 0);
-    for (line, record) in (1..).zip(reader.records()) {
+    for (k, record) in reader.records().enumerate() {
         let record = record.map_err(|e| wrong(e.to_string()))?;
-        let row: Result<Vec<f64>, &str> = record.iter().map(|v| v.parse().map_err(|_| v)).collect();
-        let row = match row {
-            Ok(row) => row,
-            // Names.
-            Err(_) if line == 1 => continue,
-            Err(cell) => return Err(wrong(format!("line {line}: `{cell}` is no number"))),
-        };
-        if let Some(at) = row.iter().position(|v| !v.is_finite()) {
-            return Err(wrong(format!("line {line}, column {}: a number must be finite", at + 1)));
+        let line = line_of(text, record.position().map_or(0, csv::Position::byte) as usize);
+        let number = |v: &str| v.parse::<f64>().ok();
+        // Names: a first line without any number.
+        if k == 0 && record.iter().all(|v| number(v).is_none()) {
+            continue;
+        }
+        let mut row = Vec::with_capacity(record.len());
+        for (cell, column) in record.iter().zip(1..) {
+            match number(cell) {
+                Some(v) if v.is_finite() => row.push(v),
+                Some(_) => {
+                    return Err(wrong(format!("line {line}, column {column}: a number must be finite")));
+                }
+                None => return Err(wrong(format!("line {line}, column {column}: `{cell}` is no number"))),
+            }
         }
         let Some((label, row)) = row.split_last().filter(|(_, row)| !row.is_empty()) else {
             return Err(wrong(format!("line {line}: give features, and a label in the last column")));
@@ -89,11 +97,19 @@ fn read(path: &Path) -> Result<Rows, TargetError> {
     Ok((features, labels.iter().map(|v| *v == high).collect()))
 }
 
+/// The line of the first number at or after a byte of the text: a record begins where the one before it ended, blank
+/// lines included.
+fn line_of(text: &str, byte: usize) -> usize {
+    let rest = text.get(byte..).unwrap_or_default();
+    let blank = rest.len() - rest.trim_start().len();
+    1 + text.bytes().take(byte + blank).filter(|b| *b == b'\n').count()
+}
+
 /// Most features of a file.
 const MOST: usize = 2000;
 
-/// An intercept of 1 before each row of features, which are divided by their standard deviations (0 counts as 1), and
-/// have the mean 0 before if `centred`.
+/// An intercept of 1 before each row of features, which are divided by their standard deviations and have the mean 0
+/// before if `centred`. A constant column is not divided.
 fn standardised(x: Vec<f64>, rows: usize, centred: bool) -> Vec<f64> {
     let d = x.len() / rows;
     let (mut mean, mut square) = (vec![0.0; d], vec![0.0; d]);
@@ -104,10 +120,12 @@ fn standardised(x: Vec<f64>, rows: usize, centred: bool) -> Vec<f64> {
     for row in x.chunks_exact(d) {
         square.iter_mut().zip(row.iter().zip(&mean)).for_each(|(s, (v, m))| *s += (v - m).powi(2) / n);
     }
-    let of = |(v, (m, s)): (&f64, (&f64, &f64))| {
-        let v = if centred { v - m } else { *v };
-        if *s > 0.0 { v / s.sqrt() } else { v }
-    };
+    let constant: Vec<bool> = (0..d).map(|a| x.iter().skip(a).step_by(d).all(|v| *v == x[a])).collect();
+    for (a, _) in constant.iter().enumerate().filter(|(_, constant)| **constant) {
+        // Sums of equal numbers round.
+        (mean[a], square[a]) = (x[a], 1.0);
+    }
+    let of = |(v, (m, s)): (&f64, (&f64, &f64))| (if centred { v - m } else { *v }) / s.sqrt();
     let row = |row: &[f64]| -> Vec<f64> {
         std::iter::once(1.0).chain(row.iter().zip(mean.iter().zip(&square)).map(of)).collect()
     };
@@ -263,8 +281,17 @@ mod tests {
         assert!((at(built(text, 1).unwrap().double(), &w) - want).abs() < 1e-12);
         let want = log_sigma(0.5 - 1.0 + 1.75) + log_sigma(-(0.5 - 3.0 + 1.75)) + prior;
         assert!((at(built(text, 0).unwrap().double(), &w) - want).abs() < 1e-12);
+        // A byte order mark, blank lines, and columns that are constant up to the rounding of sums.
+        let rows: String = (0..200).map(|i| format!("0.1,{},{}\n\n", i % 7, i % 2)).collect();
+        let target = built(&format!("\u{feff}a,b,y\n{rows}"), 0).unwrap();
+        let (one, two) = ([0.3, 0.0, 0.1], [0.2, 1.0, 0.1]);
+        let prior = |w: &[f64; 3]| w.iter().map(|w| w * w / 8.0).sum::<f64>();
+        assert!(
+            (at(target.double(), &one) + prior(&one) - at(target.double(), &two) - prior(&two)).abs() < 1e-9
+        );
         for (text, says) in [
-            ("1,2,0\n1,x,1\n", "line 2: `x` is no number"),
+            ("1,2,0\n\n1,x,1\n", "line 3, column 2: `x` is no number"),
+            ("5.1,,0\n1,2,1\n", "line 1, column 2: `` is no number"),
             ("1,2,0\n1,nan,1\n", "line 2, column 2: a number must be finite"),
             ("1,2,0\n1,3,1\n2,2,5\n", "the last column has labels 0, 5 and 1: two classes are wanted"),
             ("1,2,0\n1,3,0\n", "the last column must have labels of two classes"),

@@ -42,7 +42,9 @@ impl<T: Real> Target<T> for UniformBox {
         log_p.fill(T::ZERO);
         for x in x.chunks_exact(n) {
             for (log_p, x) in log_p.iter_mut().zip(x) {
-                if x.abs() > T::ONE {
+                // No number is outside too.
+                let inside = x.abs() <= T::ONE;
+                if !inside {
                     *log_p = T::NEG_INFINITY;
                 }
             }
@@ -72,6 +74,8 @@ mod tests {
         target.evaluate(&[0.3, -1.0, 1.5, 0.0, 0.0, -1.01, 1.0, 1.0], &mut log_p, &mut score).unwrap();
         assert_eq!(log_p, [0.0, f64::NEG_INFINITY, f64::NEG_INFINITY, 0.0]);
         assert_eq!(score, [0.0; 8]);
+        target.evaluate(&[f64::NAN, 0.0], &mut log_p[..1], &mut []).unwrap();
+        assert_eq!(log_p[0], f64::NEG_INFINITY);
         let mut x = vec![0.0_f64; 20_000];
         assert!(target.sample(&mut Stream::new(1, "box", 0, 0), &mut x));
         let mean = x.iter().map(|v| v * v).sum::<f64>() / 20_000.0;

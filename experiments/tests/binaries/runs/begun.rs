@@ -54,6 +54,30 @@ fn every_seed_is_measured_against_the_reference_that_the_run_began_with() {
 }
 
 #[test]
+fn rows_of_a_target_are_those_that_the_run_began_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let (rows, out) = (dir.path().join("rows.csv"), dir.path().join("run"));
+    let text: String = (0..40).map(|i| format!("{},{},{}\n", i % 7, i % 5, i % 2)).collect();
+    std::fs::write(&rows, &text).unwrap();
+    let was = sha256(&rows);
+    // The name is a relative one, and the run is resumed elsewhere.
+    let args = [TINY, &["--target", "logistic", "--data", "rows.csv", "--seeds", "2"]].concat();
+    stopped(sample(&args).current_dir(dir.path()), 30, &out);
+    let resume = || sample(&["--quiet", "--resume", out.to_str().unwrap()]);
+    std::fs::write(&rows, text.replacen("3,3,1", "3,4,1", 1)).unwrap();
+    let (path, now) = (rows.display(), sha256(&rows));
+    assert_ne!(was, now);
+    refused(
+        &mut resume(),
+        &format!(
+            "{path}: is not the data file that the run began with (sha256 {now}..., it was {was}...); put that one back, or start a new run"
+        ),
+    );
+    std::fs::write(&rows, &text).unwrap();
+    succeed(&mut resume());
+}
+
+#[test]
 fn a_changed_setting_is_refused_by_its_name() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");

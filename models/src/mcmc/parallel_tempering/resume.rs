@@ -156,7 +156,7 @@ mod tests {
         let checkpoint = sampler(&four).checkpoint();
         let mut other = ParallelTempering::new(sampler(&four).config.clone(), &five, 5).unwrap();
         let said = other.restore(&checkpoint).unwrap_err().to_string();
-        assert!(said.contains("it is one of another energy"), "{said}");
+        assert!(said.contains("the energy is another"), "{said}");
         // The same energy, another number of walkers.
         let config = Config { walkers: sampler(&four).config.walkers + 8, ..sampler(&four).config.clone() };
         let mut other = ParallelTempering::new(config, &four, 5).unwrap();

@@ -58,12 +58,11 @@ impl<T: Real> Trainer<'_, T> {
         let scales = self.network_scales();
         // Checkpoints of earlier builds have no such note.
         let was = c.read_note("scales of the network").unwrap_or_else(|_| scales.clone());
-        consistent(&[(
-            was == scales,
-            format!(
-                "its network has {was} for sigma_data, mode_scale, sigma_min and sigma_max, not {scales}"
-            ),
-        )])?;
+        if was != scales {
+            return Err(CheckpointError::Other(format!(
+                "network.sigma_data, mode_scale, sigma_min, sigma_max were {was}, and are {scales}"
+            )));
+        }
         let (total, batch) = (self.config.train.steps, self.config.train.batch as u64);
         let draws = self.draws_needed();
         let s = &mut self.state;
