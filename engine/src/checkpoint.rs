@@ -41,7 +41,7 @@ pub enum CheckpointError {
     #[error("it contradicts itself: {0}")]
     Contradiction(String),
     /// Of another run: of an energy or of settings that are not these.
-    #[error("it belongs to something else: {0}; put that back as it was, or start a new run")]
+    #[error("it belongs to something else: {0}; put that back as it was")]
     Other(String),
     /// Written by another program.
     #[error("a safetensors file, but not a checkpoint of this program")]

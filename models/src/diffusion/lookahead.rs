@@ -25,8 +25,9 @@ const CLIPPED: f64 = 0.1;
 ///
 /// l = r - E(D(x)) - |x - D(x)|^2 / (2 sigma^2)
 ///
-/// is log w, but for a constant and for the part of the steps still to come. The foretold weight is exp(slope l), with a slope for
-/// each of some places along the path that is chosen on paths of the model; with the slope 0 nothing is foretold.
+/// is log w, but for a constant and for the part of the steps still to come. The foretold weight is exp(slope l), with a
+/// slope for each of some places along the path that is chosen on paths of the model; with the slope 0 nothing is
+/// foretold.
 #[derive(Clone, Debug)]
 pub struct Lookahead {
     places: Vec<Place>,

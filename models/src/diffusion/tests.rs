@@ -168,3 +168,23 @@ fn populations_along_the_reverse_path_find_z_and_the_shares_of_modes() {
     let want = 0.7 * 0.933_193 + 0.3 * 0.016_062;
     assert!((mean - want).abs() < 5.0 * sd / 60f64.sqrt(), "{mean} {want}");
 }
+
+#[test]
+fn populations_find_the_volume_of_a_box_whose_walls_nothing_foretells() {
+    let (net, params) = wrong(0.02);
+    let model = ScoreModel { network: &net, params: params.values() };
+    let error = DenoisingError::gaussian(Geometry::Euclidean(2), SCHEDULE, 3.0);
+    let reverse = ReverseProcess { model, schedule: SCHEDULE, prior_scale: PRIOR, error: &error };
+    let target = crate::target::UniformBox { dim: 2 };
+    let (lookahead, _) = reverse.lookahead(&target, 30, 1000, (3, 0)).unwrap();
+    let found = reverse.populations(&target, &lookahead, 30, (40, 500), (4, 0)).unwrap();
+    // Energies of states outside are infinite.
+    assert!(found.log_w.contains(&f64::NEG_INFINITY));
+    let (log_z, se) = found.log_z();
+    assert!((log_z - 4f64.ln()).abs() < 5.0 * se && se < 0.05, "{log_z} +- {se}");
+    // The same on one thread.
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let alone = pool.install(|| reverse.populations(&target, &lookahead, 30, (40, 500), (4, 0)).unwrap());
+    assert_eq!(alone.log_w, found.log_w);
+    assert_eq!(alone.states, found.states);
+}
