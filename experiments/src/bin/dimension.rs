@@ -32,15 +32,17 @@ struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  dimension                                      2 to 128 dimensions, in minutes
+  dimension                                      2 to 128 dimensions, in a minute
   dimension --quick                              small, in seconds
   dimension --dims 6,12 --set draws=5000         more draws behind the density of a state
   dimension --resume results/latest              resume after Ctrl-C
-Writes dimension.csv, dimension.png and config.toml (all settings). Columns are effective shares: `marginal` of weights
-p_t / proposal with `draws` draws, averaged over noise levels; `tempered` of their square roots; `exact` with exact
-densities, `least_exact` at the noise level that is worst; `least` and `path` of paths of the exact score with the least and with tuned variances of the
-reverse steps; `wrong` of paths of a model whose wells have equal weights and widths off by `wrong`; `smc` by sequential
-Monte Carlo along those. log Z = 0 is known.
+Writes dimension.csv, dimension.png and config.toml (all settings). Columns are effective shares:
+  marginal, tempered   of weights p_t / proposal with `draws` draws, averaged over noise levels, and of their
+                       square roots
+  exact, least_exact   with exact densities, averaged over noise levels, and at the worst one
+  least, path          of paths of the exact score, with the least and with tuned variances of the reverse steps
+  wrong, smc           of paths of a model whose wells have equal weights and widths off by `wrong`, and by
+                       sequential Monte Carlo along those; log Z = 0 is known
 Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.";
 
 fn main() -> ExitCode {
