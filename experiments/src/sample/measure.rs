@@ -155,6 +155,8 @@ impl Measurement<'_> {
             stages.next("weights at each noise level");
             let levels = learned.weight_levels(LEVELS, e.weight_samples).map_err(broken)?;
             self.folder.write("weights.csv", weights_csv(&levels).as_bytes())?;
+            let evaluations: u64 = levels.iter().map(|l| l.evaluations).sum();
+            figures.push(Figure::plain("weights_csv_evaluations", evaluations as f64));
         }
         if !diagnostics.lists.is_empty() {
             self.folder.write("diagnostics.csv", pictures::lists_csv(&diagnostics.lists).as_bytes())?;

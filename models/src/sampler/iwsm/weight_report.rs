@@ -27,6 +27,8 @@ pub struct WeightLevel {
     /// target alone, not by the noise of the K draws. `plain / mismatch` is what the draws lose. NaN where the draws
     /// are too noisy to tell.
     pub mismatch: f64,
+    /// Energies that this level took.
+    pub evaluations: u64,
 }
 
 impl WeightLevel {
@@ -41,6 +43,7 @@ impl WeightLevel {
             smoothed: normalised_ess(&smoothed),
             k_hat,
             mismatch: mismatch(log_w, again),
+            evaluations: 0,
         }
     }
 }
@@ -100,7 +103,8 @@ pub fn weight_levels<T: Real>(
         for log_w in &log_w {
             TargetError::unless_inside(log_w.iter().copied(), "noised states of weights.csv", BEYOND)?;
         }
-        rows.push(WeightLevel::new(sigma, [&log_w[0], &log_w[1]]));
+        let evaluations = 2 * (n * sizes.draws) as u64;
+        rows.push(WeightLevel { evaluations, ..WeightLevel::new(sigma, [&log_w[0], &log_w[1]]) });
     }
     Ok(rows)
 }
