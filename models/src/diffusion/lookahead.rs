@@ -5,7 +5,7 @@ use engine::rng::Stream;
 use rayon::prelude::*;
 
 use super::ReverseProcess;
-use super::reverse::Walker;
+use super::reverse::{Walker, square};
 use crate::importance::{effective_share, log_mean_exp, log_z, resampled_to};
 use crate::target::{Target, TargetError};
 
@@ -220,7 +220,6 @@ impl<T: Real> ReverseProcess<'_, T> {
         let denoised: Vec<T> = x.iter().zip(scores).map(|(x, s)| T::of(s2).mul_add(*s, *x)).collect();
         let mut log_p = vec![T::ZERO; x.len() / d];
         target.evaluate(&denoised, &mut log_p, &mut [])?;
-        let square = |s: &[T]| s.iter().map(|s| s.f64().powi(2)).sum::<f64>();
         Ok(log_p.iter().zip(scores.chunks_exact(d)).map(|(p, s)| p.f64() - 0.5 * s2 * square(s)).collect())
     }
 }

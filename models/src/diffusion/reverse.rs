@@ -116,7 +116,8 @@ pub(super) struct Walker<'a, T: Real> {
     variances: Vec<f64>,
 }
 
-fn square<T: Real>(x: &[T]) -> f64 {
+/// |x|^2, summed in double precision.
+pub(super) fn square<T: Real>(x: &[T]) -> f64 {
     x.iter().map(|x| x.f64().powi(2)).sum()
 }
 

@@ -6,6 +6,7 @@ use engine::{Real, Tape};
 use rayon::prelude::*;
 
 use super::denoising_error::{add_squares, between, per_kind, variance};
+use super::reverse::square;
 use super::{DenoisingError, ReverseProcess};
 use crate::importance::tempered;
 
@@ -90,7 +91,6 @@ impl<T: Real> ReverseProcess<'_, T> {
         let row = kinds * pairs.len();
         let mut log_w = log_p.to_vec();
         let mut squares = vec![0f32; row * log_w.len()];
-        let square = |x: &[T]| x.iter().map(|x| x.f64().powi(2)).sum::<f64>();
         let chunks = (
             states.par_chunks(STATES * d),
             log_w.par_chunks_mut(STATES),

@@ -57,7 +57,8 @@ fn read(path: &Path) -> Result<Rows, TargetError> {
     let (mut features, mut labels, mut width) = (Vec::new(), Vec::new(), 0);
     for (k, record) in reader.records().enumerate() {
         let record = record.map_err(|e| wrong(e.to_string()))?;
-        let line = line_of(text, record.position().map_or(0, csv::Position::byte) as usize);
+        // Counted where there is something to say of it alone.
+        let line = || line_of(text, record.position().map_or(0, csv::Position::byte) as usize);
         let number = |v: &str| v.parse::<f64>().ok();
         // Names: a first line without any number.
         if k == 0 && record.iter().all(|v| number(v).is_none()) {
@@ -68,13 +69,15 @@ fn read(path: &Path) -> Result<Rows, TargetError> {
             match number(cell) {
                 Some(v) if v.is_finite() => row.push(v),
                 Some(_) => {
-                    return Err(wrong(format!("line {line}, column {column}: a number must be finite")));
+                    return Err(wrong(format!("line {}, column {column}: a number must be finite", line())));
                 }
-                None => return Err(wrong(format!("line {line}, column {column}: `{cell}` is no number"))),
+                None => {
+                    return Err(wrong(format!("line {}, column {column}: `{cell}` is no number", line())));
+                }
             }
         }
         let Some((label, row)) = row.split_last().filter(|(_, row)| !row.is_empty()) else {
-            return Err(wrong(format!("line {line}: give features, and a label in the last column")));
+            return Err(wrong(format!("line {}: give features, and a label in the last column", line())));
         };
         width = row.len();
         features.extend_from_slice(row);
