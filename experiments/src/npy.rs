@@ -2,7 +2,7 @@
 //! [n, d] array, which is byte for byte our column-major d x n. Read are versions 1 to 3, and the entries of arrays
 //! in pickles.
 
-use Reader::{Floats, Integers};
+use Reader::{Floats, Integers, Texts};
 use engine::Real;
 
 /// The bytes before an array's entries; `axes` as Python writes them between parentheses.
@@ -14,6 +14,18 @@ pub(crate) fn header(descr: &str, axes: &str) -> Vec<u8> {
     }
     text.push('\n');
     [b"\x93NUMPY\x01\x00", &(text.len() as u16).to_le_bytes()[..], text.as_bytes()].concat()
+}
+
+/// The type and the entries of a list of texts as NumPy has them (`<U3`): letters of four bytes, zeros behind.
+pub(crate) fn texts(list: &[String]) -> (String, Vec<u8>) {
+    let longest = list.iter().map(|text| text.chars().count()).max().unwrap_or(0).max(1);
+    let mut bytes = Vec::with_capacity(4 * longest * list.len());
+    for text in list {
+        let end = bytes.len() + 4 * longest;
+        text.chars().for_each(|c| bytes.extend(u32::from(c).to_le_bytes()));
+        bytes.resize(end, 0);
+    }
+    (format!("<U{longest}"), bytes)
 }
 
 /// The file's bytes.
@@ -39,6 +51,7 @@ pub fn decode(bytes: &[u8]) -> Result<(usize, usize, Vec<f64>), String> {
     match array.reader {
         Floats(read) => Ok((rows, cols, array.bytes.chunks_exact(array.width).map(read).collect())),
         Integers(_) => Err("holds integers; float32 or float64 are wanted".into()),
+        Texts => Err("holds texts; float32 or float64 are wanted".into()),
     }
 }
 
@@ -56,6 +69,8 @@ pub(crate) struct Array {
 enum Reader {
     Integers(fn(&[u8]) -> i64),
     Floats(fn(&[u8]) -> f64),
+    /// Letters of four bytes, zeros behind.
+    Texts,
 }
 
 impl Array {
@@ -98,8 +113,24 @@ impl Array {
     pub fn integers(&self) -> Option<impl Iterator<Item = i64>> {
         match self.reader {
             Integers(read) => Some(self.bytes.chunks_exact(self.width).map(read)),
-            Floats(_) => None,
+            Floats(_) | Texts => None,
         }
+    }
+
+    /// The entries of a list of texts.
+    ///
+    /// # Errors
+    ///
+    /// The array holds something else, has several axes, or a letter that does not exist.
+    pub fn texts(&self) -> Result<Vec<String>, String> {
+        let (Texts, [_]) = (self.reader, &self.shape[..]) else {
+            return Err("is no list of texts (NumPy's type <U)".into());
+        };
+        let letter = |b: &[u8]| char::from_u32(u32::from_le_bytes(word(b)));
+        let text = |b: &[u8]| b.chunks_exact(4).map(letter).collect::<Option<String>>();
+        let texts = self.bytes.chunks_exact(self.width).map(text).collect::<Option<Vec<String>>>();
+        let texts = texts.ok_or("holds what is no letter")?;
+        Ok(texts.iter().map(|text| text.trim_end_matches('\0').to_string()).collect())
     }
 
     /// The entries as single-precision numbers.
@@ -108,6 +139,8 @@ impl Array {
         self.bytes.chunks_exact(self.width).map(move |b| match reader {
             Integers(read) => read(b) as f32,
             Floats(read) => read(b) as f32,
+            // No number, as the caller finds.
+            Texts => f32::NAN,
         })
     }
 }
@@ -115,6 +148,10 @@ impl Array {
 /// The bytes of an entry of a type, and how it is read.
 fn entries(descr: &str) -> Option<(usize, Reader)> {
     let (order, kind) = descr.split_at_checked(1)?;
+    let letters = kind.strip_prefix('U').and_then(|n| n.parse::<usize>().ok()).filter(|n| *n > 0);
+    if let Some(width) = letters.and_then(|n| n.checked_mul(4)) {
+        return (order == "<").then_some((width, Texts));
+    }
     let known = match kind {
         "b1" | "u1" => (1, Integers(|b| i64::from(b[0]))),
         "i1" => (1, Integers(|b| i64::from(b[0] as i8))),
@@ -210,6 +247,19 @@ mod tests {
         assert_eq!(whole.floats().collect::<Vec<_>>(), [1.0, -2.0]);
         let half = Array::parse(npy("<f4", &[0, 0, 0, 63, 0, 0, 0, 192])).unwrap();
         assert!(half.integers().is_none() && half.floats().eq([0.5, -2.0]));
+    }
+
+    #[test]
+    fn texts_read_back() {
+        let list = ["a", "", "größer", "x y"].map(String::from);
+        let (descr, bytes) = texts(&list);
+        assert_eq!((descr.as_str(), bytes.len()), ("<U6", 4 * 4 * 6));
+        let read = |descr, shape, bytes: &[u8]| Array::new(descr, shape, false, bytes.to_vec())?.texts();
+        assert_eq!(read("<U6", vec![4], &bytes).unwrap(), list);
+        assert!(read("<U6", vec![2, 2], &bytes).unwrap_err().contains("no list of texts"));
+        assert!(read("<U1", vec![1], &[255; 4]).unwrap_err().contains("no letter"));
+        assert!(read("<i4", vec![1], &[0; 4]).unwrap_err().contains("no list of texts"));
+        assert!(read("<U0", vec![0], &[]).unwrap_err().contains("has entries of type"));
     }
 
     #[test]

@@ -26,17 +26,8 @@ pub(super) fn dataset(
         return Err(CliError::usage(format!("{}: holds no nodes", source.display())));
     }
     let (edges, raw_edges) = undirected(raw);
-    Ok(Dataset {
-        name: name.into(),
-        raw_edges,
-        edges,
-        features,
-        classes: labels.iter().max().map_or(0, |m| *m as usize + 1),
-        labels,
-        unlabelled: Vec::new(),
-        splits: Vec::new(),
-        public: None,
-    })
+    let classes = labels.iter().max().map_or(0, |m| *m as usize + 1);
+    Ok(Dataset { raw_edges, ..Dataset::new(name, edges, features, labels, classes) })
 }
 
 type Edges = Vec<(u32, u32)>;

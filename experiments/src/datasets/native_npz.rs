@@ -1,6 +1,7 @@
 //! Our own layout of a data set in an npz: edge_index [2, E], y [N], features in CSR (x_indptr, x_indices,
 //! x_data, x_shape) or dense (x [N, F]), train_mask, val_mask, test_mask [S, N], and where they exist
-//! edge_index_raw [2, E'], public_*_mask [N], unlabelled.
+//! edge_index_raw [2, E'], edge_weight [E], edge_weight_raw [E'], public_*_mask [N], unlabelled, node_names [N],
+//! class_names [C].
 
 use std::path::Path;
 
@@ -39,13 +40,25 @@ fn dataset(npz: &Npz, path: &Path) -> Result<Dataset, CliError> {
     let public =
         npz.has("public_train_mask").then(|| splits(npz, |part| format!("public_{part}_mask"), nodes));
     let public = public.transpose()?;
+    let names = |name: &str, fewest: usize| match npz.has(name) {
+        true => npz.names(name, fewest),
+        false => Ok(Vec::new()),
+    };
+    let edges = pairs(npz, "edge_index", nodes)?;
+    let raw_count = raw_edges.as_ref().map_or(0, Vec::len);
+    let highest = labels.iter().max().map_or(0, |top| *top as usize + 1);
+    let class_names = names("class_names", highest)?;
     Ok(Dataset {
         name,
-        edges: pairs(npz, "edge_index", nodes)?,
+        edge_weights: weights(npz, "edge_weight", edges.len())?,
+        raw_weights: weights(npz, "edge_weight_raw", raw_count)?,
+        edges,
         raw_edges,
         features: features(npz, nodes)?,
-        classes: labels.iter().max().map_or(0, |top| *top as usize + 1),
+        classes: highest.max(class_names.len()),
         labels,
+        node_names: names("node_names", nodes)?,
+        class_names,
         unlabelled,
         splits: if npz.has("train_mask") {
             splits(npz, |part| format!("{part}_mask"), nodes)?
@@ -63,6 +76,27 @@ fn pairs(npz: &Npz, name: &str, nodes: usize) -> Result<Vec<(u32, u32)>, CliErro
     };
     let (from, to) = ends.split_at(count);
     Ok(from.iter().copied().zip(to.iter().copied()).collect())
+}
+
+/// Positive weights of so many edges; none where the file has none.
+fn weights(npz: &Npz, name: &str, edges: usize) -> Result<Vec<f32>, CliError> {
+    if !npz.has(name) {
+        return Ok(Vec::new());
+    }
+    let (_, weights) = npz.floats(name)?;
+    if weights.len() != edges {
+        return Err(npz.wrong(name, format!("has {} entries for {edges} edges", weights.len())));
+    }
+    match weights.iter().position(|w| *w <= 0.0) {
+        Some(k) => Err(npz.wrong(
+            name,
+            format!(
+                "holds {} at position {k}; weights are positive, an edge without weight is left out",
+                weights[k]
+            ),
+        )),
+        None => Ok(weights),
+    }
 }
 
 fn features(npz: &Npz, nodes: usize) -> Result<CsMat<f32>, CliError> {
@@ -121,6 +155,16 @@ pub fn encode(data: &Dataset) -> Result<Vec<u8>, CliError> {
     if let Some(raw) = &data.raw_edges {
         w.integers("edge_index_raw", &[2, raw.len()], &ends("edge_index_raw", raw)?)?;
     }
+    for (name, weights) in [("edge_weight", &data.edge_weights), ("edge_weight_raw", &data.raw_weights)] {
+        if !weights.is_empty() {
+            w.floats(name, &[weights.len()], weights)?;
+        }
+    }
+    for (name, names) in [("node_names", &data.node_names), ("class_names", &data.class_names)] {
+        if !names.is_empty() {
+            w.names(name, names)?;
+        }
+    }
     let n = data.nodes();
     w.integers("y", &[n], &narrow("y", data.labels.iter().copied())?)?;
     let x = &data.features;
@@ -163,4 +207,41 @@ fn narrow<V: TryInto<i32> + Copy + std::fmt::Display>(
     let fit =
         |v: V| v.try_into().map_err(|_| CliError::usage(format!("{name}: {v} needs more than 32 bits")));
     values.map(fit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use models::gnn::data::synthetic::{from_edges, karate};
+
+    use super::*;
+
+    #[test]
+    fn weights_and_names_read_back() {
+        let mut data = karate();
+        data.class_names = ["Mr Hi", "the officer"].map(String::from).to_vec();
+        data.node_names = (0..34).map(|i| format!("member {i}")).collect();
+        data.edge_weights = (0..data.edges.len()).map(|k| 0.5 + k as f32).collect();
+        let read = decode_bytes(Path::new("karate.npz"), encode(&data).unwrap()).unwrap();
+        assert_eq!((&read.edges, &read.labels, &read.splits), (&data.edges, &data.labels, &data.splits));
+        assert_eq!((&read.class_names, &read.node_names), (&data.class_names, &data.node_names));
+        assert_eq!(read.edge_weights, data.edge_weights);
+        assert_eq!((read.name.as_str(), read.class_name(1).as_ref()), ("karate", "the officer"));
+    }
+
+    #[test]
+    fn weights_and_names_that_fit_nothing_are_refused() {
+        let error = |change: &dyn Fn(&mut Dataset)| {
+            let mut data = from_edges("path", 3, &[(0, 1), (1, 2)], vec![0, 1, 1], 2);
+            change(&mut data);
+            let read = decode_bytes(Path::new("path.npz"), encode(&data).unwrap());
+            read.map_or_else(|e| e.to_string(), |_| String::new())
+        };
+        assert_eq!(error(&|_| ()), "");
+        assert!(error(&|d| d.edge_weights = vec![1.0; 3]).contains("has 3 entries for 4 edges"));
+        assert!(error(&|d| d.edge_weights = vec![1.0, 0.0, 1.0, 1.0]).contains("holds 0 at position 1"));
+        assert!(error(&|d| d.edge_weights = vec![f32::NAN; 4]).contains("finite"));
+        assert!(error(&|d| d.class_names = vec!["one".into()]).contains("has 1 entries; 2 are wanted"));
+        assert!(error(&|d| d.node_names = vec!["one".into()]).contains("3 are wanted"));
+        assert!(error(&|d| d.node_names = vec![String::new(); 3]).contains("empty text"));
+    }
 }

@@ -9,7 +9,7 @@ use models::memory;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipArchive, ZipWriter};
 
-use crate::npy::{Array, header};
+use crate::npy::{Array, header, texts};
 use crate::read;
 use crate::run::error::CliError;
 
@@ -123,6 +123,19 @@ impl Npz {
         })
     }
 
+    /// A list of at least `fewest` texts, none of them empty.
+    pub fn names(&self, name: &str, fewest: usize) -> Result<Vec<String>, CliError> {
+        let array = self.get(name)?;
+        let names = array.texts().map_err(|what| self.wrong(name, what))?;
+        if names.len() < fewest {
+            return Err(self.wrong(name, format!("has {} entries; {fewest} are wanted", names.len())));
+        }
+        match names.iter().position(String::is_empty) {
+            Some(k) => Err(self.wrong(name, format!("holds an empty text at position {k}"))),
+            None => Ok(names),
+        }
+    }
+
     /// An array of finite floating-point numbers (integers are widened) with its shape.
     pub fn floats(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>), CliError> {
         let array = self.get(name)?;
@@ -174,6 +187,12 @@ impl Writer {
     /// A boolean array.
     pub fn booleans(&mut self, name: &str, shape: &[usize], values: &[bool]) -> Result<(), CliError> {
         self.put(name, "|b1", shape, &values.iter().map(|v| u8::from(*v)).collect::<Vec<u8>>())
+    }
+
+    /// A list of texts, each in as many four-byte letters as the longest has.
+    pub fn names(&mut self, name: &str, names: &[String]) -> Result<(), CliError> {
+        let (descr, bytes) = texts(names);
+        self.put(name, &descr, &[names.len()], &bytes)
     }
 
     /// The archive's bytes.

@@ -43,16 +43,19 @@ impl Dataset {
         (0..self.nodes() as u32).filter(|i| component[*i as usize] == largest).collect()
     }
 
-    /// Only `nodes` (sorted), numbered anew in their order; splits lose the other nodes.
+    /// Only `nodes` (sorted), numbered anew in their order but under their old names; splits lose the other nodes.
     pub fn restrict(&self, nodes: &[u32]) -> Self {
         let mut place = vec![u32::MAX; self.nodes()];
         nodes.iter().enumerate().for_each(|(k, i)| place[*i as usize] = k as u32);
         let list = |old: &[u32]| -> Vec<u32> {
             old.iter().map(|i| place[*i as usize]).filter(|k| *k != u32::MAX).collect()
         };
+        let inside = |(u, v): &(u32, u32)| place[*u as usize] != u32::MAX && place[*v as usize] != u32::MAX;
         let pairs = |old: &[(u32, u32)]| -> Vec<(u32, u32)> {
-            let moved = old.iter().map(|(u, v)| (place[*u as usize], place[*v as usize]));
-            moved.filter(|(u, v)| *u != u32::MAX && *v != u32::MAX).collect()
+            old.iter().filter(|e| inside(e)).map(|(u, v)| (place[*u as usize], place[*v as usize])).collect()
+        };
+        let weights = |edges: &[(u32, u32)], old: &[f32]| -> Vec<f32> {
+            edges.iter().zip(old).filter(|(e, _)| inside(e)).map(|(_, w)| *w).collect()
         };
         let split =
             |s: &Split| Split { train: list(&s.train), validation: list(&s.validation), test: list(&s.test) };
@@ -66,9 +69,14 @@ impl Dataset {
             name: self.name.clone(),
             edges: pairs(&self.edges),
             raw_edges: self.raw_edges.as_deref().map(pairs),
+            edge_weights: weights(&self.edges, &self.edge_weights),
+            raw_weights: weights(self.raw_edges.as_deref().unwrap_or_default(), &self.raw_weights),
             features: features.to_csr(),
             labels: nodes.iter().map(|i| self.labels[*i as usize]).collect(),
             classes: self.classes,
+            // The new numbers are not the source's: what is left keeps the old ones as names.
+            node_names: nodes.iter().map(|i| self.node_name(*i as usize).into_owned()).collect(),
+            class_names: self.class_names.clone(),
             unlabelled: list(&self.unlabelled),
             splits: self.splits.iter().map(split).collect(),
             public: self.public.as_ref().map(split),
@@ -93,5 +101,9 @@ mod tests {
         assert_eq!(one_hot, [(1.0, (0, 1)), (1.0, (1, 2)), (1.0, (2, 5))]);
         assert_eq!(part.splits[0].train, [0]);
         assert_eq!(part.splits[0].test, [2]);
+        assert_eq!(part.node_names, ["1", "2", "5"]);
+        assert_eq!(part.restrict(&[1]).node_names, ["2"]);
+        data.edge_weights = vec![0.5, 2.0, 2.0, 3.0, 0.5, 3.0];
+        assert_eq!(data.restrict(&[1, 2, 5]).edge_weights, [2.0, 2.0, 3.0, 3.0]);
     }
 }

@@ -1,5 +1,7 @@
 //! A graph with features, labels and splits of its nodes.
 
+use std::borrow::Cow;
+
 use sprs::CsMat;
 
 /// Which nodes a model learns from, is selected on, and is judged by: sorted node numbers.
@@ -22,12 +24,20 @@ pub struct Dataset {
     pub edges: Vec<(u32, u32)>,
     /// The source's own list, where that is directed or has loops or duplicates.
     pub raw_edges: Option<Vec<(u32, u32)>>,
+    /// A positive weight of each edge, in the order of `edges`; empty where each is 1.
+    pub edge_weights: Vec<f32>,
+    /// The same of `raw_edges`.
+    pub raw_weights: Vec<f32>,
     /// Features as in the source, without any normalisation: nodes x features, CSR.
     pub features: CsMat<f32>,
     /// The class of each node, below `classes`.
     pub labels: Vec<u32>,
     /// Number of classes.
     pub classes: usize,
+    /// What the source calls each node; empty where it counts them from 0.
+    pub node_names: Vec<String>,
+    /// What the source calls each class; empty where it counts them from 0.
+    pub class_names: Vec<String>,
     /// Nodes without a label in the source (`labels` holds 0 for them).
     pub unlabelled: Vec<u32>,
     /// Published fixed splits.
@@ -37,9 +47,44 @@ pub struct Dataset {
 }
 
 impl Dataset {
+    /// A graph with features and labels, and nothing that a source may add.
+    pub fn new(
+        name: &str,
+        edges: Vec<(u32, u32)>,
+        features: CsMat<f32>,
+        labels: Vec<u32>,
+        classes: usize,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            edges,
+            raw_edges: None,
+            edge_weights: Vec::new(),
+            raw_weights: Vec::new(),
+            features,
+            labels,
+            classes,
+            node_names: Vec::new(),
+            class_names: Vec::new(),
+            unlabelled: Vec::new(),
+            splits: Vec::new(),
+            public: None,
+        }
+    }
+
     /// Number of nodes.
     pub fn nodes(&self) -> usize {
         self.labels.len()
+    }
+
+    /// What the source calls a node.
+    pub fn node_name(&self, node: usize) -> Cow<'_, str> {
+        name(&self.node_names, node)
+    }
+
+    /// What the source calls a class.
+    pub fn class_name(&self, class: usize) -> Cow<'_, str> {
+        name(&self.class_names, class)
     }
 
     /// Number of neighbours of each node.
@@ -48,4 +93,9 @@ impl Dataset {
         self.edges.iter().for_each(|(u, _)| degrees[*u as usize] += 1);
         degrees
     }
+}
+
+/// The name at a place of a list, or the place where the list is empty.
+fn name(names: &[String], place: usize) -> Cow<'_, str> {
+    names.get(place).map_or_else(|| Cow::Owned(place.to_string()), |name| Cow::Borrowed(name.as_str()))
 }

@@ -31,17 +31,7 @@ pub fn from_edges(
     classes: usize,
 ) -> Dataset {
     let features = CsMat::new((nodes, nodes), (0..=nodes).collect(), (0..nodes).collect(), vec![1.0; nodes]);
-    Dataset {
-        name: name.into(),
-        edges: both_ways(edges),
-        raw_edges: None,
-        features,
-        labels,
-        classes,
-        unlabelled: Vec::new(),
-        splits: Vec::new(),
-        public: None,
-    }
+    Dataset::new(name, both_ways(edges), features, labels, classes)
 }
 
 /// Both directions, sorted, without loops and duplicates.

@@ -226,17 +226,8 @@ impl Network {
     pub fn check_memory(&self, data: &Dataset) -> Result<(), String> {
         let mut params = Params::<f32>::counting();
         // The same parameters as on the graph, at once.
-        let node = Dataset {
-            name: String::new(),
-            edges: Vec::new(),
-            raw_edges: None,
-            features: CsMat::zero((1, data.features.cols())),
-            labels: vec![0],
-            classes: data.classes,
-            unlabelled: Vec::new(),
-            splits: Vec::new(),
-            public: None,
-        };
+        let features = CsMat::zero((1, data.features.cols()));
+        let node = Dataset::new("", Vec::new(), features, vec![0], data.classes);
         self.builder().build(&mut Builder { data: &node, params: &mut params, seed: 0 })?;
         // With a gradient, Adam's moments, and those of the best epoch.
         let bytes = 5.0 * size_of::<f32>() as f64 * params.len() as f64;
@@ -300,17 +291,7 @@ mod tests {
         let edges: Vec<(u32, u32)> =
             (1..=leaves).map(|i| (0, i)).chain((1..=leaves).map(|i| (i, 0))).collect();
         let nodes = leaves as usize + 1;
-        Dataset {
-            name: "star".into(),
-            edges,
-            raw_edges: None,
-            features: CsMat::zero((nodes, 3)),
-            labels: vec![0; nodes],
-            classes: 2,
-            unlabelled: Vec::new(),
-            splits: Vec::new(),
-            public: None,
-        }
+        Dataset::new("star", edges, CsMat::zero((nodes, 3)), vec![0; nodes], 2)
     }
 
     /// What is said up to what the machine has.
