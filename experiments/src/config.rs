@@ -92,6 +92,25 @@ pub fn overlay<C: Serialize + DeserializeOwned>(base: &C, text: &str, source: &s
     typed(table).map_err(CliError::usage)
 }
 
+/// `config` with the values that `other` has for some keys (`train.batch`); of a key that neither has, nothing.
+pub fn with_values_of<C: Serialize + DeserializeOwned>(
+    config: &C,
+    other: &C,
+    keys: &[String],
+) -> Result<C, CliError> {
+    let mut table = to_table(config)?;
+    let values = leaves(to_table(other)?, "");
+    for (key, value) in values.into_iter().filter(|(key, _)| keys.contains(key)) {
+        put_over(&mut table, nested(&key, value, "configuration")?);
+    }
+    typed(table).map_err(CliError::usage)
+}
+
+/// The keys of what a user has set, as `train.batch`.
+pub fn keys(set: Table) -> Vec<String> {
+    leaves(set, "").into_iter().map(|(key, _)| key).collect()
+}
+
 /// Reads a configuration that must be whole, as a run folder holds it.
 pub fn load_exact<C: Serialize + DeserializeOwned>(path: &Path) -> Result<C, CliError> {
     exact(&text_of(path)?, &path.display().to_string())

@@ -5,10 +5,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use experiments::classify::{
-    Batch, Context, GraphConfig, Held, MOST_INITIALISATIONS, MOST_TRIALS, Summary, Task, defaults, preset,
-    resume, table,
+    Batch, Context, GraphConfig, Held, MOST_INITIALISATIONS, MOST_TRIALS, SearchRequest, Summary, Task,
+    defaults, preset, resume, table,
 };
-use experiments::config::{layers, resolve_without};
+use experiments::config::{keys, layers, resolve_without};
 use experiments::datasets::{BUILT_IN, KNOWN, available, file, folder};
 use experiments::run::cli::{Common, on_threads, parse};
 use experiments::run::error::{CliError, run};
@@ -50,7 +50,8 @@ struct Args {
     /// Initialisations for each split.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_INITIALISATIONS as u64))]
     seeds: Option<u64>,
-    /// Search N settings at random, by successive halving on validation figures, first; then use the best.
+    /// Search N settings at random, by successive halving on validation figures, first; then use the best. What --set
+    /// and other options set is not searched; --seed gives another search.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_TRIALS))]
     search: Option<u64>,
     /// Do not train without aggregation beside.
@@ -95,12 +96,15 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
         };
     }
     let settings = configure(args)?;
+    let search =
+        args.search.map(|trials| Ok(SearchRequest { trials, fixed: keys(layers(None, &sets(args))?) }));
+    let search = search.transpose()?;
     let place = Place::new(args.common.out.as_ref(), "graph", args.common.seed.unwrap_or(0));
     let force = args.common.force;
     if let [only] = &settings[..] {
-        return alone(Task::create(&place, force, only.clone(), args.search, &with)?, &with);
+        return alone(Task::create(&place, force, only.clone(), search.as_ref(), &with)?, &with);
     }
-    show_all(&Batch::create(&place, force, settings, args.search, &with)?, &with)
+    show_all(&Batch::create(&place, force, settings, search.as_ref(), &with)?, &with)
 }
 
 /// The settings for each data set: preset, file, --quick, overrides, flags; the later wins.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::task::{self, Task};
-use super::{Context, GraphConfig, Summary, search};
+use super::{Context, GraphConfig, SearchRequest, Summary, search};
 use crate::config::load_exact;
 use crate::datasets::load_sourced;
 use crate::run::error::CliError;
@@ -25,6 +25,9 @@ struct BatchConfig {
     order: Vec<String>,
     /// Trials of a search on each of them.
     search: Option<u64>,
+    /// What no trial of a search changes.
+    #[serde(default)]
+    fixed: Vec<String>,
     /// The settings for each.
     settings: BTreeMap<String, GraphConfig>,
 }
@@ -41,7 +44,7 @@ impl Batch {
         place: &Place,
         force: bool,
         settings: Vec<GraphConfig>,
-        search: Option<u64>,
+        search: Option<&SearchRequest>,
         with: &Context<'_>,
     ) -> Result<Self, CliError> {
         let (mut inputs, mut refused) = (Inputs::new(), Vec::new());
@@ -57,7 +60,8 @@ impl Batch {
         }
         let order = settings.iter().map(|c| c.data.name.clone()).collect();
         let settings = settings.into_iter().map(|c| (c.data.name.clone(), c)).collect();
-        let plan = BatchConfig { order, search, settings };
+        let (search, fixed) = search.map_or((None, Vec::new()), |s| (Some(s.trials), s.fixed.clone()));
+        let plan = BatchConfig { order, search, fixed, settings };
         let text = toml::to_string(&plan).map_err(|e| CliError::Failed(e.to_string()))?;
         RunFolder::check_parts(place, plan.order.iter().cloned())?;
         let folder = RunFolder::create(place, force)?;
@@ -115,7 +119,8 @@ impl Batch {
         }
         // What may be there was left by a task that was killed before it began.
         let place = Place::Within(self.folder.clone(), name.into());
-        Task::of(source, &place, true, self.plan.settings[name].clone(), self.plan.search, with)
+        let request = self.plan.search.map(|trials| SearchRequest { trials, fixed: self.plan.fixed.clone() });
+        Task::of(source, &place, true, self.plan.settings[name].clone(), request.as_ref(), with)
     }
 }
 

@@ -18,7 +18,7 @@ pub use context::Context;
 pub use presets::{defaults, preset};
 pub use report::{Summary, table};
 pub use run::Classification;
-pub use search::{MOST_TRIALS, Search};
+pub use search::{MOST_TRIALS, Search, SearchRequest};
 pub use task::Task;
 
 use crate::run::RunFolder;

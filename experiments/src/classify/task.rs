@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::search::TRIALS;
-use super::{Classification, Context, GraphConfig, Search, Summary, run, search, splits};
+use super::{Classification, Context, GraphConfig, Search, SearchRequest, Summary, run, search, splits};
 use crate::datasets::{Sourced, load_sourced};
 use crate::run::error::CliError;
 use crate::run::folder::resolved;
@@ -35,19 +35,19 @@ enum Stage {
 }
 
 impl<'a> Task<'a> {
-    /// A task to train with the settings of `config`, or to search `trials` settings in a folder search within and
-    /// train with the best in a folder best. What is refused touches no file.
+    /// A task to train with the settings of `config`, or to search settings in a folder search within and train with
+    /// the best in a folder best. What is refused touches no file.
     pub fn create(
         place: &Place,
         force: bool,
         config: GraphConfig,
-        trials: Option<u64>,
+        request: Option<&SearchRequest>,
         with: &Context<'a>,
     ) -> Result<Self, CliError> {
         let reading = Stages::only(&config.data.name, READING, with.quiet);
         let source = load_sourced(&config.data.name, with.data_dir)?;
         drop(reading);
-        Self::of(source, place, force, config, trials, with)
+        Self::of(source, place, force, config, request, with)
     }
 
     /// The same on data that have been read.
@@ -56,16 +56,17 @@ impl<'a> Task<'a> {
         place: &Place,
         force: bool,
         config: GraphConfig,
-        trials: Option<u64>,
+        request: Option<&SearchRequest>,
         with: &Context<'a>,
     ) -> Result<Self, CliError> {
-        let Some(trials) = trials else {
+        let Some(request) = request else {
             let run = Classification::create(place, force, config, source, with.threads)?;
             return Ok(Self { folder: run.folder().clone(), stage: Stage::Run(run), with: *with });
         };
-        search::check(&config, trials, &source.data)?;
+        search::check(&config, request, &source.data)?;
         let folder = RunFolder::create(place, force)?;
-        let search = Search::create(&Place::Within(folder.clone(), SEARCH.into()), config, trials, source)?;
+        let within = Place::Within(folder.clone(), SEARCH.into());
+        let search = Search::create(&within, config, request.clone(), source)?;
         folder.begin(KIND, &[], Inputs::new())?;
         Ok(Self { folder, stage: Stage::Search(search), with: *with })
     }
@@ -137,13 +138,13 @@ pub(super) fn stopped_in(path: &Path, failure: CliError) -> CliError {
 /// The file that a task of such settings reads, if it reads one; an error where [`Task::create`] would refuse them.
 pub(super) fn check(
     config: &GraphConfig,
-    trials: Option<u64>,
+    request: Option<&SearchRequest>,
     data_dir: Option<&Path>,
 ) -> Result<Option<Input>, CliError> {
     config.check()?;
     let Sourced { data, input } = load_sourced(&config.data.name, data_dir)?;
-    match trials {
-        Some(trials) => search::check(config, trials, &data)?,
+    match request {
+        Some(request) => search::check(config, request, &data)?,
         None => drop(splits(data, &config.data)?),
     }
     Ok(input)

@@ -62,18 +62,22 @@ const PLAN: &str = "plan.toml";
 /// What the folder of a search holds.
 pub(super) const TRIALS: &str = "trials of a search of graph";
 
-/// What a search was asked for.
-#[derive(Serialize, Deserialize)]
+/// What a search is asked for.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct SearchConfig {
-    trials: u64,
+pub struct SearchRequest {
+    /// Number of trials.
+    pub trials: u64,
+    /// Settings that no trial changes, as `model.kernel`: what the command line sets.
+    #[serde(default)]
+    pub fixed: Vec<String>,
 }
 
 /// A search in its folder.
 pub struct Search {
     folder: RunFolder,
     base: GraphConfig,
-    trials: u64,
+    request: SearchRequest,
     source: Sourced,
     graphs: SearchData,
     /// Settings of the trials that are known so far.
@@ -83,9 +87,9 @@ pub struct Search {
 }
 
 /// An error where a search from `base` would be refused.
-pub(super) fn check(base: &GraphConfig, trials: u64, data: &Dataset) -> Result<(), CliError> {
-    check_trials(trials, "--search")?;
-    prepared(base, trials, data).map(drop)
+pub(super) fn check(base: &GraphConfig, request: &SearchRequest, data: &Dataset) -> Result<(), CliError> {
+    check_trials(request.trials, "--search")?;
+    prepared(base, request, data).map(drop)
 }
 
 /// An error if there are none, or too many; `key` is what holds their number.
@@ -99,14 +103,14 @@ pub(super) fn check_trials(trials: u64, key: &str) -> Result<(), CliError> {
 /// The data of a search, and the trials that are drawn from the whole space.
 fn prepared(
     base: &GraphConfig,
-    trials: u64,
+    request: &SearchRequest,
     data: &Dataset,
 ) -> Result<(SearchData, Vec<GraphConfig>), CliError> {
     base.check()?;
     let graphs = SearchData::new(data, &base.data)?;
-    let drawn = (trials * rounds(&graphs).drawn).div_ceil(10);
-    let settings: Vec<GraphConfig> =
-        (0..drawn).map(|trial| space::draw(base, &graphs.facts, trial)).collect();
+    let drawn = (request.trials * rounds(&graphs).drawn).div_ceil(10);
+    let draw = |trial| space::draw(base, &request.fixed, &graphs.facts, trial);
+    let settings: Vec<GraphConfig> = (0..drawn).map(draw).collect::<Result<_, _>>()?;
     settings.iter().try_for_each(GraphConfig::check)?;
     Ok((graphs, settings))
 }
@@ -116,44 +120,49 @@ fn rounds(graphs: &SearchData) -> Rounds {
 }
 
 impl Search {
-    /// A new search of `trials` trials, the first of which is `base` itself; nothing is written before data and
-    /// settings are known to be sound.
-    pub fn create(place: &Place, base: GraphConfig, trials: u64, source: Sourced) -> Result<Self, CliError> {
-        let (graphs, settings) = prepared(&base, trials, &source.data)?;
+    /// A new search, the first trial of which is `base` itself; nothing is written before data and settings are known
+    /// to be sound.
+    pub fn create(
+        place: &Place,
+        base: GraphConfig,
+        request: SearchRequest,
+        source: Sourced,
+    ) -> Result<Self, CliError> {
+        let (graphs, settings) = prepared(&base, &request, &source.data)?;
         let folder = RunFolder::create(place, true)?;
-        let (plan, config) = (format!("trials = {trials}\n"), to_plain_toml(&base)?);
+        let (plan, config) = (to_plain_toml(&request)?, to_plain_toml(&base)?);
         folder.begin(TRIALS, &[(PLAN, &plan), ("config.toml", &config)], inputs(source.input.clone()))?;
-        Ok(Self { folder, base, trials, source, graphs, settings, done: Vec::new() })
+        Ok(Self { folder, base, request, source, graphs, settings, done: Vec::new() })
     }
 
     /// Resumes a search: trainings in trainings.csv are not done again.
     pub fn resume(folder: RunFolder, with: &Context<'_>) -> Result<Self, CliError> {
         let base: GraphConfig = load_exact(&folder.file("config.toml"))?;
-        let SearchConfig { trials } = load_exact(&folder.file(PLAN))?;
-        check_trials(trials, &format!("{}: trials", folder.file(PLAN).display()))?;
+        let request: SearchRequest = load_exact(&folder.file(PLAN))?;
+        check_trials(request.trials, &format!("{}: trials", folder.file(PLAN).display()))?;
         let data = load_again(&base.data.name, &folder, with.data_dir)?;
         let source = Sourced { data, input: folder.inputs()?.into_values().next() };
-        let (graphs, settings) = prepared(&base, trials, &source.data)?;
-        let most = (trials, graphs.splits.len(), rounds(&graphs).initialisations);
+        let (graphs, settings) = prepared(&base, &request, &source.data)?;
+        let most = (request.trials, graphs.splits.len(), rounds(&graphs).initialisations);
         let done = trainings::read(&folder, most)?;
-        Ok(Self { folder, base, trials, source, graphs, settings, done })
+        Ok(Self { folder, base, request, source, graphs, settings, done })
     }
 
     /// Runs what is left; writes trainings.csv, search.csv and best.toml, and returns the best settings with the
     /// data.
     pub fn execute(mut self, with: &Context<'_>) -> Result<(GraphConfig, Sourced), CliError> {
-        let n = self.graphs.splits.len();
+        let (n, trials) = (self.graphs.splits.len(), self.request.trials);
         let Rounds { first, second, initialisations, .. } = rounds(&self.graphs);
         let drawn = self.settings.len() as u64;
         for generation in 1..=GENERATIONS {
-            let end = drawn + (self.trials - drawn) * generation / GENERATIONS;
+            let end = drawn + (trials - drawn) * generation / GENERATIONS;
             self.refine(end, first.min(n), with)?;
         }
-        let mut kept: Vec<u64> = (0..self.trials).collect();
+        let mut kept: Vec<u64> = (0..trials).collect();
         let mut rows = Vec::new();
         let rounds = [
-            (self.trials as usize, first.min(n), 1),
-            ((self.trials as usize).div_ceil(KEEP), second.min(n), 1),
+            (trials as usize, first.min(n), 1),
+            ((trials as usize).div_ceil(KEEP), second.min(n), 1),
             (FINALISTS, n, initialisations),
         ];
         for (round, (survivors, splits_used, inits)) in rounds.into_iter().enumerate() {
@@ -168,7 +177,7 @@ impl Search {
         let note = format!(
             "# Trial {} of a search over {}, seed {}: mean validation figure {:.4} over {n} splits, initialisations for each: {initialisations}.\n",
             kept[0],
-            self.trials,
+            trials,
             self.base.seed,
             self.figure(kept[0], n, initialisations),
         );
@@ -189,7 +198,7 @@ impl Search {
         let parents = &parents[..PARENTS.min(parents.len())];
         for (trial, k) in new.zip(0..) {
             let (parent, _) = parents[k % parents.len()];
-            let fresh = space::draw(&self.base, &self.graphs.facts, trial);
+            let fresh = space::draw(&self.base, &self.request.fixed, &self.graphs.facts, trial)?;
             self.settings.push(refine::cross(&self.settings[parent as usize], &fresh, trial)?);
         }
         Ok(())
