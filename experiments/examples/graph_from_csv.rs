@@ -3,7 +3,7 @@
 //! The club of Zachary (1977) is written as anybody's data would be: edges (two node numbers in a line), features
 //! (one line for each node), labels (one class for each node). Imported and checked it trains GRADE on ten labels.
 
-use experiments::datasets::Format;
+use experiments::datasets::{Csv, Format};
 use experiments::run::error::CliError;
 use models::gnn::Network;
 use models::gnn::data::synthetic::{karate, random_split};
@@ -25,17 +25,18 @@ fn main() -> Result<(), CliError> {
         |i: usize| (0..34).map(|j| if i == j { "1" } else { "0" }).collect::<Vec<_>>().join(",") + "\n";
     let camp = |class: &u32| format!("{}\n", ["\"the teacher, Mr Hi\"", "the president"][*class as usize]);
 
-    let import = Format::Csv {
+    let import = Format::Csv(Csv {
         edges: write(
             "edges.csv",
             "from,to\n".to_string() + &club.edges.iter().map(line).collect::<String>(),
         )?,
         features: write("features.csv", (0..34).map(one_hot).collect())?,
-        labels: write("labels.csv", club.labels.iter().map(camp).collect())?,
+        labels: Some(write("labels.csv", club.labels.iter().map(camp).collect())?),
         out: folder.join("club.npz"),
-    };
+        ..Csv::default()
+    });
     // An npz that `graph --data PATH` reads too.
-    let (_, data) = import.import()?;
+    let data = import.import()?.data;
     std::fs::remove_dir_all(&folder).map_err(|e| CliError::io(&folder, &e))?;
     println!("{} nodes, {} edges, {} classes", data.nodes(), data.edges.len() / 2, data.classes);
 

@@ -86,7 +86,7 @@ impl Array {
     /// which the first axis runs fastest.
     pub fn new(descr: &str, shape: Vec<usize>, fortran: bool, bytes: Vec<u8>) -> Result<Self, String> {
         let (width, reader) = entries(descr).ok_or_else(|| {
-            format!("has entries of type {descr}; booleans, integers, float32 or float64 are wanted")
+            format!("has entries of type {descr}; booleans, integers, float32 or float64 are wanted (x.astype(\"float32\"))")
         })?;
         let count =
             shape.iter().try_fold(1_usize, |n, s| n.checked_mul(*s)).ok_or("has too large a shape")?;
@@ -95,6 +95,12 @@ impl Array {
             return Err(format!(
                 "with shape {shape:?} and type {descr} has {held} bytes of data; {wanted} are wanted"
             ));
+        }
+        let mut bytes = bytes;
+        if descr.starts_with('>') {
+            // The letters of a text have four bytes each.
+            let word = if matches!(reader, Texts) { 4 } else { width };
+            bytes.chunks_exact_mut(word).for_each(<[u8]>::reverse);
         }
         let bytes = match shape[..] {
             [rows, cols] if fortran => {
@@ -135,12 +141,17 @@ impl Array {
 
     /// The entries as single-precision numbers.
     pub fn floats(&self) -> impl Iterator<Item = f32> {
+        self.numbers().map(|v| v as f32)
+    }
+
+    /// The entries as double-precision numbers.
+    pub fn numbers(&self) -> impl Iterator<Item = f64> {
         let reader = self.reader;
         self.bytes.chunks_exact(self.width).map(move |b| match reader {
-            Integers(read) => read(b) as f32,
-            Floats(read) => read(b) as f32,
+            Integers(read) => read(b) as f64,
+            Floats(read) => read(b),
             // No number, as the caller finds.
-            Texts => f32::NAN,
+            Texts => f64::NAN,
         })
     }
 }
@@ -150,20 +161,23 @@ fn entries(descr: &str) -> Option<(usize, Reader)> {
     let (order, kind) = descr.split_at_checked(1)?;
     let letters = kind.strip_prefix('U').and_then(|n| n.parse::<usize>().ok()).filter(|n| *n > 0);
     if let Some(width) = letters.and_then(|n| n.checked_mul(4)) {
-        return (order == "<").then_some((width, Texts));
+        return "<>".contains(order).then_some((width, Texts));
     }
     let known = match kind {
         "b1" | "u1" => (1, Integers(|b| i64::from(b[0]))),
         "i1" => (1, Integers(|b| i64::from(b[0] as i8))),
         "i2" => (2, Integers(|b| i64::from(i16::from_le_bytes(word(b))))),
+        "u2" => (2, Integers(|b| i64::from(u16::from_le_bytes(word(b))))),
         "i4" => (4, Integers(|b| i64::from(i32::from_le_bytes(word(b))))),
         "u4" => (4, Integers(|b| i64::from(u32::from_le_bytes(word(b))))),
+        // More than 63 bits are more than anything here counts.
+        "u8" => (8, Integers(|b| i64::try_from(u64::from_le_bytes(word(b))).unwrap_or(i64::MAX))),
         "i8" => (8, Integers(|b| i64::from_le_bytes(word(b)))),
         "f4" => (4, Floats(|b| f64::from(f32::from_le_bytes(word(b))))),
         "f8" => (8, Floats(|b| f64::from_le_bytes(word(b)))),
         _ => return None,
     };
-    (order != ">").then_some(known)
+    "<>|=".contains(order).then_some(known)
 }
 
 /// A slice of the length that `chunks_exact` gave.
@@ -247,6 +261,15 @@ mod tests {
         assert_eq!(whole.floats().collect::<Vec<_>>(), [1.0, -2.0]);
         let half = Array::parse(npy("<f4", &[0, 0, 0, 63, 0, 0, 0, 192])).unwrap();
         assert!(half.integers().is_none() && half.floats().eq([0.5, -2.0]));
+        let whole = |descr: &str, data: &[u8]| -> Vec<i64> {
+            Array::parse(npy(descr, data)).unwrap().integers().unwrap().collect()
+        };
+        assert_eq!(whole("<u2", &[1, 0, 255, 255]), [1, 65535]);
+        assert_eq!(whole(">i2", &[0, 1, 255, 254]), [1, -2]);
+        assert_eq!(whole("<u8", &[[7, 0, 0, 0, 0, 0, 0, 0], [255; 8]].concat()), [7, i64::MAX]);
+        assert_eq!(whole(">i8", &[[0, 0, 0, 0, 0, 0, 0, 3], [255; 8]].concat()), [3, -1]);
+        let big = Array::parse(npy(">f4", &[63, 0, 0, 0, 192, 0, 0, 0])).unwrap();
+        assert!(big.floats().eq([0.5, -2.0]));
     }
 
     #[test]
@@ -256,6 +279,7 @@ mod tests {
         assert_eq!((descr.as_str(), bytes.len()), ("<U6", 4 * 4 * 6));
         let read = |descr, shape, bytes: &[u8]| Array::new(descr, shape, false, bytes.to_vec())?.texts();
         assert_eq!(read("<U6", vec![4], &bytes).unwrap(), list);
+        assert_eq!(read(">U1", vec![2], &[0, 0, 0, 97, 0, 0, 0, 98]).unwrap(), ["a", "b"]);
         assert!(read("<U6", vec![2, 2], &bytes).unwrap_err().contains("no list of texts"));
         assert!(read("<U1", vec![1], &[255; 4]).unwrap_err().contains("no letter"));
         assert!(read("<i4", vec![1], &[0; 4]).unwrap_err().contains("no list of texts"));
@@ -276,7 +300,7 @@ mod tests {
 
     #[test]
     fn a_type_of_any_text_is_an_error() {
-        for descr in ["é4", "", "é", "<", ">i4", "<i", "<f2", "|O"] {
+        for descr in ["é4", "", "é", "<", "i4", "<i", "<f2", "|O"] {
             let error = Array::parse(npy(descr, &[0; 8])).err().unwrap();
             assert!(error.contains("has entries of type"), "{descr}: {error}");
         }

@@ -40,9 +40,26 @@ pub fn bytes(path: &Path, most: u64) -> Result<Vec<u8>, CliError> {
     }
 }
 
+/// What gzip packed, at most [`DATA`] bytes.
+pub fn unpacked(path: &Path, packed: &[u8]) -> Result<Vec<u8>, CliError> {
+    let wrong = |what: String| CliError::usage(format!("{}: {what}", path.display()));
+    let mut bytes = Vec::new();
+    let read = flate2::read::MultiGzDecoder::new(packed).take(DATA + 1).read_to_end(&mut bytes);
+    read.map_err(|e| wrong(format!("cannot be unpacked ({e}); fetch it again")))?;
+    match bytes.len() as u64 > DATA {
+        true => Err(wrong(format!("unpacks to more than {DATA} bytes; at most that many are read"))),
+        false => Ok(bytes),
+    }
+}
+
 /// A text file.
 pub fn text(path: &Path, most: u64) -> Result<String, CliError> {
-    String::from_utf8(bytes(path, most)?).map_err(|e| {
+    utf8(path, bytes(path, most)?)
+}
+
+/// The text of a file's bytes.
+pub fn utf8(path: &Path, bytes: Vec<u8>) -> Result<String, CliError> {
+    String::from_utf8(bytes).map_err(|e| {
         let line = e.as_bytes()[..e.utf8_error().valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
         CliError::usage(format!("{}:{line}: is no UTF-8 text; save it as UTF-8", path.display()))
     })

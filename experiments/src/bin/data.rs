@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use experiments::datasets::known::{Known, contents, masks};
-use experiments::datasets::{BUILT_IN, Format, KNOWN, available, fetch, folder, load, load_file};
+use experiments::datasets::{BUILT_IN, Format, Imported, KNOWN, available, fetch, folder, load, load_file};
 use experiments::run::cli::parse;
 use experiments::run::console;
 use experiments::run::error::{CliError, run};
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
                 let (name, data) = open(name, dir)?;
                 demand(&name, report(&name, &data))
             }
-            Command::Import { format } => format.import().map(|(path, data)| tell(&path, &data)),
+            Command::Import { format } => format.import().and_then(|imported| summarise(&imported)),
             Command::Fetch { name, out } if name == "all" => fetch_all(out),
             Command::Fetch { name, out } => {
                 let (path, data) = fetch(name, out)?;
@@ -230,6 +230,14 @@ fn fetch_all(out: &Path) -> Result<(), CliError> {
         0 => Ok(()),
         bad => Err(CliError::Failed(format!("{bad} of {} data sets could not be got", KNOWN.len()))),
     }
+}
+
+/// What has been written, how its source was understood, and what may not be meant.
+fn summarise(imported: &Imported) -> Result<(), CliError> {
+    tell(&imported.path, &imported.data);
+    let row = |(what, value): &(String, String)| vec![what.clone(), value.clone()];
+    console::print(plain(&["what", "as understood"], &imported.summary.iter().map(row).collect::<Vec<_>>()))?;
+    imported.notes.iter().try_for_each(|note| console::print(format!("note: {note}\n")))
 }
 
 /// One line on what has been written.

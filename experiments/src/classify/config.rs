@@ -9,6 +9,7 @@ use models::gnn::{Dataset, Network, Split};
 use models::range::{self, Range};
 use serde::{Deserialize, Serialize};
 
+use super::scale::Scale;
 use crate::run::error::CliError;
 
 /// Where splits come from.
@@ -61,6 +62,9 @@ pub struct DataChoice {
     pub per_class: usize,
     /// The figure that selects and judges.
     pub metric: Metric,
+    /// What is done to features before they are used. Older files do not say: none.
+    #[serde(default)]
+    pub scale: Scale,
     /// Whether GRADE is trained without aggregation beside. Older files do not say: they had that as a flag alone.
     #[serde(default = "yes")]
     pub ablation: bool,
@@ -95,6 +99,7 @@ impl Default for DataChoice {
             development: 1500,
             per_class: 20,
             metric: Metric::Accuracy,
+            scale: Scale::None,
             ablation: true,
         }
     }
@@ -128,9 +133,11 @@ impl GraphConfig {
 }
 
 /// The graph as it is used, and its splits, on which the figure can be measured.
-pub fn splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>), CliError> {
+pub fn splits(mut data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>), CliError> {
+    data.leave_out_unlabelled();
     let (mut data, splits) = drawn_splits(data, choice)?;
-    check_splits(&data, &splits, choice.metric)?;
+    check_splits(&data, &splits, choice)?;
+    choice.scale.apply(&mut data)?;
     if choice.edges != Edges::Undirected {
         let Some(raw) = data.raw_edges.take() else {
             return Err(CliError::usage(format!(
@@ -146,11 +153,20 @@ pub fn splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Split>
     Ok((data, splits))
 }
 
-fn check_splits(data: &Dataset, splits: &[Split], metric: Metric) -> Result<(), CliError> {
+fn check_splits(data: &Dataset, splits: &[Split], choice: &DataChoice) -> Result<(), CliError> {
+    // A random split of few nodes: what it is drawn by is what to change.
+    let drawn = choice.split == SplitKind::Random;
+    let remedy = |s: &Split| match (drawn, s.validation.is_empty()) {
+        (true, true) => format!(
+            "; lower data.per_class = {} or raise data.development = {}",
+            choice.per_class, choice.development
+        ),
+        _ => String::new(),
+    };
     let problem = |(k, s): (usize, &Split)| {
         split_problem(s, data.nodes())
-            .or_else(|| metric.problem(&data.labels, s))
-            .map(|what| CliError::usage(format!("data set {}: split {k}: {what}", data.name)))
+            .or_else(|| choice.metric.problem(&data.labels, s))
+            .map(|what| CliError::usage(format!("data set {}: split {k}: {what}{}", data.name, remedy(s))))
     };
     splits.iter().enumerate().find_map(problem).map_or(Ok(()), Err)
 }
@@ -163,10 +179,14 @@ fn drawn_splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Spli
         )));
     }
     let none = |what: &str| {
-        CliError::usage(format!(
-            "data set {} has no {what} split; choose another --split (fixed, public, random)",
-            data.name
-        ))
+        let other = match (what, data.splits.is_empty(), &data.public) {
+            ("fixed", _, Some(_)) => "give --split public",
+            ("public", false, _) => "give --split fixed",
+            _ => {
+                "give --split random, with --set data.development=N (nodes to learn from and select on) and --set data.per_class=K"
+            }
+        };
+        CliError::usage(format!("data set {} has no {what} split; {other}", data.name))
     };
     match choice.split {
         SplitKind::Fixed if data.splits.is_empty() => Err(none("fixed")),
@@ -183,10 +203,11 @@ fn drawn_splits(data: Dataset, choice: &DataChoice) -> Result<(Dataset, Vec<Spli
             let part = data.restrict(&nodes);
             if choice.development >= part.nodes() {
                 return Err(CliError::usage(format!(
-                    "data.development = {} leaves no test nodes; the largest component of {} has {}",
+                    "data.development = {} leaves no test nodes; the largest component of {} has {}: give --set data.development={} or another number below, and --set data.per_class=K to fit",
                     choice.development,
                     part.name,
-                    part.nodes()
+                    part.nodes(),
+                    part.nodes() / 2
                 )));
             }
             let draw = |k| random_split(&part, choice.development, choice.per_class, k);

@@ -8,6 +8,7 @@ mod picture;
 mod presets;
 mod report;
 mod run;
+mod scale;
 mod search;
 pub(crate) mod sources;
 mod task;
@@ -18,6 +19,7 @@ pub use context::Context;
 pub use presets::{defaults, preset};
 pub use report::{Summary, table};
 pub use run::Classification;
+pub use scale::Scale;
 pub use search::{MOST_TRIALS, Search, SearchRequest};
 pub use task::Task;
 

@@ -47,7 +47,7 @@ pub fn fetch(name: &str, folder: &Path) -> Result<(PathBuf, Dataset), CliError> 
             )));
         }
     }
-    format.import()
+    format.import().map(|imported| (imported.path, imported.data))
 }
 
 /// The addresses of a set's files, and how they are read.

@@ -8,7 +8,9 @@ use engine::checkpoint::write_atomic;
 use models::gnn::Dataset;
 use models::gnn::data::check::check;
 
-use super::{decode, decode_bytes, encode, import, planetoid};
+use super::csv::Csv;
+use super::reading::Reading;
+use super::{decode, decode_bytes, encode, import, planetoid, summary};
 use crate::run::error::CliError;
 
 /// A format with the files that are read and the one that is written.
@@ -86,26 +88,37 @@ pub enum Format {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// An edge list, features and labels of your own.
-    Csv {
-        /// Two node numbers in each line.
-        #[arg(long, value_name = "FILE")]
-        edges: PathBuf,
-        /// One line of numbers for each node.
-        #[arg(long, value_name = "FILE")]
-        features: PathBuf,
-        /// One class for each node, a number or a name.
-        #[arg(long, value_name = "FILE")]
-        labels: PathBuf,
-        /// The npz to write.
-        #[arg(long, value_name = "FILE")]
-        out: PathBuf,
-    },
+    /// Edges, features and labels of your own, as text.
+    #[command(after_help = RULES)]
+    Csv(Csv),
+}
+
+/// How csv files are read, in short.
+const RULES: &str = "\
+Rules, in full in docs/data.md:
+  separator  of tab, semicolon and comma the first that stands in every line outside quotes, else blanks
+  header     the first line, where it has a known name (source, target, weight; id, node; label, class, y, subject;
+             split, part), words above numbers, or no name above an index; counted names (0,1,2,...) where the number of
+             nodes in the other file says so
+  columns    by these names; without header two columns are source and target, or id and class
+  nodes      by id where a file has one (whole numbers or names, in any order and with gaps), else by line from 0
+  weights    of one direction are added up, of both directions averaged; an edge of weight 0 is left out";
+
+/// What an import gives.
+pub struct Imported {
+    /// The npz that was written.
+    pub path: PathBuf,
+    /// What it holds.
+    pub data: Dataset,
+    /// (what, how it was understood or what there is), for a table.
+    pub summary: Vec<(String, String)>,
+    /// What may not be meant, or to know.
+    pub notes: Vec<String>,
 }
 
 impl Format {
-    /// Reads, checks, and writes the npz; returns its path and what it holds.
-    pub fn import(&self) -> Result<(PathBuf, Dataset), CliError> {
+    /// Reads, checks, and writes the npz.
+    pub fn import(&self) -> Result<Imported, CliError> {
         let (inputs, out) = (self.inputs(), self.out());
         let real = |path: &Path| path.canonicalize().ok();
         if real(out).is_some_and(|out| inputs.iter().any(|input| real(input).as_ref() == Some(&out))) {
@@ -113,18 +126,23 @@ impl Format {
         }
         check_replaceable(out)?;
         let name = out.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-        let (source, data) = (&inputs[0], self.read(&name)?);
-        if let Some(finding) = check(&data).into_iter().find(|f| f.fatal) {
+        let (source, reading) = (&inputs[0], self.read(&name)?);
+        let found = check(&reading.data);
+        if let Some(finding) = found.iter().find(|f| f.fatal) {
             return Err(CliError::usage(format!("{}: {}", source.display(), finding.what)));
         }
-        let bytes = encode(&data)?;
+        let bytes = encode(&reading.data)?;
         // What is written can be read: better to learn it before there is a file.
         decode_bytes(source, bytes.clone())?;
         write_atomic(out, &bytes).map_err(|e| CliError::io(out, &e))?;
-        Ok((out.clone(), data))
+        let Reading { data, mut facts, mut notes } = reading;
+        facts.extend(summary::facts(&data));
+        notes.extend(found.into_iter().map(|finding| finding.what));
+        notes.extend(summary::notes(&data, out));
+        Ok(Imported { path: out.clone(), data, summary: facts, notes })
     }
 
-    fn read(&self, name: &str) -> Result<Dataset, CliError> {
+    fn read(&self, name: &str) -> Result<Reading, CliError> {
         match self {
             Self::GeomGcn { from, splits, listed, .. } => {
                 import::with_splits(import::geom_gcn(from, name, *listed)?, splits)
@@ -138,7 +156,7 @@ impl Format {
             }
             Self::Npz { from, .. } => import::npz(from, name),
             Self::Shchur { from, .. } => import::shchur(from, name),
-            Self::Csv { edges, features, labels, .. } => import::csv(edges, features, labels, name),
+            Self::Csv(csv) => csv.read(name),
         }
     }
 
@@ -154,9 +172,7 @@ impl Format {
                 [from].into_iter().chain(directed).cloned().collect()
             }
             Self::Npz { from, .. } | Self::Shchur { from, .. } => vec![from.clone()],
-            Self::Csv { edges, features, labels, .. } => {
-                vec![features.clone(), edges.clone(), labels.clone()]
-            }
+            Self::Csv(csv) => csv.inputs(),
         }
     }
 
@@ -167,8 +183,8 @@ impl Format {
             | Self::Planetoid { out, .. }
             | Self::Heterophilous { out, .. }
             | Self::Npz { out, .. }
-            | Self::Shchur { out, .. }
-            | Self::Csv { out, .. } => out,
+            | Self::Shchur { out, .. } => out,
+            Self::Csv(csv) => &csv.out,
         }
     }
 }

@@ -1,43 +1,18 @@
 //! Data of other programs: geom-gcn's text files, LINQS `.content` and `.cites`, the archives of Shchur et
-//! al. and of Platonov et al., and a user's own CSV files.
+//! al. and of Platonov et al.
 
 use std::path::{Path, PathBuf};
 
-use models::gnn::Dataset;
 use models::gnn::data::check::split_problem;
-use models::gnn::data::synthetic::both_ways;
 use sprs::{CsMat, TriMat};
 
+use super::classes::Classes;
 use super::csr;
-use super::native_npz::{LAST_CLASS, MOST_FEATURES, decode, rows, splits};
+use super::native_npz::{self, MOST_FEATURES, codes, rows, splits};
 use super::npz::Npz;
+use super::reading::{Listed, Pairs, Reading, dataset, graph};
 use super::text::{Lines, Names};
 use crate::run::error::CliError;
-
-/// A data set of nodes that are listed in the file `source`.
-pub(super) fn dataset(
-    name: &str,
-    source: &Path,
-    raw: Edges,
-    features: CsMat<f32>,
-    labels: Vec<u32>,
-) -> Result<Dataset, CliError> {
-    if labels.is_empty() {
-        return Err(CliError::usage(format!("{}: holds no nodes", source.display())));
-    }
-    let (edges, raw_edges) = undirected(raw);
-    let classes = labels.iter().max().map_or(0, |m| *m as usize + 1);
-    Ok(Dataset { raw_edges, ..Dataset::new(name, edges, features, labels, classes) })
-}
-
-type Edges = Vec<(u32, u32)>;
-
-/// The undirected graph of a list of edges, and the list, unless it holds that graph and nothing else.
-fn undirected(list: Edges) -> (Edges, Option<Edges>) {
-    let edges = both_ways(&list);
-    let other = list.len() != edges.len() || list.iter().any(|e| edges.binary_search(e).is_err());
-    (edges, other.then_some(list))
-}
 
 /// A line's node, features that are not 0, and label.
 struct NodeLine {
@@ -54,7 +29,7 @@ pub fn geom_gcn_files(folder: &Path) -> [PathBuf; 2] {
 
 /// geom-gcn: a folder with out1_node_feature_label.txt (node, features separated by commas, label; tabs
 /// between) and out1_graph_edges.txt (from, to). Film lists the indices of its features instead of all.
-pub fn geom_gcn(folder: &Path, name: &str, listed: Option<usize>) -> Result<Dataset, CliError> {
+pub fn geom_gcn(folder: &Path, name: &str, listed: Option<usize>) -> Result<Reading, CliError> {
     if let Some(width) = listed.filter(|w| *w > MOST_FEATURES) {
         return Err(CliError::usage(format!(
             "--listed {width}: at most {MOST_FEATURES} features are possible"
@@ -64,7 +39,7 @@ pub fn geom_gcn(folder: &Path, name: &str, listed: Option<usize>) -> Result<Data
     let nodes = Lines::read(&nodes)?;
     let mut rows: Vec<NodeLine> = Vec::new();
     let mut width = listed;
-    for (k, line) in nodes.filled().skip(1) {
+    for (k, line) in nodes.filled().skip(header(&nodes)?) {
         let [node, features, label] = line.split('\t').map(str::trim).collect::<Vec<_>>()[..] else {
             return Err(nodes.wrong(k, "wants three fields between tabs: node, features, label"));
         };
@@ -105,8 +80,17 @@ pub fn geom_gcn(folder: &Path, name: &str, listed: Option<usize>) -> Result<Data
     }
     let entries = rows.iter().enumerate().flat_map(|(i, r)| r.features.iter().map(move |(j, v)| (i, *j, *v)));
     let features = sparse(rows.len(), width, entries);
-    let raw = edge_list(&Lines::read(&edges)?, rows.len(), 1)?;
-    dataset(name, &nodes.path, raw, features, rows.iter().map(|r| r.label).collect())
+    let edges = Lines::read(&edges)?;
+    let raw = edge_list(&edges, rows.len(), header(&edges)?)?;
+    let codes: Vec<_> = rows.iter().map(|r| Some(i64::from(r.label))).collect();
+    let classes = Classes::of_codes(&codes).map_err(|what| nodes.wrong(0, format!("holds {what}")))?;
+    dataset(name, &nodes.path, Listed::from(raw), features, classes)
+}
+
+/// How many lines to skip: 1 if the first does not begin with a number.
+fn header(lines: &Lines) -> Result<usize, CliError> {
+    let first = lines.rows().next().transpose()?;
+    Ok(usize::from(first.is_some_and(|(_, f)| f.first().is_some_and(|f| f.parse::<f64>().is_err()))))
 }
 
 /// Every line has as many features as the first.
@@ -139,7 +123,7 @@ pub(super) fn sparse(
 }
 
 /// Pairs of node numbers below `nodes`, after `skip` lines that are not blank.
-fn edge_list(lines: &Lines, nodes: usize, skip: usize) -> Result<Edges, CliError> {
+fn edge_list(lines: &Lines, nodes: usize, skip: usize) -> Result<Pairs, CliError> {
     let mut out = Vec::new();
     for row in lines.rows().skip(skip) {
         let (k, fields) = row?;
@@ -160,9 +144,9 @@ fn edge_list(lines: &Lines, nodes: usize, skip: usize) -> Result<Edges, CliError
 
 /// LINQS: NAME.content (node, features, label) and NAME.cites (cited, citing) by names of nodes. Links to
 /// nodes without content are left out.
-pub fn linqs(content: &Path, cites: &Path, name: &str) -> Result<Dataset, CliError> {
+pub fn linqs(content: &Path, cites: &Path, name: &str) -> Result<Reading, CliError> {
     let lines = Lines::read(content)?;
-    let (mut nodes, mut classes) = (Names::default(), Names::default());
+    let (mut nodes, mut node_names) = (Names::default(), Vec::new());
     let (mut labels, mut entries, mut width) = (Vec::new(), Vec::new(), None);
     for row in lines.rows() {
         let (k, fields) = row?;
@@ -175,32 +159,59 @@ pub fn linqs(content: &Path, cites: &Path, name: &str) -> Result<Dataset, CliErr
         same_width(&lines, k, features.len(), &mut width)?;
         let own = set_features(&lines, k, features)?;
         entries.extend(own.into_iter().map(|(j, v)| (labels.len(), j, v)));
-        labels.push(classes.number(label));
+        node_names.push(node.clone());
+        labels.push(label.clone());
     }
     let links = Lines::read(cites)?;
-    let mut raw = Vec::new();
+    let mut raw = Listed::default();
     for row in links.rows() {
         let (k, fields) = row?;
         let [a, b] = &fields[..] else {
             return Err(links.wrong(k, "wants two nodes"));
         };
-        if let (Some(a), Some(b)) = (nodes.find(a), nodes.find(b)) {
-            raw.push((b, a));
+        match (nodes.find(a), nodes.find(b)) {
+            (Some(a), Some(b)) => raw.pairs.push((b, a)),
+            _ => raw.unknown += 1,
         }
     }
-    dataset(name, content, raw, sparse(labels.len(), width, entries), labels)
+    // Numbers are in the order of numbers.
+    let codes: Option<Vec<_>> = labels.iter().map(|label| label.parse().ok().map(Some)).collect();
+    let classes = match codes {
+        Some(codes) => Classes::of_codes(&codes),
+        None => Classes::of_names(&labels.into_iter().map(Some).collect::<Vec<_>>()),
+    };
+    let classes = classes.map_err(|what| lines.wrong(0, format!("holds {what}")))?;
+    let nowhere = raw.pairs.is_empty() && raw.unknown > 0;
+    let features = sparse(node_names.len(), width, entries);
+    let mut reading = dataset(name, content, raw, features, classes)?;
+    reading.data.node_names = node_names;
+    if nowhere {
+        let (links, content) = (links.path.display(), content.display());
+        reading
+            .notes
+            .push(format!("no link of {links} is between nodes of {content}: do they belong together?"));
+    }
+    Ok(reading)
 }
 
 /// Our own layout with edges in any order, in one direction or both: they become the source's list, unless it
 /// gives one.
-pub fn npz(path: &Path, name: &str) -> Result<Dataset, CliError> {
-    let data = decode(path)?;
-    let (edges, raw_edges) = undirected(data.edges);
-    Ok(Dataset { name: name.into(), edges, raw_edges: data.raw_edges.or(raw_edges), ..data })
+pub fn npz(path: &Path, name: &str) -> Result<Reading, CliError> {
+    let npz = Npz::read(path)?;
+    let mut data = native_npz::dataset(&npz, path)?;
+    data.name = name.into();
+    let listed = Listed { weights: data.edge_weights, ..Listed::from(data.edges) };
+    let graph = graph(listed);
+    data.edges = graph.edges;
+    data.edge_weights = graph.weights;
+    if data.raw_edges.is_none() {
+        (data.raw_edges, data.raw_weights) = (graph.raw_edges, graph.raw_weights);
+    }
+    Ok(Reading { facts: vec![graph.fact], notes: native_npz::unread(&npz), data })
 }
 
-/// Shchur et al.: adj_data, adj_indices, adj_indptr, adj_shape, attr_*, labels in one npz.
-pub fn shchur(path: &Path, name: &str) -> Result<Dataset, CliError> {
+/// Shchur et al.: adj_data, adj_indices, adj_indptr, adj_shape, attr_*, labels in one npz. An entry of 0 is no edge.
+pub fn shchur(path: &Path, name: &str) -> Result<Reading, CliError> {
     let npz = Npz::read(path)?;
     let adjacency = csr::read(&npz, "adj", u32::MAX as usize)?;
     if adjacency.rows() != adjacency.cols() {
@@ -208,26 +219,31 @@ pub fn shchur(path: &Path, name: &str) -> Result<Dataset, CliError> {
             npz.wrong("adj_shape", format!("is {:?}; an adjacency matrix is square", adjacency.shape()))
         );
     }
-    let raw: Edges = adjacency.iter().map(|(_, (i, j))| (i as u32, j as u32)).collect();
-    let (_, labels) = npz.indices("labels", LAST_CLASS as usize + 1)?;
-    if labels.len() != adjacency.rows() {
-        return Err(
-            npz.wrong("labels", format!("has {} entries for {} nodes", labels.len(), adjacency.rows()))
-        );
+    let classes = codes(&npz, "labels", &[])?;
+    if classes.labels.len() != adjacency.rows() {
+        let (n, nodes) = (classes.labels.len(), adjacency.rows());
+        return Err(npz.wrong("labels", format!("has {n} entries for {nodes} nodes")));
     }
-    dataset(name, path, raw, csr::read(&npz, "attr", MOST_FEATURES)?, labels)
+    let mut listed = Listed::default();
+    for (w, (i, j)) in &adjacency {
+        match *w {
+            0.0 => listed.weightless += 1,
+            _ => listed.pairs.push((i as u32, j as u32)),
+        }
+    }
+    dataset(name, path, listed, csr::read(&npz, "attr", MOST_FEATURES)?, classes)
 }
 
 /// Platonov et al. (2023): node_features, node_labels, edges [E, 2] and {train,val,test}_masks in one npz,
 /// each edge once. The directed list, where there is one, is an archive of the same make.
-pub fn heterophilous(path: &Path, directed: Option<&Path>, name: &str) -> Result<Dataset, CliError> {
+pub fn heterophilous(path: &Path, directed: Option<&Path>, name: &str) -> Result<Reading, CliError> {
     let npz = Npz::read(path)?;
-    let (_, labels) = npz.indices("node_labels", LAST_CLASS as usize + 1)?;
-    let nodes = labels.len();
+    let classes = codes(&npz, "node_labels", &[])?;
+    let nodes = classes.labels.len();
     if nodes == 0 {
         return Err(npz.wrong("node_labels", "is empty"));
     }
-    let list = |npz: &Npz| -> Result<Edges, CliError> {
+    let list = |npz: &Npz| -> Result<Pairs, CliError> {
         let (shape, ends) = npz.indices("edges", nodes)?;
         match shape[..] {
             [_, 2] => Ok(ends.chunks_exact(2).map(|e| (e[0], e[1])).collect()),
@@ -237,37 +253,14 @@ pub fn heterophilous(path: &Path, directed: Option<&Path>, name: &str) -> Result
     let raw_edges = directed.map(|path| list(&Npz::read(path)?)).transpose()?;
     let splits = splits(&npz, |part| format!("{part}_masks"), nodes)?;
     let features = rows(&npz, "node_features", nodes)?;
-    Ok(Dataset { raw_edges, splits, ..dataset(name, path, list(&npz)?, features, labels)? })
-}
-
-/// A user's own: edges (two node numbers in a line), features (one line for each node), labels (one line for
-/// each node, numbers or names). A first line that does not begin with a number is a header.
-pub fn csv(edges: &Path, features: &Path, labels: &Path, name: &str) -> Result<Dataset, CliError> {
-    let (lines, label_lines) = (Lines::read(features)?, Lines::read(labels)?);
-    let labels = label_lines.classes()?;
-    let (mut entries, mut width, mut n) = (Vec::new(), None, 0);
-    for row in lines.rows().skip(lines.header()?) {
-        let (k, fields) = row?;
-        same_width(&lines, k, fields.len(), &mut width)?;
-        entries.extend(set_features(&lines, k, &fields)?.into_iter().map(|(j, v)| (n, j, v)));
-        n += 1;
-    }
-    if n != labels.len() {
-        return Err(CliError::usage(format!(
-            "{} has features of {n} nodes, {} labels of {}",
-            lines.path.display(),
-            label_lines.path.display(),
-            labels.len()
-        )));
-    }
-    let pairs = Lines::read(edges)?;
-    let raw = edge_list(&pairs, n, pairs.header()?)?;
-    dataset(name, features, raw, sparse(n, width, entries), labels)
+    let mut reading = dataset(name, path, Listed::from(list(&npz)?), features, classes)?;
+    (reading.data.raw_edges, reading.data.splits) = (raw_edges, splits);
+    Ok(reading)
 }
 
 /// With splits of geom-gcn: files with train_mask, val_mask and test_mask, one for each split.
-pub fn with_splits(mut data: Dataset, files: &[PathBuf]) -> Result<Dataset, CliError> {
-    let n = data.nodes();
+pub fn with_splits(mut reading: Reading, files: &[PathBuf]) -> Result<Reading, CliError> {
+    let n = reading.data.nodes();
     for path in files {
         let mut own = splits(&Npz::read(path)?, |part| format!("{part}_mask"), n)?;
         let what = match &own[..] {
@@ -277,7 +270,7 @@ pub fn with_splits(mut data: Dataset, files: &[PathBuf]) -> Result<Dataset, CliE
         if let Some(what) = what {
             return Err(CliError::usage(format!("{}: {what}", path.display())));
         }
-        data.splits.append(&mut own);
+        reading.data.splits.append(&mut own);
     }
-    Ok(data)
+    Ok(reading)
 }

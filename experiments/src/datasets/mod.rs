@@ -1,6 +1,8 @@
 //! Data sets from files, or made on the spot.
 
+mod classes;
 mod csr;
+mod csv;
 mod fetch;
 mod format;
 mod import;
@@ -9,6 +11,8 @@ mod native_npz;
 pub mod npz;
 mod pickle;
 mod planetoid;
+mod reading;
+mod summary;
 mod text;
 
 use std::fmt::Display;
@@ -20,8 +24,9 @@ use models::gnn::data::check::check;
 use models::gnn::data::synthetic::{BlockModel, karate};
 use models::words::nearest;
 
+pub use self::csv::{Csv, EdgesFormat};
 pub use fetch::fetch;
-pub use format::Format;
+pub use format::{Format, Imported};
 pub use known::KNOWN;
 pub use native_npz::{decode, decode_bytes, encode};
 
@@ -114,7 +119,7 @@ pub fn load_sourced(name: &str, data_dir: Option<&Path>) -> Result<Sourced, CliE
         "csbm" => made(CSBM.draw(0)),
         _ if name.ends_with(".npz") => read(Path::new(name)),
         _ if name.starts_with("csbm-") => sized(name).and_then(|model| made(model.draw(0))),
-        _ => read(&find(name, data_dir)?),
+        _ => read(&find(name, data_dir).map_err(|e| no_npz(name).unwrap_or(e))?),
     }?;
     sound(&name, sourced)
 }
@@ -123,6 +128,23 @@ fn read(path: &Path) -> Result<Sourced, CliError> {
     let bytes = Npz::bytes(path)?;
     let input = Some(Input::new(path, &bytes));
     Ok(Sourced { data: decode_bytes(path, bytes)?, input })
+}
+
+/// An error about a file that is there, but no npz by its name; none where no file is there.
+fn no_npz(name: &str) -> Option<CliError> {
+    let path = Path::new(name);
+    if !path.is_file() {
+        return None;
+    }
+    let end = path.extension().map_or_else(String::new, |end| end.to_string_lossy().to_lowercase());
+    let remedy = match end.as_str() {
+        "csv" | "tsv" | "txt" | "edges" | "gz" => "import it by `data import csv`",
+        "mtx" => "import it by `data import csv --edges`, which reads Matrix Market",
+        "graphml" | "xml" => "import it by `data import graphml`",
+        _ if decode(path).is_ok() => "it holds a data set: give it a name that ends in .npz",
+        _ => "`data import` makes one of files of many kinds",
+    };
+    Some(CliError::usage(format!("{name}: is no npz, from which data sets are read; {remedy}")))
 }
 
 /// `csbm-NODES-DEGREE`: the block model at another size, up to what 32-bit numbers can count.

@@ -7,13 +7,15 @@ use std::path::Path;
 
 use models::gnn::data::synthetic::dense;
 use models::gnn::{Dataset, Split};
+use models::words::nearest;
 use sprs::CsMat;
 
+use super::classes::Classes;
 use super::csr;
 use super::npz::{Npz, Writer};
 use crate::run::error::CliError;
 
-/// The last class that there may be.
+/// The highest number that a class may have.
 pub(super) const LAST_CLASS: u32 = 100_000;
 /// The most features that a node may have: a network has a row of weights for each.
 pub(super) const MOST_FEATURES: usize = 1_000_000;
@@ -28,26 +30,59 @@ pub fn decode_bytes(path: &Path, bytes: Vec<u8>) -> Result<Dataset, CliError> {
     dataset(&Npz::new(path, bytes)?, path)
 }
 
-fn dataset(npz: &Npz, path: &Path) -> Result<Dataset, CliError> {
-    let (shape, labels) = npz.indices("y", LAST_CLASS as usize + 1)?;
-    let nodes = labels.len();
-    if shape.len() != 1 || nodes == 0 {
-        return Err(npz.wrong("y", format!("of shape {shape:?} is no list of classes")));
+/// The classes of nodes by their codes, of which -1 is no label; those that `unlabelled` lists have none either.
+pub(super) fn codes(npz: &Npz, name: &str, unlabelled: &[u32]) -> Result<Classes, CliError> {
+    let (shape, codes) = npz.integers(name)?;
+    if !matches!(shape[..], [_] | [_, 1]) || codes.is_empty() {
+        return Err(npz.wrong(name, format!("of shape {shape:?} is no list of classes")));
     }
+    if let Some(k) = codes.iter().position(|c| *c < -1) {
+        let what = format!(
+            "holds {} at position {k}; classes are whole numbers from 0, and -1 is no label",
+            codes[k]
+        );
+        return Err(npz.wrong(name, what));
+    }
+    let mut codes: Vec<Option<i64>> = codes.into_iter().map(|c| Some(c).filter(|c| *c >= 0)).collect();
+    for i in unlabelled {
+        if let Some(code) = codes.get_mut(*i as usize) {
+            *code = None;
+        }
+    }
+    Classes::of_codes(&codes).map_err(|what| npz.wrong(name, format!("holds {what}")))
+}
+
+/// The classes of our own layout: numbers of `class_names`, or codes.
+fn classes(npz: &Npz) -> Result<Classes, CliError> {
+    let nodes = npz.integers("y")?.1.len();
+    let unlabelled = match npz.has("unlabelled") {
+        true => npz.indices("unlabelled", nodes)?.1,
+        false => Vec::new(),
+    };
+    let mut classes = codes(npz, "y", &unlabelled)?;
+    if npz.has("class_names") {
+        // The number of a class is its place in the list, whether a node is of it or not.
+        let codes = npz.integers("y")?.1;
+        let highest = codes.iter().max().map_or(0, |top| *top + 1);
+        classes.names = npz.names("class_names", usize::try_from(highest).unwrap_or(0))?;
+        classes.count = classes.names.len();
+        classes.labels = codes.iter().map(|c| u32::try_from(*c).unwrap_or(0)).collect();
+    }
+    // Where no node has a label there is nothing to learn, but something to predict.
+    classes.count = classes.count.max(1);
+    Ok(classes)
+}
+
+pub(super) fn dataset(npz: &Npz, path: &Path) -> Result<Dataset, CliError> {
+    let classes = classes(npz)?;
+    let nodes = classes.labels.len();
     let raw_edges = npz.has("edge_index_raw").then(|| pairs(npz, "edge_index_raw", nodes)).transpose()?;
     let name = path.file_stem().map_or_else(String::new, |s| s.to_string_lossy().into_owned());
-    let unlabelled = if npz.has("unlabelled") { npz.indices("unlabelled", nodes)?.1 } else { Vec::new() };
     let public =
         npz.has("public_train_mask").then(|| splits(npz, |part| format!("public_{part}_mask"), nodes));
     let public = public.transpose()?;
-    let names = |name: &str, fewest: usize| match npz.has(name) {
-        true => npz.names(name, fewest),
-        false => Ok(Vec::new()),
-    };
     let edges = pairs(npz, "edge_index", nodes)?;
     let raw_count = raw_edges.as_ref().map_or(0, Vec::len);
-    let highest = labels.iter().max().map_or(0, |top| *top as usize + 1);
-    let class_names = names("class_names", highest)?;
     Ok(Dataset {
         name,
         edge_weights: weights(npz, "edge_weight", edges.len())?,
@@ -55,15 +90,14 @@ fn dataset(npz: &Npz, path: &Path) -> Result<Dataset, CliError> {
         edges,
         raw_edges,
         features: features(npz, nodes)?,
-        classes: highest.max(class_names.len()),
-        labels,
-        node_names: names("node_names", nodes)?,
-        class_names,
-        unlabelled,
-        splits: if npz.has("train_mask") {
-            splits(npz, |part| format!("{part}_mask"), nodes)?
-        } else {
-            Vec::new()
+        classes: classes.count,
+        labels: classes.labels,
+        node_names: if npz.has("node_names") { npz.names("node_names", nodes)? } else { Vec::new() },
+        class_names: classes.names,
+        unlabelled: classes.unlabelled,
+        splits: match npz.has("train_mask") {
+            true => splits(npz, |part| format!("{part}_mask"), nodes)?,
+            false => Vec::new(),
         },
         public: public.and_then(|s| s.into_iter().next()),
     })
@@ -131,18 +165,57 @@ pub(super) fn splits(npz: &Npz, mask: impl Fn(&str) -> String, nodes: usize) -> 
     let part = |name: &str| -> Result<Vec<Vec<u32>>, CliError> {
         let name = mask(name);
         let (shape, mask) = npz.mask(&name)?;
-        if shape.last() != Some(&nodes) || shape.len() > 2 {
-            return Err(npz.wrong(&name, format!("has the shape {shape:?}; [splits, {nodes}] is wanted")));
+        let list =
+            |in_part: &dyn Fn(usize) -> bool| (0..nodes as u32).filter(|i| in_part(*i as usize)).collect();
+        match shape[..] {
+            [n] | [_, n] if n == nodes => Ok(mask.chunks_exact(nodes).map(|m| list(&|i| m[i])).collect()),
+            // A column for each split: no other reading is possible.
+            [n, splits] if n == nodes => Ok((0..splits).map(|k| list(&|i| mask[i * splits + k])).collect()),
+            _ => Err(npz.wrong(&name, format!("has the shape {shape:?}; [splits, {nodes}] is wanted"))),
         }
-        let list = |m: &[bool]| (0..nodes as u32).filter(|i| m[*i as usize]).collect();
-        Ok(mask.chunks_exact(nodes).map(list).collect())
     };
     let (train, validation, test) = (part("train")?, part("val")?, part("test")?);
-    if train.len() != validation.len() || train.len() != test.len() {
-        return Err(npz.wrong(&mask("train"), "has another number of splits than those of val or test"));
-    }
-    let parts = train.into_iter().zip(validation).zip(test);
+    let splits = train.len();
+    // One part may serve all splits, as the test nodes of WikiCS do.
+    let every = |part: &str, lists: Vec<Vec<u32>>| match lists.len() {
+        n if n == splits => Ok(lists),
+        1 if splits > 0 => Ok(vec![lists[0].clone(); splits]),
+        n => Err(npz.wrong(&mask(part), format!("has {n} splits, {} has {splits}", mask("train")))),
+    };
+    let parts = train.into_iter().zip(every("val", validation)?).zip(every("test", test)?);
     Ok(parts.map(|((train, validation), test)| Split { train, validation, test }).collect())
+}
+
+/// The arrays of our own layout.
+const ARRAYS: [&str; 19] = [
+    "edge_index",
+    "edge_index_raw",
+    "edge_weight",
+    "edge_weight_raw",
+    "y",
+    "x",
+    "x_indptr",
+    "x_indices",
+    "x_data",
+    "x_shape",
+    "train_mask",
+    "val_mask",
+    "test_mask",
+    "public_train_mask",
+    "public_val_mask",
+    "public_test_mask",
+    "unlabelled",
+    "node_names",
+    "class_names",
+];
+
+/// A note on every array that is not read.
+pub(super) fn unread(npz: &Npz) -> Vec<String> {
+    let note = |name: &str| {
+        let near = nearest(name, &ARRAYS).map_or_else(String::new, |near| format!("; {near} would be"));
+        format!("the array {name} is not read{near}")
+    };
+    npz.held().filter(|name| !ARRAYS.contains(name)).map(note).collect()
 }
 
 /// The bytes of a file that `decode` reads back.
@@ -226,6 +299,55 @@ mod tests {
         assert_eq!((&read.class_names, &read.node_names), (&data.class_names, &data.node_names));
         assert_eq!(read.edge_weights, data.edge_weights);
         assert_eq!((read.name.as_str(), read.class_name(1).as_ref()), ("karate", "the officer"));
+    }
+
+    fn archive(change: &dyn Fn(&mut Writer)) -> Result<Dataset, String> {
+        let mut w = Writer::default();
+        w.integers("edge_index", &[2, 2], &[0, 1, 1, 0]).unwrap();
+        w.floats("x", &[3, 1], &[1.0; 3]).unwrap();
+        change(&mut w);
+        decode_bytes(Path::new("a.npz"), w.finish().unwrap()).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn classes_have_no_gaps_and_some_nodes_no_label() {
+        let data = archive(&|w| w.integers("y", &[3], &[7, -1, 3]).unwrap()).unwrap();
+        assert_eq!((data.labels, data.classes, data.unlabelled), (vec![1, 0, 0], 2, vec![1]));
+        assert_eq!(data.class_names, ["3", "7"]);
+        // What the list of names holds is a class, whether a node is of it or not.
+        let named = |y: &[i32]| {
+            archive(&|w| {
+                w.integers("y", &[3], y).unwrap();
+                w.names("class_names", &["a", "b", "c"].map(String::from)).unwrap();
+            })
+        };
+        let data = named(&[2, -1, 0]).unwrap();
+        assert_eq!((data.labels, data.classes, data.unlabelled), (vec![2, 0, 0], 3, vec![1]));
+        assert!(named(&[3, 0, 0]).unwrap_err().contains("class_names has 3 entries; 4 are wanted"));
+        let codes = |y: &[i32]| archive(&|w| w.integers("y", &[3], y).unwrap()).unwrap_err();
+        assert!(codes(&[0, -2, 0]).contains("holds -2 at position 1"));
+    }
+
+    #[test]
+    fn masks_may_stand_in_columns_and_one_part_may_serve_all_splits() {
+        let masks = |train: (&[usize], &[bool]), test: (&[usize], &[bool])| {
+            archive(&|w| {
+                w.integers("y", &[3], &[0, 1, 0]).unwrap();
+                w.booleans("train_mask", train.0, train.1).unwrap();
+                w.booleans("val_mask", train.0, train.1).unwrap();
+                w.booleans("test_mask", test.0, test.1).unwrap();
+            })
+        };
+        let last = (&[3][..], &[false, false, true][..]);
+        let columns = (&[3, 2][..], &[true, false, false, true, false, false][..]);
+        let rows = (&[2, 3][..], &[true, false, false, false, true, false][..]);
+        for train in [columns, rows] {
+            let splits = masks(train, last).unwrap().splits;
+            let parts: Vec<_> = splits.iter().map(|s| (s.train.clone(), s.test.clone())).collect();
+            assert_eq!(parts, [(vec![0], vec![2]), (vec![1], vec![2])]);
+        }
+        let three = (&[3, 3][..], &[true; 9][..]);
+        assert!(masks(rows, three).unwrap_err().contains("test_mask has 3 splits, train_mask has 2"));
     }
 
     #[test]

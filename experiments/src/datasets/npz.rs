@@ -18,8 +18,9 @@ const LIMIT: u64 = read::DATA;
 /// The most that an archive beyond [`SMALL`] may grow in unpacking; deflate reaches about 1030 on zeros, data
 /// worth keeping less than 100.
 const RATIO: u64 = 200;
-/// Archives that unpack to this many bytes are harmless whatever they came from.
-const SMALL: u64 = 64 << 20;
+/// Archives that unpack to this many bytes are harmless whatever they came from: a dense identity matrix packs as well
+/// as zeros. Whether there is memory for them is asked beside.
+const SMALL: u64 = 256 << 20;
 
 /// The arrays of a file by name, unpacked when they are asked for.
 pub struct Npz {
@@ -67,6 +68,11 @@ impl Npz {
         self.numbers.contains_key(name)
     }
 
+    /// The names of all arrays.
+    pub fn held(&self) -> impl Iterator<Item = &str> {
+        self.numbers.keys().map(String::as_str)
+    }
+
     /// An error about an array.
     pub fn wrong(&self, name: &str, what: impl std::fmt::Display) -> CliError {
         CliError::usage(format!("{}: array {name} {what}", self.place))
@@ -94,9 +100,9 @@ impl Npz {
         read: impl Fn(usize, i64) -> Result<V, CliError>,
     ) -> Result<(Vec<usize>, Vec<V>), CliError> {
         let array = self.get(name)?;
-        let entries = array
-            .integers()
-            .ok_or_else(|| self.wrong(name, "holds floating-point numbers; integers are wanted"))?;
+        let entries = array.integers().ok_or_else(|| {
+            self.wrong(name, "holds floating-point numbers; integers are wanted (x.astype(\"int32\"))")
+        })?;
         let values = entries.enumerate().map(|(k, v)| read(k, v)).collect::<Result<_, _>>()?;
         Ok((array.shape, values))
     }
@@ -140,13 +146,16 @@ impl Npz {
     pub fn floats(&self, name: &str) -> Result<(Vec<usize>, Vec<f32>), CliError> {
         let array = self.get(name)?;
         let values: Vec<f32> = array.floats().collect();
-        match values.iter().position(|v| !v.is_finite()) {
-            Some(k) => {
-                Err(self
-                    .wrong(name, format!("holds {} at position {k}; finite numbers are wanted", values[k])))
-            }
-            None => Ok((array.shape, values)),
-        }
+        let Some(k) = values.iter().position(|v| !v.is_finite()) else { return Ok((array.shape, values)) };
+        let place = match array.shape[..] {
+            [_, columns] if columns > 0 => format!("row {}, column {}", k / columns, k % columns),
+            _ => format!("position {k}"),
+        };
+        let what = match array.numbers().nth(k) {
+            Some(v) if v.is_finite() => format!("holds {v:e} in {place}, beyond single precision; scale it"),
+            _ => format!("holds {} in {place}; finite numbers are wanted", values[k]),
+        };
+        Err(self.wrong(name, what))
     }
 }
 

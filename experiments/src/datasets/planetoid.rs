@@ -3,13 +3,15 @@
 
 use std::path::{Path, PathBuf};
 
-use models::gnn::{Dataset, Split};
+use models::gnn::Split;
 use sprs::CsMat;
 
+use super::classes::Classes;
 use super::csr;
-use super::import::{dataset, sparse};
+use super::import::sparse;
 use super::native_npz::MOST_FEATURES;
 use super::pickle::{At, Pickle};
+use super::reading::{Listed, Reading, dataset};
 use super::text::Lines;
 use crate::npy::Array;
 use crate::read;
@@ -26,7 +28,7 @@ pub fn files(folder: &Path, set: &str) -> Vec<PathBuf> {
 
 /// Nodes 0 to rows(allx) have their features in allx, those that test.index lists in tx, line by line; any
 /// others are nodes without features or label (15 in Citeseer).
-pub fn planetoid(folder: &Path, set: &str, name: &str) -> Result<Dataset, CliError> {
+pub fn planetoid(folder: &Path, set: &str, name: &str) -> Result<Reading, CliError> {
     let read = |end: &str| File::read(folder.join(format!("ind.{set}.{end}")));
     let graph = read("graph")?;
     let (nodes, raw) = graph.edges()?;
@@ -57,18 +59,17 @@ pub fn planetoid(folder: &Path, set: &str, name: &str) -> Result<Dataset, CliErr
     let train = read("y")?.classes()?.len();
     test.sort_unstable();
     let list = |range: std::ops::Range<usize>| range.map(|i| i as u32).collect();
-    let labels = classes.iter().map(|c| c.unwrap_or(0)).collect();
-    Ok(Dataset {
-        // Neighbours are listed both ways, some twice.
-        raw_edges: None,
-        unlabelled: (0..nodes as u32).filter(|i| classes[*i as usize].is_none()).collect(),
-        public: Some(Split {
-            train: list(0..train),
-            validation: list(train..(train + VALIDATION).min(known.rows())),
-            test: test.iter().map(|i| *i as u32).collect(),
-        }),
-        ..dataset(name, &graph.path, raw, features, labels)?
-    })
+    let codes: Vec<_> = classes.iter().map(|c| c.map(i64::from)).collect();
+    let classes = Classes::of_codes(&codes).map_err(|what| graph.wrong(format!("holds {what}")))?;
+    let mut reading = dataset(name, &graph.path, Listed::from(raw), features, classes)?;
+    // Neighbours are listed both ways, some twice.
+    reading.data.raw_edges = None;
+    reading.data.public = Some(Split {
+        train: list(0..train),
+        validation: list(train..(train + VALIDATION).min(known.rows())),
+        test: test.iter().map(|i| *i as u32).collect(),
+    });
+    Ok(reading)
 }
 
 /// The nodes that a file lists, each between `known` and `nodes`, and once.
@@ -181,6 +182,8 @@ fn indices(array: &Array, name: &str) -> Result<Vec<usize>, String> {
 
 #[cfg(test)]
 mod tests {
+    use models::gnn::Dataset;
+
     use super::*;
 
     /// A pickle's instructions for a text, a small number, and an array.
@@ -256,7 +259,7 @@ mod tests {
         for (end, bytes) in files {
             std::fs::write(dir.path().join(format!("ind.small.{end}")), bytes).unwrap();
         }
-        planetoid(dir.path(), "small", "mine").map_err(|e| e.to_string())
+        planetoid(dir.path(), "small", "mine").map(|r| r.data).map_err(|e| e.to_string())
     }
 
     #[test]

@@ -8,6 +8,33 @@ use super::native_npz::LAST_CLASS;
 use crate::read;
 use crate::run::error::CliError;
 
+/// The text of a file, packed by gzip or not. What is no text, or in a form that few programs write, is refused with the
+/// remedy: read as it is, it would give another graph.
+pub(super) fn plain(path: &Path) -> Result<String, CliError> {
+    let wrong = |what: &str| CliError::usage(format!("{}: {what}", path.display()));
+    let mut bytes = read::bytes(path, read::DATA)?;
+    if bytes.starts_with(b"\x1f\x8b") {
+        bytes = read::unpacked(path, &bytes)?;
+    }
+    let refused = match &bytes[..] {
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => Some("is UTF-16 text; save it as UTF-8"),
+        [b'P', b'K', 3, 4, ..] => {
+            Some("is an archive; an npz is read by `data import npz`, others are unpacked first")
+        }
+        bytes if bytes.contains(&0) => Some("holds bytes of zero: no text, or UTF-16; save it as UTF-8 text"),
+        bytes if bytes.contains(&b'\r') && !bytes.contains(&b'\n') => {
+            Some("has lines that end with CR alone; save it with the line ends LF")
+        }
+        _ => None,
+    };
+    if let Some(what) = refused {
+        return Err(wrong(what));
+    }
+    let text = read::utf8(path, bytes)?;
+    // Some programs put a byte order mark first, which is no part of the data.
+    Ok(text.strip_prefix('\u{feff}').map(String::from).unwrap_or(text))
+}
+
 /// A text file.
 pub(super) struct Lines {
     /// Its name, for messages.
@@ -20,9 +47,7 @@ pub(super) struct Lines {
 impl Lines {
     /// Reads a file.
     pub fn read(path: &Path) -> Result<Self, CliError> {
-        let text = read::text(path, read::DATA)?;
-        // Some programs put a byte order mark first, which is no part of the data.
-        let text = text.trim_start_matches('\u{feff}').to_string();
+        let text = plain(path)?;
         let unquoted = || text.lines().flat_map(|line| line.split('"').step_by(2));
         let separates = |c: &u8| unquoted().any(|part| part.contains(char::from(*c)));
         let separator = [b'\t', b';', b','].into_iter().find(separates);
@@ -64,12 +89,6 @@ impl Lines {
         }
     }
 
-    /// How many lines to skip: 1 if the first does not begin with a number.
-    pub fn header(&self) -> Result<usize, CliError> {
-        let first = self.rows().next().transpose()?;
-        Ok(usize::from(first.is_some_and(|(_, f)| f.first().is_some_and(|f| !is_number(f)))))
-    }
-
     /// A number of any type.
     pub fn number<V: FromStr>(&self, line: usize, field: &str) -> Result<V, CliError> {
         field.parse().map_err(|_| self.wrong(line, format!("`{field}` is not a number as it is wanted here")))
@@ -90,43 +109,6 @@ impl Lines {
             )
         })
     }
-
-    /// A class for each line, which may follow the node's number: all are numbers, or all are names, which
-    /// get numbers in the order in which they appear.
-    pub fn classes(&self) -> Result<Vec<u32>, CliError> {
-        // Names hold blanks: where no line has another separator, each is one field.
-        let separator = self.separator.unwrap_or(b',');
-        let row = |(k, l)| Ok((k, self.split(k, l, separator)?));
-        let mut rows: Vec<(usize, Vec<String>)> = self.filled().map(row).collect::<Result<_, _>>()?;
-        let numeric = |k: usize| rows.get(k).and_then(|(_, f)| f.last()).map(|f| is_number(f));
-        let titled = |f: &String| ["label", "class", "y"].iter().any(|t| t.eq_ignore_ascii_case(f));
-        let titled = rows.first().and_then(|(_, f)| f.last()).is_some_and(titled);
-        if titled || (numeric(0), numeric(1)) == (Some(false), Some(true)) {
-            rows.remove(0);
-        }
-        let mut names = Names::default();
-        let numbers = rows.first().and_then(|(_, f)| f.last()).is_some_and(|f| is_number(f));
-        let class = |(node, (k, fields)): (usize, &(usize, Vec<String>))| {
-            let class = match &fields[..] {
-                [class] => class,
-                [i, class] if i.parse() == Ok(node) => class,
-                _ => {
-                    return Err(self
-                        .wrong(*k, format!("wants one class, or node {node} and its class in this place")));
-                }
-            };
-            match (numbers, is_number(class)) {
-                (true, _) => self.class(*k, class),
-                (false, false) => Ok(names.number(class)),
-                (false, true) => Err(self.wrong(*k, format!("`{class}` is a number where others are names"))),
-            }
-        };
-        rows.iter().enumerate().map(class).collect()
-    }
-}
-
-fn is_number(field: &str) -> bool {
-    field.parse::<f64>().is_ok()
 }
 
 /// Names of things in the order in which they appear, as numbers.
@@ -160,10 +142,6 @@ mod tests {
         lines(text).rows().map(|row| Ok(row?.1)).collect()
     }
 
-    fn classes(text: &str) -> Result<Vec<u32>, String> {
-        lines(text).classes().map_err(|e| e.to_string())
-    }
-
     #[test]
     fn fields_are_split_by_what_the_file_uses() {
         for text in ["\u{feff}a,b c\n\nd,e\n", "a;b c\r\nd;e", "a\tb c\nd\te\n", "\"a\", \"b c\" \n d , e"] {
@@ -177,8 +155,6 @@ mod tests {
     fn a_quoted_separator_separates_nothing() {
         let rows = fields("\"Graz, Styria\",1,\"a \"\"b\"\" c\"\n\"x;y\tz\",2,d\n").unwrap();
         assert_eq!(rows, [["Graz, Styria", "1", "a \"b\" c"], ["x;y\tz", "2", "d"]]);
-        assert_eq!(classes("\"Graz, Styria\"\nVienna\n\"Graz, Styria\"\n").unwrap(), [0, 1, 0]);
-        assert_eq!(classes("0,\"New, York\"\n1,\"York\"\n").unwrap(), [0, 1]);
     }
 
     #[test]
@@ -190,32 +166,16 @@ mod tests {
     }
 
     #[test]
-    fn classes_are_numbers_or_names_under_any_header() {
-        for text in
-            ["1\n0\n1\n", "\u{feff}1\n0\n1", "label\n1\n0\n1\n", "target\n1\n0\n1\n", "\nY\n\n1\n0\n1"]
-        {
-            assert_eq!(classes(text).unwrap(), [1, 0, 1], "{text:?}");
-        }
-        assert_eq!(classes("New York\nOld York\nNew York\n").unwrap(), [0, 1, 0]);
-        assert_eq!(classes("\u{feff}Class\nb\na\n").unwrap(), [0, 1]);
-        assert_eq!(classes("node,label\n0,1\n1,0\n").unwrap(), [1, 0]);
-        assert_eq!(classes("").unwrap(), [0_u32; 0]);
-    }
-
-    #[test]
-    fn a_number_that_is_no_class_is_an_error_with_its_line() {
-        for (text, what) in [
-            ("0\n-1\n", ":2: `-1` is no class"),
-            ("0.0\n1.0\n", ":1: `0.0` is no class"),
-            ("label\n5000000000\n", ":2: `5000000000` is no class"),
-            ("100000\n100001\n", ":2: `100001` is no class"),
-            ("nan\n0\n", ":1: `nan` is no class"),
-            ("0\nred\n", ":2: `red` is no class"),
-            ("red\nblue\n1\n", ":3: `1` is a number where others are names"),
-            ("1,a\n0,b\n", ":1: wants one class, or node 0"),
-        ] {
-            let error = classes(text).unwrap_err();
-            assert!(error.contains(what), "{text:?}: {error}");
-        }
+    fn what_is_no_plain_text_is_refused_with_the_remedy() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let error = |bytes: &[u8]| {
+            std::fs::write(file.path(), bytes).unwrap();
+            plain(file.path()).map_or_else(|e| e.to_string(), |_| String::new())
+        };
+        assert_eq!(error(b"1\r\n2"), "");
+        assert!(error(b"\xff\xfe1\x00").contains("is UTF-16 text; save it as UTF-8"));
+        assert!(error(b"1\x00\n\x00").contains("bytes of zero"));
+        assert!(error(b"0,1\r1,2\r").contains("CR alone"));
+        assert!(error(b"PK\x03\x04").contains("data import npz"));
     }
 }

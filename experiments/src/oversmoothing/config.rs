@@ -131,7 +131,9 @@ impl OversmoothingConfig {
     fn used(&self, data: Dataset) -> Result<Dataset, CliError> {
         if data.splits.is_empty() {
             let name = &data.name;
-            return Err(CliError::usage(format!("data set {name} has no fixed split; see `graph --split`")));
+            return Err(CliError::usage(format!(
+                "data set {name} has no fixed split, which is wanted here; give the file masks, or its csv files a column split (docs/data.md)"
+            )));
         }
         // What `graph` checks is checked here too, of the first split; whatever a preset says, edges are
         // undirected here.

@@ -3,6 +3,7 @@
 mod bad_data;
 mod binary;
 mod compare;
+mod csv;
 mod data;
 mod dimension;
 mod environment;

@@ -3,7 +3,7 @@
 use std::cell::OnceCell;
 use std::path::{Path, PathBuf};
 
-use experiments::datasets::Format;
+use experiments::datasets::{Format, Imported};
 use models::gnn::data::check::check;
 use tempfile::TempDir;
 
@@ -29,7 +29,7 @@ pub fn put(name: &str, bytes: &[u8]) -> PathBuf {
 /// Imports files; what is accepted must be sound, and be there. A refusal must be one line.
 pub fn import(format: &Format, out: &Path) {
     match format.import() {
-        Ok((path, data)) => {
+        Ok(Imported { path, data, .. }) => {
             assert!(path == out && out.is_file());
             assert!(check(&data).iter().all(|f| !f.fatal));
             std::fs::remove_file(out).expect("what was written can be removed");

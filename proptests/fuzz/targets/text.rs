@@ -1,7 +1,7 @@
 //! Text files of graphs: the first byte says which format, bytes of zero lie between files.
 #![no_main]
 
-use experiments::datasets::Format;
+use experiments::datasets::{Csv, Format};
 use libfuzzer_sys::fuzz_target;
 use metastable_fuzz::{file, import, put};
 
@@ -13,7 +13,8 @@ fuzz_target!(|bytes: &[u8]| {
     let format = match kind % 4 {
         0 => {
             let (edges, features) = (put("e.csv", next()), put("x.csv", next()));
-            Format::Csv { edges, features, labels: put("y.csv", next()), out: out.clone() }
+            let labels = Some(put("y.csv", next()));
+            Format::Csv(Csv { edges, features, labels, out: out.clone(), ..Csv::default() })
         }
         1 => {
             let content = put("a.content", next());

@@ -56,13 +56,13 @@ fn arrays() {
         ("y", npy("<i4", "-1,", &[]), "has a malformed shape".into()),
         (
             "y",
-            npy(">i4", "2,", &[0; 8]),
-            "has entries of type >i4; booleans, integers, float32 or float64 are wanted".into(),
+            npy("<f2", "2,", &[0; 4]),
+            "has entries of type <f2; booleans, integers, float32 or float64 are wanted (x.astype(\"float32\"))".into(),
         ),
         (
             "y",
             npy("|O", "2,", &[0; 16]),
-            "has entries of type |O; booleans, integers, float32 or float64 are wanted".into(),
+            "has entries of type |O; booleans, integers, float32 or float64 are wanted (x.astype(\"float32\"))".into(),
         ),
         ("y", npy("<i4", "4294967296, 4294967296", &[]), "has too large a shape".into()),
         ("y", npy("<i4", "4611686018427387904,", &[]), "has too large a shape".into()),
@@ -76,13 +76,13 @@ fn arrays() {
             npy("<i4", "2,", &[0; 7]),
             "with shape [2] and type <i4 has 7 bytes of data; 8 are wanted".into(),
         ),
-        ("y", npy("<f4", "2,", &[0; 8]), "holds floating-point numbers; integers are wanted".into()),
-        ("y", npy("<i4", "2, 1", &[0; 8]), "of shape [2, 1] is no list of classes".into()),
+        ("y", npy("<f4", "2,", &[0; 8]), "holds floating-point numbers; integers are wanted (x.astype(\"int32\"))".into()),
+        ("y", npy("<i4", "2, 2", &[0; 16]), "of shape [2, 2] is no list of classes".into()),
         ("y", npy("<i4", "0,", &[]), "of shape [0] is no list of classes".into()),
         (
             "y",
-            npy("<i4", "2,", &words(&[0, -1])),
-            "holds -1 at position 1; numbers from 0 to below 100001 are wanted".into(),
+            npy("<i4", "2,", &words(&[0, -2])),
+            "holds -2 at position 1; classes are whole numbers from 0, and -1 is no label".into(),
         ),
         ("edge_index", npy("<i4", "4,", &[0; 16]), "has the shape [4]; [2, edges] is wanted".into()),
         ("edge_index", npy("<i4", "3, 1", &[0; 12]), "has the shape [3, 1]; [2, edges] is wanted".into()),
@@ -91,17 +91,22 @@ fn arrays() {
             npy("<i4", "2, 1", &words(&[0, 2])),
             "holds 2 at position 1; numbers from 0 to below 2 are wanted".into(),
         ),
-        ("x", float(f32::NAN), "holds NaN at position 0; finite numbers are wanted".into()),
-        ("x", float(f32::NEG_INFINITY), "holds -inf at position 0; finite numbers are wanted".into()),
+        ("x", float(f32::NAN), "holds NaN in row 0, column 0; finite numbers are wanted".into()),
+        ("x", float(f32::NEG_INFINITY), "holds -inf in row 0, column 0; finite numbers are wanted".into()),
+        (
+            "x",
+            npy("<f8", "2, 1", &[1e300_f64.to_le_bytes(), 1_f64.to_le_bytes()].concat()),
+            "holds 1e300 in row 0, column 0, beyond single precision; scale it".into(),
+        ),
         ("x", npy("<f4", "2,", &[0; 8]), "has the shape [2]; [nodes, features] is wanted".into()),
         ("x", npy("<f4", "3, 1", &[0; 12]), "has 3 rows for 2 nodes".into()),
         (
             "val_mask",
             npy("|b1", "2, 2", &[1; 4]),
-            "\0train_mask has another number of splits than those of val or test".into(),
+            "has 2 splits, train_mask has 1".into(),
         ),
         ("val_mask", npy("|b1", "1, 3", &[1; 3]), "has the shape [1, 3]; [splits, 2] is wanted".into()),
-        ("val_mask", npy("<f4", "1, 2", &[0; 8]), "holds floating-point numbers; integers are wanted".into()),
+        ("val_mask", npy("<f4", "1, 2", &[0; 8]), "holds floating-point numbers; integers are wanted (x.astype(\"int32\"))".into()),
         (
             "unlabelled",
             npy("<i4", "1,", &words(&[2])),
@@ -124,13 +129,13 @@ fn arrays() {
         (
             "edge_index",
             npy("<i4", "2, 1", &words(&[0, 1])),
-            "data set DIR/b.npz: edge (0, 1) is stored in one direction only".into(),
+            "data set DIR/b.npz: edge (0, 1) is stored in one direction only; `data import npz` puts that right".into(),
         ),
         ("edge_index", npy("<i4", "2, 1", &words(&[1, 1])), "data set DIR/b.npz: node 1 has a loop".into()),
         (
             "edge_index",
             npy("<i4", "2, 4", &words(&[0, 0, 1, 1, 1, 1, 0, 0])),
-            "data set DIR/b.npz: the edges are not sorted, or some are stored twice".into(),
+            "data set DIR/b.npz: edge (0, 1) is stored twice; `data import npz` puts that right".into(),
         ),
         (
             "val_mask",
@@ -151,7 +156,7 @@ fn arrays() {
     t.row(
         DATA,
         &["import", "heterophilous", "--from", "DIR/b.npz", "--out", "DIR/never.npz"],
-        "DIR/b.npz: array node_labels is empty",
+        "DIR/b.npz: array node_labels of shape [0] is no list of classes",
     );
     t.write("b.npz", "no archive");
     t.row(DATA, &["info", "DIR/b.npz"], "DIR/b.npz: not a whole npz archive (invalid Zip archive: Could not find EOCD); fetch or export it again");

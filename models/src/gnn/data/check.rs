@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::statistics::statistics;
 use super::{Dataset, Split};
 
 /// A finding.
@@ -21,12 +22,7 @@ pub fn check(data: &Dataset) -> Vec<Finding> {
     if let Some((u, v)) = data.edges.iter().find(|(u, v)| *u as usize >= n || *v as usize >= n) {
         fatal(format!("edge ({u}, {v}) leads to a node that does not exist; there are {n} nodes"));
     } else {
-        if let Some((u, v)) = data.edges.iter().find(|(u, v)| data.edges.binary_search(&(*v, *u)).is_err()) {
-            fatal(format!("edge ({u}, {v}) is stored in one direction only"));
-        }
-        if data.edges.windows(2).any(|w| w[0] >= w[1]) {
-            fatal("the edges are not sorted, or some are stored twice".into());
-        }
+        fatal_of_order(&data.edges).into_iter().for_each(&mut fatal);
         if let Some((u, _)) = data.edges.iter().find(|(u, v)| u == v) {
             fatal(format!("node {u} has a loop"));
         }
@@ -50,8 +46,23 @@ pub fn check(data: &Dataset) -> Vec<Finding> {
     }
     if found.is_empty() {
         found.extend(duplicates(data));
+        found.extend(statistics(data).into_iter().map(|what| Finding { fatal: false, what }));
     }
     found
+}
+
+/// What is wrong with the order of edges: one direction is missing, one is stored twice, or they are not sorted.
+fn fatal_of_order(edges: &[(u32, u32)]) -> Option<String> {
+    const REMEDY: &str = "`data import npz` puts that right";
+    let mut sorted = edges.to_vec();
+    sorted.sort_unstable();
+    if let Some((u, v)) = sorted.iter().find(|(u, v)| sorted.binary_search(&(*v, *u)).is_err()) {
+        return Some(format!("edge ({u}, {v}) is stored in one direction only; {REMEDY}"));
+    }
+    if let Some(&[(u, v), ..]) = sorted.windows(2).find(|w| w[0] == w[1]) {
+        return Some(format!("edge ({u}, {v}) is stored twice; {REMEDY}"));
+    }
+    (sorted != edges).then(|| format!("the edges are not sorted; {REMEDY}"))
 }
 
 impl Dataset {
@@ -128,11 +139,11 @@ fn duplicates(data: &Dataset) -> Option<Finding> {
     });
     let leaked = leaked.sum::<f64>() / data.splits.len().max(1) as f64;
     (count > 0).then(|| {
-        let what = format!(
-            "{count} of {} nodes share neighbourhood and class with another; {:.1} % of test nodes have such a twin in training",
-            data.nodes(),
-            100.0 * leaked
-        );
+        let nodes = data.nodes();
+        let mut what = format!("{count} of {nodes} nodes share neighbourhood and class with another");
+        if !data.splits.is_empty() {
+            what += &format!("; {:.1} % of test nodes have such a twin in training", 100.0 * leaked);
+        }
         Finding { fatal: false, what }
     })
 }
@@ -157,10 +168,8 @@ mod tests {
         };
         assert!(broken(&|d| d.edges[0].1 = 99).contains("node that does not exist"));
         assert!(broken(&|d| _ = d.edges.remove(0)).contains("one direction only"));
-        assert!(
-            broken(&|d| d.edges.swap(0, 1)).contains("sorted")
-                || broken(&|d| d.edges.swap(0, 1)).contains("direction")
-        );
+        assert!(broken(&|d| d.edges.swap(0, 1)).contains("not sorted; `data import npz`"));
+        assert!(broken(&|d| d.edges.extend([(0, 1), (1, 0)])).contains("edge (0, 1) is stored twice"));
         assert!(broken(&|d| d.labels[3] = 2).contains("node 3 has class 2"));
         assert!(broken(&|d| d.features.data_mut()[5] = f32::NAN).contains("feature 5 of node 5"));
         assert!(broken(&|d| d.splits[2].test.clear()).contains("split 2: the test part is empty"));

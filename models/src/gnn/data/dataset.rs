@@ -15,6 +15,23 @@ pub struct Split {
     pub test: Vec<u32>,
 }
 
+impl Split {
+    /// What the parts are called.
+    pub const PARTS: [&str; 3] = ["training", "validation", "test"];
+
+    /// The parts.
+    pub fn parts(&self) -> [&Vec<u32>; 3] {
+        [&self.train, &self.validation, &self.test]
+    }
+
+    /// Only nodes of which `keep` is true.
+    pub fn retain(&mut self, keep: impl Fn(u32) -> bool) {
+        for part in [&mut self.train, &mut self.validation, &mut self.test] {
+            part.retain(|i| keep(*i));
+        }
+    }
+}
+
 /// A node-classification data set.
 #[derive(Clone, Debug)]
 pub struct Dataset {
@@ -75,6 +92,14 @@ impl Dataset {
     /// Number of nodes.
     pub fn nodes(&self) -> usize {
         self.labels.len()
+    }
+
+    /// Takes nodes without label out of every split: they can neither teach nor judge.
+    pub fn leave_out_unlabelled(&mut self) {
+        let mut without = vec![false; self.nodes()];
+        self.unlabelled.iter().for_each(|i| without[*i as usize] = true);
+        let splits = self.splits.iter_mut().chain(&mut self.public);
+        splits.for_each(|split| split.retain(|i| !without.get(i as usize).is_some_and(|w| *w)));
     }
 
     /// What the source calls a node.

@@ -8,6 +8,7 @@ use engine::{Params, Tape};
 use super::Training;
 use super::classification::{Metric, cross_entropy};
 use crate::gnn::data::check::untrainable;
+use crate::gnn::data::statistics::{LARGE, largest_feature};
 use crate::gnn::networks::{Classifier, Network};
 use crate::gnn::{Dataset, Dropout, Split};
 
@@ -93,10 +94,15 @@ pub fn fit(
         let scores = g.value(logits).data;
         let loss = cross_entropy(scores, data.classes, &data.labels, &split.train, &mut seed_bar);
         if !loss.is_finite() {
-            let remedy = network.settings().remedy();
             let why = g.failure().map_or(String::new(), |e| format!(" ({e})"));
+            // Before the first step no learning rate can be at fault.
+            let large = largest_feature(data).filter(|(.., v)| epoch == 0 && v.abs() > LARGE);
+            let remedy = match large {
+                Some((i, j, v)) => format!("feature {j} of node {i} is {v}: set data.scale = standard"),
+                None => format!("lower train.learning_rate{}", network.settings().remedy()),
+            };
             return Err(TrainError::Diverged(format!(
-                "the loss is not finite in epoch {epoch}{why}; lower train.learning_rate{remedy}"
+                "the loss is not finite in epoch {epoch}{why}; {remedy}"
             )));
         }
         gradient.fill(0.0);
@@ -183,5 +189,17 @@ mod tests {
         let one: Vec<u32> = (0..34).filter(|i| data.labels[*i as usize] == 0).collect();
         let split = Split { validation: one, ..split.clone() };
         assert!(error(Solver::Euler, Metric::RocAuc, &split).contains("one class"));
+    }
+
+    #[test]
+    fn features_that_blow_up_the_first_epoch_are_named() {
+        let mut data = karate();
+        data.features.data_mut()[7] = 3e38;
+        let network = Network::named("mlp").unwrap();
+        let training = Training { epochs: 1, ..Training::default() };
+        let outcome = fit(&data, &data.splits[0], (&network, &training), Metric::Accuracy, 0, &|| false);
+        let error = outcome.map_or_else(|e| e.to_string(), |_| String::new());
+        assert!(error.contains("in epoch 0") && error.contains("feature 7 of node 7 is 3"), "{error}");
+        assert!(error.contains("data.scale = standard") && !error.contains("learning_rate"), "{error}");
     }
 }

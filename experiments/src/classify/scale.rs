@@ -1,0 +1,112 @@
+//! Scaling of features. Its figures are those of all nodes: features are known of every node, labels are not.
+
+use models::gnn::Dataset;
+use models::memory;
+use serde::{Deserialize, Serialize};
+use sprs::CsMat;
+
+use crate::run::error::CliError;
+
+/// What is done to features before they are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scale {
+    /// Nothing.
+    #[default]
+    None,
+    /// Each node's features are divided by the sum of their sizes.
+    Row,
+    /// Each feature has mean 0 and variance 1 over the nodes; one that is constant becomes 0.
+    Standard,
+}
+
+impl Scale {
+    /// Scales the features of a data set; an error where there is no memory for it: standardised, none is 0.
+    pub fn apply(self, data: &mut Dataset) -> Result<(), CliError> {
+        match self {
+            Self::None => (),
+            Self::Row => rows(&mut data.features),
+            Self::Standard => {
+                let entries = data.features.rows() as f64 * data.features.cols() as f64;
+                memory::check(&[("data.scale = standard".into(), 16.0 * entries)])
+                    .map_err(CliError::usage)?;
+                data.features = standard(&data.features);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn rows(x: &mut CsMat<f32>) {
+    for mut row in x.outer_iterator_mut() {
+        let sum: f64 = row.iter().map(|(_, v)| f64::from(v.abs())).sum();
+        if sum > 0.0 {
+            row.iter_mut().for_each(|(_, v)| *v = (f64::from(*v) / sum) as f32);
+        }
+    }
+}
+
+fn standard(x: &CsMat<f32>) -> CsMat<f32> {
+    let (n, cols) = x.shape();
+    let mut mean = vec![0.0_f64; cols];
+    x.iter().for_each(|(v, (_, j))| mean[j] += f64::from(*v) / n as f64);
+    // About the mean, so that large means leave their digits to the variance; what is not stored is 0.
+    let (mut variance, mut filled) = (vec![0.0_f64; cols], vec![0_usize; cols]);
+    for (v, (_, j)) in x {
+        variance[j] += (f64::from(*v) - mean[j]).powi(2) / n as f64;
+        filled[j] += 1;
+    }
+    let scale: Vec<f64> = (0..cols)
+        .map(|j| {
+            let variance = variance[j] + (n - filled[j]) as f64 / n as f64 * mean[j].powi(2);
+            // Rounding leaves something of a column that is constant.
+            let spread = variance > 1e-20 * mean[j].powi(2) && variance > 0.0;
+            if spread { variance.sqrt().recip() } else { 0.0 }
+        })
+        .collect();
+    let columns: Vec<usize> = (0..cols).filter(|j| scale[*j] > 0.0).collect();
+    let mut starts = Vec::with_capacity(n + 1);
+    let (mut indices, mut values) = (Vec::new(), Vec::new());
+    starts.push(0);
+    let mut dense = vec![0.0_f32; cols];
+    for row in x.outer_iterator() {
+        dense.fill(0.0);
+        row.iter().for_each(|(j, v)| dense[j] = *v);
+        for j in &columns {
+            indices.push(*j);
+            values.push(((f64::from(dense[*j]) - mean[*j]) * scale[*j]) as f32);
+        }
+        starts.push(indices.len());
+    }
+    CsMat::new((n, cols), starts, indices, values)
+}
+
+#[cfg(test)]
+mod tests {
+    use models::gnn::data::synthetic::{dense, karate};
+
+    use super::*;
+
+    fn scaled(scale: Scale, x: &[f32]) -> Vec<f32> {
+        let mut data = karate();
+        data.features = dense(x.len() / 3, 3, x);
+        scale.apply(&mut data).unwrap();
+        data.features.to_dense().iter().copied().collect()
+    }
+
+    #[test]
+    fn columns_have_mean_0_and_variance_1() {
+        // The first column is 1, 3; the second 0, 4; the third is constant.
+        let x = [1.0, 0.0, 7.0, 3.0, 4.0, 7.0];
+        assert_eq!(scaled(Scale::Standard, &x), [-1.0, -1.0, 0.0, 1.0, 1.0, 0.0]);
+        assert_eq!(scaled(Scale::None, &x), x);
+        let large = [1e8, 0.1, 0.0, 1e8 + 16.0, 0.1, 0.0];
+        assert_eq!(scaled(Scale::Standard, &large), [-1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn rows_sum_to_1() {
+        let x = [1.0, 0.0, -3.0, 0.0, 0.0, 0.0];
+        assert_eq!(scaled(Scale::Row, &x), [0.25, 0.0, -0.75, 0.0, 0.0, 0.0]);
+    }
+}

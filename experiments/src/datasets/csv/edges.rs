@@ -1,0 +1,178 @@
+//! Files of edges: two nodes in a line, lists of neighbours, or a matrix.
+
+use std::borrow::Cow;
+
+use clap::ValueEnum;
+
+use super::super::reading::Listed;
+use super::columns::Columns;
+use super::header::is_number;
+use super::nodes::{Nodes, node_name};
+use super::table::Table;
+use crate::run::error::CliError;
+
+/// What a line of the file of edges holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum EdgesFormat {
+    /// Two nodes, and perhaps a weight.
+    #[default]
+    EdgeList,
+    /// A node and its neighbours, as many as it has.
+    AdjacencyList,
+    /// The weights of the edges from the node of that line to every node.
+    AdjacencyMatrix,
+}
+
+/// What to do with edges that cannot be taken as they are.
+pub(super) struct Leave {
+    /// Leave out edges to nodes that do not exist.
+    pub unknown: bool,
+    /// Take every edge for one of weight 1.
+    pub weights: bool,
+}
+
+/// The columns of a list of edges: source, target, and the weight where there is one; those that are not read.
+pub(super) fn ends(
+    table: &Table,
+    columns: &mut Columns,
+) -> Result<(usize, usize, Option<usize>, Vec<usize>), CliError> {
+    let unnamed = columns.unnamed(table);
+    let free = |columns: &Columns| -> Vec<usize> {
+        columns.free().into_iter().filter(|k| Some(*k) != unnamed).collect()
+    };
+    let example = if table.titled { "source=NAME,target=NAME" } else { "source=1,target=2,weight=3" };
+    if columns.titles.len() < 2 {
+        return Err(table.wrong(table.first()?.0, "wants two nodes"));
+    }
+    if let (None, None, &[a, b]) = (columns.at("source"), columns.at("target"), &free(columns)[..]) {
+        columns.give(a, "source");
+        columns.give(b, "target");
+    }
+    let (Some(source), Some(target)) = (columns.at("source"), columns.at("target")) else {
+        return Err(columns.unclear(table, "which columns are the ends of an edge is not clear", example));
+    };
+    let mut unread = free(columns);
+    unread.extend(unnamed);
+    Ok((source, target, columns.at("weight"), unread))
+}
+
+/// Reads a list of edges.
+pub(super) fn list(
+    table: &Table,
+    (source, target, weight): (usize, usize, Option<usize>),
+    nodes: &Nodes,
+    leave: &Leave,
+) -> Result<Listed, CliError> {
+    let mut listed = Listed::default();
+    let weight = weight.filter(|_| !leave.weights);
+    for row in table.rows() {
+        let (line, cells) = row?;
+        let w = weight.map(|k| edge_weight(table, line, &cells[k])).transpose()?;
+        put(table, line, [&cells[source], &cells[target]], w, nodes, leave, &mut listed)?;
+    }
+    Ok(listed)
+}
+
+/// A line for a node: its name, and those of its neighbours.
+pub(super) fn lists(table: &Table, nodes: &Nodes, leave: &Leave) -> Result<Listed, CliError> {
+    let mut listed = Listed::default();
+    for row in table.rows() {
+        let (line, cells) = row?;
+        let mut cells = cells.iter().filter(|cell| !cell.is_empty());
+        let Some(from) = cells.next() else { continue };
+        for to in cells {
+            put(table, line, [from, to], None, nodes, leave, &mut listed)?;
+        }
+    }
+    Ok(listed)
+}
+
+/// A line for a node: the weight of its edge to every node, 0 for none.
+pub(super) fn matrix(table: &Table, nodes: &Nodes, leave: &Leave) -> Result<Listed, CliError> {
+    let (mut listed, mut k) = (Listed::default(), 0);
+    for row in table.rows() {
+        let (line, cells) = row?;
+        if cells.len() != nodes.count || k >= nodes.count {
+            let n = nodes.count;
+            return Err(table
+                .wrong(line, format!("line {} of {} entries; {n} of {n} are wanted", k + 1, cells.len())));
+        }
+        for (j, cell) in cells.iter().enumerate() {
+            match edge_weight(table, line, cell)? {
+                0.0 => (),
+                w => {
+                    listed.pairs.push((k as u32, j as u32));
+                    listed.weights.extend((!leave.weights).then_some(w));
+                }
+            }
+        }
+        k += 1;
+    }
+    match k == nodes.count {
+        true => Ok(listed),
+        false => Err(table.wrong(1, format!("has {k} lines for {} nodes", nodes.count))),
+    }
+}
+
+fn edge_weight(table: &Table, line: usize, cell: &str) -> Result<f32, CliError> {
+    let wrong = |what: &str| {
+        table.wrong(line, format!("the weight `{cell}` {what}; --ignore-weights takes every edge for 1"))
+    };
+    match cell.parse::<f32>() {
+        Ok(w) if w < 0.0 => Err(wrong("is negative, and no network here has a place for it")),
+        Ok(w) if w.is_finite() => Ok(w),
+        _ => Err(wrong("is no finite number")),
+    }
+}
+
+/// One edge more, unless its weight is 0 or it leads nowhere.
+fn put(
+    table: &Table,
+    line: usize,
+    ends: [&Cow<'_, str>; 2],
+    weight: Option<f32>,
+    nodes: &Nodes,
+    leave: &Leave,
+    listed: &mut Listed,
+) -> Result<(), CliError> {
+    let [u, v] = ends.map(|cell| node_name(table, line, cell));
+    let (u, v) = (u?, v?);
+    match (nodes.find(&u), nodes.find(&v), weight) {
+        (Some(_), Some(_), Some(0.0)) => listed.weightless += 1,
+        (Some(u), Some(v), w) => {
+            listed.pairs.push((u, v));
+            listed.weights.extend(w);
+        }
+        _ if leave.unknown => listed.unknown += 1,
+        (a, ..) => return Err(table.wrong(line, nowhere(nodes, (&u, &v), if a.is_none() { &u } else { &v }))),
+    }
+    Ok(())
+}
+
+/// An edge that leads to no node.
+fn nowhere(nodes: &Nodes, (u, v): (&str, &str), end: &str) -> String {
+    let n = nodes.count;
+    if nodes.have_names() {
+        return format!("edge ({u}, {v}): no line has the id {end}; --drop-unknown leaves such edges out");
+    }
+    match is_number(end) {
+        true if end == n.to_string() => format!(
+            "edge ({u}, {v}) leads to a node that does not exist; there are {n}, counted from 0; where yours are counted from 1, give the files a column id"
+        ),
+        true => format!("edge ({u}, {v}) leads to a node that does not exist; there are {n}, counted from 0"),
+        false => format!(
+            "`{end}` is no node: they are counted from 0 to {}, unless a file has a column id",
+            n.max(1) - 1
+        ),
+    }
+}
+
+/// The highest whole number in the first two columns.
+pub(super) fn highest(table: &Table) -> Result<Option<u64>, CliError> {
+    let mut highest = None;
+    for row in table.all() {
+        let numbers = row?.1.into_iter().take(2).filter_map(|cell| cell.parse::<u64>().ok());
+        highest = numbers.max().max(highest);
+    }
+    Ok(highest)
+}
