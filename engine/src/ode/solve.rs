@@ -335,7 +335,9 @@ mod tests {
         assert_eq!(steps(0.1, 0.25), [(0.0, 0.1)]);
         assert_eq!(steps(1.0, 0.25).len(), 4);
         // 0.3 / 0.1 is a little less than 3, 0.7 / 0.1 a little less than 7, 0.6 / 0.2 a little less than 3.
-        assert!([(0.3, 0.1, 3), (0.7, 0.1, 7), (0.6, 0.2, 3)].iter().all(|(t, h, n)| steps(*t, *h).len() == *n));
+        assert!(
+            [(0.3, 0.1, 3), (0.7, 0.1, 7), (0.6, 0.2, 3)].iter().all(|(t, h, n)| steps(*t, *h).len() == *n)
+        );
     }
 
     #[test]
