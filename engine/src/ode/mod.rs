@@ -31,7 +31,7 @@ mod tests;
 
 pub use adaptive::{Adaptive, Step};
 pub use recorded::{MAX_STAGES, RungeKutta};
-pub use solve::{Gradient, OdeSolve, RightHandSide, Steps};
+pub use solve::{Gradient, OdeSolve, RightHandSide, Steps, shortened};
 pub use tableau::Tableau;
 
 /// The work that an integration took.

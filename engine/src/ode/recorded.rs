@@ -100,15 +100,26 @@ impl RungeKutta {
     pub fn integrate<T: Real>(
         &self,
         rec: &mut Recording<T>,
-        mut x: Var,
+        x: Var,
         (t0, t1): (f64, f64),
         steps: usize,
-        mut f: impl FnMut(&mut Recording<T>, Var, f64) -> Var,
+        f: impl FnMut(&mut Recording<T>, Var, f64) -> Var,
     ) -> Var {
         let h = (t1 - t0) / steps.max(1) as f64;
+        self.along(rec, x, (0..steps).map(|i| (t0 + i as f64 * h, h)), f)
+    }
+
+    /// Records steps that begin at t and have the length h, for each (t, h) of `steps`.
+    pub fn along<T: Real>(
+        &self,
+        rec: &mut Recording<T>,
+        mut x: Var,
+        steps: impl IntoIterator<Item = (f64, f64)>,
+        mut f: impl FnMut(&mut Recording<T>, Var, f64) -> Var,
+    ) -> Var {
         let mark = rec.mark();
-        for i in 0..steps {
-            let end = self.step(rec, x, t0 + i as f64 * h, h, &mut f);
+        for (t, h) in steps {
+            let end = self.step(rec, x, t, h, &mut f);
             x = rec.release(mark, end);
         }
         x
@@ -155,10 +166,12 @@ mod tests {
             let y = RungeKutta::new(tableau).unwrap().step(&mut g, x, 0.0, 1.0, f);
             g.value(y).data[0]
         };
-        let [euler, midpoint, rk4, _] = ALL.map(one_step);
+        let [euler, midpoint, rk4, three_eighths, _] = ALL.map(one_step);
         // k1 = 1; then k2 = 1/2 + 3/2 = 2; then k3 = 1/2 + 2 = 5/2 and k4 = 1 + 7/2 = 9/2.
         assert_eq!((euler, midpoint), (2.0, 3.0));
         assert!((rk4 - (1.0 + 14.5 / 6.0)).abs() < 1e-15);
+        // k1 = 1; k2 = 1/3 + 4/3 = 5/3, k3 = 2/3 + (1 - 1/3 + 5/3) = 3, k4 = 1 + (1 + 1 - 5/3 + 3) = 13/3.
+        assert!((three_eighths - (1.0 + (1.0 + 5.0 + 9.0 + 13.0 / 3.0) / 8.0)).abs() < 1e-15);
     }
 
     #[test]

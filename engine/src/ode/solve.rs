@@ -28,6 +28,8 @@ pub trait RightHandSide<T: Real>: Send + Sync {
 pub enum Steps {
     /// A number of equal steps of a method.
     Fixed(&'static Tableau, usize),
+    /// Steps of a length of a method, the last one shortened so that it ends where the integration does.
+    Shortened(&'static Tableau, f64),
     /// Adaptive steps of the pair of Dormand and Prince: the tolerance of the local error, relative and absolute, and
     /// the largest number of steps.
     Adaptive(f64, usize),
@@ -36,16 +38,25 @@ pub enum Steps {
 impl Steps {
     fn tableau(self) -> &'static Tableau {
         match self {
-            Self::Fixed(tableau, _) => tableau,
+            Self::Fixed(tableau, _) | Self::Shortened(tableau, _) => tableau,
             Self::Adaptive(..) => &DORMAND_PRINCE,
         }
     }
 
-    fn most(self) -> usize {
+    fn most(self, span: (f64, f64)) -> usize {
         match self {
             Self::Fixed(_, n) | Self::Adaptive(_, n) => n.max(1),
+            Self::Shortened(_, h) => shortened(span, h).count(),
         }
     }
+}
+
+/// The beginnings and lengths of steps of length `h` from `t0` to `t1`, the last one shortened to end there; what
+/// rounding leaves is no step.
+pub fn shortened((t0, t1): (f64, f64), h: f64) -> impl ExactSizeIterator<Item = (f64, f64)> {
+    let n = ((t1 - t0) / h - 1e-9).ceil().max(1.0) as usize;
+    let time = move |k: usize| if k == n { t1 } else { t0 + k as f64 * h };
+    (0..n).map(move |k| (time(k), if k + 1 == n { t1 - time(k) } else { h }))
 }
 
 /// The method of the backward pass.
@@ -101,12 +112,12 @@ impl<T: Real> OdeSolve<T> {
 
     /// Steps of a segment.
     fn stride(&self) -> usize {
-        (self.steps.most() as f64).sqrt().ceil() as usize
+        (self.steps.most(self.span) as f64).sqrt().ceil() as usize
     }
 
     /// Numbers that the sizes of adaptive steps take at the head of `aux`, the count of steps first.
     fn head(&self) -> usize {
-        if matches!(self.steps, Steps::Adaptive(..)) { 1 + self.steps.most() } else { 0 }
+        if matches!(self.steps, Steps::Adaptive(..)) { 1 + self.steps.most(self.span) } else { 0 }
     }
 
     /// Beginning and size of every step, as `forward` noted them.
@@ -118,6 +129,7 @@ impl<T: Real> OdeSolve<T> {
                 let h = (t1 - t0) / n.max(1) as f64;
                 steps.extend((0..n.max(1)).map(|k| (t0 + k as f64 * h, h)));
             }
+            Steps::Shortened(_, h) => steps.extend(shortened(self.span, h)),
             Steps::Adaptive(..) => {
                 let mut t = t0;
                 for h in &head[1..=head[0].f64() as usize] {
@@ -128,7 +140,7 @@ impl<T: Real> OdeSolve<T> {
         }
     }
 
-    /// Equal steps on a tape that never holds more than one; `keep(k, x)` sees the state before step k.
+    /// Steps known before on a tape that never holds more than one; `keep(k, x)` sees the state before step k.
     fn forward_fixed(
         &self,
         (x0, given, params): (View<T>, &[View<T>], &[T]),
@@ -167,7 +179,7 @@ impl<T: Real> OdeSolve<T> {
             dy.copy_from_slice(g.value(f).data);
         };
         let mut solver = Adaptive::new(self.steps.tableau(), tolerance, tolerance)?;
-        solver.max_steps = self.steps.most();
+        solver.max_steps = self.steps.most(self.span);
         let mut k = 0;
         let done = solver.solve_with(velocity, self.span.0, self.span.1, x, |step| {
             see(k, step.t_next - step.t, step.y);
@@ -203,7 +215,7 @@ impl<T: Real> Op<T> for OdeSolve<T> {
 
     fn aux_len(&self, _: &[Shape], out: Shape) -> usize {
         let states = match self.gradient {
-            Gradient::Checkpointed => self.steps.most().div_ceil(self.stride()) * out.len(),
+            Gradient::Checkpointed => self.steps.most(self.span).div_ceil(self.stride()) * out.len(),
             Gradient::Adjoint => 0,
         };
         self.head() + states
@@ -225,7 +237,7 @@ impl<T: Real> Op<T> for OdeSolve<T> {
         };
         let inputs = (x0, given.as_slice(), x.all_params());
         let done = match self.steps {
-            Steps::Fixed(..) => {
+            Steps::Fixed(..) | Steps::Shortened(..) => {
                 self.list_steps(&[], &mut scratch.steps);
                 self.forward_fixed(inputs, &mut scratch, keep)
             }
@@ -314,6 +326,18 @@ mod tests {
         fn record(&self, g: &mut Recording<f64>, x: Var, _: f64, _: &[Var]) -> Var {
             g.square(x)
         }
+    }
+
+    #[test]
+    fn the_last_step_is_shortened_to_the_end() {
+        let steps = |t1: f64, h: f64| shortened((0.0, t1), h).collect::<Vec<_>>();
+        assert_eq!(steps(1.75, 0.5), [(0.0, 0.5), (0.5, 0.5), (1.0, 0.5), (1.5, 0.25)]);
+        assert_eq!(steps(0.1, 0.25), [(0.0, 0.1)]);
+        assert_eq!(steps(1.0, 0.25).len(), 4);
+        // 0.3 / 0.1 is a little less than 3, 0.7 / 0.1 a little less than 7, 0.6 / 0.2 a little less than 3.
+        assert!(
+            [(0.3, 0.1, 3), (0.7, 0.1, 7), (0.6, 0.2, 3)].iter().all(|(t, h, n)| steps(*t, *h).len() == *n)
+        );
     }
 
     #[test]

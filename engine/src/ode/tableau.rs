@@ -72,6 +72,18 @@ pub const RK4: Tableau = Tableau {
     fsal: false,
 };
 
+/// The 3/8 rule of order 4 (Kutta 1901), which torchdiffeq calls `rk4`.
+pub const THREE_EIGHTHS: Tableau = Tableau {
+    name: "3/8 rule",
+    order: 4,
+    c: &[0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0],
+    a: &[&[], &[1.0 / 3.0], &[-1.0 / 3.0, 1.0], &[1.0, -1.0, 1.0]],
+    b: &[1.0 / 8.0, 3.0 / 8.0, 3.0 / 8.0, 1.0 / 8.0],
+    error: &[],
+    embedded_order: 0,
+    fsal: false,
+};
+
 const DORMAND_PRINCE_B: [f64; 7] =
     [35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0, 0.0];
 
@@ -104,7 +116,7 @@ pub const DORMAND_PRINCE: Tableau = Tableau {
 };
 
 /// All tables of this module.
-pub const ALL: [&Tableau; 4] = [&EULER, &MIDPOINT, &RK4, &DORMAND_PRINCE];
+pub const ALL: [&Tableau; 5] = [&EULER, &MIDPOINT, &RK4, &THREE_EIGHTHS, &DORMAND_PRINCE];
 
 #[cfg(test)]
 mod tests {

@@ -52,6 +52,11 @@ activations! {
         let slope = if x > T::ZERO { T::ONE } else { T::of(0.2) };
         (slope * x, slope)
     };
+    /// f(x) = x for x > 0, e^x - 1 below (Clevert, Unterthiner and Hochreiter 2016).
+    Elu, elu, "elu", |x| {
+        let e = T::ZERO.min(x).exp();
+        if x > T::ZERO { (x, T::ONE) } else { (e - T::ONE, e) }
+    };
     /// f(x) = x / (1 + e^-x) (Elfwing, Uchibe and Doya 2018).
     Silu, silu, "silu", |x| {
         let s = x.sigmoid();
@@ -181,6 +186,9 @@ mod tests {
         assert!(close(Relu::value_and_slope(f64::NEG_INFINITY), (0.0, 0.0)));
         assert!(Relu::value_and_slope(f64::NAN).0.is_nan());
         assert!(close(LeakyRelu::value_and_slope(-2.0), (-0.4, 0.2)));
+        assert!(close(Elu::value_and_slope(2.0), (2.0, 1.0)));
+        assert!(close(Elu::value_and_slope(-1.0), (1.0 / e - 1.0, 1.0 / e)));
+        assert!(Elu::value_and_slope(f64::NAN).0.is_nan());
         assert!(close(Sigmoid::value_and_slope(0.0), (0.5, 0.25)));
         assert!(close(Softplus::value_and_slope(0.0), (2f64.ln(), 0.5)));
         assert!(close(Softplus::value_and_slope(800.0), (800.0, 1.0)));

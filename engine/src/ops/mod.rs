@@ -12,5 +12,6 @@ pub mod edge;
 pub mod index;
 mod linear;
 mod matmul;
+mod normalise;
 mod reduce;
 mod scalar;

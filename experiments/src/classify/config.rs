@@ -31,7 +31,7 @@ pub enum Edges {
     /// Both ends of an edge receive from each other.
     Undirected,
     /// A node receives from the nodes that its own edges in the source's list lead to (a page from the pages that
-    /// it links to). GREAD and its kin use WebKB and Film so.
+    /// it links to).
     Directed,
     /// A node receives from the nodes whose edges lead to it.
     Reversed,

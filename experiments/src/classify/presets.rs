@@ -82,6 +82,32 @@ pub fn defaults(data: &str, model: &str) -> Result<GraphConfig, CliError> {
 mod tests {
     use super::*;
 
+    /// Settings that authors published stand in files to name with --config, and owe nothing to those that we found.
+    #[test]
+    fn settings_of_authors_are_sound_and_whole() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/presets/graph/authors");
+        let files: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+        assert!(files.len() >= 9);
+        for file in files {
+            let name = file.file_stem().unwrap().to_str().unwrap().to_string();
+            let (data, model) = name.split_once('-').unwrap();
+            let text = std::fs::read_to_string(&file).unwrap();
+            let over = |base: &GraphConfig| overlay(base, &text, &name).unwrap();
+            let whole = over(&defaults(data, model).unwrap());
+            whole.check().unwrap();
+            assert_eq!((whole.data.name.as_str(), whole.model.name()), (data, model));
+            assert_eq!(over(&preset(data, model, None).unwrap()).train, whole.train, "{name}");
+            let model_of = |config: &GraphConfig| toml::Table::try_from(&config.model).unwrap();
+            let found = over(&preset(data, model, None).unwrap());
+            for (key, value) in model_of(&whole) {
+                // What the other settings leave unread may differ.
+                let unread = ["tolerance", "beta"].contains(&key.as_str());
+                assert!(unread || model_of(&found)[&key] == value, "{name}: model.{key} is not said");
+            }
+            assert_eq!(found.data.edges, whole.data.edges, "{name}");
+        }
+    }
+
     #[test]
     fn every_preset_is_sound() {
         for model in Network::NAMES {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use engine::rng::Stream;
 use engine::sparse::Sparse;
 use engine::{ParamId, Params, Real, Recording, Var};
+use serde::{Deserialize, Serialize};
 
 use super::{Adjacency, Dataset, Dropout, Normalisation};
 
@@ -26,8 +27,15 @@ impl<T: Real> Builder<'_, T> {
 
     /// A linear map of the features.
     pub fn features(&mut self, name: &str, outputs: usize) -> Features<T> {
+        let inputs = self.data.features.cols();
+        let map = self.linear(name, inputs, outputs);
+        self.features_by(map)
+    }
+
+    /// The features and what maps them.
+    pub fn features_by(&self, map: Linear) -> Features<T> {
         let (sparse, values) = Sparse::new(&self.data.features.map(|v| T::of(f64::from(*v))));
-        Features { map: self.linear(name, self.data.features.cols(), outputs), sparse, values }
+        Features { map, sparse, values }
     }
 
     /// The adjacency matrix of the graph.
@@ -58,11 +66,34 @@ impl Linear {
         seed: u64,
     ) -> Self {
         let bound = 1.0 / (inputs.max(1) as f64).sqrt();
+        Self::within(params, name, (inputs, outputs), [bound; 2], seed)
+    }
+
+    /// Weights uniform in +-`bounds[0]`, biases in +-`bounds[1]`.
+    pub fn within<T: Real>(
+        params: &mut Params<T>,
+        name: &str,
+        (inputs, outputs): (usize, usize),
+        bounds: [f64; 2],
+        seed: u64,
+    ) -> Self {
         let mut stream = Stream::new(seed, name, 0, 0);
-        let mut uniform = || T::of(bound * (2.0 * stream.uniform() - 1.0));
-        let w = params.add(format!("{name}.weight"), outputs, inputs, &mut uniform);
-        let b = params.add(format!("{name}.bias"), outputs, 1, uniform);
+        let mut uniform = |bound: f64| T::of(bound * (2.0 * stream.uniform() - 1.0));
+        let w = params.add(format!("{name}.weight"), outputs, inputs, || uniform(bounds[0]));
+        let b = params.add(format!("{name}.bias"), outputs, 1, || uniform(bounds[1]));
         Self { w, b }
+    }
+
+    /// W x.
+    pub fn product<T: Real>(&self, g: &mut Recording<T>, x: Var) -> Var {
+        let w = g.param(self.w);
+        g.matmul(w, x)
+    }
+
+    /// x + b.
+    pub fn shift<T: Real>(&self, g: &mut Recording<T>, x: Var) -> Var {
+        let b = g.param(self.b);
+        g.add(x, b)
     }
 
     /// W x + b.
@@ -92,39 +123,82 @@ pub struct Features<T> {
 }
 
 impl<T: Real> Features<T> {
-    /// W features + b (outputs x nodes), after dropout at `rate` of the features.
-    pub fn apply(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>, rate: f64) -> Var {
+    /// W features (outputs x nodes), after dropout at `rate` of the features.
+    pub fn product(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>, rate: f64) -> Var {
         let values = g.constant(1, self.values.len(), &self.values);
         let values = dropout.apply(g, values, rate);
-        let (w, b) = (g.param(self.map.w), g.param(self.map.b));
-        let x = g.sparse_columns(&self.sparse, values, w);
-        g.add(x, b)
+        let w = g.param(self.map.w);
+        g.sparse_columns(&self.sparse, values, w)
     }
+
+    /// x + b.
+    pub fn shift(&self, g: &mut Recording<T>, x: Var) -> Var {
+        self.map.shift(g, x)
+    }
+
+    /// W features + b (outputs x nodes), after dropout at `rate` of the features.
+    pub fn apply(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>, rate: f64) -> Var {
+        let x = self.product(g, dropout, rate);
+        self.map.shift(g, x)
+    }
+}
+
+/// How the residual layers of an encoder and a decoder are made, where there are any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Form {
+    /// Ours. Encoder: x + relu(W x + b), x in it dropped at the input's rate.
+    #[default]
+    Own,
+    /// That of the code of GRAND and GREAD. Encoder: x + W relu(x) + b, dropped at the other rate before the first
+    /// layer and after each. Decoder: x dropped once more before its layer, and the scores of classes too.
+    Gread,
 }
 
 /// Features to the state where integration begins.
 pub struct Encoder<T> {
     features: Features<T>,
-    /// x + relu(W x + b), twice.
+    /// Two residual layers.
     residual: Option<[Linear; 2]>,
-    rate: f64,
+    form: Form,
+    /// Of the features, and of the states.
+    rates: (f64, f64),
 }
 
 impl<T: Real> Encoder<T> {
     /// A linear map to `hidden` numbers, with two residual layers if `deep`.
-    pub fn new(on: &mut Builder<'_, T>, hidden: usize, deep: bool, rate: f64) -> Self {
+    pub fn new(
+        on: &mut Builder<'_, T>,
+        hidden: usize,
+        (deep, form): (bool, Form),
+        rates: (f64, f64),
+    ) -> Self {
         let features = on.features("encoder", hidden);
         let residual = deep.then(|| ["encoder.1", "encoder.2"].map(|name| on.linear(name, hidden, hidden)));
-        Self { features, residual, rate }
+        Self { features, residual, form, rates }
     }
 
     /// hidden x nodes.
     pub fn apply(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Var {
-        let mut x = self.features.apply(g, dropout, self.rate);
-        for layer in self.residual.iter().flatten() {
-            let kept = dropout.apply(g, x, self.rate);
-            let change = layer.relu(g, kept);
-            x = g.add(x, change);
+        let mut x = self.features.apply(g, dropout, self.rates.0);
+        let Some(layers) = &self.residual else { return x };
+        if self.form == Form::Gread {
+            x = dropout.apply(g, x, self.rates.1);
+        }
+        for layer in layers {
+            match self.form {
+                Form::Own => {
+                    let kept = dropout.apply(g, x, self.rates.0);
+                    let change = layer.relu(g, kept);
+                    x = g.add(x, change);
+                }
+                Form::Gread => {
+                    let positive = g.relu(x);
+                    let change = layer.apply(g, positive);
+                    x = g.add(x, change);
+                    x = dropout.apply(g, x, self.rates.1);
+                }
+            }
         }
         x
     }
@@ -136,6 +210,7 @@ pub struct Decoder {
     deep: Option<Linear>,
     last: Linear,
     relu: bool,
+    form: Form,
     rate: f64,
 }
 
@@ -144,11 +219,11 @@ impl Decoder {
     pub fn new<T: Real>(
         on: &mut Builder<'_, T>,
         hidden: usize,
-        (deep, relu): (bool, bool),
+        (deep, relu, form): (bool, bool, Form),
         rate: f64,
     ) -> Self {
         let deep = deep.then(|| on.linear("decoder.1", hidden, hidden));
-        Self { deep, last: on.linear("decoder", hidden, on.data.classes), relu, rate }
+        Self { deep, last: on.linear("decoder", hidden, on.data.classes), relu, form, rate }
     }
 
     /// classes x nodes.
@@ -157,13 +232,16 @@ impl Decoder {
             x = g.relu(x);
         }
         x = dropout.apply(g, x, self.rate);
-        if let Some(layer) = self.deep {
-            let t = g.tanh(x);
-            let change = layer.apply(g, t);
-            x = g.add(x, change);
+        let Some(layer) = self.deep else { return self.last.apply(g, x) };
+        if self.form == Form::Gread {
             x = dropout.apply(g, x, self.rate);
-            x = g.tanh(x);
         }
-        self.last.apply(g, x)
+        let t = g.tanh(x);
+        let change = layer.apply(g, t);
+        x = g.add(x, change);
+        x = dropout.apply(g, x, self.rate);
+        x = g.tanh(x);
+        let scores = self.last.apply(g, x);
+        if self.form == Form::Gread { dropout.apply(g, scores, self.rate) } else { scores }
     }
 }

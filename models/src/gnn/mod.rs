@@ -5,6 +5,7 @@ pub mod data;
 pub mod equations;
 pub mod layers;
 pub mod networks;
+pub mod norm;
 pub mod oversmoothing;
 pub mod space;
 pub mod training;

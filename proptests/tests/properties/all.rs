@@ -1,6 +1,7 @@
 //! All property tests in one program: each of them is generic code compiled anew, and most of it is common to them.
 
 mod allocations;
+mod authors;
 mod blocks;
 mod cases;
 mod dense_networks;

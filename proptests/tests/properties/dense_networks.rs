@@ -5,9 +5,10 @@ use engine::rng::Stream;
 use engine::{Matrix, Params, Tape};
 use models::gnn::{Dataset, Dropout, Network};
 
+use crate::authors::tuned;
 use crate::graph_dynamics::{network, small};
 
-type Dense = Matrix<f64>;
+pub(crate) type Dense = Matrix<f64>;
 
 /// The settings that the references are written for, as far as a network has them. Gamma(1/2) = sqrt(pi).
 const SETTINGS: &str = "hidden = 8\nheads = 2\nlayers = 3\norder = 0.5\ntime = 2.0\nstep = 0.5\nsolver = \"euler\"\n\
@@ -19,110 +20,110 @@ const LAMBDA: f64 = 0.5;
 const DIFFUSION: f64 = 0.5;
 const AGGREGATION: f64 = 0.5;
 
-fn product(a: &Dense, b: &Dense) -> Dense {
+pub(crate) fn product(a: &Dense, b: &Dense) -> Dense {
     assert_eq!(a.cols(), b.rows());
     Dense::from_fn(a.rows(), b.cols(), |i, j| (0..a.cols()).map(|k| a[(i, k)] * b[(k, j)]).sum())
 }
 
 /// A x: node i takes sum_j A_ij x_j.
-fn listen(a: &Dense, x: &Dense) -> Dense {
+pub(crate) fn listen(a: &Dense, x: &Dense) -> Dense {
     product(x, &Dense::from_fn(a.cols(), a.rows(), |i, j| a[(j, i)]))
 }
 
-fn map(x: &Dense, f: impl Fn(f64) -> f64) -> Dense {
+pub(crate) fn map(x: &Dense, f: impl Fn(f64) -> f64) -> Dense {
     Dense::from_fn(x.rows(), x.cols(), |i, j| f(x[(i, j)]))
 }
 
-fn zip(x: &Dense, y: &Dense, f: impl Fn(f64, f64) -> f64) -> Dense {
+pub(crate) fn zip(x: &Dense, y: &Dense, f: impl Fn(f64, f64) -> f64) -> Dense {
     Dense::from_fn(x.rows(), x.cols(), |i, j| f(x[(i, j)], y[(i, j)]))
 }
 
-fn relu(x: &Dense) -> Dense {
+pub(crate) fn relu(x: &Dense) -> Dense {
     map(x, |v| v.max(0.0))
 }
 
-fn logistic(v: f64) -> f64 {
+pub(crate) fn logistic(v: f64) -> f64 {
     1.0 / (1.0 + (-v).exp())
 }
 
 /// y below x.
-fn stack(x: &Dense, y: &Dense) -> Dense {
+pub(crate) fn stack(x: &Dense, y: &Dense) -> Dense {
     let both = |i, j| if i < x.rows() { x[(i, j)] } else { y[(i - x.rows(), j)] };
     Dense::from_fn(x.rows() + y.rows(), x.cols(), both)
 }
 
 /// Each row's exponentials where there is an edge, divided by their sum.
-fn softmax(edges: &Dense, scores: &Dense) -> Dense {
+pub(crate) fn softmax(edges: &Dense, scores: &Dense) -> Dense {
     let e = zip(edges, scores, |a, s| if a > 0.0 { s.exp() } else { 0.0 });
     let total: Vec<f64> = (0..e.rows()).map(|i| (0..e.cols()).map(|j| e[(i, j)]).sum()).collect();
     Dense::from_fn(e.rows(), e.cols(), |i, j| e[(i, j)] / total[i])
 }
 
 /// Rows begin..end.
-fn rows(x: &Dense, begin: usize, end: usize) -> Dense {
+pub(crate) fn rows(x: &Dense, begin: usize, end: usize) -> Dense {
     Dense::from_fn(end - begin, x.cols(), |i, j| x[(begin + i, j)])
 }
 
-struct Reference<'a> {
-    name: &'a str,
-    params: &'a Params<f64>,
-    data: &'a Dataset,
+pub(crate) struct Reference<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) params: &'a Params<f64>,
+    pub(crate) data: &'a Dataset,
 }
 
 impl Reference<'_> {
-    fn param(&self, name: &str) -> Dense {
+    pub(crate) fn param(&self, name: &str) -> Dense {
         let id = self.params.find(name).unwrap_or_else(|| panic!("no parameter {name}"));
         Dense::from_vec(id.shape.rows, id.shape.cols, self.params.view(id).data.to_vec())
     }
-    fn number(&self, name: &str) -> f64 {
+    pub(crate) fn number(&self, name: &str) -> f64 {
         self.param(name)[(0, 0)]
     }
     /// W x + b.
-    fn linear(&self, name: &str, x: &Dense) -> Dense {
+    pub(crate) fn linear(&self, name: &str, x: &Dense) -> Dense {
         let (y, b) =
             (product(&self.param(&format!("{name}.weight")), x), self.param(&format!("{name}.bias")));
         Dense::from_fn(y.rows(), y.cols(), |i, j| y[(i, j)] + b[(i, 0)])
     }
-    fn features(&self) -> Dense {
+    pub(crate) fn features(&self) -> Dense {
         let of = |i, j: usize| self.data.features.get(j, i).map_or(0.0, |v| f64::from(*v));
         Dense::from_fn(self.data.features.cols(), self.data.nodes(), of)
     }
     /// Ones on the edges, and on the diagonal with `loops`.
-    fn ones(&self, loops: bool) -> Dense {
+    pub(crate) fn ones(&self, loops: bool) -> Dense {
         let n = self.data.nodes();
         let mut a = Dense::from_fn(n, n, |i, j| if loops && i == j { 1.0 } else { 0.0 });
         self.data.edges.iter().for_each(|(i, j)| a[(*i as usize, *j as usize)] = 1.0);
         a
     }
-    fn encoded(&self) -> Dense {
+    pub(crate) fn encoded(&self) -> Dense {
         self.linear("encoder", &self.features())
     }
     /// tanh(x + W tanh x + b), x after a ReLU, then linear.
-    fn decoded(&self, x: &Dense) -> Dense {
+    pub(crate) fn decoded(&self, x: &Dense) -> Dense {
         let x = relu(x);
         let change = self.linear("decoder.1", &map(&x, f64::tanh));
         self.linear("decoder", &zip(&x, &change, |x, c| (x + c).tanh()))
     }
     /// Explicit steps of dx/dt = f(x, x_0) from the encoder's state.
-    fn euler(&self, f: impl Fn(&Dense, &Dense) -> Dense) -> Dense {
+    pub(crate) fn euler(&self, f: impl Fn(&Dense, &Dense) -> Dense) -> Dense {
         let first = self.encoded();
         let step = |x: Dense, _| zip(&x, &f(&x, &first), |x, v| x + STEP * v);
         self.decoded(&(0..STEPS).fold(first.clone(), step))
     }
     /// s(alpha) for each channel.
-    fn squashed(&self, name: &str, channel: usize) -> f64 {
+    pub(crate) fn squashed(&self, name: &str, channel: usize) -> f64 {
         let c = self.param(name);
         logistic(c[(if c.rows() == 1 { 0 } else { channel }, 0)])
     }
     /// The mean of D^-1/2 A D^-1/2 and the like: A with loops by rows.
-    fn row(&self, loops: bool) -> Dense {
+    pub(crate) fn row(&self, loops: bool) -> Dense {
         by_rows(&self.ones(loops))
     }
-    fn symmetric(&self) -> Dense {
+    pub(crate) fn symmetric(&self) -> Dense {
         by_both(&self.ones(true))
     }
     /// A x - x.
-    fn diffusion(&self, x: &Dense) -> Dense {
+    pub(crate) fn diffusion(&self, x: &Dense) -> Dense {
         zip(&listen(&self.row(true), x), x, |y, x| y - x)
     }
 
@@ -138,7 +139,7 @@ impl Reference<'_> {
         listen(&a, &self.linear("layer.3", &relu(&x)))
     }
 
-    fn gat(&self) -> Dense {
+    pub(crate) fn gat(&self, f: impl Fn(f64) -> f64) -> Dense {
         let layer = |x: &Dense, name: &str, heads: usize| {
             let x = self.linear(name, x);
             let (own, other) =
@@ -154,8 +155,8 @@ impl Reference<'_> {
             (1..heads).fold(head(0), |above, h| stack(&above, &head(h)))
         };
         let x = layer(&self.features(), "layer.1", 2);
-        let x = layer(&relu(&x), "layer.2", 2);
-        layer(&relu(&x), "layer.3", 1)
+        let x = layer(&map(&x, &f), "layer.2", 2);
+        layer(&map(&x, &f), "layer.3", 1)
     }
 
     fn sage(&self) -> Dense {
@@ -302,7 +303,7 @@ impl Reference<'_> {
         match self.name {
             "mlp" => self.mlp(),
             "gcn" => self.gcn(),
-            "gat" => self.gat(),
+            "gat" => self.gat(|x| x.max(0.0)),
             "sage" => self.sage(),
             "sgc" => (0..3).fold(self.encoded(), |x, _| listen(&self.symmetric(), &x)),
             "gcnii" => self.gcnii(),
@@ -314,22 +315,29 @@ impl Reference<'_> {
             "gread-bs" => self.blurring_sharpening(),
             "gread-fisher" => self.gread(|x| map(x, |x| x * (1.0 - x))),
             "gread-allen-cahn" => self.gread(|x| map(x, |x| x * (1.0 - x * x))),
+            "gread-zeldovich" => self.gread(|x| map(x, |x| x * x * (1.0 - x))),
+            "gread-source" => {
+                let first = self.encoded();
+                self.gread(|_| first.clone())
+            }
+            "gread-filter-bank" => self.gread(|x| zip(x, &listen(&self.row(true), x), |x, y| x + y)),
             "acmp" => self.acmp(),
             "kuramoto" => self.kuramoto(),
             "grade" => self.grade(),
+            "tuned-gcn" | "tuned-gat" | "tuned-sage" => tuned(self, false, |_, x| x),
             other => panic!("{other} has no reference"),
         }
     }
 }
 
 /// D^-1 A.
-fn by_rows(a: &Dense) -> Dense {
+pub(crate) fn by_rows(a: &Dense) -> Dense {
     let d: Vec<f64> = (0..a.rows()).map(|i| (0..a.cols()).map(|j| a[(i, j)]).sum::<f64>().max(1.0)).collect();
     Dense::from_fn(a.rows(), a.cols(), |i, j| a[(i, j)] / d[i])
 }
 
 /// D^-1/2 A D^-1/2.
-fn by_both(a: &Dense) -> Dense {
+pub(crate) fn by_both(a: &Dense) -> Dense {
     let d: Vec<f64> = (0..a.rows()).map(|i| (0..a.cols()).map(|j| a[(i, j)]).sum::<f64>().max(1.0)).collect();
     Dense::from_fn(a.rows(), a.cols(), |i, j| a[(i, j)] / (d[i] * d[j]).sqrt())
 }

@@ -51,7 +51,7 @@ fn adjoint_and_checkpointed_gradients_agree_with_the_tape() {
         // Attention, a source and coefficients of time: every way in which a parameter can enter.
         let mut base = Model::default();
         (base.ends.width.hidden, base.ends.relu) = (8, false);
-        (base.mixing.heads, base.mixing.attention) = (2, true);
+        (base.mixing.dot.heads, base.mixing.attention) = (2, true);
         base.integration.time = 1.0;
         let equation = &mut base.equation;
         (equation.form, equation.kernel, equation.log_eps, equation.aggregation) = (form, kernel, 0.5, 0.1);

@@ -47,6 +47,7 @@ const UNARY: &[Unary] = unary! {
     identity, false, |g, x| g.identity(x);
     relu, false, |g, x| g.relu(x);
     leaky_relu, false, |g, x| g.leaky_relu(x);
+    elu, false, |g, x| g.elu(x);
     silu, false, |g, x| g.silu(x);
     gelu, false, |g, x| g.gelu(x);
     tanh, false, |g, x| g.tanh(x);
@@ -76,6 +77,8 @@ const UNARY: &[Unary] = unary! {
     softmax, false, |g, x| g.softmax(x);
     column_softmax, false, |g, x| g.column_softmax(x);
     column_log_softmax, false, |g, x| g.column_log_softmax(x);
+    normalise_columns, false, |g, x| g.normalise_columns(x, 0.1);
+    normalise_rows, false, |g, x| g.normalise_rows(x, 0.1);
     transpose, false, |g, x| g.transpose(x);
     reshape, false, |g, x| { let s = g.shape(x); g.reshape(x, s.len(), 1) };
     slice_rows, false, |g, x| { let n = g.shape(x).rows; g.slice_rows(x, n / 3..n) };

@@ -1,7 +1,7 @@
 //! Adam, clipping and averaging against their plain definitions, for any size and thread count.
 
 use engine::Real;
-use engine::optim::{Adam, Ema, clip_by_norm};
+use engine::optim::{Adam, Adamax, Ema, clip_by_norm};
 use engine::parallel::CHUNK;
 use proptest::prelude::*;
 
@@ -65,6 +65,25 @@ proptest! {
         reference(&adam, &mut want, &steps, lr);
         for (i, (got, want)) in run(adam, &w, &steps, lr).iter().zip(&want).enumerate() {
             prop_assert!((got - want).abs() <= 1e-12 * want.abs().max(lr), "at {i}: {got} is not {want}");
+        }
+    }
+
+    /// Algorithm 2, one number after the other.
+    #[test]
+    fn adamax_is_its_scalar_definition(len in 0..70usize, seed: u64, beta1 in 0.0..0.99, beta2 in 0.5..0.9999) {
+        let mut adamax = Adamax { beta1, beta2, ..Adamax::new(len) };
+        let w = values::<f64>(seed, len);
+        let steps: Vec<_> = (1..6).map(|t| values::<f64>(seed ^ t, len)).collect();
+        let mut got = w.clone();
+        steps.iter().for_each(|g| adamax.step(&mut got, g, 0.01));
+        for (i, got) in got.iter().enumerate() {
+            let (mut m, mut u, mut want) = (0.0, 0.0_f64, w[i]);
+            for (t, g) in steps.iter().enumerate() {
+                m = beta1 * m + (1.0 - beta1) * g[i];
+                u = (beta2 * u).max(g[i].abs() + 1e-8);
+                want -= 0.01 / (1.0 - beta1.powi(t as i32 + 1)) * m / u;
+            }
+            prop_assert!((got - want).abs() <= 1e-12 * want.abs().max(0.01), "at {i}: {got} is not {want}");
         }
     }
 

@@ -20,6 +20,29 @@ const MODEL: &[&str] = &[
     "normalisation", "order", "relu", "sigma", "skip", "solver", "source", "step", "teleport", "time", "tolerance",
     "width",
 ];
+/// Settings that came later and that no search draws: they take no number.
+const LATER: &[&str] = &[
+    "attention_bias",
+    "attention_dropout",
+    "attention_over",
+    "attention_size",
+    "attention_weights",
+    "beta_diag",
+    "ends",
+    "gamma",
+    "gamma_decay",
+    "last_step",
+    "learned_repulsion",
+    "nonlinear",
+    "nonlinearity",
+    "optimiser",
+    "propagation_dropout",
+    "repulsion",
+    "residual_branch",
+    "select",
+    "time_by_validation",
+    "well",
+];
 /// Mixtures that are tried until one is sound.
 const TRIES: u64 = 100;
 
@@ -53,7 +76,7 @@ fn mixture(own: &Table, other: &Table, always: &[&str], stream: &mut Stream) -> 
             mixed.insert(key.into(), mixture(own, other, always, stream).into());
             continue;
         }
-        let fresh = (other.is_some() || own.is_none()) && stream.uniform() < FRESH;
+        let fresh = !LATER.contains(&key) && (other.is_some() || own.is_none()) && stream.uniform() < FRESH;
         if let Some(value) = own {
             mixed.insert(key.into(), other.filter(|_| fresh).unwrap_or(value).clone());
         }

@@ -67,18 +67,29 @@ impl<T: Real> Adjacency<T> {
         pairs.iter().zip(&weights).for_each(|((i, _), w)| row_sums[*i as usize] += *w);
         let sender: Vec<usize> = pairs.iter().map(|(_, j)| *j as usize).collect();
         let receiver: Vec<usize> = pairs.iter().map(|(i, _)| *i as usize).collect();
-        let moves = |indices| match Moves::new(indices, nodes) {
-            Ok(moves) => moves,
-            Err(e) => panic!("an edge of the graph: {e}"),
-        };
         let matrix = CsMat::new((nodes, nodes), starts, sender.clone(), weights);
         let (sparse, weights) = Sparse::new(&matrix);
-        Self { sparse, weights, row_sums, degrees: rows, receiver: moves(receiver), sender: moves(sender) }
+        Self {
+            sparse,
+            weights,
+            row_sums,
+            degrees: rows,
+            receiver: moves(receiver, nodes),
+            sender: moves(sender, nodes),
+        }
     }
 
     /// Number of nodes.
     pub fn nodes(&self) -> usize {
         self.degrees.len()
+    }
+}
+
+/// Indices into `n` columns, all of them known to be below.
+pub(crate) fn moves(indices: Vec<usize>, n: usize) -> Moves {
+    match Moves::new(indices, n) {
+        Ok(moves) => moves,
+        Err(e) => panic!("an edge of the graph: {e}"),
     }
 }
 

@@ -1,4 +1,5 @@
-//! GRAND (Chamberlain et al. 2021): dx/dt = s(alpha) (A - I) x [+ beta x_0], A attention or fixed.
+//! GRAND (Chamberlain et al. 2021): dx/dt = s(alpha) (A - I) x [+ beta x_0], A attention or fixed; `nonlinear`:
+//! attention at the state of the time, A(x(t)).
 
 use std::sync::Arc;
 
@@ -15,6 +16,9 @@ use crate::gnn::space::{Continuous, Draw};
 pub struct GrandSettings {
     /// Add a learned multiple of the initial state.
     pub source: bool,
+    /// Whether attention is taken anew at each state.
+    #[serde(default)]
+    pub nonlinear: bool,
 }
 
 impl Equation for GrandSettings {
@@ -25,7 +29,7 @@ impl Equation for GrandSettings {
     fn build<T: Real>(&self, on: &mut Builder<'_, T>, mixing: Mixing<T>, _: usize) -> Shared<T> {
         let alpha = Coefficient::new(on, "alpha", Dependence::Scalar, 1, 0.0);
         let source = self.source.then(|| on.params.add_zeros("source", 1, 1));
-        Arc::new(Grand { mixing, alpha, source })
+        Arc::new(Grand { mixing, alpha, source, nonlinear: self.nonlinear })
     }
 }
 
@@ -34,6 +38,7 @@ struct Grand<T> {
     mixing: Mixing<T>,
     alpha: Coefficient,
     source: Option<ParamId>,
+    nonlinear: bool,
 }
 
 impl<T: Real> Dynamics<T> for Grand<T> {
@@ -41,7 +46,8 @@ impl<T: Real> Dynamics<T> for Grand<T> {
         self.mixing.weights(g, x0)
     }
     fn velocity(&self, g: &mut Recording<T>, x: Var, t: f64, start: Start) -> Var {
-        let f = self.mixing.diffuse(g, start.weights, x);
+        let weights = if self.nonlinear { self.mixing.weights(g, x) } else { start.weights };
+        let f = self.mixing.diffuse(g, weights, x);
         let alpha = self.alpha.squashed(g, t);
         let f = g.mul(f, alpha);
         add_source(g, f, self.source, start)

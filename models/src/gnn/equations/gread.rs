@@ -1,4 +1,5 @@
-//! GREAD (Choi et al. 2023): dx/dt = s(alpha) (A x - x) + s(beta) b o r(x), b one number for each channel.
+//! GREAD (Choi et al. 2023): dx/dt = s(alpha) (A x - x) + s(beta) b o r(x), b one number for each channel; without
+//! s(beta) where `beta_diag`, as in the settings of its authors.
 
 use std::sync::Arc;
 
@@ -21,6 +22,12 @@ enum Reaction {
     AllenCahn,
     /// A x - A^2 x: blurring and sharpening.
     BlurringSharpening,
+    /// x^2 (1 - x).
+    Zeldovich,
+    /// The initial state.
+    Source,
+    /// x + A x: a filter bank.
+    FilterBank,
 }
 
 /// Settings of GREAD with the reaction number `R` of `REACTIONS`.
@@ -30,21 +37,31 @@ pub struct GreadSettings<const R: usize> {
     pub alpha: Dependence,
     /// Dependence of beta.
     pub beta: Dependence,
+    /// Whether b alone weighs the reaction, without beta, as in the settings of its authors.
+    #[serde(default)]
+    pub beta_diag: bool,
 }
 
 /// The reactions in the order of their numbers.
-const REACTIONS: [Reaction; 3] = [Reaction::BlurringSharpening, Reaction::Fisher, Reaction::AllenCahn];
+const REACTIONS: [Reaction; 6] = [
+    Reaction::BlurringSharpening,
+    Reaction::Fisher,
+    Reaction::AllenCahn,
+    Reaction::Zeldovich,
+    Reaction::Source,
+    Reaction::FilterBank,
+];
 
 impl<const R: usize> Default for GreadSettings<R> {
     fn default() -> Self {
-        Self { alpha: Dependence::Scalar, beta: Dependence::Channel }
+        Self { alpha: Dependence::Scalar, beta: Dependence::Channel, beta_diag: false }
     }
 }
 
 impl<const R: usize> Equation for GreadSettings<R> {
     fn integration() -> Integration {
         match REACTIONS[R] {
-            Reaction::BlurringSharpening => Integration::default(),
+            Reaction::BlurringSharpening | Reaction::Source | Reaction::FilterBank => Integration::default(),
             // These grow without bound on one side: a longer time blows up.
             _ => Integration { time: 0.25, step: 0.25, solver: Solver::Rk4, ..Default::default() },
         }
@@ -56,7 +73,7 @@ impl<const R: usize> Equation for GreadSettings<R> {
 
     fn build<T: Real>(&self, on: &mut Builder<'_, T>, mixing: Mixing<T>, channels: usize) -> Shared<T> {
         let alpha = Coefficient::new(on, "alpha", self.alpha, channels, 0.0);
-        let beta = Coefficient::new(on, "beta", self.beta, channels, 0.0);
+        let beta = (!self.beta_diag).then(|| Coefficient::new(on, "beta", self.beta, channels, 0.0));
         let mut stream = Stream::new(on.seed, "reaction", 0, 0);
         let b = on.params.add("reaction", channels, 1, || T::of(2.0 * stream.uniform() - 1.0));
         Arc::new(Gread { mixing, reaction: REACTIONS[R], alpha, beta, b })
@@ -68,7 +85,7 @@ struct Gread<T> {
     mixing: Mixing<T>,
     reaction: Reaction,
     alpha: Coefficient,
-    beta: Coefficient,
+    beta: Option<Coefficient>,
     b: ParamId,
 }
 
@@ -94,11 +111,24 @@ impl<T: Real> Dynamics<T> for Gread<T> {
                 let sharpened = self.mixing.diffuse(g, start.weights, blurred);
                 g.neg(sharpened)
             }
+            Reaction::Zeldovich => {
+                let (square, rest) = (g.square(x), g.affine(x, -1.0, 1.0));
+                g.mul(square, rest)
+            }
+            Reaction::Source => start.x0,
+            Reaction::FilterBank => {
+                let twice = g.scale(x, 2.0);
+                g.add(twice, change)
+            }
         };
-        let (alpha, beta, b) = (self.alpha.squashed(g, t), self.beta.squashed(g, t), g.param(self.b));
+        let alpha = self.alpha.squashed(g, t);
+        let beta = self.beta.as_ref().map(|beta| beta.squashed(g, t));
+        let b = g.param(self.b);
         let change = g.mul(change, alpha);
-        let r = g.mul(r, b);
-        let r = g.mul(r, beta);
+        let mut r = g.mul(r, b);
+        if let Some(beta) = beta {
+            r = g.mul(r, beta);
+        }
         g.add(change, r)
     }
 }

@@ -22,12 +22,11 @@ use std::sync::Arc;
 use engine::{Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
-use self::attention::DotAttention;
+use self::attention::{DotAttention, DotSettings};
 use super::layers::Builder;
 use super::networks::Integration;
 use super::space::{Continuous, Draw};
 use super::{Adjacency, Normalisation};
-use crate::range::{self, Range};
 
 /// The settings that are an equation's own.
 pub trait Equation: Default + Send + Sync {
@@ -48,6 +47,11 @@ pub trait Equation: Default + Send + Sync {
 
     /// Takes its settings from those that all equations draw, and draws its own.
     fn draw(&mut self, _: &Continuous, _: &mut Draw<'_>) {}
+
+    /// Takes the integration from that which all equations draw, or draws its own.
+    fn draw_integration(&self, integration: &mut Integration, drawn: &Continuous, _: &mut Draw<'_>) {
+        (integration.time, integration.step) = (drawn.time, drawn.step);
+    }
 
     /// Turns aggregation off; whether there is one.
     fn ablate(&mut self) -> bool {
@@ -88,26 +92,21 @@ pub struct MixingSettings {
     pub loops: bool,
     /// Whether A is attention at the initial state instead of fixed.
     pub attention: bool,
-    /// Heads of attention.
-    pub heads: usize,
+    /// The attention.
+    #[serde(flatten)]
+    pub dot: DotSettings,
 }
-
-/// Numbers of an attention's queries and keys.
-const ATTENTION_SIZE: usize = 64;
 
 impl MixingSettings {
     /// Row-normalised with loops.
     pub fn new(attention: bool) -> Self {
-        Self { normalisation: Normalisation::Row, loops: true, attention, heads: 4 }
+        Self { normalisation: Normalisation::Row, loops: true, attention, dot: DotSettings::of(4) }
     }
 
-    /// An error if the number of heads does not fit.
+    /// An error if a value is outside its range, or the number of heads does not fit.
     pub fn check(&self) -> Result<(), String> {
-        range::check(&[("model.heads", self.heads as f64, Range::Between(1.0, 64.0))])?;
-        if self.attention && !ATTENTION_SIZE.is_multiple_of(self.heads) {
-            return Err(format!("model.heads = {} must divide {ATTENTION_SIZE}", self.heads));
-        }
-        Ok(())
+        self.dot.check()?;
+        if self.attention { self.dot.check_heads() } else { Ok(()) }
     }
 
     /// Takes what every equation draws.
@@ -119,7 +118,7 @@ impl MixingSettings {
     /// The matrix for a graph.
     pub fn build<T: Real>(&self, on: &mut Builder<'_, T>, channels: usize) -> Mixing<T> {
         let adjacency = on.adjacency(self.normalisation, self.loops);
-        Mixing::new(on, adjacency, channels, if self.attention { self.heads } else { 0 })
+        Mixing::attending(on, adjacency, channels, self.attention.then_some(self.dot))
     }
 }
 
@@ -133,9 +132,18 @@ pub struct Mixing<T> {
 impl<T: Real> Mixing<T> {
     /// Fixed weights, or `heads` heads of attention with 64 numbers if not 0.
     pub fn new(on: &mut Builder<'_, T>, adjacency: Arc<Adjacency<T>>, channels: usize, heads: usize) -> Self {
-        let sizes = (ATTENTION_SIZE, heads);
+        Self::attending(on, adjacency, channels, (heads > 0).then(|| DotSettings::of(heads)))
+    }
+
+    /// Fixed weights, or attention.
+    fn attending(
+        on: &mut Builder<'_, T>,
+        adjacency: Arc<Adjacency<T>>,
+        channels: usize,
+        dot: Option<DotSettings>,
+    ) -> Self {
         let attention =
-            (heads > 0).then(|| DotAttention::new(on.params, adjacency.clone(), channels, sizes, on.seed));
+            dot.map(|dot| DotAttention::new(on.params, adjacency.clone(), channels, dot, on.seed));
         Self { adjacency, attention }
     }
 

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use engine::ode::{Gradient, OdeError, OdeSolve, RightHandSide, RungeKutta, Steps, tableau};
-use engine::{Real, Recording, Var};
+use engine::ode::{Gradient, OdeError, OdeSolve, RightHandSide, RungeKutta, Steps, shortened, tableau};
+use engine::{ParamId, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
 use super::{Architecture, Build, Classifier, Evolution, Outputs, kept_states};
 use crate::gnn::equations::{Equation, MixingSettings, Shared, Start};
-use crate::gnn::layers::{Builder, Decoder, Encoder};
+use crate::gnn::layers::{Builder, Decoder, Encoder, Form};
 use crate::gnn::space::{self, Draw, Width};
 use crate::gnn::training::Training;
 use crate::gnn::{Dataset, Dropout};
@@ -23,8 +23,10 @@ pub enum Solver {
     Euler,
     /// Second order.
     Midpoint,
-    /// Fourth order.
+    /// Fourth order, the classical method.
     Rk4,
+    /// Fourth order, the 3/8 rule, which torchdiffeq calls rk4.
+    Rk38,
     /// Dormand-Prince 5(4) with steps chosen by `tolerance`.
     Adaptive,
 }
@@ -41,6 +43,17 @@ pub enum Backward {
     Adjoint,
 }
 
+/// What becomes of steps where T is no multiple of their length.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LastStep {
+    /// All are equally long, and a little shorter.
+    #[default]
+    Equal,
+    /// The last one is shortened, as torchdiffeq does.
+    Short,
+}
+
 /// Settings of the encoder and the decoder of a continuous network.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Ends {
@@ -55,12 +68,15 @@ pub struct Ends {
     pub relu: bool,
     /// The decoder sees the initial state beside the final one.
     pub skip: bool,
+    /// own or gread: the form of the residual layers.
+    #[serde(default)]
+    pub ends: Form,
 }
 
 impl Default for Ends {
     fn default() -> Self {
         let width = Width { dropout: 0.3, ..Default::default() };
-        Self { width, deep_encoder: false, deep_decoder: true, relu: true, skip: false }
+        Self { width, deep_encoder: false, deep_decoder: true, relu: true, skip: false, ends: Form::Own }
     }
 }
 
@@ -73,9 +89,10 @@ impl Ends {
 
     pub(super) fn build<T: Real>(&self, on: &mut Builder<'_, T>) -> EncoderDecoder<T> {
         let Width { hidden, input_dropout, dropout } = self.width;
-        let encoder = Encoder::new(on, hidden, self.deep_encoder, input_dropout);
+        let rates = (input_dropout, dropout);
+        let encoder = Encoder::new(on, hidden, (self.deep_encoder, self.ends), rates);
         let seen = if self.skip { 2 * hidden } else { hidden };
-        let decoder = Decoder::new(on, seen, (self.deep_decoder, self.relu), dropout);
+        let decoder = Decoder::new(on, seen, (self.deep_decoder, self.relu, self.ends), dropout);
         EncoderDecoder { encoder, decoder, skip: self.skip }
     }
 }
@@ -97,6 +114,10 @@ impl<T: Real> EncoderDecoder<T> {
     ) -> Outputs {
         let first = self.encoder.apply(g, dropout);
         let last = evolve(g, dropout, first);
+        self.decoded(g, dropout, first, last)
+    }
+
+    fn decoded(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>, first: Var, last: Var) -> Outputs {
         let seen = if self.skip { g.concat_rows(&[last, first]) } else { last };
         Outputs { first, last, logits: self.decoder.apply(g, seen, dropout) }
     }
@@ -115,12 +136,27 @@ pub struct Integration {
     pub tolerance: f64,
     /// tape, checkpointed or adjoint.
     pub backward: Backward,
+    /// equal or short: what becomes of steps where T is no multiple of their length.
+    #[serde(default)]
+    pub last_step: LastStep,
+    /// Above 0, evaluation integrates to so many times T and takes the time with the best validation figure, as the
+    /// code of GRAND does (3). Training ends at T all the same.
+    #[serde(default)]
+    pub time_by_validation: f64,
 }
 
 impl Default for Integration {
     fn default() -> Self {
         let (solver, backward) = (Solver::Euler, Backward::Tape);
-        Self { time: 2.0, step: 0.5, solver, tolerance: 1e-3, backward }
+        Self {
+            time: 2.0,
+            step: 0.5,
+            solver,
+            tolerance: 1e-3,
+            backward,
+            last_step: LastStep::Equal,
+            time_by_validation: 0.0,
+        }
     }
 }
 
@@ -143,7 +179,15 @@ pub(super) fn check_steps(time: f64, step: f64, most: f64) -> Result<(), String>
 impl Integration {
     /// An error if a value is outside its range.
     pub fn check(&self) -> Result<(), String> {
-        range::check(&[("model.tolerance", self.tolerance, Range::Positive)])?;
+        range::check(&[
+            ("model.tolerance", self.tolerance, Range::Positive),
+            ("model.time_by_validation", self.time_by_validation, Range::Between(0.0, 100.0)),
+        ])?;
+        if self.time_by_validation > 0.0 && self.solver == Solver::Adaptive {
+            return Err(
+                "model.time_by_validation needs steps of one length; choose another model.solver".into()
+            );
+        }
         let most = if self.solver == Solver::Adaptive { f64::INFINITY } else { 100_000.0 };
         check_steps(self.time, self.step, most)
     }
@@ -206,7 +250,7 @@ impl<E: Equation> Architecture for Continuous<E> {
 
     fn draw(&mut self, draw: &mut Draw<'_>) {
         let drawn = draw.continuous();
-        (self.integration.time, self.integration.step) = (drawn.time, drawn.step);
+        self.equation.draw_integration(&mut self.integration, &drawn, draw);
         self.ends.take(&drawn);
         self.mixing.take(&drawn);
         self.mixing.attention |= E::ATTENTION;
@@ -242,8 +286,12 @@ impl<T: Real, E: Equation> Build<T> for Continuous<E> {
     fn build(&self, on: &mut Builder<'_, T>) -> Result<Box<dyn Classifier<T>>, String> {
         let ends = self.ends.build(on);
         let dynamics = self.dynamics(on, self.ends.width.hidden);
-        let ode = Ode::new(&self.integration, ends, dynamics).map_err(|e| e.to_string())?;
-        Ok(Box::new(ode))
+        let i = &self.integration;
+        let chosen = (i.time_by_validation > 0.0).then(|| {
+            let steps = shortened((0.0, i.time), i.step).len();
+            on.params.add("steps", 1, 1, || T::of(steps as f64))
+        });
+        Ok(Box::new(Ode::new(i, ends, dynamics, chosen).map_err(|e| e.to_string())?))
     }
 
     fn evolution(&self, on: &mut Builder<'_, T>, channels: usize) -> Option<Evolution<T>> {
@@ -263,13 +311,24 @@ struct Ode<T: Real> {
     ends: EncoderDecoder<T>,
     dynamics: Shared<T>,
     solver: Solve<T>,
-    time: f64,
+    /// T, and the length of steps.
+    time: (f64, f64),
+    /// Where validation chooses the time.
+    choice: Option<Choice>,
+}
+
+/// Where validation chooses the time: the method of the steps, the last of all times, and the parameter that keeps
+/// the number of steps to the one that was chosen.
+struct Choice {
+    method: RungeKutta,
+    latest: f64,
+    chosen: ParamId,
 }
 
 /// How the equation is integrated.
 enum Solve<T: Real> {
-    /// Equal steps on the network's own tape.
-    Recorded(RungeKutta, usize),
+    /// Steps on the network's own tape.
+    Recorded(RungeKutta, LastStep),
     /// As one op with a tape of its own: long integrations, and steps chosen by their error.
     SolveOp(Arc<OdeSolve<T>>),
 }
@@ -278,39 +337,70 @@ enum Solve<T: Real> {
 const MAX_STEPS: usize = 1000;
 
 impl<T: Real> Ode<T> {
-    fn new(m: &Integration, ends: EncoderDecoder<T>, dynamics: Shared<T>) -> Result<Self, OdeError> {
+    fn new(
+        m: &Integration,
+        ends: EncoderDecoder<T>,
+        dynamics: Shared<T>,
+        chosen: Option<ParamId>,
+    ) -> Result<Self, OdeError> {
         let tableau = match m.solver {
             Solver::Euler => Some(&tableau::EULER),
             Solver::Midpoint => Some(&tableau::MIDPOINT),
             Solver::Rk4 => Some(&tableau::RK4),
+            Solver::Rk38 => Some(&tableau::THREE_EIGHTHS),
             Solver::Adaptive => None,
         };
-        let steps = steps(m.time, m.step);
         let solve_op = |gradient| {
-            let steps = match tableau {
-                Some(tableau) => Steps::Fixed(tableau, steps),
-                None => Steps::Adaptive(m.tolerance, MAX_STEPS),
+            let steps = match (tableau, m.last_step) {
+                (Some(tableau), LastStep::Equal) => Steps::Fixed(tableau, steps(m.time, m.step)),
+                (Some(tableau), LastStep::Short) => Steps::Shortened(tableau, m.step),
+                (None, _) => Steps::Adaptive(m.tolerance, MAX_STEPS),
             };
             let f = Arc::new(Velocity(dynamics.clone()));
             OdeSolve::new(f, (0.0, m.time), steps, gradient).map(|op| Solve::SolveOp(Arc::new(op)))
         };
         let solver = match (m.backward, tableau) {
-            (Backward::Tape, Some(tableau)) => Solve::Recorded(RungeKutta::new(tableau)?, steps),
+            (Backward::Tape, Some(tableau)) => Solve::Recorded(RungeKutta::new(tableau)?, m.last_step),
             // The gradient through the steps that were taken is the same with and without checkpoints.
             (Backward::Tape, None) | (Backward::Checkpointed, _) => solve_op(Gradient::Checkpointed)?,
             (Backward::Adjoint, _) => solve_op(Gradient::Adjoint)?,
         };
-        Ok(Self { ends, dynamics, solver, time: m.time })
+        let choice = match (chosen, tableau) {
+            (Some(chosen), Some(tableau)) => {
+                let method = RungeKutta::new(tableau)?;
+                Some(Choice { method, latest: m.time_by_validation * m.time, chosen })
+            }
+            _ => None,
+        };
+        Ok(Self { ends, dynamics, solver, time: (m.time, m.step), choice })
     }
 
     /// The state at T from the state `x0`.
     fn integrate(&self, g: &mut Recording<T>, x0: Var) -> Var {
         let start = Start { weights: self.dynamics.weights(g, x0), x0 };
         let f = |g: &mut Recording<T>, x: Var, t: f64| self.dynamics.velocity(g, x, t, start);
+        let (time, step) = self.time;
         match &self.solver {
-            Solve::Recorded(method, steps) => method.integrate(g, x0, (0.0, self.time), *steps, f),
+            Solve::Recorded(method, LastStep::Equal) => {
+                method.integrate(g, x0, (0.0, time), steps(time, step), f)
+            }
+            Solve::Recorded(method, LastStep::Short) => method.along(g, x0, shortened((0.0, time), step), f),
             Solve::SolveOp(op) => g.apply(op.clone(), &[x0, start.weights, x0]),
         }
+    }
+}
+
+impl<T: Real> Ode<T> {
+    /// The states after each of at most `most` steps, with their number.
+    fn states(&self, g: &mut Recording<T>, choice: &Choice, most: usize, x0: Var) -> Vec<(f64, Var)> {
+        let start = Start { weights: self.dynamics.weights(g, x0), x0 };
+        let mut f = |g: &mut Recording<T>, x: Var, t: f64| self.dynamics.velocity(g, x, t, start);
+        let mut x = x0;
+        let step = |(k, (t, h)): (usize, (f64, f64))| {
+            x = choice.method.step(g, x, t, h, &mut f);
+            ((k + 1) as f64, x)
+        };
+        shortened((0.0, choice.latest), self.time.1).enumerate().take(most).map(step).collect()
     }
 }
 
@@ -325,7 +415,30 @@ impl<T: Real> RightHandSide<T> for Velocity<T> {
 
 impl<T: Real> Classifier<T> for Ode<T> {
     fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
-        self.ends.around(g, dropout, |g, _, x0| self.integrate(g, x0))
+        self.ends.around(g, dropout, |g, dropout, x0| match &self.choice {
+            Some(choice) if !dropout.is_on() => {
+                let chosen = g.param(choice.chosen);
+                let steps = g.value(chosen).data[0].f64() as usize;
+                self.states(g, choice, steps, x0).last().map_or(x0, |(_, x)| *x)
+            }
+            _ => self.integrate(g, x0),
+        })
+    }
+
+    fn by_time(&self, g: &mut Recording<T>) -> Option<(ParamId, Vec<(f64, Var)>)> {
+        let choice = self.choice.as_ref()?;
+        let off = &mut Dropout::off();
+        let mut states = Vec::new();
+        let outputs = self.ends.around(g, off, |g, _, x0| {
+            states = self.states(g, choice, usize::MAX, x0);
+            x0
+        });
+        let logits = |(steps, x): (f64, Var)| (steps, self.ends.decoded(g, off, outputs.first, x).logits);
+        Some((choice.chosen, states.into_iter().map(logits).collect()))
+    }
+
+    fn undecayed(&self) -> Vec<ParamId> {
+        self.choice.iter().map(|choice| choice.chosen).collect()
     }
 }
 

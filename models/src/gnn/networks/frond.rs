@@ -66,7 +66,8 @@ impl Architecture for Frond {
         self.ends.take(&drawn);
         self.mixing.take(&drawn);
         self.diffusion.draw(&drawn, draw);
-        (self.time, self.step) = (drawn.time, drawn.step.max(0.5));
+        // The authors integrate to 40 in steps of one.
+        (self.time, self.step) = (draw.one_of(&[1.0, 2.0, 4.0, 8.0, 16.0, 40.0]), drawn.step.max(0.5));
         self.order = draw.one_of(&[0.5, 0.7, 0.85, 0.95]);
     }
 

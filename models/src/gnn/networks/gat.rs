@@ -1,5 +1,5 @@
-//! GAT (Velickovic et al. 2018): x_i <- relu of sum_j softmax_j(LeakyReLU(a . [W x_i || W x_j])) W x_j,
-//! heads side by side, in the last layer one head.
+//! GAT (Velickovic et al. 2018): x_i <- f(sum_j softmax_j(LeakyReLU(a . [W x_i || W x_j])) W x_j), f a ReLU or an
+//! ELU, heads side by side, in the last layer one head. Attention weights may be dropped.
 
 use std::sync::Arc;
 
@@ -18,22 +18,42 @@ fn pairs<T: Real>(on: &Builder<'_, T>) -> Arc<Adjacency<T>> {
     on.adjacency(Normalisation::Ones, true)
 }
 
+/// The nonlinearity between layers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nonlinearity {
+    /// max(x, 0).
+    #[default]
+    Relu,
+    /// x above 0, e^x - 1 below: the authors'.
+    Elu,
+}
+
 /// Settings of GAT.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Gat {
     /// Heads of attention.
     pub heads: usize,
+    /// relu or elu.
+    #[serde(default)]
+    pub nonlinearity: Nonlinearity,
+    /// Dropout of attention weights.
+    #[serde(default)]
+    pub attention_dropout: f64,
 }
 
 impl Default for Gat {
     fn default() -> Self {
-        Self { heads: 4 }
+        Self { heads: 4, nonlinearity: Nonlinearity::Relu, attention_dropout: 0.0 }
     }
 }
 
 impl Layers for Gat {
     fn check(&self, width: &Width) -> Result<(), String> {
-        range::check(&[("model.heads", self.heads as f64, Range::Between(1.0, 64.0))])?;
+        range::check(&[
+            ("model.heads", self.heads as f64, Range::Between(1.0, 64.0)),
+            ("model.attention_dropout", self.attention_dropout, Range::Below(0.0, 1.0)),
+        ])?;
         if !width.hidden.is_multiple_of(self.heads) {
             return Err(format!("model.heads = {} must divide model.hidden", self.heads));
         }
@@ -50,21 +70,14 @@ impl Layers for Gat {
         let features = on.features("layer.1", shape(1).0);
         let maps = (2..=layers).map(|l| on.linear(&format!("layer.{l}"), hidden, shape(l).0));
         let maps = maps.collect();
-        let mut scores = |l: usize| {
+        let attention = (1..=layers).map(|l| {
             let (rows, heads) = shape(l);
-            let gain = (rows as f64).recip().sqrt() * (heads as f64).sqrt();
-            let mut side =
-                |name: &str| on.params.add_weight(format!("layer.{l}.{name}"), rows, 1, gain, on.seed);
-            Scores { receiver: side("listening"), sender: side("heard"), heads }
-        };
-        let attention = (1..=layers).map(&mut scores).collect();
-        Box::new(Net {
-            adjacency: pairs(on),
-            features,
-            layers: maps,
-            attention,
-            rates: (input_dropout, dropout),
-        })
+            scores(on, &format!("layer.{l}"), rows, heads)
+        });
+        let attention = attention.collect();
+        let rates = (input_dropout, dropout, self.attention_dropout);
+        let (adjacency, nonlinearity) = (pairs(on), self.nonlinearity);
+        Box::new(Net { adjacency, features, layers: maps, attention, nonlinearity, rates })
     }
 
     /// By dot products, in which it has `heads` heads too.
@@ -78,43 +91,69 @@ struct Net<T> {
     features: Features<T>,
     layers: Vec<Linear>,
     attention: Vec<Scores>,
-    rates: (f64, f64),
+    nonlinearity: Nonlinearity,
+    /// Of features, states and attention weights.
+    rates: (f64, f64, f64),
 }
 
 /// a of each head, for receivers and senders (rows x 1).
-struct Scores {
+pub(super) struct Scores {
     receiver: ParamId,
     sender: ParamId,
     heads: usize,
 }
 
-impl<T: Real> Net<T> {
-    fn attend(&self, g: &mut Recording<T>, x: Var, scores: &Scores) -> Var {
+/// Those of a layer with `rows` numbers in `heads` heads.
+pub(super) fn scores<T: Real>(on: &mut Builder<'_, T>, layer: &str, rows: usize, heads: usize) -> Scores {
+    let gain = (rows as f64).recip().sqrt() * (heads as f64).sqrt();
+    let mut side = |name: &str| on.params.add_weight(format!("{layer}.{name}"), rows, 1, gain, on.seed);
+    Scores { receiver: side("listening"), sender: side("heard"), heads }
+}
+
+impl Scores {
+    /// sum_j softmax_j(LeakyReLU(a . [x_i || x_j])) x_j, head by head, weights dropped at `rate`.
+    pub(super) fn attend<T: Real>(
+        &self,
+        g: &mut Recording<T>,
+        pairs: &Adjacency<T>,
+        x: Var,
+        dropout: &mut Dropout<T>,
+        rate: f64,
+    ) -> Var {
         let (rows, nodes) = (g.shape(x).rows, g.shape(x).cols);
         let mut side = |a: ParamId| {
             let a = g.param(a);
             let products = g.mul(x, a);
-            let products = g.reshape(products, rows / scores.heads, scores.heads * nodes);
+            let products = g.reshape(products, rows / self.heads, self.heads * nodes);
             let sums = g.column_sum(products);
-            g.reshape(sums, scores.heads, nodes)
+            g.reshape(sums, self.heads, nodes)
         };
-        let (p, q) = (side(scores.receiver), side(scores.sender));
-        let (p, q) = (g.gather(p, &self.adjacency.receiver), g.gather(q, &self.adjacency.sender));
+        let (p, q) = (side(self.receiver), side(self.sender));
+        let (p, q) = (g.gather(p, &pairs.receiver), g.gather(q, &pairs.sender));
         let s = g.add(p, q);
         let s = g.leaky_relu(s);
-        g.attend(&self.adjacency.sparse, s, x)
+        if rate == 0.0 {
+            return g.attend(&pairs.sparse, s, x);
+        }
+        let weights = g.edge_softmax(&pairs.sparse, s);
+        let weights = dropout.apply(g, weights, rate);
+        g.sparse_columns(&pairs.sparse, weights, x)
     }
 }
 
 impl<T: Real> Classifier<T> for Net<T> {
     fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
-        let first = self.features.apply(g, dropout, self.rates.0);
-        let (mut x, mut last) = (self.attend(g, first, &self.attention[0]), first);
+        let (pairs, (input, between, weights)) = (&*self.adjacency, self.rates);
+        let first = self.features.apply(g, dropout, input);
+        let (mut x, mut last) = (self.attention[0].attend(g, pairs, first, dropout, weights), first);
         for (layer, scores) in self.layers.iter().zip(&self.attention[1..]) {
-            last = g.relu(x);
-            let kept = dropout.apply(g, last, self.rates.1);
+            last = match self.nonlinearity {
+                Nonlinearity::Relu => g.relu(x),
+                Nonlinearity::Elu => g.elu(x),
+            };
+            let kept = dropout.apply(g, last, between);
             let h = layer.apply(g, kept);
-            x = self.attend(g, h, scores);
+            x = scores.attend(g, pairs, h, dropout, weights);
         }
         Outputs { first, last, logits: x }
     }

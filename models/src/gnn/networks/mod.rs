@@ -16,12 +16,13 @@ mod layered;
 mod mlp;
 mod sage;
 mod sgc;
+mod tuned;
 
-use engine::{Params, Real, Recording, Var};
+use engine::{ParamId, Params, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 use sprs::CsMat;
 
-pub use continuous::{Backward, Continuous, Ends, Integration, Solver};
+pub use continuous::{Backward, Continuous, Ends, Integration, LastStep, Solver};
 pub use frond::Frond;
 pub use gat::Gat;
 pub use gcn::Gcn;
@@ -33,6 +34,7 @@ pub use layered::{Layered, Layers};
 pub use mlp::Mlp;
 pub use sage::Sage;
 pub use sgc::Sgc;
+pub use tuned::Tuned;
 
 use super::equations::{
     AcmpSettings, GradeSettings, GrandSettings, GreadSettings, KuramotoSettings, Mixing, Shared,
@@ -58,6 +60,17 @@ pub struct Outputs {
 pub trait Classifier<T: Real>: Send + Sync {
     /// Records the whole network.
     fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs;
+
+    /// Logits in evaluation after several numbers of steps, of which validation chooses one, and the parameter that
+    /// keeps it; none if there is nothing to choose.
+    fn by_time(&self, _: &mut Recording<T>) -> Option<(ParamId, Vec<(f64, Var)>)> {
+        None
+    }
+
+    /// Parameters that weight decay leaves alone.
+    fn undecayed(&self) -> Vec<ParamId> {
+        Vec::new()
+    }
 }
 
 /// An untrained network as a dynamical system.
@@ -182,6 +195,9 @@ networks! {
     "gread-bs" => GreadBs(Continuous<GreadSettings<0>>),
     "gread-fisher" => GreadFisher(Continuous<GreadSettings<1>>),
     "gread-allen-cahn" => GreadAllenCahn(Continuous<GreadSettings<2>>),
+    "gread-zeldovich" => GreadZeldovich(Continuous<GreadSettings<3>>),
+    "gread-source" => GreadSource(Continuous<GreadSettings<4>>),
+    "gread-filter-bank" => GreadFilterBank(Continuous<GreadSettings<5>>),
     "acmp" => Acmp(Continuous<AcmpSettings>),
     "graphcon" => GraphCon(GraphCon),
     "kuramoto" => Kuramoto(Continuous<KuramotoSettings>),
@@ -194,6 +210,9 @@ networks! {
     "gprgnn" => Gprgnn(Layered<Gprgnn>),
     "mlp" => Mlp(Layered<Mlp>),
     "sgc" => Sgc(Sgc),
+    "tuned-gcn" => TunedGcn(Layered<Tuned<0>>),
+    "tuned-gat" => TunedGat(Layered<Tuned<1>>),
+    "tuned-sage" => TunedSage(Layered<Tuned<2>>),
 }
 
 impl Default for Network {

@@ -1,18 +1,24 @@
-//! Dropout (Srivastava et al. 2014): entries set to 0 with probability p, the others divided by 1 - p.
+//! What training does and evaluation does not: dropout (Srivastava et al. 2014), entries set to 0 with probability p
+//! and the others divided by 1 - p; and the measuring of what evaluation needs.
 
 use engine::rng::Stream;
-use engine::{Real, Recording, Var};
+use engine::{ParamId, Real, Recording, Var};
+
+/// How much of a running mean a new value replaces, as in PyTorch's batch norm.
+const MOMENTUM: f64 = 0.1;
 
 /// On in training, with the stream of one step; off in evaluation.
 pub struct Dropout<T> {
     stream: Option<Stream>,
     mask: Vec<T>,
+    /// What was measured in this step, each with the parameter that keeps its running mean.
+    measured: Vec<(ParamId, Vec<f64>)>,
 }
 
 impl<T: Real> Dropout<T> {
     /// Leaves everything as it is.
     pub fn off() -> Self {
-        Self { stream: None, mask: Vec::new() }
+        Self { stream: None, mask: Vec::new(), measured: Vec::new() }
     }
 
     /// Off until [`Dropout::begin`].
@@ -23,6 +29,26 @@ impl<T: Real> Dropout<T> {
     /// From here on drops by `stream`.
     pub fn begin(&mut self, stream: Stream) {
         self.stream = Some(stream);
+        self.measured.clear();
+    }
+
+    /// Whether this is a training step.
+    pub fn is_on(&self) -> bool {
+        self.stream.is_some()
+    }
+
+    /// Notes what `id` keeps the running mean of.
+    pub fn measure(&mut self, id: ParamId, now: Vec<f64>) {
+        self.measured.push((id, now));
+    }
+
+    /// Brings running means among `params` up to date with what was measured.
+    pub fn update(&mut self, params: &mut [T]) {
+        for (id, now) in self.measured.drain(..) {
+            for (mean, now) in params[id.range()].iter_mut().zip(now) {
+                *mean += T::of(MOMENTUM) * (T::of(now) - *mean);
+            }
+        }
     }
 
     /// From here on drops nothing.

@@ -10,23 +10,54 @@ pub use dropout::Dropout;
 
 use crate::range::{self, Range};
 
+/// The epoch that counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Select {
+    /// The best validation figure; of equal ones the lowest validation loss.
+    #[default]
+    FigureThenLoss,
+    /// The best validation figure; of equal ones the first.
+    Figure,
+    /// The lowest validation loss.
+    Loss,
+}
+
+/// The optimiser.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Optimiser {
+    /// Adam.
+    #[default]
+    Adam,
+    /// Adamax.
+    Adamax,
+}
+
 /// How a network is trained: Adam on the whole graph, weight decay in the gradient (not decoupled).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Training {
     /// Steps.
     pub epochs: usize,
-    /// Adam's rate.
+    /// The optimiser's rate.
     pub learning_rate: f64,
     /// Added to the gradient, times the parameter.
     pub decay: f64,
     /// Stop after so many epochs without a better validation figure; 0 never stops.
     pub patience: usize,
+    /// figure-then-loss, figure or loss: the epoch that counts.
+    #[serde(default)]
+    pub select: Select,
+    /// adam or adamax.
+    #[serde(default)]
+    pub optimiser: Optimiser,
 }
 
 impl Default for Training {
     fn default() -> Self {
-        Self { epochs: 200, learning_rate: 0.01, decay: 5e-3, patience: 0 }
+        let (select, optimiser) = (Select::FigureThenLoss, Optimiser::Adam);
+        Self { epochs: 200, learning_rate: 0.01, decay: 5e-3, patience: 0, select, optimiser }
     }
 }
 

@@ -1,12 +1,14 @@
-//! Training on the whole graph: Adam with weight decay in the gradient; the epoch with the best
-//! validation figure counts, and of equal ones that with the lower validation loss.
+//! Training on the whole graph: Adam with weight decay in the gradient; of all epochs the best by validation
+//! counts, as [`Select`] says.
 
-use engine::optim::Adam;
+use std::ops::Range;
+
+use engine::optim::{Adam, Adamax};
 use engine::rng::Stream;
-use engine::{Params, Tape};
+use engine::{ParamId, Params, Tape, Var};
 
-use super::Training;
 use super::classification::{Metric, cross_entropy};
+use super::{Optimiser, Select, Training};
 use crate::gnn::data::check::untrainable;
 use crate::gnn::data::statistics::{LARGE, largest_feature};
 use crate::gnn::networks::{Classifier, Network};
@@ -23,6 +25,20 @@ pub struct Epoch {
     pub validation: f64,
     /// Test figure: recorded, never used.
     pub test: f64,
+}
+
+impl Epoch {
+    /// Whether it counts in place of an earlier one.
+    fn is_better(&self, before: &Self, select: Select) -> bool {
+        let lower_loss = self.validation_loss < before.validation_loss;
+        match select {
+            Select::Figure => self.validation > before.validation,
+            Select::Loss => lower_loss,
+            Select::FigureThenLoss => {
+                self.validation > before.validation || (self.validation == before.validation && lower_loss)
+            }
+        }
+    }
 }
 
 /// What a training gave.
@@ -78,7 +94,8 @@ pub fn fit(
     problem.map_or(Ok(()), |problem| Err(TrainError::Settings(problem)))?;
     let mut params = Params::<f32>::new();
     let classifier = network.build::<f32>(data, &mut params, seed).map_err(TrainError::Settings)?;
-    let mut adam = Adam::new(params.len());
+    let mut optimiser = Stepper::new(training.optimiser, params.len());
+    let decayed = without(&classifier.undecayed(), params.len());
     let (mut tape, mut dropout) = (Tape::new(), Dropout::new());
     let mut gradient = vec![0.0; params.len()];
     let mut seed_bar = vec![0.0; data.classes * data.nodes()];
@@ -108,16 +125,17 @@ pub fn fit(
         gradient.fill(0.0);
         g.backward_from(logits, &seed_bar, &mut gradient);
         let decay = training.decay as f32;
-        gradient.iter_mut().zip(params.values()).for_each(|(g, p)| *g += decay * p);
-        adam.step(params.values_mut(), &gradient, training.learning_rate);
+        for range in &decayed {
+            let (gradient, params) = (&mut gradient[range.clone()], &params.values()[range.clone()]);
+            gradient.iter_mut().zip(params).for_each(|(g, p)| *g += decay * p);
+        }
+        optimiser.step(params.values_mut(), &gradient, training.learning_rate);
+        dropout.update(params.values_mut());
 
         dropout.end();
-        let now = evaluate(&*classifier, &mut tape, &params, &mut dropout, data, split, metric);
+        let now = evaluate(&*classifier, &mut tape, &mut params, &mut dropout, (data, split, metric));
         epochs.push(Epoch { loss, ..now });
-        let before = epochs[best];
-        let better = now.validation > before.validation
-            || (now.validation == before.validation && now.validation_loss < before.validation_loss);
-        if better || epoch == 0 {
+        if now.is_better(&epochs[best], training.select) || epoch == 0 {
             best = epoch;
             kept.values_mut().copy_from_slice(params.values());
         }
@@ -128,27 +146,70 @@ pub fn fit(
     Ok(Outcome { best, epochs, params: kept, seconds: began.elapsed().as_secs_f64() })
 }
 
-/// Figures without dropout; the training loss is left at 0.
+/// An optimiser with its moments.
+enum Stepper {
+    Adam(Adam<f32>),
+    Adamax(Adamax<f32>),
+}
+
+impl Stepper {
+    fn new(optimiser: Optimiser, params: usize) -> Self {
+        match optimiser {
+            Optimiser::Adam => Self::Adam(Adam::new(params)),
+            Optimiser::Adamax => Self::Adamax(Adamax::new(params)),
+        }
+    }
+
+    fn step(&mut self, params: &mut [f32], gradient: &[f32], rate: f64) {
+        match self {
+            Self::Adam(adam) => adam.step(params, gradient, rate),
+            Self::Adamax(adamax) => adamax.step(params, gradient, rate),
+        }
+    }
+}
+
+/// The ranges of `len` parameters that lie between those of `left_out`.
+fn without(left_out: &[ParamId], len: usize) -> Vec<Range<usize>> {
+    let mut gaps: Vec<Range<usize>> = left_out.iter().map(|id| id.range()).collect();
+    gaps.sort_by_key(|gap| gap.start);
+    let begins = std::iter::once(0).chain(gaps.iter().map(|gap| gap.end));
+    let ends = gaps.iter().map(|gap| gap.start).chain([len]);
+    begins.zip(ends).map(|(begin, end)| begin..end).collect()
+}
+
+/// Figures without dropout, the training loss left at 0; a number of steps that validation chooses is noted in its
+/// parameter.
 fn evaluate(
     classifier: &dyn Classifier<f32>,
     tape: &mut Tape<f32>,
-    params: &Params<f32>,
+    params: &mut Params<f32>,
     dropout: &mut Dropout<f32>,
-    data: &Dataset,
-    split: &Split,
-    metric: Metric,
+    (data, split, metric): (&Dataset, &Split, Metric),
 ) -> Epoch {
     let mut g = tape.record(params.values());
     g.freeze_params();
-    let logits = classifier.forward(&mut g, dropout).logits;
-    let scores = g.value(logits).data;
-    let figure = |nodes: &[u32]| metric.of(scores, data.classes, &data.labels, nodes);
-    Epoch {
-        loss: 0.0,
-        validation_loss: cross_entropy(scores, data.classes, &data.labels, &split.validation, &mut []),
-        validation: figure(&split.validation),
-        test: figure(&split.test),
-    }
+    let figures = |scores: &[f32]| {
+        let figure = |nodes: &[u32]| metric.of(scores, data.classes, &data.labels, nodes);
+        Epoch {
+            loss: 0.0,
+            validation_loss: cross_entropy(scores, data.classes, &data.labels, &split.validation, &mut []),
+            validation: figure(&split.validation),
+            test: figure(&split.test),
+        }
+    };
+    let better = |best: (f64, Epoch), now: (f64, Epoch)| {
+        if now.1.is_better(&best.1, Select::Figure) { now } else { best }
+    };
+    let chosen = classifier.by_time(&mut g).and_then(|(id, logits)| {
+        let at = |(steps, logits): &(f64, Var)| (*steps, figures(g.value(*logits).data));
+        Some((id, logits.iter().map(at).reduce(better)?))
+    });
+    let Some((id, (steps, now))) = chosen else {
+        let logits = classifier.forward(&mut g, dropout).logits;
+        return figures(g.value(logits).data);
+    };
+    params.values_mut()[id.offset] = steps as f32;
+    now
 }
 
 /// The states before and after the integration, and the logits, of a trained network, without dropout.
@@ -170,7 +231,52 @@ pub fn states(
 mod tests {
     use super::*;
     use crate::gnn::data::synthetic::karate;
+    use crate::gnn::equations::GrandSettings;
     use crate::gnn::networks::{Continuous, Solver};
+
+    #[test]
+    fn the_time_that_validation_chose_is_that_of_the_network() {
+        let data = karate();
+        let mut grand = Continuous::<GrandSettings>::default();
+        (grand.integration.time, grand.integration.step) = (1.2, 0.3);
+        grand.integration.time_by_validation = 3.0;
+        let (network, split) = (Network::Grand(grand.clone()), &data.splits[0]);
+        let training = Training { epochs: 12, ..Training::default() };
+        let outcome = fit(&data, split, (&network, &training), Metric::Accuracy, 3, &|| false).unwrap();
+        let steps = outcome.params.view(outcome.params.find("steps").unwrap()).data[0];
+        assert!((1.0..=12.0).contains(&steps) && steps.fract() == 0.0, "{steps}");
+        let [_, _, logits] = states(&data, &network, &outcome.params, 3).unwrap();
+        let figure = |nodes: &[u32]| Metric::Accuracy.of(&logits, data.classes, &data.labels, nodes);
+        let best = outcome.figures();
+        assert_eq!((figure(&split.validation), figure(&split.test)), (best.validation, best.test));
+        // It is as good as that at T, which is among the choices, in the first epoch at least.
+        grand.integration.time_by_validation = 0.0;
+        let plain = (&Network::Grand(grand), &training);
+        let plain = fit(&data, split, plain, Metric::Accuracy, 3, &|| false).unwrap();
+        assert!(outcome.epochs[0].validation >= plain.epochs[0].validation);
+    }
+
+    #[test]
+    fn decay_reaches_the_others() {
+        let mut params = Params::<f32>::new();
+        let [a, _, c] = ["a", "b", "c"].map(|name| params.add_zeros(name, 2, 3));
+        assert_eq!(without(&[], 18), [0..18]);
+        assert_eq!(without(&[c, a], 18), [0..0, 6..12, 18..18]);
+    }
+
+    #[test]
+    fn the_epoch_that_counts_is_chosen_as_asked() {
+        let epoch = |validation, validation_loss| Epoch { loss: 0.0, validation_loss, validation, test: 0.0 };
+        let first = epoch(0.5, 1.0);
+        let better = |validation, loss| {
+            let selects = [Select::FigureThenLoss, Select::Figure, Select::Loss];
+            selects.map(|select| epoch(validation, loss).is_better(&first, select))
+        };
+        assert_eq!(better(0.6, 2.0), [true, true, false]);
+        assert_eq!(better(0.5, 0.9), [true, false, true]);
+        assert_eq!(better(0.4, 0.9), [false, false, true]);
+        assert_eq!(better(0.5, 1.0), [false; 3]);
+    }
 
     #[test]
     fn the_remedy_belongs_to_the_solver() {
