@@ -6,7 +6,7 @@ use engine::rng::Stream;
 use engine::{Params, Tape};
 
 use super::Training;
-use super::classification::{Metric, cross_entropy};
+use super::classification::{Metric, NotFinite, cross_entropy};
 use crate::gnn::data::check::untrainable;
 use crate::gnn::networks::{Classifier, Network};
 use crate::gnn::{Dataset, Dropout, Split};
@@ -50,7 +50,7 @@ pub enum TrainError {
     /// Settings that do not fit.
     #[error("{0}")]
     Settings(String),
-    /// The loss is not a number: when, and what may help.
+    /// The loss or a score is not a number: when, and what may help.
     #[error("{0}")]
     Diverged(String),
     /// Asked to stop.
@@ -61,7 +61,7 @@ pub enum TrainError {
 /// Trains one network on one split. `stop` is asked at every epoch.
 ///
 /// # Errors
-/// Settings outside their range or that do not fit the data, a loss that is not finite, or a stop.
+/// Settings outside their range or that do not fit the data, a loss or a score that is not finite, or a stop.
 pub fn fit(
     data: &Dataset,
     split: &Split,
@@ -93,11 +93,8 @@ pub fn fit(
         let scores = g.value(logits).data;
         let loss = cross_entropy(scores, data.classes, &data.labels, &split.train, &mut seed_bar);
         if !loss.is_finite() {
-            let remedy = network.settings().remedy();
             let why = g.failure().map_or(String::new(), |e| format!(" ({e})"));
-            return Err(TrainError::Diverged(format!(
-                "the loss is not finite in epoch {epoch}{why}; lower train.learning_rate{remedy}"
-            )));
+            return Err(diverged(&format!("the loss is not finite in epoch {epoch}{why}"), network));
         }
         gradient.fill(0.0);
         g.backward_from(logits, &seed_bar, &mut gradient);
@@ -106,7 +103,8 @@ pub fn fit(
         adam.step(params.values_mut(), &gradient, training.learning_rate);
 
         dropout.end();
-        let now = evaluate(&*classifier, &mut tape, &params, &mut dropout, data, split, metric);
+        let now = evaluate(&*classifier, &mut tape, &params, &mut dropout, data, split, metric)
+            .map_err(|e| diverged(&format!("{e} after epoch {epoch}"), network))?;
         epochs.push(Epoch { loss, ..now });
         let before = epochs[best];
         let better = now.validation > before.validation
@@ -131,21 +129,30 @@ fn evaluate(
     data: &Dataset,
     split: &Split,
     metric: Metric,
-) -> Epoch {
+) -> Result<Epoch, NotFinite> {
     let mut g = tape.record(params.values());
     g.freeze_params();
     let logits = classifier.forward(&mut g, dropout).logits;
     let scores = g.value(logits).data;
     let figure = |nodes: &[u32]| metric.of(scores, data.classes, &data.labels, nodes);
-    Epoch {
+    Ok(Epoch {
         loss: 0.0,
         validation_loss: cross_entropy(scores, data.classes, &data.labels, &split.validation, &mut []),
-        validation: figure(&split.validation),
-        test: figure(&split.test),
-    }
+        validation: figure(&split.validation)?,
+        test: figure(&split.test)?,
+    })
+}
+
+/// What happened, and what may help.
+fn diverged(what: &str, network: &Network) -> TrainError {
+    let remedy = network.settings().remedy();
+    TrainError::Diverged(format!("{what}; lower train.learning_rate{remedy}"))
 }
 
 /// The states before and after the integration, and the logits, of a trained network, without dropout.
+///
+/// # Errors
+/// A network that does not go with the data, or a score that is not finite.
 pub fn states(
     data: &Dataset,
     network: &Network,
@@ -157,7 +164,11 @@ pub fn states(
     let mut g = tape.record(params.values());
     g.freeze_params();
     let out = classifier.forward(&mut g, &mut Dropout::off());
-    Ok([out.first, out.last, out.logits].map(|v| g.value(v).data.to_vec()))
+    let [first, last, logits] = [out.first, out.last, out.logits].map(|v| g.value(v).data.to_vec());
+    match logits.iter().position(|v| !v.is_finite()) {
+        Some(k) => Err(diverged(&NotFinite((k / data.classes) as u32).to_string(), network)),
+        None => Ok([first, last, logits]),
+    }
 }
 
 #[cfg(test)]
@@ -165,6 +176,22 @@ mod tests {
     use super::*;
     use crate::gnn::data::synthetic::karate;
     use crate::gnn::networks::{Continuous, Solver};
+
+    #[test]
+    fn a_score_that_is_no_number_is_no_result() {
+        // The one step of the one epoch is so long that what follows has no scores.
+        let data = karate();
+        let training = Training { epochs: 1, learning_rate: 1e30, ..Training::default() };
+        for name in ["gcn", "grade", "mlp"] {
+            let network = Network::named(name).unwrap();
+            let outcome = fit(&data, &data.splits[0], (&network, &training), Metric::Accuracy, 0, &|| false);
+            let error = outcome.map_or_else(|e| e.to_string(), |o| format!("{:?}", o.epochs));
+            assert!(
+                error.contains("is not finite after epoch 0; lower train.learning_rate"),
+                "{name}: {error}"
+            );
+        }
+    }
 
     #[test]
     fn the_remedy_belongs_to_the_solver() {
