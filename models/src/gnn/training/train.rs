@@ -5,9 +5,9 @@ use std::ops::Range;
 
 use engine::optim::{Adam, Adamax};
 use engine::rng::Stream;
-use engine::{ParamId, Params, Tape, Var};
+use engine::{ParamId, Params, Tape};
 
-use super::classification::{Metric, cross_entropy};
+use super::classification::{Metric, NotFinite, cross_entropy};
 use super::{Optimiser, Select, Training};
 use crate::gnn::data::check::untrainable;
 use crate::gnn::data::statistics::{LARGE, largest_feature};
@@ -67,7 +67,7 @@ pub enum TrainError {
     /// Settings that do not fit.
     #[error("{0}")]
     Settings(String),
-    /// The loss is not a number: when, and what may help.
+    /// The loss or a score is not a number: when, and what may help.
     #[error("{0}")]
     Diverged(String),
     /// Asked to stop.
@@ -78,7 +78,7 @@ pub enum TrainError {
 /// Trains one network on one split. `stop` is asked at every epoch.
 ///
 /// # Errors
-/// Settings outside their range or that do not fit the data, a loss that is not finite, or a stop.
+/// Settings outside their range or that do not fit the data, a loss or a score that is not finite, or a stop.
 pub fn fit(
     data: &Dataset,
     split: &Split,
@@ -112,15 +112,15 @@ pub fn fit(
         let loss = cross_entropy(scores, data.classes, &data.labels, &split.train, &mut seed_bar);
         if !loss.is_finite() {
             let why = g.failure().map_or(String::new(), |e| format!(" ({e})"));
+            let what = format!("the loss is not finite in epoch {epoch}{why}");
             // Before the first step no learning rate can be at fault.
             let large = largest_feature(data).filter(|(.., v)| epoch == 0 && v.abs() > LARGE);
-            let remedy = match large {
-                Some((i, j, v)) => format!("feature {j} of node {i} is {v}: set data.scale = standard"),
-                None => format!("lower train.learning_rate{}", network.settings().remedy()),
-            };
-            return Err(TrainError::Diverged(format!(
-                "the loss is not finite in epoch {epoch}{why}; {remedy}"
-            )));
+            return Err(match large {
+                Some((i, j, v)) => TrainError::Diverged(format!(
+                    "{what}; feature {j} of node {i} is {v}: set data.scale = standard"
+                )),
+                None => diverged(&what, network),
+            });
         }
         gradient.fill(0.0);
         g.backward_from(logits, &seed_bar, &mut gradient);
@@ -133,7 +133,8 @@ pub fn fit(
         dropout.update(params.values_mut());
 
         dropout.end();
-        let now = evaluate(&*classifier, &mut tape, &mut params, &mut dropout, (data, split, metric));
+        let now = evaluate(&*classifier, &mut tape, &mut params, &mut dropout, (data, split, metric))
+            .map_err(|e| diverged(&format!("{e} after epoch {epoch}"), network))?;
         epochs.push(Epoch { loss, ..now });
         if now.is_better(&epochs[best], training.select) || epoch == 0 {
             best = epoch;
@@ -185,34 +186,52 @@ fn evaluate(
     params: &mut Params<f32>,
     dropout: &mut Dropout<f32>,
     (data, split, metric): (&Dataset, &Split, Metric),
-) -> Epoch {
+) -> Result<Epoch, NotFinite> {
     let mut g = tape.record(params.values());
     g.freeze_params();
     let figures = |scores: &[f32]| {
         let figure = |nodes: &[u32]| metric.of(scores, data.classes, &data.labels, nodes);
-        Epoch {
+        Ok(Epoch {
             loss: 0.0,
             validation_loss: cross_entropy(scores, data.classes, &data.labels, &split.validation, &mut []),
-            validation: figure(&split.validation),
-            test: figure(&split.test),
-        }
+            validation: figure(&split.validation)?,
+            test: figure(&split.test)?,
+        })
     };
-    let better = |best: (f64, Epoch), now: (f64, Epoch)| {
-        if now.1.is_better(&best.1, Select::Figure) { now } else { best }
-    };
-    let chosen = classifier.by_time(&mut g).and_then(|(id, logits)| {
-        let at = |(steps, logits): &(f64, Var)| (*steps, figures(g.value(*logits).data));
-        Some((id, logits.iter().map(at).reduce(better)?))
-    });
-    let Some((id, (steps, now))) = chosen else {
+    let Some((id, logits)) = classifier.by_time(&mut g) else {
         let logits = classifier.forward(&mut g, dropout).logits;
         return figures(g.value(logits).data);
     };
-    params.values_mut()[id.offset] = steps as f32;
-    now
+    // A time at which a score is not finite is not chosen; it is an error where every time is such.
+    let mut best: Option<(f64, Epoch)> = None;
+    let mut failure = None;
+    for (steps, logits) in &logits {
+        match (figures(g.value(*logits).data), &best) {
+            (Err(e), _) => failure = failure.or(Some(e)),
+            (Ok(now), Some((_, before))) if !now.is_better(before, Select::Figure) => (),
+            (Ok(now), _) => best = Some((*steps, now)),
+        }
+    }
+    match (best, failure) {
+        (Some((steps, now)), _) => {
+            params.values_mut()[id.offset] = steps as f32;
+            Ok(now)
+        }
+        (None, Some(e)) => Err(e),
+        (None, None) => unreachable!("a network that is judged by time has a time"),
+    }
+}
+
+/// What happened, and what may help.
+fn diverged(what: &str, network: &Network) -> TrainError {
+    let remedy = network.settings().remedy();
+    TrainError::Diverged(format!("{what}; lower train.learning_rate{remedy}"))
 }
 
 /// The states before and after the integration, and the logits, of a trained network, without dropout.
+///
+/// # Errors
+/// A network that does not go with the data, or a score that is not finite.
 pub fn states(
     data: &Dataset,
     network: &Network,
@@ -224,7 +243,11 @@ pub fn states(
     let mut g = tape.record(params.values());
     g.freeze_params();
     let out = classifier.forward(&mut g, &mut Dropout::off());
-    Ok([out.first, out.last, out.logits].map(|v| g.value(v).data.to_vec()))
+    let [first, last, logits] = [out.first, out.last, out.logits].map(|v| g.value(v).data.to_vec());
+    match logits.iter().position(|v| !v.is_finite()) {
+        Some(k) => Err(diverged(&NotFinite((k / data.classes) as u32).to_string(), network)),
+        None => Ok([first, last, logits]),
+    }
 }
 
 #[cfg(test)]
@@ -246,7 +269,7 @@ mod tests {
         let steps = outcome.params.view(outcome.params.find("steps").unwrap()).data[0];
         assert!((1.0..=12.0).contains(&steps) && steps.fract() == 0.0, "{steps}");
         let [_, _, logits] = states(&data, &network, &outcome.params, 3).unwrap();
-        let figure = |nodes: &[u32]| Metric::Accuracy.of(&logits, data.classes, &data.labels, nodes);
+        let figure = |nodes: &[u32]| Metric::Accuracy.of(&logits, data.classes, &data.labels, nodes).unwrap();
         let best = outcome.figures();
         assert_eq!((figure(&split.validation), figure(&split.test)), (best.validation, best.test));
         // It is as good as that at T, which is among the choices, in the first epoch at least.
@@ -276,6 +299,22 @@ mod tests {
         assert_eq!(better(0.5, 0.9), [true, false, true]);
         assert_eq!(better(0.4, 0.9), [false, false, true]);
         assert_eq!(better(0.5, 1.0), [false; 3]);
+    }
+
+    #[test]
+    fn a_score_that_is_no_number_is_no_result() {
+        // The one step of the one epoch is so long that what follows has no scores.
+        let data = karate();
+        let training = Training { epochs: 1, learning_rate: 1e30, ..Training::default() };
+        for name in ["gcn", "grade", "mlp"] {
+            let network = Network::named(name).unwrap();
+            let outcome = fit(&data, &data.splits[0], (&network, &training), Metric::Accuracy, 0, &|| false);
+            let error = outcome.map_or_else(|e| e.to_string(), |o| format!("{:?}", o.epochs));
+            assert!(
+                error.contains("is not finite after epoch 0; lower train.learning_rate"),
+                "{name}: {error}"
+            );
+        }
     }
 
     #[test]
