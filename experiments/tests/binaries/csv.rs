@@ -240,5 +240,5 @@ fn an_import_says_what_it_understood() {
     let (_, said) = Files::new("", X, Y).import(&[]);
     assert!(said.contains("note: there is no edge"), "{said}");
     let (_, said) = Files::new("0,1\n", "1\n2\n3\n4e6\n", Y).import(&[]);
-    assert!(said.contains("note: features are not scaled: feature 0 of node 3 is 4000000"), "{said}");
+    assert!(said.contains("note: features are not scaled: feature 0 of node 3 is 4e6"), "{said}");
 }
