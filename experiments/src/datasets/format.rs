@@ -9,8 +9,9 @@ use models::gnn::Dataset;
 use models::gnn::data::check::check;
 
 use super::csv::Csv;
+use super::graphml::{Choice, graphml};
 use super::reading::Reading;
-use super::{decode, decode_bytes, encode, import, planetoid, summary};
+use super::{decode, decode_bytes, encode, import, ogb, planetoid, summary};
 use crate::run::error::CliError;
 
 /// A format with the files that are read and the one that is written.
@@ -88,7 +89,37 @@ pub enum Format {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Edges, features and labels of your own, as text.
+    /// A folder of the Open Graph Benchmark with raw/ and split/.
+    Ogb {
+        /// The folder.
+        #[arg(long, value_name = "DIR")]
+        from: PathBuf,
+        /// The name of the split, where there are several.
+        #[arg(long, value_name = "NAME")]
+        split: Option<String>,
+        /// The npz to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// A GraphML file, as NetworkX, Gephi and igraph write them.
+    Graphml {
+        /// The file.
+        #[arg(long, value_name = "FILE")]
+        from: PathBuf,
+        /// The attribute of nodes that is the class (default: label, class, y or subject).
+        #[arg(long, value_name = "NAME")]
+        label: Option<String>,
+        /// The attributes that are features (default: all that are numbers); or none, degree, identity.
+        #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+        features: Vec<String>,
+        /// What stands for no label, beside an empty value, nan, NA and -1.
+        #[arg(long, value_name = "VALUE")]
+        unlabelled: Vec<String>,
+        /// The npz to write.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Edges, features and labels of your own, as text; edges as a Matrix Market file too.
     #[command(after_help = RULES)]
     Csv(Csv),
 }
@@ -156,6 +187,11 @@ impl Format {
             }
             Self::Npz { from, .. } => import::npz(from, name),
             Self::Shchur { from, .. } => import::shchur(from, name),
+            Self::Graphml { from, label, features, unlabelled, .. } => {
+                let choice = Choice { label: label.as_deref(), features, unlabelled };
+                graphml(from, &choice, name)
+            }
+            Self::Ogb { from, split, .. } => ogb::ogb(from, split.as_deref(), name),
             Self::Csv(csv) => csv.read(name),
         }
     }
@@ -171,7 +207,10 @@ impl Format {
             Self::Heterophilous { from, directed, .. } => {
                 [from].into_iter().chain(directed).cloned().collect()
             }
-            Self::Npz { from, .. } | Self::Shchur { from, .. } => vec![from.clone()],
+            Self::Npz { from, .. } | Self::Shchur { from, .. } | Self::Graphml { from, .. } => {
+                vec![from.clone()]
+            }
+            Self::Ogb { from, .. } => ogb::files(from),
             Self::Csv(csv) => csv.inputs(),
         }
     }
@@ -183,7 +222,9 @@ impl Format {
             | Self::Planetoid { out, .. }
             | Self::Heterophilous { out, .. }
             | Self::Npz { out, .. }
-            | Self::Shchur { out, .. } => out,
+            | Self::Shchur { out, .. }
+            | Self::Ogb { out, .. }
+            | Self::Graphml { out, .. } => out,
             Self::Csv(csv) => &csv.out,
         }
     }

@@ -240,9 +240,6 @@ pub fn heterophilous(path: &Path, directed: Option<&Path>, name: &str) -> Result
     let npz = Npz::read(path)?;
     let classes = codes(&npz, "node_labels", &[])?;
     let nodes = classes.labels.len();
-    if nodes == 0 {
-        return Err(npz.wrong("node_labels", "is empty"));
-    }
     let list = |npz: &Npz| -> Result<Pairs, CliError> {
         let (shape, ends) = npz.indices("edges", nodes)?;
         match shape[..] {

@@ -3,12 +3,16 @@
 mod classes;
 mod csr;
 mod csv;
+mod features;
 mod fetch;
 mod format;
+mod graphml;
 mod import;
 pub mod known;
+mod labels;
 mod native_npz;
 pub mod npz;
+mod ogb;
 mod pickle;
 mod planetoid;
 mod reading;

@@ -300,7 +300,7 @@ mod tests {
         refused("allx", labels(1, &[1, 0]), "ind.small.allx: holds ");
         refused("ally", csr(3, &[0, 1, 2]), "ind.small.ally: holds something else where an array");
         refused("ally", b"\x80\x02cos\nsystem\nU\x02ls\x85R.".to_vec(), "where an array of NumPy is wanted");
-        refused("y", b"\x80\x04\x95".to_vec(), "instruction 0x95");
+        refused("y", b"\x80\x05\x96".to_vec(), "instruction 0x96");
         let mut few = small();
         few[0].1 = b"\x80\x02}(K\x00](K\x00eu.".to_vec();
         few.iter_mut().filter(|f| ["tx", "ty"].contains(&f.0)).for_each(|f| match f.0 {

@@ -240,5 +240,64 @@ fn an_import_says_what_it_understood() {
     let (_, said) = Files::new("", X, Y).import(&[]);
     assert!(said.contains("note: there is no edge"), "{said}");
     let (_, said) = Files::new("0,1\n", "1\n2\n3\n4e6\n", Y).import(&[]);
-    assert!(said.contains("note: features are not scaled: feature 0 of node 3 is 4000000"), "{said}");
+    assert!(said.contains("note: features are not scaled: feature 0 of node 3 is 4e6"), "{said}");
+}
+
+#[test]
+fn edges_may_be_a_matrix_market_file() {
+    let market = "%%MatrixMarket matrix coordinate real symmetric\n% c\n4 4 3\n2 1 0.5\n3 2 1\n4 3 2\n";
+    let (data, said) = Files::new(market, X, Y).import(&[]);
+    assert_eq!(
+        (pairs(&data), data.edge_weights),
+        (vec![(0, 1), (1, 2), (2, 3)], vec![0.5, 0.5, 1.0, 1.0, 2.0, 2.0])
+    );
+    assert!(
+        data.raw_edges.is_none() && said.contains("Matrix Market, real symmetric, 3 entries of 4 nodes"),
+        "{said}"
+    );
+    let three = Files::new(market, "1\n2\n3\n", "0\n1\n0\n");
+    three.refused(&[], "e.csv: is a matrix of 4 nodes; the other files have 3");
+    Files::new("0,1\n", market, Y).refused(&[], "x.csv: is a Matrix Market file, which only --edges may be");
+}
+
+/// Writes a file as gzip packs it.
+fn put_packed(path: &Path, text: &str) {
+    use std::io::Write;
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
+    packer.write_all(text.as_bytes()).unwrap();
+    std::fs::write(path, packer.finish().unwrap()).unwrap();
+}
+
+#[test]
+fn packed_files_and_folders_of_the_open_graph_benchmark() {
+    let files = Files::new("", X, Y);
+    put_packed(Path::new(&files.at("e.csv")), "source,target\n0,1\n");
+    assert_eq!(pairs(&files.import(&[]).0), [(0, 1)]);
+
+    let folder = files.0.path().join("arxiv");
+    let put = |name: &str, text: &str| put_packed(&folder.join(name), text);
+    put("raw/edge.csv.gz", "2,0\n0,1\n1,0\n");
+    put("raw/node-feat.csv.gz", "0.5,0\n-1,2\n0,3e-1\n");
+    put("raw/node-label.csv.gz", "4\n1\nnan\n");
+    for (part, nodes) in [("train", "1\n"), ("valid", "2\n"), ("test", "0\n")] {
+        put(&format!("split/time/{part}.csv.gz"), nodes);
+    }
+    let import = |more: &[&str]| {
+        let (from, out) = (folder.to_str().unwrap(), files.at("ogb.npz"));
+        let args = [&["import", "ogb", "--from", from, "--out", &out][..], more].concat();
+        binary::command(env!("CARGO_BIN_EXE_data"), &args)
+    };
+    binary::succeed(&mut import(&[]));
+    let data = decode(Path::new(&files.at("ogb.npz"))).unwrap();
+    assert_eq!((pairs(&data), data.raw_edges), (vec![(0, 1), (0, 2)], Some(vec![(2, 0), (0, 1), (1, 0)])));
+    assert_eq!((&data.labels[..], &data.unlabelled[..]), (&[1, 0, 0][..], &[2][..]));
+    assert_eq!(data.class_names, ["1", "4"]);
+    let entries: Vec<f32> = data.features.data().to_vec();
+    assert_eq!((entries, data.splits[0].validation[0]), (vec![0.5, -1.0, 2.0, 0.3], 2));
+    put("split/random/train.csv.gz", "");
+    binary::refused(&mut import(&[]), "holds the splits random, time; choose one by --split NAME");
+    binary::succeed(&mut import(&["--split", "time"]));
+    put("raw/edge.csv.gz", "2,3\n");
+    binary::refused(&mut import(&["--split", "time"]), "edge.csv.gz:1: edge (2, 3) leads to a node");
 }

@@ -1,21 +1,14 @@
 //! Which column is what: by names that many programs use, or as a user states it.
 
+use super::super::labels::{LABEL, SPLIT, WEIGHT, bare};
 use super::table::{Kind, Table};
 use crate::run::error::CliError;
-
-/// Names as they are compared: small letters and figures alone.
-pub(super) fn plain(name: &str) -> String {
-    name.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
-}
 
 const SOURCE: &[&str] =
     &["source", "sourceid", "src", "srcid", "from", "fromid", "fromnode", "fromnodeid", "u", "node1", "id1"];
 const TARGET: &[&str] =
     &["target", "targetid", "dst", "dstid", "to", "toid", "tonode", "tonodeid", "v", "node2", "id2"];
-const WEIGHT: &[&str] = &["weight", "weights", "w"];
 const ID: &[&str] = &["id", "node", "nodeid"];
-const LABEL: &[&str] = &["label", "labels", "class", "classes", "y", "subject"];
-const SPLIT: &[&str] = &["split", "part"];
 
 /// The roles that a column of each file may have, with their names.
 fn roles(kind: Kind, labelled: bool) -> &'static [(&'static str, &'static [&'static str])] {
@@ -42,7 +35,7 @@ impl Names {
 
     /// Whether a column of this name has that role.
     fn names(&self, role: &str, name: &str) -> bool {
-        let name = plain(name);
+        let name = bare(name);
         // split0, split1, ...: several splits.
         let name = if role == "split" { name.trim_end_matches(|c: char| c.is_ascii_digit()) } else { &name };
         self.0.iter().any(|(r, names)| *r == role && names.contains(&name))
@@ -137,7 +130,7 @@ impl Columns {
     /// A column by name, else by its place from 1.
     fn find(&self, column: &str) -> Option<usize> {
         let named = self.titles.iter().position(|title| title == column);
-        let named = named.or_else(|| self.titles.iter().position(|title| plain(title) == plain(column)));
+        let named = named.or_else(|| self.titles.iter().position(|title| bare(title) == bare(column)));
         let placed = || column.parse::<usize>().ok().filter(|k| (1..=self.titles.len()).contains(k));
         named.or_else(|| placed().map(|k| k - 1))
     }

@@ -4,9 +4,9 @@ use std::borrow::Cow;
 
 use clap::ValueEnum;
 
+use super::super::labels::is_number;
 use super::super::reading::Listed;
 use super::columns::Columns;
-use super::header::is_number;
 use super::nodes::{Nodes, node_name};
 use super::table::Table;
 use crate::run::error::CliError;

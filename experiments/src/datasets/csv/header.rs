@@ -1,6 +1,7 @@
 //! Whether the first line of a file names its columns. The rule is written in docs/data.md; where it cannot tell, the
 //! numbers of nodes in the files decide, and where they cannot either, the user is asked.
 
+use super::super::labels::is_number;
 use super::columns::Names;
 use super::table::{Kind, Table};
 use crate::run::error::CliError;
@@ -119,11 +120,6 @@ fn below(table: &Table, first: &[String]) -> Result<Vec<Below>, CliError> {
     Ok(below)
 }
 
-/// A number as people write them; `nan` and `inf` are words.
-pub(super) fn is_number(cell: &str) -> bool {
-    cell.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) && cell.parse::<f64>().is_ok()
-}
-
 /// What a column may be called.
 fn is_word(cell: &str) -> bool {
     cell.starts_with(|c: char| c.is_alphabetic() || c == '_')
@@ -181,9 +177,7 @@ mod tests {
     use super::*;
 
     fn table(kind: Kind, text: &str) -> Table {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        Table::read(file.path(), kind, None).unwrap()
+        Table::of(std::path::Path::new("a.csv"), text.into(), kind, None).unwrap()
     }
 
     fn verdict(kind: Kind, text: &str) -> Verdict {

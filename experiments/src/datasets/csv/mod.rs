@@ -4,26 +4,28 @@
 mod columns;
 mod edges;
 mod header;
+mod join;
+mod market;
 mod nodes;
 mod table;
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use models::gnn::Split;
-use models::gnn::data::check::split_problem;
 use sprs::CsMat;
 
 pub use self::edges::EdgesFormat;
 
-use self::columns::{Columns, Names, Stated, plain};
+use self::columns::{Columns, Names, Stated};
 use self::edges::Leave;
 use self::header::Verdict;
-use self::nodes::{Nodes, Rows};
+use self::market::Market;
+use self::nodes::Nodes;
 use self::table::{Kind, Separator, Table};
-use super::classes::Classes;
-use super::import::sparse;
+use super::features::{WORDS, made};
+use super::labels::bare;
 use super::reading::{Listed, Reading, dataset};
+use super::text::plain;
 use crate::run::error::CliError;
 
 /// The files, and what a user states of them.
@@ -66,9 +68,6 @@ pub struct Csv {
     pub out: PathBuf,
 }
 
-/// Graphs without a file of features.
-const WORDS: [&str; 3] = ["none", "degree", "identity"];
-
 impl Csv {
     /// The files that are read.
     pub(super) fn inputs(&self) -> Vec<PathBuf> {
@@ -80,9 +79,9 @@ impl Csv {
         WORDS.into_iter().find(|word| self.features == Path::new(word))
     }
 
-    fn open(&self, path: &Path, kind: Kind) -> Result<Table, CliError> {
+    fn open(&self, path: &Path, text: String, kind: Kind) -> Result<Table, CliError> {
         let stated = stated("--separator", &self.separator, kind, &Separator::WORDS)?;
-        let table = Table::read(path, kind, stated.and_then(Separator::of))?;
+        let table = Table::of(path, text, kind, stated.and_then(Separator::of))?;
         if kind != Kind::Edges || self.edges_format != EdgesFormat::AdjacencyList {
             table.check_width()?;
         }
@@ -103,13 +102,19 @@ impl Csv {
         if self.labels.is_none() && self.word().is_some() {
             return Err(CliError::usage("--labels FILE is wanted where --features is no file"));
         }
-        let mut pairs = self.open(&self.edges, Kind::Edges)?;
-        let own = self.word().is_none().then(|| self.open(&self.features, Kind::Features)).transpose()?;
-        let labels = self.labels.as_deref().map(|path| self.open(path, Kind::Labels)).transpose()?;
+        let leave = Leave { unknown: self.drop_unknown, weights: self.ignore_weights };
+        let text = plain(&self.edges)?;
+        let edges = match text.starts_with(market::BANNER) {
+            true => Edges::Market(market::read(&self.edges, &text, &leave)?),
+            false => Edges::Table(self.open(&self.edges, text, Kind::Edges)?),
+        };
+        let open = |path: &Path, kind: Kind| self.open(path, plain(path)?, kind);
+        let own = self.word().is_none().then(|| open(&self.features, Kind::Features)).transpose()?;
+        let labels = self.labels.as_deref().map(|path| open(path, Kind::Labels)).transpose()?;
         let mut tables: Vec<Table> = own.into_iter().chain(labels).collect();
         let verdicts = tables.iter().map(|t| self.judge(t)).collect::<Result<Vec<_>, _>>()?;
         let judged: Vec<_> = tables.iter().zip(verdicts.iter().copied()).collect();
-        let titled = header::agree(&judged, || edges::highest(&pairs))?;
+        let titled = header::agree(&judged, || edges.highest())?;
         tables.iter_mut().zip(titled).for_each(|(table, titled)| table.titled = titled);
 
         let mut facts = Vec::new();
@@ -122,46 +127,30 @@ impl Csv {
             facts.push(fact(table, &columns, &unread));
             read.push(nodes::rows(table, &columns, &features)?);
         }
-        let (nodes, places) = match_nodes(&tables, &read)?;
-        let classes = classes(&tables, &read, &places, nodes.count, &self.unlabelled)?;
-        let splits = splits(&tables, &read, &places, nodes.count)?;
+        let (nodes, places) = join::nodes(&tables, &read)?;
+        let classes = join::classes(&tables, &read, &places, nodes.count, &self.unlabelled)?;
+        let splits = join::splits(&tables, &read, &places, nodes.count)?;
 
-        let verdict = match self.edges_format {
-            EdgesFormat::EdgeList => self.judge(&pairs)?,
-            _ => Verdict::Data,
-        };
-        pairs.titled = match verdict {
-            // Names of nodes and of columns look alike: the former are known.
-            Verdict::Open(_) => pairs.first()?.1.iter().take(2).all(|cell| nodes.find(cell).is_none()),
-            decided => decided.guess().unwrap_or(false),
-        };
-        notes.extend(doubted(&pairs, verdict)?);
-        let leave = Leave { unknown: self.drop_unknown, weights: self.ignore_weights };
-        let listed = match self.edges_format {
-            _ if pairs.count() == 0 => Listed::default(),
-            EdgesFormat::EdgeList => {
-                let mut columns = Columns::of(&pairs, &stated, false)?;
-                let (source, target, weight, unread) = edges::ends(&pairs, &mut columns)?;
-                if !unread.is_empty() && !pairs.titled && !columns.stated() {
-                    let what = "a third column is neither named nor stated";
-                    return Err(columns.unclear(
-                        &pairs,
-                        what,
-                        "source=1,target=2,weight=3 (or leave weight= out)",
-                    ));
-                }
-                facts.insert(0, fact(&pairs, &columns, &unread));
-                edges::list(&pairs, (source, target, weight), &nodes, &leave)?
+        let listed = match edges {
+            Edges::Table(table) => self.listed(table, &stated, &nodes, &leave, &mut facts, &mut notes)?,
+            Edges::Market(market) if market.nodes != nodes.count => {
+                let (path, rows, n) = (self.edges.display(), market.nodes, nodes.count);
+                return Err(CliError::usage(format!(
+                    "{path}: is a matrix of {rows} nodes; the other files have {n}"
+                )));
             }
-            EdgesFormat::AdjacencyList => edges::lists(&pairs, &nodes, &leave)?,
-            EdgesFormat::AdjacencyMatrix => edges::matrix(&pairs, &nodes, &leave)?,
+            Edges::Market(market) => {
+                facts.insert(0, (file_name(&self.edges), market.fact));
+                market.listed
+            }
         };
-        let features = read.first().filter(|_| self.word().is_none());
-        let features = features.map(|rows| {
-            let entries = rows.features.iter().map(|(n, j, v)| (places[0][*n] as usize, *j, *v));
-            sparse(nodes.count, Some(rows.width), entries)
-        });
-        let features = features.unwrap_or_else(|| CsMat::zero((nodes.count, 0)));
+        let features = match self.word() {
+            None if !read.is_empty() => {
+                let rows = read.swap_remove(0);
+                rows.features.placed(rows.width, &places[0])
+            }
+            _ => CsMat::zero((nodes.count, 0)),
+        };
         let source = tables.first().map_or(&self.edges, |table| &table.path);
         let mut reading = dataset(name, source, listed, features, classes)?;
         if let Some(word) = self.word() {
@@ -172,6 +161,60 @@ impl Csv {
         reading.facts.splice(0..0, facts);
         reading.notes.extend(notes);
         Ok(reading)
+    }
+
+    /// The edges of a table.
+    fn listed(
+        &self,
+        mut table: Table,
+        stated: &Stated,
+        nodes: &Nodes,
+        leave: &Leave,
+        facts: &mut Vec<(String, String)>,
+        notes: &mut Vec<String>,
+    ) -> Result<Listed, CliError> {
+        let verdict = match self.edges_format {
+            EdgesFormat::EdgeList => self.judge(&table)?,
+            _ => Verdict::Data,
+        };
+        table.titled = match verdict {
+            // Names of nodes and of columns look alike: the former are known.
+            Verdict::Open(_) => table.first()?.1.iter().take(2).all(|cell| nodes.find(cell).is_none()),
+            decided => decided.guess().unwrap_or(false),
+        };
+        notes.extend(doubted(&table, verdict)?);
+        match self.edges_format {
+            _ if table.count() == 0 => Ok(Listed::default()),
+            EdgesFormat::EdgeList => {
+                let mut columns = Columns::of(&table, stated, false)?;
+                let (source, target, weight, unread) = edges::ends(&table, &mut columns)?;
+                if !unread.is_empty() && !table.titled && !columns.stated() {
+                    let what = "a third column is neither named nor stated";
+                    let example = "source=1,target=2,weight=3 (or leave weight= out)";
+                    return Err(columns.unclear(&table, what, example));
+                }
+                facts.insert(0, fact(&table, &columns, &unread));
+                edges::list(&table, (source, target, weight), nodes, leave)
+            }
+            EdgesFormat::AdjacencyList => edges::lists(&table, nodes, leave),
+            EdgesFormat::AdjacencyMatrix => edges::matrix(&table, nodes, leave),
+        }
+    }
+}
+
+/// The file of edges.
+enum Edges {
+    Table(Table),
+    Market(Market),
+}
+
+impl Edges {
+    /// The last node that it names, if nodes are numbers.
+    fn highest(&self) -> Result<Option<u64>, CliError> {
+        match self {
+            Self::Table(table) => edges::highest(table),
+            Self::Market(market) => Ok((market.nodes as u64).checked_sub(1)),
+        }
     }
 }
 
@@ -214,9 +257,13 @@ fn doubted(table: &Table, verdict: Verdict) -> Result<Option<String>, CliError> 
     Ok(Some(format!("{path}:{line}: `{first}` is taken for a header; --header {kind}=no takes it for data")))
 }
 
+fn file_name(path: &Path) -> String {
+    path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
+}
+
 /// How a file was understood.
 fn fact(table: &Table, columns: &Columns, unread: &[usize]) -> (String, String) {
-    let file = table.path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
+    let file = file_name(&table.path);
     let header = if table.titled { "header" } else { "no header" };
     let mut what = format!("{} lines, {header}, separator {}", table.count(), table.separator.word());
     if table.comments > 0 {
@@ -262,7 +309,7 @@ fn of_nodes(
     }
     // A column that is called so without being known may say which node a line is about.
     let names_nodes = |k: &&usize| {
-        let title = plain(&columns.titles[**k]);
+        let title = bare(&columns.titles[**k]);
         title.ends_with("id") || title.ends_with("name") || title == "index"
     };
     let free_columns = free(columns);
@@ -286,132 +333,9 @@ fn of_nodes(
     if !labelled && table.titled {
         let telling = ["label", "class", "subject"];
         let told =
-            free_columns.iter().map(|k| &columns.titles[*k]).find(|t| telling.contains(&plain(t).as_str()));
+            free_columns.iter().map(|k| &columns.titles[*k]).find(|t| telling.contains(&bare(t).as_str()));
         notes.extend(told.map(|title| format!("the column `{title}` is a feature: does it tell the class?")));
     }
     let unread = unnamed.filter(|k| columns.roles[*k].is_none()).into_iter().collect();
     Ok((free_columns, unread))
-}
-
-/// The nodes, and the node of each line of each file.
-fn match_nodes(tables: &[Table], read: &[Rows]) -> Result<(Nodes, Vec<Vec<u32>>), CliError> {
-    let with_ids = read.iter().position(|rows| rows.ids.is_some());
-    let counts: Vec<usize> = read.iter().map(|rows| rows.lines.len()).collect();
-    let differ = || {
-        let (a, b) = (&tables[0], &tables[1]);
-        CliError::usage(format!(
-            "{} has features of {} nodes, {} labels of {}",
-            a.path.display(),
-            counts[0],
-            b.path.display(),
-            counts[1]
-        ))
-    };
-    let Some(first) = with_ids else {
-        return match counts[..] {
-            [a, b] if a != b => Err(differ()),
-            _ => {
-                let count = counts.first().copied().unwrap_or(0);
-                Ok((Nodes::counted(count), counts.iter().map(|n| (0..*n as u32).collect()).collect()))
-            }
-        };
-    };
-    let ids = read[first].ids.as_deref().unwrap_or_default();
-    let nodes = Nodes::named(&tables[first], ids, &read[first].lines)?;
-    let order = nodes.of_lines(&tables[first], &read[first], None)?;
-    let mut places = Vec::new();
-    for (table, rows) in tables.iter().zip(read) {
-        if rows.ids.is_none() && rows.lines.len() != nodes.count {
-            return Err(differ());
-        }
-        if rows.ids.is_none() && !order.is_sorted() {
-            return Err(table.wrong(
-                rows.lines.first().copied().unwrap_or(1),
-                "does not say which node a line is about, and the other file lists them in another order than 0, 1, 2, ...; give it a column id",
-            ));
-        }
-        places.push(nodes.of_lines(table, rows, Some(&order))?);
-    }
-    // Nodes may lack a label, but not their features.
-    if let (Kind::Features, true) = (tables[0].kind, counts[0] < nodes.count) {
-        let there: std::collections::HashSet<u32> = places[0].iter().copied().collect();
-        let missing = (0..nodes.count as u32).find(|i| !there.contains(i)).unwrap_or(0);
-        let name = nodes.names.get(missing as usize).cloned().unwrap_or_else(|| missing.to_string());
-        return Err(CliError::usage(format!(
-            "{}: has no line for node {name}, which {} lists",
-            tables[0].path.display(),
-            tables[1].path.display()
-        )));
-    }
-    Ok((nodes, places))
-}
-
-/// The class of each node.
-fn classes(
-    tables: &[Table],
-    read: &[Rows],
-    places: &[Vec<u32>],
-    count: usize,
-    unlabelled: &[String],
-) -> Result<Classes, CliError> {
-    let Some(k) = read.iter().position(|rows| rows.labels.is_some()) else {
-        return Ok(Classes::default());
-    };
-    let (codes, names) = nodes::classes(&tables[k], &read[k], unlabelled)?;
-    let classes = match names.is_empty() {
-        true => Classes::of_codes(&at_places(codes, &places[k], count)),
-        false => Classes::of_names(&at_places(names, &places[k], count)),
-    };
-    classes.map_err(|what| CliError::usage(format!("{}: holds {what}", tables[k].path.display())))
-}
-
-/// Values of lines as values of nodes.
-fn at_places<V: Clone>(values: Vec<Option<V>>, places: &[u32], count: usize) -> Vec<Option<V>> {
-    let mut out = vec![None; count];
-    values.into_iter().zip(places).for_each(|(v, place)| out[*place as usize] = v);
-    out
-}
-
-/// A split for each column of parts.
-fn splits(
-    tables: &[Table],
-    read: &[Rows],
-    places: &[Vec<u32>],
-    count: usize,
-) -> Result<Vec<Split>, CliError> {
-    let mut splits = Vec::new();
-    for ((table, rows), places) in tables.iter().zip(read).zip(places) {
-        for parts in &rows.parts {
-            let mut lists = [const { Vec::new() }; 3];
-            for ((cell, line), place) in parts.iter().zip(&rows.lines).zip(places) {
-                if let Some(part) = nodes::part(table, *line, cell)? {
-                    lists[part].push(*place);
-                }
-            }
-            lists.iter_mut().for_each(|list| list.sort_unstable());
-            let [train, validation, test] = lists;
-            let split = Split { train, validation, test };
-            if let Some(what) = split_problem(&split, count) {
-                return Err(CliError::usage(format!(
-                    "{}: the column of parts: {what}",
-                    table.path.display()
-                )));
-            }
-            splits.push(split);
-        }
-    }
-    Ok(splits)
-}
-
-/// Features of a graph that has none.
-fn made(word: &str, degrees: &[usize]) -> CsMat<f32> {
-    let n = degrees.len();
-    match word {
-        "identity" => CsMat::new((n, n), (0..=n).collect(), (0..n).collect(), vec![1.0; n]),
-        "degree" => {
-            let of = |(i, d): (usize, &usize)| (i, 0, (*d as f32).ln_1p());
-            sparse(n, Some(1), degrees.iter().enumerate().filter(|(_, d)| **d > 0).map(of))
-        }
-        _ => sparse(n, Some(1), (0..n).map(|i| (i, 0, 1.0))),
-    }
 }

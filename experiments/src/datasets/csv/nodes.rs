@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
-use super::super::classes::Classes;
+use super::super::features::FeatureRows;
+use super::super::labels::is_number;
 use super::super::native_npz::MOST_FEATURES;
-use super::columns::{Columns, plain};
-use super::header::is_number;
+use super::columns::Columns;
 use super::table::Table;
 use crate::run::error::CliError;
 
@@ -18,10 +18,8 @@ pub(super) struct Rows {
     pub labels: Option<Vec<String>>,
     /// The part of each node in each split.
     pub parts: Vec<Vec<String>>,
-    /// Features.
     pub width: usize,
-    /// (line, feature, value) of those that are not 0.
-    pub features: Vec<(usize, usize, f32)>,
+    pub features: FeatureRows,
 }
 
 /// Reads a file; the columns `features` are its nodes' features.
@@ -34,7 +32,7 @@ pub(super) fn rows(table: &Table, columns: &Columns, features: &[usize]) -> Resu
     }
     rows.ids = id.map(|_| Vec::with_capacity(table.count()));
     rows.labels = label.map(|_| Vec::with_capacity(table.count()));
-    for (n, row) in table.rows().enumerate() {
+    for row in table.rows() {
         let (line, cells) = row?;
         rows.lines.push(line);
         if let (Some(ids), Some(k)) = (&mut rows.ids, id) {
@@ -47,11 +45,9 @@ pub(super) fn rows(table: &Table, columns: &Columns, features: &[usize]) -> Resu
             parts.push(cells[*k].to_string());
         }
         for (j, k) in features.iter().enumerate() {
-            match feature(table, line, &columns.titles[*k], &cells[*k])? {
-                0.0 => (),
-                v => rows.features.push((n, j, v)),
-            }
+            rows.features.push(j, feature(table, line, &columns.titles[*k], &cells[*k])?);
         }
+        rows.features.end();
     }
     Ok(rows)
 }
@@ -148,70 +144,5 @@ impl Nodes {
             places.push(place);
         }
         Ok(places)
-    }
-}
-
-/// What stands for no label, beside what the user says.
-const MISSING: [&str; 3] = ["", "nan", "na"];
-
-/// The classes of lines: all of them whole numbers, or all of them names.
-pub(super) fn classes(
-    table: &Table,
-    rows: &Rows,
-    unlabelled: &[String],
-) -> Result<(Vec<Option<i64>>, Vec<Option<String>>), CliError> {
-    let cells = rows.labels.as_deref().unwrap_or_default();
-    let stated = |cell: &str| unlabelled.iter().any(|word| word == cell);
-    let missing = |cell: &str| stated(cell) || MISSING.iter().any(|word| word.eq_ignore_ascii_case(cell));
-    let filled = || cells.iter().zip(&rows.lines).filter(|(cell, _)| !missing(cell));
-    let numeric = filled().next().is_some_and(|(cell, _)| is_number(cell));
-    if let Some((cell, line)) = filled().find(|(cell, _)| is_number(cell) != numeric) {
-        return Err(table.wrong(*line, match numeric {
-            true => format!(
-                "`{cell}` is a name where others are numbers; where it says that there is no label, give --unlabelled {cell}"
-            ),
-            false => format!("`{cell}` is a number where others are names"),
-        }));
-    }
-    if !numeric {
-        return Ok((Vec::new(), cells.iter().map(|c| (!missing(c)).then(|| c.clone())).collect()));
-    }
-    let whole = |cell: &str| {
-        let real =
-            || cell.parse::<f64>().ok().filter(|v| v.fract() == 0.0 && v.abs() < 1e15).map(|v| v as i64);
-        cell.parse().ok().or_else(real)
-    };
-    let mut codes = Vec::with_capacity(cells.len());
-    for (cell, line) in cells.iter().zip(&rows.lines) {
-        codes.push(match missing(cell) {
-            true => None,
-            false => Some(whole(cell).filter(|c| *c >= -1).ok_or_else(|| {
-                table
-                    .wrong(*line, format!("`{cell}` is no class; whole numbers from 0, or names, are wanted"))
-            })?),
-        });
-    }
-    // Beside a single other class -1 is the second one.
-    let others = Classes::of_codes(&codes).map_err(|what| table.wrong(1, what))?;
-    if others.count > 2 {
-        codes.iter_mut().for_each(|code| *code = code.filter(|c| *c >= 0));
-    }
-    Ok((codes, Vec::new()))
-}
-
-/// The part that a field names: 0 to 2 for training, validation, test; none for no part.
-pub(super) fn part(table: &Table, line: usize, cell: &str) -> Result<Option<usize>, CliError> {
-    let parts: [&[&str]; 4] = [
-        &["train", "training"],
-        &["val", "valid", "validation", "dev"],
-        &["test", "testing"],
-        &["", "none", "nan", "na", "unused"],
-    ];
-    let cell_name = plain(cell);
-    let found = parts.iter().position(|names| names.contains(&cell_name.as_str()));
-    match found {
-        Some(3) => Ok(None),
-        Some(k) => Ok(Some(k)),
-        None => Err(table.wrong(line, format!("`{cell}` is no part; train, val, test or none is wanted"))),
     }
 }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
-use super::super::text::plain;
+use super::market::BANNER;
 use crate::run::error::CliError;
 
 /// What the lines of a file are about.
@@ -79,9 +79,8 @@ pub(super) struct Table {
 }
 
 impl Table {
-    /// Reads a file, of which `stated` may say what separates.
-    pub fn read(path: &Path, kind: Kind, stated: Option<Separator>) -> Result<Self, CliError> {
-        let text = plain(path)?;
+    /// A file's text, of which `stated` may say what separates.
+    pub fn of(path: &Path, text: String, kind: Kind, stated: Option<Separator>) -> Result<Self, CliError> {
         let (mut lines, mut comments, mut start) = (Vec::new(), 0, 0);
         for (k, line) in text.split_inclusive('\n').enumerate() {
             let end = start + line.trim_end().len();
@@ -113,8 +112,8 @@ impl Table {
 
     fn refuse_other_formats(&self) -> Result<(), CliError> {
         let wrong = |what: &str| CliError::usage(format!("{}: {what}", self.path.display()));
-        if self.text.starts_with("%%MatrixMarket") {
-            return Err(wrong("is a Matrix Market file; read it by `data import mtx`"));
+        if self.text.starts_with(BANNER) {
+            return Err(wrong("is a Matrix Market file, which only --edges may be"));
         }
         match self.text.trim_start().as_bytes().first() {
             Some(b'[' | b'{') if self.kind != Kind::Labels => {
@@ -269,9 +268,7 @@ mod tests {
     use super::*;
 
     fn table(kind: Kind, text: &str) -> Result<Table, String> {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), text).unwrap();
-        let table = Table::read(file.path(), kind, None).map_err(|e| e.to_string())?;
+        let table = Table::of(Path::new("a.csv"), text.into(), kind, None).map_err(|e| e.to_string())?;
         table.check_width().map_err(|e| e.to_string())?;
         Ok(table)
     }
@@ -285,7 +282,11 @@ mod tests {
     fn fields_are_split_by_what_every_line_has() {
         use Kind::{Edges, Features, Labels};
         for text in ["\u{feff}a,b c\n\nd,e\n", "a;b c\r\nd;e", "a\tb c\nd\te\n", "\"a\", \"b c\" \n d , e"] {
-            assert_eq!(cells(Labels, text), [vec!["a", "b c"], vec!["d", "e"]], "{text:?}");
+            assert_eq!(
+                cells(Labels, text.trim_start_matches('\u{feff}')),
+                [vec!["a", "b c"], vec!["d", "e"]],
+                "{text:?}"
+            );
         }
         assert_eq!(cells(Edges, " 1  2 \n# a, b\n3 4"), [["1", "2"], ["3", "4"]]);
         assert_eq!(cells(Features, "1,5;2"), [["1,5", "2"]]);
@@ -322,7 +323,7 @@ mod tests {
         assert!(error(Kind::Edges, "0,1\n1 2\n").contains(":2: has no comma"));
         assert!(error(Kind::Labels, "0,a\n1,b\n2\n").contains(":3: has no comma"));
         assert!(error(Kind::Edges, "[[0,1]]").contains("is JSON"));
-        assert!(error(Kind::Edges, "%%MatrixMarket matrix\n").contains("data import mtx"));
+        assert!(error(Kind::Features, "%%MatrixMarket matrix\n").contains("only --edges"));
         assert!(error(Kind::Labels, "0, \"a, b\"\n").contains("no blank before a quote"));
     }
 }

@@ -21,8 +21,8 @@ fn pickles() {
         ("graph", b"\x80\x02.".to_vec(), "takes more values than there are".into()),
         (
             "graph",
-            b"\x80\x04\x95".to_vec(),
-            "has an instruction 0x95; plain data of protocol 2 have none".into(),
+            b"\x80\x05\x96".to_vec(),
+            "has an instruction 0x96; plain data of protocols 2 to 4 have none".into(),
         ),
         ("graph", b"\x80\x02K\x01.".to_vec(), "holds something else where a dictionary is wanted".into()),
         ("graph", deep, "holds something else where a dictionary is wanted".into()),

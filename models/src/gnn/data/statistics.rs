@@ -112,7 +112,7 @@ pub fn largest_feature(data: &Dataset) -> Option<(usize, usize, f32)> {
 fn unscaled(data: &Dataset) -> Option<String> {
     let remedy = "`--set data.scale=standard` scales them";
     if let Some((i, j, v)) = largest_feature(data).filter(|(.., v)| v.abs() > LARGE) {
-        return Some(format!("features are not scaled: feature {j} of node {i} is {v}; {remedy}"));
+        return Some(format!("features are not scaled: feature {j} of node {i} is {v:e}; {remedy}"));
     }
     let x = &data.features;
     let (mut low, mut high) = (vec![f32::INFINITY; x.cols()], vec![f32::NEG_INFINITY; x.cols()]);
@@ -174,7 +174,7 @@ mod tests {
         let mut x = [0.5; 12];
         assert_eq!(scaled(x), "");
         x[7] = -2e3;
-        assert!(scaled(x).starts_with("features are not scaled: feature 1 of node 3 is -2000; `--set"));
+        assert!(scaled(x).starts_with("features are not scaled: feature 1 of node 3 is -2e3; `--set"));
         x[7] = 9e2;
         x[0] = 0.6;
         assert!(scaled(x).starts_with("features are not on one scale: feature 1 spans 899.5, feature 0 0.1"));

@@ -117,7 +117,7 @@ pub fn fit(
             let large = largest_feature(data).filter(|(.., v)| epoch == 0 && v.abs() > LARGE);
             return Err(match large {
                 Some((i, j, v)) => TrainError::Diverged(format!(
-                    "{what}; feature {j} of node {i} is {v}: set data.scale = standard"
+                    "{what}; feature {j} of node {i} is {v:e}: set data.scale = standard"
                 )),
                 None => diverged(&what, network),
             });
@@ -253,7 +253,7 @@ pub fn states(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gnn::data::synthetic::karate;
+    use crate::gnn::data::synthetic::{dense, karate};
     use crate::gnn::equations::GrandSettings;
     use crate::gnn::networks::{Continuous, Solver};
 
@@ -339,12 +339,12 @@ mod tests {
     #[test]
     fn features_that_blow_up_the_first_epoch_are_named() {
         let mut data = karate();
-        data.features.data_mut()[7] = 3e38;
+        data.features = dense(34, 6, &[3e38; 34 * 6]);
         let network = Network::named("mlp").unwrap();
         let training = Training { epochs: 1, ..Training::default() };
         let outcome = fit(&data, &data.splits[0], (&network, &training), Metric::Accuracy, 0, &|| false);
         let error = outcome.map_or_else(|e| e.to_string(), |_| String::new());
-        assert!(error.contains("in epoch 0") && error.contains("feature 7 of node 7 is 3"), "{error}");
+        assert!(error.contains("in epoch 0") && error.contains("feature 5 of node 33 is 3e38"), "{error}");
         assert!(error.contains("data.scale = standard") && !error.contains("learning_rate"), "{error}");
     }
 }

@@ -1,0 +1,385 @@
+//! GraphML (graphml.graphdrawing.org): `key` declares an attribute of nodes or edges, `node` and `edge` hold their values
+//! as `data`.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use models::gnn::Split;
+use quick_xml::Reader;
+use quick_xml::escape::resolve_xml_entity;
+use quick_xml::events::{BytesStart, Event};
+
+use super::features::{FeatureRows, WORDS, made};
+use super::labels::{LABEL, Labels, SPLIT, WEIGHT, bare, part};
+use super::reading::{Listed, Reading, dataset};
+use super::text::plain;
+use crate::run::error::CliError;
+
+/// An attribute that is declared.
+struct Key {
+    id: String,
+    of_nodes: bool,
+    name: String,
+    kind: String,
+    default: Option<String>,
+}
+
+/// A node or an edge with the values of its attributes, by the ids of their keys.
+#[derive(Default)]
+struct Element {
+    /// A node's id, or an edge's ends.
+    ids: [String; 2],
+    /// Whether an edge has one direction; none where the graph says so.
+    directed: Option<bool>,
+    values: HashMap<String, String>,
+    place: usize,
+}
+
+/// A file's text, taken apart.
+struct Graph<'a> {
+    path: &'a Path,
+    text: &'a str,
+    directed: bool,
+    keys: Vec<Key>,
+    nodes: Vec<Element>,
+    edges: Vec<Element>,
+}
+
+/// What a user states of the attributes.
+pub(super) struct Choice<'a> {
+    /// The attribute that is the class.
+    pub label: Option<&'a str>,
+    /// `none`, `degree`, `identity`, or names of attributes; empty for all that are numbers.
+    pub features: &'a [String],
+    /// What stands for no label.
+    pub unlabelled: &'a [String],
+}
+
+/// Reads a file.
+pub(super) fn graphml(path: &Path, choice: &Choice<'_>, name: &str) -> Result<Reading, CliError> {
+    let text = plain(path)?;
+    let graph = Graph::parse(path, &text)?;
+    let mut places = HashMap::new();
+    for (k, node) in graph.nodes.iter().enumerate() {
+        if places.insert(node.ids[0].as_str(), k as u32).is_some() {
+            return Err(graph.wrong(node.place, format!("node {} is given twice", node.ids[0])));
+        }
+    }
+    let listed = graph.listed(&places)?;
+    let label = graph.label(choice.label)?;
+    let cells: Vec<String> =
+        graph.nodes.iter().map(|n| label.of(n).unwrap_or_default().to_string()).collect();
+    let wrong = |k: usize, what: String| graph.wrong(graph.nodes[k].place, what);
+    let every: Vec<u32> = (0..graph.nodes.len() as u32).collect();
+    let classes = Labels::of(&cells, choice.unlabelled, &wrong)?.placed(&every, every.len());
+    let classes = classes.map_err(|what| graph.wrong(0, format!("holds {what}")))?;
+    let split = graph.split()?;
+    let word = WORDS.into_iter().find(|word| choice.features == [*word]);
+    let keys = if word.is_some() { Vec::new() } else { graph.feature_keys(choice.features, label)? };
+    let features = graph.features(&keys)?;
+    let mut reading = dataset(name, path, listed, features, classes)?;
+    // Without a single number all nodes are alike.
+    if let Some(word) = word.or(keys.is_empty().then_some("none")) {
+        reading.data.features = made(word, &reading.data.degrees());
+    }
+    let names: Vec<&str> = keys.iter().map(|key| key.name.as_str()).collect();
+    reading.facts.insert(
+        0,
+        (
+            "attributes".into(),
+            format!(
+                "label = `{}`, features: {}",
+                label.name,
+                match names.len() {
+                    0 => word.unwrap_or("none").to_string(),
+                    n if n > 8 => format!("{} and {} more", names[..8].join(", "), n - 8),
+                    _ => names.join(", "),
+                }
+            ),
+        ),
+    );
+    reading.data.node_names = graph.nodes.iter().map(|node| node.ids[0].clone()).collect();
+    reading.data.splits.extend(split);
+    Ok(reading)
+}
+
+impl Key {
+    /// A node's or an edge's value, or the one that is declared for all.
+    fn of<'a>(&'a self, element: &'a Element) -> Option<&'a str> {
+        element.values.get(&self.id).or(self.default.as_ref()).map(String::as_str)
+    }
+
+    fn named(&self, names: &[&str]) -> bool {
+        names.contains(&bare(&self.name).as_str())
+    }
+
+    fn numeric(&self) -> bool {
+        ["int", "long", "float", "double", "boolean"].contains(&self.kind.as_str())
+    }
+}
+
+impl<'a> Graph<'a> {
+    fn parse(path: &'a Path, text: &'a str) -> Result<Self, CliError> {
+        let mut graph =
+            Graph { path, text, directed: false, keys: Vec::new(), nodes: Vec::new(), edges: Vec::new() };
+        let mut reader = Reader::from_str(text);
+        reader.config_mut().expand_empty_elements = true;
+        // The elements around what is read, and the letters of the innermost.
+        let (mut open, mut letters): (Vec<(String, Option<String>)>, _) = (Vec::new(), String::new());
+        loop {
+            let place = reader.buffer_position() as usize;
+            let broken = |e: &dyn std::fmt::Display| graph.wrong(place, format!("is no whole XML ({e})"));
+            match reader.read_event().map_err(|e| broken(&e))? {
+                Event::Start(start) => {
+                    let tag = String::from_utf8_lossy(start.local_name().as_ref()).into_owned();
+                    let key = graph.start(&tag, &start, place)?;
+                    open.push((tag, key));
+                    letters.clear();
+                }
+                Event::Text(text) => letters += &text.decode().map_err(|e| broken(&e))?,
+                Event::CData(text) => letters += &text.decode().map_err(|e| broken(&e))?,
+                Event::GeneralRef(reference) => {
+                    let name = reference.decode().map_err(|e| broken(&e))?;
+                    match reference.resolve_char_ref().map_err(|e| broken(&e))? {
+                        Some(letter) => letters.push(letter),
+                        None => letters += resolve_xml_entity(&name).unwrap_or_default(),
+                    }
+                }
+                Event::End(_) => {
+                    if let Some((tag, key)) = open.pop() {
+                        let around = open.last().map_or("", |(tag, _)| tag.as_str());
+                        graph.end(&tag, around, key, letters.trim());
+                    }
+                    letters.clear();
+                }
+                Event::Eof if open.is_empty() => return Ok(graph),
+                Event::Eof => return Err(broken(&"it ends within an element")),
+                _ => (),
+            }
+        }
+    }
+
+    /// An element begins; of `data` the id of its key.
+    fn start(&mut self, tag: &str, start: &BytesStart<'_>, place: usize) -> Result<Option<String>, CliError> {
+        let attribute = |name: &str| -> Result<Option<String>, CliError> {
+            let wrong = |e: &dyn std::fmt::Display| self.wrong(place, format!("is no whole XML ({e})"));
+            let found = start.try_get_attribute(name).map_err(|e| wrong(&e))?;
+            found.map(|a| a.unescape_value().map(|v| v.into_owned()).map_err(|e| wrong(&e))).transpose()
+        };
+        let wanted = |name: &str| {
+            attribute(name)?.ok_or_else(|| self.wrong(place, format!("<{tag}> lacks the attribute {name}")))
+        };
+        match tag {
+            "key" => {
+                let id = wanted("id")?;
+                let name = attribute("attr.name")?.unwrap_or_else(|| id.clone());
+                let of_nodes = attribute("for")?.is_none_or(|what| what != "edge" && what != "graph");
+                let kind = attribute("attr.type")?.unwrap_or_default();
+                self.keys.push(Key { id, of_nodes, name, kind, default: None });
+            }
+            "graph" => self.directed = attribute("edgedefault")?.is_some_and(|word| word == "directed"),
+            "node" => {
+                let ids = [wanted("id")?, String::new()];
+                self.nodes.push(Element { ids, place, ..Element::default() });
+            }
+            "edge" => {
+                let ids = [wanted("source")?, wanted("target")?];
+                let directed = attribute("directed")?.map(|word| word == "true");
+                self.edges.push(Element { ids, directed, place, ..Element::default() });
+            }
+            "data" => return Ok(Some(wanted("key")?)),
+            _ => (),
+        }
+        Ok(None)
+    }
+
+    /// An element ends within `around`.
+    fn end(&mut self, tag: &str, around: &str, key: Option<String>, letters: &str) {
+        let element = match around {
+            "node" => self.nodes.last_mut(),
+            "edge" => self.edges.last_mut(),
+            _ => None,
+        };
+        match (tag, key, element) {
+            ("data", Some(key), Some(element)) => _ = element.values.insert(key, letters.to_string()),
+            ("default", ..) if around == "key" => {
+                self.keys
+                    .iter_mut()
+                    .last()
+                    .into_iter()
+                    .for_each(|key| key.default = Some(letters.to_string()));
+            }
+            _ => (),
+        }
+    }
+
+    /// An error at a place of the text.
+    fn wrong(&self, place: usize, what: impl std::fmt::Display) -> CliError {
+        let before = &self.text.as_bytes()[..place.min(self.text.len())];
+        let line = before.iter().filter(|b| **b == b'\n').count() + 1;
+        CliError::usage(format!("{}:{line}: {what}", self.path.display()))
+    }
+
+    fn node_keys(&self) -> impl Iterator<Item = &Key> {
+        self.keys.iter().filter(|key| key.of_nodes)
+    }
+
+    fn held(&self) -> String {
+        self.node_keys().map(|key| key.name.as_str()).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The attribute that is the class.
+    fn label(&self, stated: Option<&str>) -> Result<&Key, CliError> {
+        let found = self.node_keys().find(|key| match stated {
+            Some(name) => key.name == name || key.id == name,
+            None => key.named(LABEL),
+        });
+        found.ok_or_else(|| {
+            let (path, held) = (self.path.display(), self.held());
+            let what = stated
+                .map_or("no attribute of nodes is called label, class, y or subject".into(), |name| {
+                    format!("no attribute of nodes is called {name}")
+                });
+            CliError::usage(format!("{path}: {what}; name the class by --label (there are {held})"))
+        })
+    }
+
+    /// The attributes that are features.
+    fn feature_keys(&self, stated: &[String], label: &Key) -> Result<Vec<&Key>, CliError> {
+        let numbers = |key: &&Key| key.numeric() && key.id != label.id && !key.named(SPLIT);
+        if stated.is_empty() {
+            return Ok(self.node_keys().filter(numbers).collect());
+        }
+        let named = |name: &String| {
+            self.node_keys().find(|key| key.name == *name || key.id == *name).ok_or_else(|| {
+                let (path, held) = (self.path.display(), self.held());
+                CliError::usage(format!("{path}: no attribute of nodes is called {name} (there are {held})"))
+            })
+        };
+        stated.iter().map(named).collect()
+    }
+
+    fn features(&self, keys: &[&Key]) -> Result<sprs::CsMat<f32>, CliError> {
+        let mut rows = FeatureRows::default();
+        for node in &self.nodes {
+            for (j, key) in keys.iter().enumerate() {
+                let value = key.of(node).unwrap_or_default();
+                let number = match value {
+                    "true" => Some(1.0),
+                    "false" => Some(0.0),
+                    value => value.parse().ok().filter(|v: &f32| v.is_finite()),
+                };
+                let what = || {
+                    format!("{} of node {} is `{value}`; a finite number is wanted", key.name, node.ids[0])
+                };
+                rows.push(j, number.ok_or_else(|| self.wrong(node.place, what()))?);
+            }
+            rows.end();
+        }
+        Ok(rows.matrix(keys.len()))
+    }
+
+    /// The split that an attribute of that name gives.
+    fn split(&self) -> Result<Option<Split>, CliError> {
+        let Some(key) = self.node_keys().find(|key| key.named(SPLIT)) else { return Ok(None) };
+        let mut parts = [const { Vec::new() }; 3];
+        for (k, node) in self.nodes.iter().enumerate() {
+            let own = part(key.of(node).unwrap_or_default()).map_err(|what| self.wrong(node.place, what))?;
+            own.into_iter().for_each(|own| parts[own].push(k as u32));
+        }
+        let [train, validation, test] = parts;
+        Ok(Some(Split { train, validation, test }))
+    }
+
+    /// The edges; of one without direction both.
+    fn listed(&self, places: &HashMap<&str, u32>) -> Result<Listed, CliError> {
+        let weight = self.keys.iter().find(|key| !key.of_nodes && key.named(WEIGHT));
+        let mut listed = Listed::default();
+        for edge in &self.edges {
+            let end = |id: &String| {
+                let what = || self.wrong(edge.place, format!("an edge leads to {id}, which is no node"));
+                places.get(id.as_str()).copied().ok_or_else(what)
+            };
+            let (u, v) = (end(&edge.ids[0])?, end(&edge.ids[1])?);
+            let value = weight.map(|key| key.of(edge).unwrap_or("1"));
+            let w = value.map(|value| {
+                let number = value.parse::<f32>().ok().filter(|w| w.is_finite() && *w >= 0.0);
+                number.ok_or_else(|| {
+                    self.wrong(edge.place, format!("the weight `{value}` is no number from 0"))
+                })
+            });
+            let w = w.transpose()?;
+            if w == Some(0.0) {
+                listed.weightless += 1;
+                continue;
+            }
+            let both = !edge.directed.unwrap_or(self.directed) && u != v;
+            for pair in [Some((u, v)), both.then_some((v, u))].into_iter().flatten() {
+                listed.pairs.push(pair);
+                listed.weights.extend(w);
+            }
+        }
+        Ok(listed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEYS: &str = "<?xml version=\"1.0\"?>\n<graphml xmlns=\"http://graphml.graphdrawing.org/xmlns\">\n\
+        <key id=\"d0\" for=\"node\" attr.name=\"class\" attr.type=\"string\"/>\n\
+        <key id=\"d1\" for=\"node\" attr.name=\"size\" attr.type=\"double\"><default>2.5</default></key>\n\
+        <key id=\"d2\" for=\"edge\" attr.name=\"weight\" attr.type=\"double\"/>\n\
+        <key id=\"d3\" for=\"node\" attr.name=\"title\" attr.type=\"string\"/>\n";
+
+    fn read(body: &str, choice: &Choice<'_>) -> Result<Reading, String> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), format!("{KEYS}{body}</graphml>\n")).unwrap();
+        graphml(file.path(), choice, "a").map_err(|e| e.to_string())
+    }
+
+    const ALL: Choice<'_> = Choice { label: None, features: &[], unlabelled: &[] };
+
+    const BODY: &str = "<graph edgedefault=\"undirected\">\n\
+        <node id=\"n&amp;0\"><data key=\"d0\">a &lt; b</data><data key=\"d1\">1</data></node>\n\
+        <node id=\"n1\"><data key=\"d0\">c</data><data key=\"d3\">free</data></node>\n<node id=\"n2\"/>\n\
+        <edge source=\"n&amp;0\" target=\"n1\"><data key=\"d2\">0.5</data></edge>\n\
+        <edge source=\"n1\" target=\"n2\" directed=\"true\"/>\n</graph>\n";
+
+    #[test]
+    fn attributes_become_classes_features_and_weights() {
+        let read = read(BODY, &ALL).unwrap();
+        let d = read.data;
+        assert_eq!(d.node_names, ["n&0", "n1", "n2"]);
+        assert_eq!(
+            (d.class_names, d.labels, d.unlabelled),
+            (vec!["a < b".to_string(), "c".into()], vec![0, 1, 0], vec![2])
+        );
+        assert_eq!(d.edges, [(0, 1), (1, 0), (1, 2), (2, 1)]);
+        assert_eq!(d.edge_weights, [0.5, 0.5, 1.0, 1.0]);
+        assert_eq!(d.raw_edges.unwrap(), [(0, 1), (1, 0), (1, 2)]);
+        assert_eq!((d.features.shape(), d.features.data()), ((3, 1), &[1.0, 2.5, 2.5][..]));
+        assert_eq!(read.facts[0].1, "label = `class`, features: size");
+    }
+
+    #[test]
+    fn what_is_no_graph_is_refused_with_its_line() {
+        let error = |body: &str| read(body, &ALL).err().unwrap();
+        assert!(error("<graph><node/></graph>").contains(":7: <node> lacks the attribute id"));
+        assert!(
+            error("<graph><node id=\"a\"/>\n<node id=\"a\"/></graph>").contains(":8: node a is given twice")
+        );
+        let lost = "<graph><node id=\"a\"/><edge source=\"a\" target=\"b\"/></graph>";
+        assert!(error(lost).contains("an edge leads to b, which is no node"));
+        assert!(error("<graph><node id=\"a\"></graph>").contains("is no whole XML"));
+        let stated = Choice { label: Some("kind"), ..ALL };
+        let what = read(BODY, &stated).err().unwrap();
+        assert!(
+            what.contains("is called kind; name the class by --label (there are class, size, title)"),
+            "{what}"
+        );
+        let title = Choice { features: &["title".to_string()], ..ALL };
+        assert!(read(BODY, &title).err().unwrap().contains("title of node n&0 is ``; a finite number"));
+    }
+}
