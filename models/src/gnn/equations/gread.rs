@@ -101,4 +101,7 @@ impl<T: Real> Dynamics<T> for Gread<T> {
         let r = g.mul(r, beta);
         g.add(change, r)
     }
+    fn diffusion_rate(&self, g: &mut Recording<T>, t: f64) -> Option<Var> {
+        Some(self.alpha.squashed(g, t))
+    }
 }

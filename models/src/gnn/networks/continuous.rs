@@ -27,6 +27,8 @@ pub enum Solver {
     Rk4,
     /// Dormand-Prince 5(4) with steps chosen by `tolerance`.
     Adaptive,
+    /// Steps of the equation's own, stable at any length, each `growth` times as long as the one before.
+    Implicit,
 }
 
 /// How gradients pass through the integration of a continuous network.
@@ -113,6 +115,8 @@ pub struct Integration {
     pub solver: Solver,
     /// Error of a step, for the adaptive solver.
     pub tolerance: f64,
+    /// Length of a step over that of the one before, for the implicit solver; `step` is the first.
+    pub growth: f64,
     /// tape, checkpointed or adjoint.
     pub backward: Backward,
 }
@@ -120,13 +124,25 @@ pub struct Integration {
 impl Default for Integration {
     fn default() -> Self {
         let (solver, backward) = (Solver::Euler, Backward::Tape);
-        Self { time: 2.0, step: 0.5, solver, tolerance: 1e-3, backward }
+        Self { time: 2.0, step: 0.5, solver, tolerance: 1e-3, growth: 1.0, backward }
     }
 }
 
 /// Steps of length `step` in `time`.
 pub(super) fn steps(time: f64, step: f64) -> usize {
     (time / step - 1e-9).ceil().max(1.0) as usize
+}
+
+/// The lengths of steps that grow by a factor from `step` on and end at `time`.
+fn growing(time: f64, step: f64, growth: f64) -> Vec<f64> {
+    let (mut lengths, mut left, mut h) = (Vec::new(), time, step);
+    // What is left within the rounding error is no step.
+    while left > 1e-9 * time {
+        lengths.push(h.min(left));
+        left -= h;
+        h *= growth;
+    }
+    lengths
 }
 
 /// More than `most` steps are a slip, and would end in want of memory.
@@ -143,14 +159,26 @@ pub(super) fn check_steps(time: f64, step: f64, most: f64) -> Result<(), String>
 impl Integration {
     /// An error if a value is outside its range.
     pub fn check(&self) -> Result<(), String> {
-        range::check(&[("model.tolerance", self.tolerance, Range::Positive)])?;
+        range::check(&[
+            ("model.tolerance", self.tolerance, Range::Positive),
+            ("model.growth", self.growth, Range::Between(1.0, 10.0)),
+        ])?;
+        if self.solver != Solver::Implicit && self.growth != 1.0 {
+            return Err("model.growth belongs to model.solver = \"implicit\"".into());
+        }
+        if self.solver == Solver::Implicit && self.backward != Backward::Tape {
+            return Err("model.solver = \"implicit\" wants model.backward = \"tape\"".into());
+        }
         let most = if self.solver == Solver::Adaptive { f64::INFINITY } else { 100_000.0 };
         check_steps(self.time, self.step, most)
     }
 
     /// States that are kept for the backward pass, at least.
     fn states(&self) -> f64 {
-        let steps = steps(self.time, self.step) as f64;
+        let steps = match self.solver {
+            Solver::Implicit => growing(self.time, self.step, self.growth).len(),
+            _ => steps(self.time, self.step),
+        } as f64;
         match self.backward {
             _ if self.solver == Solver::Adaptive => 1.0,
             Backward::Tape => steps,
@@ -193,7 +221,15 @@ impl<E: Equation> Architecture for Continuous<E> {
         range::check(&self.ends.width.ranges())?;
         self.mixing.check()?;
         self.equation.check()?;
-        self.integration.check()
+        self.integration.check()?;
+        match (self.equation.implicit(), self.integration.solver == Solver::Implicit) {
+            (true, false) => Err("the equation has steps of its own: set model.solver = \"implicit\"".into()),
+            (false, true) => Err(
+                "model.solver = \"implicit\" belongs to model.name = \"grade\", model.form = \"variational\""
+                    .into(),
+            ),
+            _ => Ok(()),
+        }
     }
 
     fn width(&mut self) -> Option<&mut Width> {
@@ -201,7 +237,11 @@ impl<E: Equation> Architecture for Continuous<E> {
     }
 
     fn set_depth(&mut self, depth: usize) {
-        (self.integration.time, self.integration.step) = (depth as f64, 1.0);
+        self.integration.time = depth as f64;
+        // Implicit steps keep their lengths.
+        if self.integration.solver != Solver::Implicit {
+            self.integration.step = 1.0;
+        }
     }
 
     fn draw(&mut self, draw: &mut Draw<'_>) {
@@ -240,6 +280,7 @@ impl<E: Equation> Architecture for Continuous<E> {
 
 impl<T: Real, E: Equation> Build<T> for Continuous<E> {
     fn build(&self, on: &mut Builder<'_, T>) -> Result<Box<dyn Classifier<T>>, String> {
+        self.equation.suits(&self.mixing, on.data)?;
         let ends = self.ends.build(on);
         let dynamics = self.dynamics(on, self.ends.width.hidden);
         let ode = Ode::new(&self.integration, ends, dynamics).map_err(|e| e.to_string())?;
@@ -272,6 +313,8 @@ enum Solve<T: Real> {
     Recorded(RungeKutta, usize),
     /// As one op with a tape of its own: long integrations, and steps chosen by their error.
     SolveOp(Arc<OdeSolve<T>>),
+    /// The equation's own steps, of these lengths.
+    Implicit(Vec<f64>),
 }
 
 /// Steps after which an adaptive integration gives up.
@@ -283,7 +326,7 @@ impl<T: Real> Ode<T> {
             Solver::Euler => Some(&tableau::EULER),
             Solver::Midpoint => Some(&tableau::MIDPOINT),
             Solver::Rk4 => Some(&tableau::RK4),
-            Solver::Adaptive => None,
+            Solver::Adaptive | Solver::Implicit => None,
         };
         let steps = steps(m.time, m.step);
         let solve_op = |gradient| {
@@ -295,6 +338,7 @@ impl<T: Real> Ode<T> {
             OdeSolve::new(f, (0.0, m.time), steps, gradient).map(|op| Solve::SolveOp(Arc::new(op)))
         };
         let solver = match (m.backward, tableau) {
+            _ if m.solver == Solver::Implicit => Solve::Implicit(growing(m.time, m.step, m.growth)),
             (Backward::Tape, Some(tableau)) => Solve::Recorded(RungeKutta::new(tableau)?, steps),
             // The gradient through the steps that were taken is the same with and without checkpoints.
             (Backward::Tape, None) | (Backward::Checkpointed, _) => solve_op(Gradient::Checkpointed)?,
@@ -305,12 +349,19 @@ impl<T: Real> Ode<T> {
 
     /// The state at T from the state `x0`.
     fn integrate(&self, g: &mut Recording<T>, x0: Var) -> Var {
+        let x0 = self.dynamics.enter(g, x0);
         let start = Start { weights: self.dynamics.weights(g, x0), x0 };
         let f = |g: &mut Recording<T>, x: Var, t: f64| self.dynamics.velocity(g, x, t, start);
-        match &self.solver {
+        let x = match &self.solver {
             Solve::Recorded(method, steps) => method.integrate(g, x0, (0.0, self.time), *steps, f),
             Solve::SolveOp(op) => g.apply(op.clone(), &[x0, start.weights, x0]),
-        }
+            Solve::Implicit(lengths) => lengths.iter().fold(x0, |x, h| {
+                let mark = g.mark();
+                let next = self.dynamics.implicit_step(g, x, *h, start).unwrap_or(x);
+                g.release(mark, next)
+            }),
+        };
+        self.dynamics.leave(g, x)
     }
 }
 
@@ -327,11 +378,34 @@ impl<T: Real> Classifier<T> for Ode<T> {
     fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
         self.ends.around(g, dropout, |g, _, x0| self.integrate(g, x0))
     }
+
+    fn diffusion_units(&self, g: &mut Recording<T>) -> Option<f64> {
+        // The midpoint rule: a rate of time is smooth but for its kinks.
+        const PARTS: usize = 256;
+        let mut sum = 0.0;
+        for k in 0..PARTS {
+            let t = (k as f64 + 0.5) / PARTS as f64 * self.time;
+            let rate = self.dynamics.diffusion_rate(g, t)?;
+            let rate = g.value(rate).data;
+            sum += rate.iter().map(|r| r.f64()).sum::<f64>() / rate.len() as f64;
+        }
+        Some(sum / PARTS as f64 * self.time)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_that_grow_reach_any_time_in_few() {
+        assert_eq!(growing(3.0, 0.5, 2.0), [0.5, 1.0, 1.5]);
+        assert_eq!(growing(2.0, 1.0, 1.0), [1.0, 1.0]);
+        for (time, most) in [(32.0, 15), (1024.0, 29), (1e4, 39)] {
+            let lengths = growing(time, 0.5, 1.25);
+            assert!((lengths.iter().sum::<f64>() - time).abs() < 1e-8 * time && lengths.len() <= most);
+        }
+    }
 
     #[test]
     fn steps_without_number_are_refused() {

@@ -58,6 +58,11 @@ pub struct Outputs {
 pub trait Classifier<T: Real>: Send + Sync {
     /// Records the whole network.
     fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs;
+
+    /// The integral over time of the rate of diffusion; none for a network of layers, and where there is no diffusion.
+    fn diffusion_units(&self, _: &mut Recording<T>) -> Option<f64> {
+        None
+    }
 }
 
 /// An untrained network as a dynamical system.
