@@ -253,12 +253,14 @@ fn no_effect(key: &str, value: &toml::Value, instead: &str) -> CliError {
 fn check_effect(config: &GraphConfig, base: &GraphConfig, on_grid: bool) -> Result<(), CliError> {
     let before = leaves(to_table(base)?, "");
     let after = leaves(to_table(config)?, "");
-    // Implicit steps keep their length at every depth.
+    // Implicit steps keep their length at every depth, and on the grid an equation has them or has not.
     let mut deep = config.clone();
     deep.model.settings_mut().set_depth(2);
     let step_kept = to_table(&deep)?.get("model").and_then(|m| m.get("step")).cloned();
-    let kept =
-        |key: &str, value: &toml::Value| !on_grid && key == "model.step" && step_kept.as_ref() == Some(value);
+    let kept = |key: &str, value: &toml::Value| match on_grid {
+        true => key == "model.solver" && value.as_str() == Some("implicit"),
+        false => key == "model.step" && step_kept.as_ref() == Some(value),
+    };
     let changed = after.iter().zip(&before).filter(|(a, b)| a != b).map(|(a, _)| a);
     let changed = changed.filter(|(key, value)| !kept(key, value));
     let mut useless = changed.filter_map(|(key, value)| Some((key, value, instead(key, on_grid)?)));
@@ -266,7 +268,7 @@ fn check_effect(config: &GraphConfig, base: &GraphConfig, on_grid: bool) -> Resu
 }
 
 /// Settings of networks that make no difference on the grid.
-const UNREAD: [&str; 10] = [
+const UNREAD: [&str; 11] = [
     "hidden",
     "input_dropout",
     "dropout",
@@ -276,6 +278,7 @@ const UNREAD: [&str; 10] = [
     "skip",
     "solver",
     "tolerance",
+    "growth",
     "backward",
 ];
 
