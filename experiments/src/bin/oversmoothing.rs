@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use experiments::config::{load_exact, to_toml};
-use experiments::oversmoothing::{KIND, OversmoothingConfig, OversmoothingRequest, execute};
+use experiments::oversmoothing::{Arm, KIND, OversmoothingConfig, OversmoothingRequest, execute};
 use experiments::run::cli::{Common, on_threads, parse};
 use experiments::run::error::{CliError, run};
 use experiments::run::interrupt::Interrupt;
@@ -23,6 +23,12 @@ struct Args {
     /// Networks: on the grid grade, grand, gcn, gat, gread-bs, acmp, kuramoto; trained any that `graph` knows.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     models: Vec<String>,
+    /// A network with settings of its own, under a name; may be repeated. A key without a point is one of `model`.
+    #[arg(long = "arm", value_name = "NAME=MODEL,KEY=VALUE,...")]
+    arms: Vec<String>,
+    /// The same from a file: for each arm a table [NAME.model], and [NAME.train] and NAME.depths as needed.
+    #[arg(long = "arms", value_name = "FILE")]
+    arms_file: Option<PathBuf>,
     /// Train on this data set at each depth instead.
     #[arg(long, value_name = "NAME")]
     data: Option<String>,
@@ -38,8 +44,14 @@ struct Args {
         value_name = "LIST"
     )]
     depths: Vec<usize>,
+    /// Train on this many fixed splits.
+    #[arg(long, default_value_t = 1, requires = "data", value_name = "N")]
+    splits: usize,
+    /// Train from this many seeds, --seed and those that follow.
+    #[arg(long, default_value_t = 1, requires = "data", value_name = "N")]
+    seeds: usize,
     /// Resume an interrupted run in its folder.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["layers", "models", "data", "depths", "out", "seed", "config", "sets", "force"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["layers", "models", "arms", "arms_file", "data", "depths", "splits", "seeds", "out", "seed", "config", "sets", "force"])]
     resume: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
@@ -50,8 +62,11 @@ Examples:
   oversmoothing                                     the grid, in seconds
   oversmoothing --data cora --depths 2,8,32,128     trained networks of these depths (epochs: --set train.epochs=100)
   oversmoothing --models grade,gcn --layers 200
+  oversmoothing --data cora --models gcnii --arm still=grade,aggregation=0 --depths 8,64 --splits 3 --seeds 2
+  oversmoothing --data cora --arms arms.toml --depths 2,16,128,1024
   oversmoothing --resume results/latest             resume after Ctrl-C
-Writes energy.csv and energy.png, or depth.csv and depth.png, and config.toml (all settings of all networks).
+Writes energy.csv and energy.png, or depth.csv (a row for each training), depth.png (against depth), units.png (against
+units of diffusion) and summary.csv (mean and deviation of each arm at each depth), and config.toml (all settings).
 Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.";
 
 fn main() -> ExitCode {
@@ -96,12 +111,17 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
 
 /// The plan of the flags, and what it would be without settings.
 fn plans(args: &Args) -> Result<(OversmoothingConfig, OversmoothingConfig), CliError> {
+    let mut arms = args.arms_file.as_deref().map_or(Ok(Vec::new()), Arm::read)?;
+    arms.extend(args.arms.iter().map(|text| Arm::parse(text)).collect::<Result<Vec<_>, _>>()?);
     let request = OversmoothingRequest {
         seed: args.common.seed,
         data: args.data.as_deref(),
         layers: args.layers as usize,
         depths: &args.depths,
+        splits: args.splits,
+        seeds: args.seeds,
         networks: &args.models,
+        arms: &arms,
         file: args.common.config.as_deref(),
         sets: &args.common.sets,
     };

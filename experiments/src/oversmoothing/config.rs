@@ -9,9 +9,10 @@ use models::gnn::{Dataset, Network};
 use models::range::{self, Range};
 use serde::{Deserialize, Serialize};
 
+use super::arms::Arm;
 use crate::classify::sources::{inputs, load_again};
 use crate::classify::{DataChoice, Edges, GraphConfig, SplitKind, preset, splits};
-use crate::config::{layers, leaves, resolve_without, to_table};
+use crate::config::{layers, leaves, resolve, resolve_without, to_table};
 use crate::datasets::{Sourced, load_sourced};
 use crate::run::error::CliError;
 use crate::run::{Inputs, RunFolder};
@@ -38,10 +39,25 @@ pub struct OversmoothingConfig {
     pub layers: usize,
     /// Depths of trained networks: layers, or the integration time in steps of one.
     pub depths: Vec<usize>,
-    /// Names of the networks, in the order in which they run.
+    /// Fixed splits to train on, from the first one on.
+    pub splits: usize,
+    /// Seeds of each training, from `seed` on.
+    pub seeds: usize,
+    /// Names of the arms, in the order in which they run: a network's own, or one given to it.
     pub networks: Vec<String>,
     /// The settings of each.
     pub settings: BTreeMap<String, GraphConfig>,
+    /// The depths of arms that have their own.
+    pub own_depths: BTreeMap<String, Vec<usize>>,
+}
+
+/// A training: an arm at a depth, on a split, from a seed.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Job<'a> {
+    pub arm: &'a str,
+    pub depth: usize,
+    pub split: usize,
+    pub seed: u64,
 }
 
 /// What a user asks for; what is left out is chosen.
@@ -55,8 +71,14 @@ pub struct OversmoothingRequest<'a> {
     pub layers: usize,
     /// Depths.
     pub depths: &'a [usize],
-    /// Networks; none means a choice of them.
+    /// Fixed splits.
+    pub splits: usize,
+    /// Seeds.
+    pub seeds: usize,
+    /// Networks under their own names; none means a choice of them, if there are no other arms.
     pub networks: &'a [String],
+    /// Arms with settings of their own.
+    pub arms: &'a [Arm],
     /// File of settings for all of them.
     pub file: Option<&'a Path>,
     /// Settings that win over the file.
@@ -69,22 +91,30 @@ impl OversmoothingConfig {
         let data = r.data.unwrap_or(GRID);
         let on_grid = data == GRID;
         let named: Vec<&str> = r.networks.iter().map(String::as_str).collect();
-        let networks = match &named[..] {
+        let plain = match &named[..] {
+            [] if !r.arms.is_empty() => &[],
             [] if on_grid => ON_GRID,
             [] => TRAINED,
             named => named,
         };
+        let arms: Vec<Arm> =
+            plain.iter().map(|name| Arm::plain(name)).chain(r.arms.iter().cloned()).collect();
+        if let Some((_, twice)) =
+            arms.iter().enumerate().find(|(k, arm)| arms[..*k].iter().any(|other| other.name == arm.name))
+        {
+            return Err(CliError::usage(format!("there are two arms of the name {}", twice.name)));
+        }
         let mut sets = r.sets.to_vec();
         sets.extend(r.seed.map(|s| format!("seed={s}")));
         let bases: Vec<GraphConfig> =
-            networks.iter().map(|name| preset(data, name, None)).collect::<Result<_, _>>()?;
+            arms.iter().map(|arm| preset(data, &arm.model, None)).collect::<Result<_, _>>()?;
         if let Some(base) = bases.iter().find(|base| on_grid && !evolves(&base.model)) {
             let all = Network::NAMES.iter().filter(|name| Network::named(name).is_some_and(|n| evolves(&n)));
             let (name, all) = (base.model.name(), all.copied().collect::<Vec<_>>().join(", "));
             return Err(CliError::usage(format!("--models {name}: on the grid there are {all}")));
         }
         if let Some(other) = layers(r.file, &sets)?.get("model").and_then(|model| model.get("name"))
-            && networks.iter().any(|name| other.as_str() != Some(name))
+            && arms.iter().any(|arm| other.as_str() != Some(&arm.model))
         {
             return Err(no_effect("model.name", other, "name the networks with --models"));
         }
@@ -94,16 +124,32 @@ impl OversmoothingConfig {
         };
         let own: Vec<BTreeSet<String>> = bases.iter().map(keys).collect::<Result<_, _>>()?;
         let mut settings = BTreeMap::new();
-        for ((name, base), own_keys) in networks.iter().zip(&bases).zip(&own) {
+        for ((arm, base), own_keys) in arms.iter().zip(&bases).zip(&own) {
             let others = |key: &str| !own_keys.contains(key) && own.iter().any(|keys| keys.contains(key));
             let config = resolve_without(base, r.file, &sets, others)?;
+            let config = resolve(&config, None, &arm.sets).map_err(|e| of_arm(&arm.name, e))?;
             check_effect(&config, base, on_grid)?;
-            settings.insert(name.to_string(), config);
+            settings.insert(arm.name.clone(), config);
         }
-        let networks = networks.iter().map(|name| name.to_string()).collect();
         let seed = settings.values().next().map_or(0, |c| c.seed);
-        let depths = r.depths.to_vec();
-        Ok(Self { seed, data: data.into(), layers: r.layers, depths, networks, settings })
+        if let Some((name, config)) = settings.iter().find(|(_, config)| config.seed != seed) {
+            return Err(of_arm(
+                name,
+                no_effect("seed", &toml::Value::Integer(config.seed as i64), "give --seed"),
+            ));
+        }
+        let own = |arm: &Arm| (!arm.depths.is_empty()).then(|| (arm.name.clone(), arm.depths.clone()));
+        Ok(Self {
+            seed,
+            data: data.into(),
+            layers: r.layers,
+            depths: r.depths.to_vec(),
+            splits: r.splits,
+            seeds: r.seeds,
+            own_depths: arms.iter().filter_map(own).collect(),
+            networks: arms.into_iter().map(|arm| arm.name).collect(),
+            settings,
+        })
     }
 
     /// The data to train on, none for the grid, and the files that they are read from.
@@ -129,26 +175,39 @@ impl OversmoothingConfig {
 
     /// The data as they are trained on.
     fn used(&self, data: Dataset) -> Result<Dataset, CliError> {
-        if data.splits.is_empty() {
-            let name = &data.name;
+        let (name, there) = (&data.name, data.splits.len());
+        if there == 0 {
             return Err(CliError::usage(format!(
                 "data set {name} has no fixed split, which is wanted here; give the file masks, or its csv files a column split (docs/data.md)"
             )));
         }
-        // What `graph` checks is checked here too, of the first split; whatever a preset says, edges are
-        // undirected here.
+        if self.splits > there {
+            return Err(CliError::usage(format!("data set {name} has {there} splits; lower --splits")));
+        }
+        // What `graph` checks is checked here too; whatever a preset says, edges are undirected here.
         let (edges, split) = (Edges::Undirected, SplitKind::Fixed);
         let checked = |data, config: &GraphConfig| {
-            let choice = DataChoice { edges, split, splits: 1, ..config.data.clone() };
+            let choice = DataChoice { edges, split, splits: self.splits, ..config.data.clone() };
             splits(data, &choice).map(|(data, _)| data)
         };
         self.settings.values().try_fold(data, checked)
     }
 
-    /// Every network at every depth; none on the grid.
-    pub(super) fn jobs(&self) -> impl Iterator<Item = (&str, usize)> {
-        let depths: &[usize] = if self.data == GRID { &[] } else { &self.depths };
-        self.networks.iter().flat_map(move |name| depths.iter().map(move |d| (name.as_str(), *d)))
+    /// Every arm at every depth of its own; none on the grid.
+    pub(super) fn depths(&self) -> impl Iterator<Item = (&str, usize)> {
+        let of = move |name: &String| match self.data == GRID {
+            true => &[][..],
+            false => self.own_depths.get(name).unwrap_or(&self.depths),
+        };
+        self.networks.iter().flat_map(move |name| of(name).iter().map(move |d| (name.as_str(), *d)))
+    }
+
+    /// Every training.
+    pub(super) fn jobs(&self) -> impl Iterator<Item = Job<'_>> {
+        self.depths().flat_map(move |(arm, depth)| {
+            let seeds = move |split| (0..self.seeds as u64).map(move |k| (split, self.seed + k));
+            (0..self.splits).flat_map(seeds).map(move |(split, seed)| Job { arm, depth, split, seed })
+        })
     }
 
     /// A network of that depth.
@@ -160,14 +219,14 @@ impl OversmoothingConfig {
 
     /// An error if the plan does not hold together, or a network does not go to one of its depths.
     pub fn check(&self) -> Result<(), CliError> {
-        let own = |name: &String| self.settings.get(name).is_some_and(|c| c.model.name() == name);
-        if let Some(name) = self.networks.iter().find(|n| !own(n)) {
-            return Err(CliError::usage(format!(
-                "config.toml has no [settings.{name}] with the model {name}; start a new run"
-            )));
+        if let Some(name) = self.networks.iter().find(|name| !self.settings.contains_key(*name)) {
+            return Err(CliError::usage(format!("config.toml has no [settings.{name}]; start a new run")));
         }
-        self.settings.values().try_for_each(GraphConfig::check)?;
-        self.jobs().try_for_each(|(name, depth)| {
+        let count = |key, v: usize| (key, v as f64, Range::Between(1.0, 1000.0));
+        range::check(&[count("--splits", self.splits), count("--seeds", self.seeds)])
+            .map_err(CliError::usage)?;
+        self.settings.iter().try_for_each(|(name, config)| config.check().map_err(|e| of_arm(name, e)))?;
+        self.depths().try_for_each(|(name, depth)| {
             range::check(&[("depth", depth as f64, Range::Between(1.0, DEEPEST))])
                 .and_then(|()| self.model(name, depth).settings().check())
                 .map_err(|problem| CliError::usage(format!("{name} at depth {depth}: {problem}")))
@@ -180,6 +239,14 @@ fn evolves(network: &Network) -> bool {
     matches!(network.evolution::<f32>(&grid(2), &mut Params::new(), 1, 0), Ok(Some(_)))
 }
 
+/// The same failure, of an arm.
+fn of_arm(name: &str, failure: CliError) -> CliError {
+    match failure {
+        CliError::Usage(what) => CliError::Usage(format!("{name}: {what}")),
+        other => other,
+    }
+}
+
 fn no_effect(key: &str, value: &toml::Value, instead: &str) -> CliError {
     CliError::usage(format!("{key} = {value} has no effect here: {instead}"))
 }
@@ -188,13 +255,22 @@ fn no_effect(key: &str, value: &toml::Value, instead: &str) -> CliError {
 fn check_effect(config: &GraphConfig, base: &GraphConfig, on_grid: bool) -> Result<(), CliError> {
     let before = leaves(to_table(base)?, "");
     let after = leaves(to_table(config)?, "");
+    // Implicit steps keep their length at every depth, and on the grid an equation has them or has not.
+    let mut deep = config.clone();
+    deep.model.settings_mut().set_depth(2);
+    let step_kept = to_table(&deep)?.get("model").and_then(|m| m.get("step")).cloned();
+    let kept = |key: &str, value: &toml::Value| match on_grid {
+        true => key == "model.solver" && value.as_str() == Some("implicit"),
+        false => key == "model.step" && step_kept.as_ref() == Some(value),
+    };
     let changed = after.iter().zip(&before).filter(|(a, b)| a != b).map(|(a, _)| a);
+    let changed = changed.filter(|(key, value)| !kept(key, value));
     let mut useless = changed.filter_map(|(key, value)| Some((key, value, instead(key, on_grid)?)));
     useless.next().map_or(Ok(()), |(key, value, instead)| Err(no_effect(key, value, instead)))
 }
 
 /// Settings of networks that make no difference on the grid.
-const UNREAD: [&str; 10] = [
+const UNREAD: [&str; 11] = [
     "hidden",
     "input_dropout",
     "dropout",
@@ -204,6 +280,7 @@ const UNREAD: [&str; 10] = [
     "skip",
     "solver",
     "tolerance",
+    "growth",
     "backward",
 ];
 
@@ -212,7 +289,9 @@ fn instead(key: &str, on_grid: bool) -> Option<&'static str> {
     match key.split_once('.')? {
         ("data", "name") => Some("name the data with --data"),
         ("data", "metric") if !on_grid => None,
-        ("data", _) if !on_grid => Some("the first fixed split is trained on once, with undirected edges"),
+        ("data", _) if !on_grid => {
+            Some("fixed splits are trained on (--splits), from --seeds, with undirected edges")
+        }
         ("model", "layers" | "time" | "step") if !on_grid => Some("a depth of --depths sets it"),
         _ if !on_grid => None,
         ("model", "layers" | "time") => Some("give --layers"),

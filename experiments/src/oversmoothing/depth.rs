@@ -1,12 +1,16 @@
-//! Trained networks of several depths: accuracy, and Dirichlet energy after the integration over that before.
+//! Trained networks of several depths: accuracy, and how alike the states are after the integration and before.
 
 use models::gnn::Dataset;
+use models::gnn::oversmoothing::clusters::{agreement, clusters};
+use models::gnn::oversmoothing::rank::numerical_rank;
 use models::gnn::oversmoothing::smoothing::smoothness;
+use models::gnn::oversmoothing::units::diffusion_units;
 use models::gnn::training::train::{TrainError, fit, states};
 use serde::{Deserialize, Serialize, Serializer};
 
-use super::{OversmoothingConfig, line};
-use crate::plot::{Panel, panels};
+use super::OversmoothingConfig;
+use super::config::Job;
+use super::summary;
 use crate::run::RunFolder;
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
@@ -14,26 +18,55 @@ use crate::run::jobs;
 use crate::run::rows::{self, Row};
 use crate::table::shortest;
 
-/// A finished training; its figures are no numbers where it diverged.
-#[derive(Serialize, Deserialize)]
-struct Trained {
-    model: String,
-    depth: usize,
-    #[serde(serialize_with = "number")]
-    validation: f64,
-    #[serde(serialize_with = "number")]
-    test: f64,
-    #[serde(serialize_with = "number")]
-    energy_before: f64,
-    #[serde(serialize_with = "number")]
-    energy_after: f64,
-    #[serde(serialize_with = "number")]
-    seconds: f64,
+macro_rules! figures {
+    ($($(#[$meta:meta])* $name:ident,)+) => {
+        /// A finished training; its figures are no numbers where it diverged.
+        #[derive(Clone, Serialize, Deserialize)]
+        pub(super) struct Trained {
+            pub model: String,
+            pub depth: usize,
+            pub split: usize,
+            pub seed: u64,
+            $($(#[$meta])* #[serde(serialize_with = "number")] pub $name: f64,)+
+        }
+
+        impl Row for Trained {
+            const FILE: &'static str = "depth.csv";
+            const COLUMNS: &'static str =
+                concat!("model,depth,split,seed", $(",", stringify!($name)),+);
+        }
+
+        impl Trained {
+            fn diverged(job: Job<'_>) -> Self {
+                let Job { arm, depth, split, seed } = job;
+                Self { model: arm.into(), depth, split, seed, $($name: f64::NAN),+ }
+            }
+        }
+    };
 }
 
-impl Row for Trained {
-    const FILE: &'static str = "depth.csv";
-    const COLUMNS: &'static str = "model,depth,validation,test,energy_before,energy_after,seconds";
+figures! {
+    /// Units of diffusion: see `models::gnn::oversmoothing::units`.
+    diffusion_units,
+    validation,
+    test,
+    /// By degree.
+    energy_before,
+    energy_after,
+    plain_energy_before,
+    plain_energy_after,
+    /// Over the variance of the states.
+    relative_energy_before,
+    relative_energy_after,
+    rank_before,
+    rank_after,
+    /// Of the states after the integration, against the classes.
+    clusters,
+    nmi,
+    ari,
+    /// Of the epoch that counts.
+    epoch,
+    seconds,
 }
 
 fn number<S: Serializer>(v: &f64, serializer: S) -> Result<S::Ok, S::Error> {
@@ -41,7 +74,7 @@ fn number<S: Serializer>(v: &f64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&text)
 }
 
-/// Trains what depth.csv does not hold yet, a row for each training, and draws depth.png.
+/// Trains what depth.csv does not hold yet, a row for each training, and draws the pictures.
 pub(super) fn trained(
     plan: &OversmoothingConfig,
     data: &Dataset,
@@ -49,9 +82,12 @@ pub(super) fn trained(
     interrupt: &Interrupt,
     quiet: bool,
 ) -> Result<String, CliError> {
-    let all: Vec<(&str, usize)> = plan.jobs().collect();
+    let all: Vec<Job<'_>> = plan.jobs().collect();
     // Rows stand in the order of the plan.
-    let place = |row: &Trained| all.iter().position(|job| *job == (row.model.as_str(), row.depth));
+    let place = |row: &Trained| {
+        let own = Job { arm: &row.model, depth: row.depth, split: row.split, seed: row.seed };
+        all.iter().position(|job| *job == own)
+    };
     let done = rows::read(folder, |row| place(row).is_some(), place)?;
     let wanted: Vec<Option<usize>> = (0..all.len()).map(Some).collect();
     let work = |job: &Option<usize>| train(plan, data, all[job.unwrap_or(0)], interrupt);
@@ -67,59 +103,52 @@ pub(super) fn trained(
         }
         other => other,
     })?;
-    folder.write("depth.png", &picture(plan, data, &rows)?)?;
-    Ok(String::from_utf8_lossy(&folder.read(Trained::FILE)?).into_owned())
+    summary::write(plan, data, folder, &rows)
 }
 
 fn train(
     plan: &OversmoothingConfig,
     data: &Dataset,
-    (name, depth): (&str, usize),
+    job: Job<'_>,
     interrupt: &Interrupt,
 ) -> Result<Trained, CliError> {
-    let config = &plan.settings[name];
-    let network = plan.model(name, depth);
+    let config = &plan.settings[job.arm];
+    let network = plan.model(job.arm, job.depth);
     let stop = || interrupt.requested();
     let settings = (&network, &config.train);
-    let row = |[validation, test, energy_before, energy_after, seconds]: [f64; 5]| Trained {
-        model: name.into(),
-        depth,
-        validation,
-        test,
-        energy_before,
-        energy_after,
-        seconds,
-    };
-    let trained = fit(data, &data.splits[0], settings, config.data.metric, plan.seed, &stop);
-    let measured = trained.and_then(|o| states(data, &network, &o.params, plan.seed).map(|s| (o, s)));
+    let trained = fit(data, &data.splits[job.split], settings, config.data.metric, job.seed, &stop);
+    let measured = trained.and_then(|o| states(data, &network, &o.params, job.seed).map(|s| (o, s)));
     match measured {
         Ok((outcome, [first, last, _])) => {
-            let [before, after] = [first, last].map(|x| smoothness(data, &x).energy);
-            let (f, seconds) = (outcome.figures(), (outcome.seconds * 100.0).round() / 100.0);
-            Ok(row([f.validation, f.test, before, after, seconds]))
+            let [before, after] = [&first, &last].map(|x| smoothness(data, x));
+            let own = clusters(data, &last).0;
+            let labelled = (0..data.nodes()).filter(|i| !data.unlabelled.contains(&(*i as u32)));
+            let parts = agreement(labelled.map(|i| (own[i], data.labels[i] as usize)));
+            let figures = outcome.figures();
+            Ok(Trained {
+                diffusion_units: diffusion_units(data, &network, &outcome.params, job.depth)
+                    .map_err(CliError::Failed)?,
+                validation: figures.validation,
+                test: figures.test,
+                energy_before: before.energy,
+                energy_after: after.energy,
+                plain_energy_before: before.plain_energy,
+                plain_energy_after: after.plain_energy,
+                relative_energy_before: before.relative_energy,
+                relative_energy_after: after.relative_energy,
+                rank_before: numerical_rank(&first, data.nodes()),
+                rank_after: numerical_rank(&last, data.nodes()),
+                clusters: after.clusters as f64,
+                nmi: parts.nmi,
+                ari: parts.ari,
+                epoch: outcome.best as f64,
+                seconds: (outcome.seconds * 100.0).round() / 100.0,
+                ..Trained::diverged(job)
+            })
         }
         // A depth at which training blows up is a result, not an end.
-        Err(TrainError::Diverged(_)) => Ok(row([f64::NAN; 5])),
+        Err(TrainError::Diverged(_)) => Ok(Trained::diverged(job)),
         Err(e @ TrainError::Stopped) => Err(CliError::Interrupted(e.to_string())),
         Err(e) => Err(CliError::usage(e)),
     }
-}
-
-/// What the rows of depth.csv show.
-fn picture(plan: &OversmoothingConfig, data: &Dataset, rows: &[Trained]) -> Result<Vec<u8>, CliError> {
-    let (mut accuracies, mut energies) = (Vec::new(), Vec::new());
-    for name in &plan.networks {
-        let of = |figure: fn(&Trained) -> f64| {
-            let own = rows.iter().filter(|row| row.model == *name && row.validation.is_finite());
-            // A logarithmic axis of depths.
-            own.map(|row| ((row.depth as f64).log2(), figure(row))).collect()
-        };
-        accuracies.push(line(name, of(|row| row.test)));
-        energies.push(line(name, of(|row| (row.energy_after / row.energy_before).max(1e-30))));
-    }
-    let parts = [
-        Panel { label: "test accuracy".into(), log: false, series: accuracies },
-        Panel { label: "Dirichlet energy, end / start".into(), log: true, series: energies },
-    ];
-    panels(&format!("{}: trained networks, split 0", data.name), "log2 of the depth", &parts)
 }

@@ -1,9 +1,12 @@
 //! The over-smoothing experiment: how alike nodes become with depth.
 
+mod arms;
 mod config;
 mod depth;
 mod grid;
+mod summary;
 
+pub use arms::Arm;
 pub use config::{GRID, OversmoothingConfig, OversmoothingRequest};
 
 use models::gnn::Dataset;

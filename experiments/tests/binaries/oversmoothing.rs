@@ -139,3 +139,39 @@ fn the_version_is_its_own() {
     let output = binary::succeed(&mut oversmoothing(&["--version"]));
     assert!(binary::stdout(&output).starts_with("oversmoothing "));
 }
+
+#[test]
+fn arms_have_settings_depths_splits_and_seeds() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, file) = (dir.path().join("run"), dir.path().join("arms.toml"));
+    let flow = "[flow]\ndepths = [64]\n[flow.model]\nname = \"grade\"\nform = \"variational\"\nsolver = \"implicit\"\n";
+    std::fs::write(&file, format!("{flow}step = 0.5\ngrowth = 2\naggregation = 6\n")).unwrap();
+    let arms = ["--models", "gcn", "--arm", "still=grade,aggregation=0", "--arms", file.to_str().unwrap()];
+    let data = ["--data", "karate", "--depths", "2,3", "--set", "train.epochs=2"];
+    run(&[&arms[..], &data, &["--splits", "2", "--seeds", "2", "--seed", "7"]].concat(), &out);
+    let rows = text(out.join("depth.csv"));
+    let of = |arm: &str| -> Vec<Vec<&str>> {
+        let own = rows.lines().map(|l| l.split(',').collect::<Vec<_>>());
+        own.filter(|row| row[0] == arm).collect()
+    };
+    assert_eq!((of("gcn").len(), of("still").len(), of("flow").len()), (8, 8, 4), "{rows}");
+    let jobs: Vec<_> = of("flow").iter().map(|row| row[1..4].join(" ")).collect();
+    assert_eq!(jobs, ["64 0 7", "64 0 8", "64 1 7", "64 1 8"]);
+    assert_eq!(of("gcn")[4][4], "3", "layers are units");
+    let units: f64 = of("flow")[0][4].parse().unwrap();
+    assert!((units - 16.0).abs() < 1.0, "r1 s(0) T = 16, {units}");
+    assert_ne!(of("gcn")[0][6..8], of("gcn")[1][6..8], "another seed is another training");
+    assert_eq!(text(out.join("summary.csv")).lines().count(), 6);
+    assert!(out.join("units.png").exists() && out.join("depth.png").exists());
+    let again = |more: &[&str], needle: &str| {
+        refused(&[&data[..], more, &["--out", dir.path().join("never").to_str().unwrap()]].concat(), needle);
+    };
+    again(&["--models", "gcn", "--arm", "gcn=grade"], "two arms of the name gcn");
+    again(&["--arm", "a=grade,agregation=0"], "a: --set: unknown key `model.agregation`");
+    again(&["--arm", "a=grade,form=variational"], "set model.solver = \"implicit\"");
+    again(&["--arm", "a=gcn,seed.x=1"], "a: --set");
+    again(&["--arm", "a=grade,step=0.25"], "--depths");
+    again(&["--models", "gcn", "--splits", "1001"], "--splits = 1001 must");
+    again(&["--models", "gcn", "--splits", "900"], "lower --splits");
+    assert!(!dir.path().join("never").exists());
+}

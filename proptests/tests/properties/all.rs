@@ -13,6 +13,7 @@ mod graph_dynamics;
 mod graph_gradients;
 mod graph_learning;
 mod graph_ops;
+mod graph_variational;
 mod integrators;
 mod learning;
 mod levels;

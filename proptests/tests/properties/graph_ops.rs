@@ -4,7 +4,7 @@
 use engine::gradcheck::gradcheck;
 use engine::ode::RungeKutta;
 use engine::ode::tableau::RK4;
-use engine::ops::edge::Mean;
+use engine::ops::edge::{Mean, Resolvent};
 use engine::rng::Stream;
 use engine::sparse::Sparse;
 use engine::{Matrix, Recording, Tape, Var};
@@ -227,6 +227,46 @@ proptest! {
             let y = g.diffusion_rk4_step(&sparse, x[0], x[1], h);
             g.add(y, x[1])
         });
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(24))]
+
+    /// d z - c W z = b, put back into the equation; d is c sum_j W_ij v_j / v_i and more.
+    #[test]
+    fn implicit_diffusion(n in 0_usize..9, rows in length(), most in 0.1_f64..30.0, seed in 0_u64..1 << 40) {
+        let half = pattern(n, n, seed).map(|w| w.abs());
+        let s = &half + &half.transpose_view().to_csr();
+        let (sparse, w) = Sparse::new(&s);
+        let positive = |cols: usize, k: u64| random(rows, cols, seed ^ k).data().iter().map(|v| 0.1 + v.abs()).collect();
+        let positive = |cols: usize, k: u64| Matrix::from_vec(rows, cols, positive(cols, k));
+        let (v, mut c, b, mut d) = (positive(n, 1), positive(1, 2), positive(n, 3), positive(n, 4));
+        c.data_mut().iter_mut().for_each(|c| *c *= most);
+        for (e, (i, j)) in entries(&s).into_iter().enumerate() {
+            (0..rows).for_each(|a| d[(a, i)] += c[(a, 0)] * w[e] * v[(a, j)] / v[(a, i)]);
+        }
+        let resolvent = Resolvent::new(&sparse, &w);
+        let guess = random(rows, n, seed ^ 5);
+        let f = |g: &mut Recording<f64>, x: &[Var]| {
+            let guess = g.constant(rows, n, guess.data());
+            g.implicit_diffusion(&resolvent, [x[0], x[1], x[2]], guess)
+        };
+        let inputs = [d, c, b];
+        let z = Matrix::from_vec(rows, n, run(&inputs, f));
+        let [d, c, b] = &inputs;
+        let mixed = weigh(&s, &Matrix::from_vec(1, w.len(), w), &z);
+        for i in 0..n {
+            for a in 0..rows {
+                let left = d[(a, i)] * z[(a, i)] - c[(a, 0)] * mixed[(a, i)];
+                let size = d[(a, i)] * z[(a, i)] + b[(a, i)];
+                prop_assert!((left - b[(a, i)]).abs() < 1e-9 * size, "{left} {}", b[(a, i)]);
+                prop_assert!(z[(a, i)] > 0.0);
+            }
+        }
+        if let Err(e) = gradcheck(&inputs, 1e-6, f) {
+            panic!("{e}");
+        }
     }
 }
 

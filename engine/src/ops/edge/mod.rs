@@ -11,6 +11,7 @@ mod bilinear_attention;
 mod distance;
 mod dot;
 mod flux;
+mod resolvent;
 mod sine;
 mod softmax;
 mod spmm;
@@ -19,6 +20,7 @@ use crate::Shape;
 use crate::sparse::Pattern;
 
 pub use flux::Mean;
+pub use resolvent::Resolvent;
 
 /// Checks that the features of receivers and senders have one column for each node, and equally many rows.
 fn check_ends(pattern: &Pattern, a: Shape, b: Shape) -> Result<(), String> {

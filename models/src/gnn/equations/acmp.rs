@@ -114,4 +114,7 @@ impl<T: Real> Dynamics<T> for Acmp<T> {
         let well = g.mul(well, delta);
         g.add(change, well)
     }
+    fn diffusion_rate(&self, g: &mut Recording<T>, t: f64) -> Option<Var> {
+        Some(self.alpha.squashed(g, t))
+    }
 }

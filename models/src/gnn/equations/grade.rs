@@ -5,6 +5,7 @@
 //!                  + sum_v w_uv theta(x_u, x_v) o [phi_v - phi_u],  phi = r2 b o K x,
 //! `code`:  dx/dt = r1 s(alpha(t)) o (A sigma(x) - sigma(x)) + r2 b o R(x), R = (A x - x) o (K x), and for
 //! the sine kernel R_u = w0 + w1 mean over the edges of u of sin(x_j - x_u) / degree of u.
+//! `variational`: a form of ours, in the file of that name.
 //! s is the logistic function, b free of sign. With r2 = 0 this is GRAND.
 
 use std::sync::Arc;
@@ -16,7 +17,9 @@ use serde::{Deserialize, Serialize};
 use super::attention::PairAttention;
 use super::coefficient::{Coefficient, Dependence};
 use super::grand::add_source;
-use super::{Dynamics, Equation, Mixing, Shared, Start};
+use super::variational::{self, Variational};
+use super::{Dynamics, Equation, Mixing, MixingSettings, Shared, Start};
+use crate::gnn::Dataset;
 use crate::gnn::layers::Builder;
 use crate::gnn::space::{Continuous, Draw, rounded};
 use crate::range::{self, Range};
@@ -29,6 +32,8 @@ pub enum Form {
     Paper,
     /// The equation of its code.
     Code,
+    /// The gradient flow of an energy, in steps that keep densities positive and their mass: see `variational.rs`.
+    Variational,
 }
 
 /// The interaction kernel kappa_ij on the edges.
@@ -100,7 +105,7 @@ impl From<Sigma> for String {
 /// Settings of GRADE.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GradeSettings {
-    /// paper or code.
+    /// paper, code or variational.
     pub form: Form,
     /// gat, log, gauss, sin or none.
     pub kernel: Kernel,
@@ -154,7 +159,7 @@ impl Equation for GradeSettings {
         if self.form == Form::Paper && self.kernel == Kernel::Sin {
             return Err("model.kernel = \"sin\" belongs to model.form = \"code\"".into());
         }
-        Ok(())
+        if self.form == Form::Variational { variational::check(self) } else { Ok(()) }
     }
 
     fn draw(&mut self, drawn: &Continuous, draw: &mut Draw<'_>) {
@@ -178,9 +183,21 @@ impl Equation for GradeSettings {
         true
     }
 
+    fn implicit(&self) -> bool {
+        self.form == Form::Variational
+    }
+
+    fn suits(&self, mixing: &MixingSettings, data: &Dataset) -> Result<(), String> {
+        if self.form == Form::Variational { variational::suits(mixing, data) } else { Ok(()) }
+    }
+
     fn build<T: Real>(&self, on: &mut Builder<'_, T>, mixing: Mixing<T>, channels: usize) -> Shared<T> {
         let alpha = Coefficient::new(on, "alpha", self.alpha, channels, 0.0);
         let beta = Coefficient::new(on, "beta", self.beta, channels, 1.0);
+        if self.form == Form::Variational {
+            let source = self.source.then(|| on.params.add_zeros("source", 1, 1));
+            return Arc::new(Variational::new(self, mixing.adjacency, (alpha, beta), source));
+        }
         let graph = mixing.adjacency.clone();
         let gat = (self.kernel == Kernel::Gat)
             .then(|| PairAttention::new(on.params, graph.clone(), channels, 64, on.seed));
@@ -271,7 +288,7 @@ impl<T: Real> Grade<T> {
         }
         let Some(phi) = self.potential(g, x) else { return Aggregation::Off };
         let mean = match (s.form, s.mobility) {
-            (Form::Code, _) => return Aggregation::Product(b, change, phi),
+            (Form::Code | Form::Variational, _) => return Aggregation::Product(b, change, phi),
             // Differences are linear and b belongs to the channel: b may wait until after them.
             (Form::Paper, Mobility::Node) => {
                 return Aggregation::Product(b, self.differences(g, weights, phi), x);
@@ -306,7 +323,7 @@ impl<T: Real> Dynamics<T> for Grade<T> {
         let nonlinear = self.sigma(g, x);
         let change = match self.settings.form {
             Form::Paper => self.differences(g, start.weights, nonlinear),
-            Form::Code => self.mixing.diffuse(g, start.weights, nonlinear),
+            Form::Code | Form::Variational => self.mixing.diffuse(g, start.weights, nonlinear),
         };
         // R of the code form has A x - x without sigma.
         let linear = match (self.settings.form, self.settings.sigma) {
@@ -324,5 +341,10 @@ impl<T: Real> Dynamics<T> for Grade<T> {
             }
         };
         add_source(g, f, self.source, start)
+    }
+
+    fn diffusion_rate(&self, g: &mut Recording<T>, t: f64) -> Option<Var> {
+        let alpha = self.alpha.squashed(g, t);
+        Some(g.scale(alpha, self.settings.diffusion))
     }
 }

@@ -52,6 +52,9 @@ impl<T: Real> Dynamics<T> for Grand<T> {
         let f = g.mul(f, alpha);
         add_source(g, f, self.source, start)
     }
+    fn diffusion_rate(&self, g: &mut Recording<T>, t: f64) -> Option<Var> {
+        Some(self.alpha.squashed(g, t))
+    }
 }
 
 /// f + beta x_0, if there is a source.

@@ -131,4 +131,7 @@ impl<T: Real> Dynamics<T> for Gread<T> {
         }
         g.add(change, r)
     }
+    fn diffusion_rate(&self, g: &mut Recording<T>, t: f64) -> Option<Var> {
+        Some(self.alpha.squashed(g, t))
+    }
 }

@@ -10,6 +10,7 @@ mod grade;
 mod grand;
 mod gread;
 mod kuramoto;
+mod variational;
 
 pub use acmp::AcmpSettings;
 pub use grade::{Form, GradeSettings, Kernel, Mobility, Sigma};
@@ -26,7 +27,8 @@ use self::attention::{DotAttention, DotSettings};
 use super::layers::Builder;
 use super::networks::Integration;
 use super::space::{Continuous, Draw};
-use super::{Adjacency, Normalisation};
+use super::{Adjacency, Dataset, Normalisation};
+use crate::range::{self, Range};
 
 /// The settings that are an equation's own.
 pub trait Equation: Default + Send + Sync {
@@ -58,6 +60,16 @@ pub trait Equation: Default + Send + Sync {
         false
     }
 
+    /// Whether it is integrated by implicit steps of its own, and by them alone.
+    fn implicit(&self) -> bool {
+        false
+    }
+
+    /// An error if it has no meaning with such a matrix on such a graph.
+    fn suits(&self, _: &MixingSettings, _: &Dataset) -> Result<(), String> {
+        Ok(())
+    }
+
     /// The right-hand side on states of `channels`, with its parameters.
     fn build<T: Real>(&self, on: &mut Builder<'_, T>, mixing: Mixing<T>, channels: usize) -> Shared<T>;
 }
@@ -72,6 +84,26 @@ pub trait Dynamics<T: Real>: Send + Sync {
 
     /// f(x, t), with the weights and the initial state.
     fn velocity(&self, g: &mut Recording<T>, x: Var, t: f64, start: Start) -> Var;
+
+    /// The factor of A x - x at time t: one number, or one for each channel; none where there is no such term.
+    fn diffusion_rate(&self, _: &mut Recording<T>, _t: f64) -> Option<Var> {
+        None
+    }
+
+    /// The state after an implicit step of length h; none for an equation that has no such step.
+    fn implicit_step(&self, _: &mut Recording<T>, _: Var, _h: f64, _: Start) -> Option<Var> {
+        None
+    }
+
+    /// The state that is integrated, from the one that the encoder gives.
+    fn enter(&self, _: &mut Recording<T>, x: Var) -> Var {
+        x
+    }
+
+    /// The inverse of [`Dynamics::enter`], for the decoder.
+    fn leave(&self, _: &mut Recording<T>, x: Var) -> Var {
+        x
+    }
 }
 
 /// What is made once where integration begins.

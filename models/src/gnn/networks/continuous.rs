@@ -29,6 +29,8 @@ pub enum Solver {
     Rk38,
     /// Dormand-Prince 5(4) with steps chosen by `tolerance`.
     Adaptive,
+    /// Steps of the equation's own, stable at any length, each `growth` times as long as the one before.
+    Implicit,
 }
 
 /// How gradients pass through the integration of a continuous network.
@@ -134,6 +136,8 @@ pub struct Integration {
     pub solver: Solver,
     /// Error of a step, for the adaptive solver.
     pub tolerance: f64,
+    /// Length of a step over that of the one before, for the implicit solver; `step` is the first.
+    pub growth: f64,
     /// tape, checkpointed or adjoint.
     pub backward: Backward,
     /// equal or short: what becomes of steps where T is no multiple of their length.
@@ -153,6 +157,7 @@ impl Default for Integration {
             step: 0.5,
             solver,
             tolerance: 1e-3,
+            growth: 1.0,
             backward,
             last_step: LastStep::Equal,
             time_by_validation: 0.0,
@@ -163,6 +168,18 @@ impl Default for Integration {
 /// Steps of length `step` in `time`.
 pub(super) fn steps(time: f64, step: f64) -> usize {
     (time / step - 1e-9).ceil().max(1.0) as usize
+}
+
+/// The lengths of steps that grow by a factor from `step` on and end at `time`.
+fn growing(time: f64, step: f64, growth: f64) -> Vec<f64> {
+    let (mut lengths, mut left, mut h) = (Vec::new(), time, step);
+    // What is left within the rounding error is no step.
+    while left > 1e-9 * time {
+        lengths.push(h.min(left));
+        left -= h;
+        h *= growth;
+    }
+    lengths
 }
 
 /// More than `most` steps are a slip, and would end in want of memory.
@@ -182,11 +199,18 @@ impl Integration {
         range::check(&[
             ("model.tolerance", self.tolerance, Range::Positive),
             ("model.time_by_validation", self.time_by_validation, Range::Between(0.0, 100.0)),
+            ("model.growth", self.growth, Range::Between(1.0, 10.0)),
         ])?;
-        if self.time_by_validation > 0.0 && self.solver == Solver::Adaptive {
+        if self.time_by_validation > 0.0 && matches!(self.solver, Solver::Adaptive | Solver::Implicit) {
             return Err(
                 "model.time_by_validation needs steps of one length; choose another model.solver".into()
             );
+        }
+        if self.solver != Solver::Implicit && self.growth != 1.0 {
+            return Err("model.growth belongs to model.solver = \"implicit\"".into());
+        }
+        if self.solver == Solver::Implicit && self.backward != Backward::Tape {
+            return Err("model.solver = \"implicit\" wants model.backward = \"tape\"".into());
         }
         let most = if self.solver == Solver::Adaptive { f64::INFINITY } else { 100_000.0 };
         check_steps(self.time, self.step, most)
@@ -194,7 +218,10 @@ impl Integration {
 
     /// States that are kept for the backward pass, at least.
     fn states(&self) -> f64 {
-        let steps = steps(self.time, self.step) as f64;
+        let steps = match self.solver {
+            Solver::Implicit => growing(self.time, self.step, self.growth).len(),
+            _ => steps(self.time, self.step),
+        } as f64;
         match self.backward {
             _ if self.solver == Solver::Adaptive => 1.0,
             Backward::Tape => steps,
@@ -237,7 +264,15 @@ impl<E: Equation> Architecture for Continuous<E> {
         range::check(&self.ends.width.ranges())?;
         self.mixing.check()?;
         self.equation.check()?;
-        self.integration.check()
+        self.integration.check()?;
+        match (self.equation.implicit(), self.integration.solver == Solver::Implicit) {
+            (true, false) => Err("the equation has steps of its own: set model.solver = \"implicit\"".into()),
+            (false, true) => Err(
+                "model.solver = \"implicit\" belongs to model.name = \"grade\", model.form = \"variational\""
+                    .into(),
+            ),
+            _ => Ok(()),
+        }
     }
 
     fn width(&mut self) -> Option<&mut Width> {
@@ -245,7 +280,11 @@ impl<E: Equation> Architecture for Continuous<E> {
     }
 
     fn set_depth(&mut self, depth: usize) {
-        (self.integration.time, self.integration.step) = (depth as f64, 1.0);
+        self.integration.time = depth as f64;
+        // Implicit steps keep their lengths.
+        if self.integration.solver != Solver::Implicit {
+            self.integration.step = 1.0;
+        }
     }
 
     fn draw(&mut self, draw: &mut Draw<'_>) {
@@ -284,6 +323,7 @@ impl<E: Equation> Architecture for Continuous<E> {
 
 impl<T: Real, E: Equation> Build<T> for Continuous<E> {
     fn build(&self, on: &mut Builder<'_, T>) -> Result<Box<dyn Classifier<T>>, String> {
+        self.equation.suits(&self.mixing, on.data)?;
         let ends = self.ends.build(on);
         let dynamics = self.dynamics(on, self.ends.width.hidden);
         let i = &self.integration;
@@ -331,6 +371,8 @@ enum Solve<T: Real> {
     Recorded(RungeKutta, LastStep),
     /// As one op with a tape of its own: long integrations, and steps chosen by their error.
     SolveOp(Arc<OdeSolve<T>>),
+    /// The equation's own steps, of these lengths.
+    Implicit(Vec<f64>),
 }
 
 /// Steps after which an adaptive integration gives up.
@@ -348,7 +390,7 @@ impl<T: Real> Ode<T> {
             Solver::Midpoint => Some(&tableau::MIDPOINT),
             Solver::Rk4 => Some(&tableau::RK4),
             Solver::Rk38 => Some(&tableau::THREE_EIGHTHS),
-            Solver::Adaptive => None,
+            Solver::Adaptive | Solver::Implicit => None,
         };
         let solve_op = |gradient| {
             let steps = match (tableau, m.last_step) {
@@ -360,6 +402,7 @@ impl<T: Real> Ode<T> {
             OdeSolve::new(f, (0.0, m.time), steps, gradient).map(|op| Solve::SolveOp(Arc::new(op)))
         };
         let solver = match (m.backward, tableau) {
+            _ if m.solver == Solver::Implicit => Solve::Implicit(growing(m.time, m.step, m.growth)),
             (Backward::Tape, Some(tableau)) => Solve::Recorded(RungeKutta::new(tableau)?, m.last_step),
             // The gradient through the steps that were taken is the same with and without checkpoints.
             (Backward::Tape, None) | (Backward::Checkpointed, _) => solve_op(Gradient::Checkpointed)?,
@@ -377,28 +420,36 @@ impl<T: Real> Ode<T> {
 
     /// The state at T from the state `x0`.
     fn integrate(&self, g: &mut Recording<T>, x0: Var) -> Var {
+        let x0 = self.dynamics.enter(g, x0);
         let start = Start { weights: self.dynamics.weights(g, x0), x0 };
         let f = |g: &mut Recording<T>, x: Var, t: f64| self.dynamics.velocity(g, x, t, start);
         let (time, step) = self.time;
-        match &self.solver {
+        let x = match &self.solver {
             Solve::Recorded(method, LastStep::Equal) => {
                 method.integrate(g, x0, (0.0, time), steps(time, step), f)
             }
             Solve::Recorded(method, LastStep::Short) => method.along(g, x0, shortened((0.0, time), step), f),
             Solve::SolveOp(op) => g.apply(op.clone(), &[x0, start.weights, x0]),
-        }
+            Solve::Implicit(lengths) => lengths.iter().fold(x0, |x, h| {
+                let mark = g.mark();
+                let next = self.dynamics.implicit_step(g, x, *h, start).unwrap_or(x);
+                g.release(mark, next)
+            }),
+        };
+        self.dynamics.leave(g, x)
     }
 }
 
 impl<T: Real> Ode<T> {
     /// The states after each of at most `most` steps, with their number.
     fn states(&self, g: &mut Recording<T>, choice: &Choice, most: usize, x0: Var) -> Vec<(f64, Var)> {
+        let x0 = self.dynamics.enter(g, x0);
         let start = Start { weights: self.dynamics.weights(g, x0), x0 };
         let mut f = |g: &mut Recording<T>, x: Var, t: f64| self.dynamics.velocity(g, x, t, start);
         let mut x = x0;
         let step = |(k, (t, h)): (usize, (f64, f64))| {
             x = choice.method.step(g, x, t, h, &mut f);
-            ((k + 1) as f64, x)
+            ((k + 1) as f64, self.dynamics.leave(g, x))
         };
         shortened((0.0, choice.latest), self.time.1).enumerate().take(most).map(step).collect()
     }
@@ -440,11 +491,34 @@ impl<T: Real> Classifier<T> for Ode<T> {
     fn undecayed(&self) -> Vec<ParamId> {
         self.choice.iter().map(|choice| choice.chosen).collect()
     }
+
+    fn diffusion_units(&self, g: &mut Recording<T>) -> Option<f64> {
+        // The midpoint rule: a rate of time is smooth but for its kinks.
+        const PARTS: usize = 256;
+        let mut sum = 0.0;
+        for k in 0..PARTS {
+            let t = (k as f64 + 0.5) / PARTS as f64 * self.time.0;
+            let rate = self.dynamics.diffusion_rate(g, t)?;
+            let rate = g.value(rate).data;
+            sum += rate.iter().map(|r| r.f64()).sum::<f64>() / rate.len() as f64;
+        }
+        Some(sum / PARTS as f64 * self.time.0)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn steps_that_grow_reach_any_time_in_few() {
+        assert_eq!(growing(3.0, 0.5, 2.0), [0.5, 1.0, 1.5]);
+        assert_eq!(growing(2.0, 1.0, 1.0), [1.0, 1.0]);
+        for (time, most) in [(32.0, 15), (1024.0, 29), (1e4, 39)] {
+            let lengths = growing(time, 0.5, 1.25);
+            assert!((lengths.iter().sum::<f64>() - time).abs() < 1e-8 * time && lengths.len() <= most);
+        }
+    }
 
     #[test]
     fn steps_without_number_are_refused() {

@@ -71,6 +71,11 @@ pub trait Classifier<T: Real>: Send + Sync {
     fn undecayed(&self) -> Vec<ParamId> {
         Vec::new()
     }
+
+    /// The integral over time of the rate of diffusion; none for a network of layers, and where there is no diffusion.
+    fn diffusion_units(&self, _: &mut Recording<T>) -> Option<f64> {
+        None
+    }
 }
 
 /// An untrained network as a dynamical system.

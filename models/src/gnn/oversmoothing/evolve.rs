@@ -4,7 +4,7 @@ use std::ops::ControlFlow;
 
 use engine::ode::RungeKutta;
 use engine::ode::tableau::EULER;
-use engine::{Params, Real, Tape};
+use engine::{Params, Real, Recording, Tape};
 
 use crate::gnn::Dataset;
 use crate::gnn::equations::Start;
@@ -54,7 +54,11 @@ pub fn evolve<T: Real>(
                 Evolution::Equation(dynamics, h) => {
                     let start = Start { weights: dynamics.weights(&mut g, origin), x0: origin };
                     let t = (layer - 1) as f64 * h;
-                    method.step(&mut g, state, t, *h, &mut |g, x, t| dynamics.velocity(g, x, t, start))
+                    let own = dynamics.implicit_step(&mut g, state, *h, start);
+                    own.unwrap_or_else(|| {
+                        let f = &mut |g: &mut Recording<T>, x, t| dynamics.velocity(g, x, t, start);
+                        method.step(&mut g, state, t, *h, f)
+                    })
                 }
             };
             x.copy_from_slice(g.value(next).data);

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use engine::Real;
 
+use super::clusters::{clusters, spread};
 use crate::gnn::Dataset;
 
 /// Measures of a state x (channels x nodes).
@@ -16,8 +17,10 @@ pub struct Smoothness {
     pub plain_energy: f64,
     /// Mean over nodes with neighbours of the mean over neighbours of 1 - cos(x_i, x_j) (Chen et al. 2020).
     pub mad: f64,
-    /// Connected groups of nodes that are joined by edges shorter than a tenth of the root mean square
-    /// distance of the states from their mean.
+    /// The plain energy over the sum of squared distances of the states from their mean: how rough states are whatever
+    /// their scale; NaN where all are equal.
+    pub relative_energy: f64,
+    /// Number of [`clusters`].
     pub clusters: usize,
 }
 
@@ -29,12 +32,7 @@ pub fn smoothness<T: Real>(data: &Dataset, x: &[T]) -> Smoothness {
     let degrees = data.degrees();
     let scale: Vec<f64> = degrees.iter().map(|d| 1.0 / (1.0 + *d as f64).sqrt()).collect();
     let directions: Vec<Vec<f64>> = x.chunks(rows.max(1)).map(direction).collect();
-    let mut mean = vec![0.0; rows];
-    x.chunks(rows.max(1)).for_each(|c| mean.iter_mut().zip(c).for_each(|(m, v)| *m += v.f64() / n as f64));
-    let spread =
-        x.chunks(rows.max(1)).map(|c| c.iter().zip(&mean).map(|(v, m)| (v.f64() - m).powi(2)).sum::<f64>());
-    let near = 0.01 * spread.sum::<f64>() / n as f64;
-    let (mut energy, mut plain, mut close) = (0.0, 0.0, Vec::new());
+    let (mut energy, mut plain) = (0.0, 0.0);
     let mut distance = vec![0.0; n];
     for (u, v) in &data.edges {
         let (a, b) = (column(*u), column(*v));
@@ -49,15 +47,11 @@ pub fn smoothness<T: Real>(data: &Dataset, x: &[T]) -> Smoothness {
         energy += 0.5 * scaled;
         plain += 0.5 * bare;
         distance[*u as usize] += turn(&directions[*u as usize], &directions[*v as usize]);
-        if bare <= near {
-            close.push((*u, *v));
-        }
     }
     let with: Vec<usize> = (0..n).filter(|i| degrees[*i] > 0).collect();
     let mad = with.iter().map(|i| distance[*i] / degrees[*i] as f64).sum::<f64>() / with.len().max(1) as f64;
-    let joined =
-        Dataset { edges: close, ..crate::gnn::data::synthetic::from_edges("", n, &[], vec![0; n], 1) };
-    Smoothness { energy, plain_energy: plain, mad, clusters: joined.components().1 }
+    let relative_energy = plain / spread(x, n);
+    Smoothness { energy, plain_energy: plain, mad, relative_energy, clusters: clusters(data, x).1 }
 }
 
 /// c at unit length, nothing of a zero vector. First the largest entry is made 1: the squares of a state that
@@ -131,6 +125,8 @@ mod tests {
         let want = (a - b).powi(2) + b * b + 4.0 * a * a;
         assert!((s.energy - want).abs() < 1e-14, "{}", s.energy);
         assert_eq!(s.plain_energy, 5.0);
+        // Squared distances from the mean (2/3, 2/3): 5/9, 5/9 and 20/9.
+        assert!((s.relative_energy - 1.5).abs() < 1e-14);
         // Node 0: 0; node 1: (0 + 1) / 2; node 2: 1.
         assert!((s.mad - 0.5).abs() < 1e-15);
         assert_eq!(s.clusters, 2);
