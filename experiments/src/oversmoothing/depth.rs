@@ -90,10 +90,10 @@ fn train(
         energy_after,
         seconds,
     };
-    match fit(data, &data.splits[0], settings, config.data.metric, plan.seed, &stop) {
-        Ok(outcome) => {
-            let [first, last, _] = states(data, &network, &outcome.params, plan.seed)
-                .map_err(|e| CliError::Failed(e.to_string()))?;
+    let trained = fit(data, &data.splits[0], settings, config.data.metric, plan.seed, &stop);
+    let measured = trained.and_then(|o| states(data, &network, &o.params, plan.seed).map(|s| (o, s)));
+    match measured {
+        Ok((outcome, [first, last, _])) => {
             let [before, after] = [first, last].map(|x| smoothness(data, &x).energy);
             let (f, seconds) = (outcome.figures(), (outcome.seconds * 100.0).round() / 100.0);
             Ok(row([f.validation, f.test, before, after, seconds]))

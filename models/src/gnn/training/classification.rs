@@ -33,13 +33,31 @@ impl Metric {
     }
 
     /// The figure on `nodes` of `logits` (classes x all nodes).
-    pub fn of<T: Real>(self, logits: &[T], classes: usize, labels: &[u32], nodes: &[u32]) -> f64 {
-        match self {
+    ///
+    /// # Errors
+    /// A score of one of the nodes is not finite: no class is predicted then.
+    pub fn of<T: Real>(
+        self,
+        logits: &[T],
+        classes: usize,
+        labels: &[u32],
+        nodes: &[u32],
+    ) -> Result<f64, NotFinite> {
+        let own = |i: &u32| logits[*i as usize * classes..][..classes].iter();
+        if let Some(node) = nodes.iter().find(|i| own(i).any(|v| !v.f64().is_finite())) {
+            return Err(NotFinite(*node));
+        }
+        Ok(match self {
             Self::Accuracy => accuracy(logits, classes, labels, nodes),
             Self::RocAuc => roc_auc(logits, classes, labels, nodes),
-        }
+        })
     }
 }
+
+/// A node with a score that is not finite.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error("a score of node {0} is not finite")]
+pub struct NotFinite(pub u32);
 
 /// The class with the highest score (the first of equal ones).
 pub fn predicted<T: Real>(scores: &[T]) -> u32 {
@@ -125,13 +143,24 @@ mod tests {
     }
 
     #[test]
+    fn scores_that_are_no_numbers_have_no_figure() {
+        for metric in [Metric::Accuracy, Metric::RocAuc] {
+            for bad in [f64::NAN, f64::INFINITY] {
+                let logits = [1.0, 2.0, 0.0, 1.0, bad, 0.0];
+                assert_eq!(metric.of(&logits, 2, &[0, 1, 0], &[1, 2]), Err(NotFinite(2)));
+                assert!(metric.of(&logits, 2, &[0, 1, 0], &[0, 1]).is_ok());
+            }
+        }
+    }
+
+    #[test]
     fn figures_worked_out_by_hand() {
         let logits = [1.0, 2.0, 3.0, 0.0, 0.5, 0.5];
         let labels = [1, 1, 0];
-        assert_eq!(Metric::Accuracy.of(&logits, 2, &labels, &[0, 1, 2]), 2.0 / 3.0);
+        assert_eq!(Metric::Accuracy.of(&logits, 2, &labels, &[0, 1, 2]), Ok(2.0 / 3.0));
         // Scores 1, -3, 0 of classes 1, 1, 0: one of two pairs is in order.
-        assert_eq!(Metric::RocAuc.of(&logits, 2, &labels, &[0, 1, 2]), 0.5);
-        assert_eq!(Metric::RocAuc.of(&[0.0; 6], 2, &labels, &[0, 1, 2]), 0.5);
+        assert_eq!(Metric::RocAuc.of(&logits, 2, &labels, &[0, 1, 2]), Ok(0.5));
+        assert_eq!(Metric::RocAuc.of(&[0.0; 6], 2, &labels, &[0, 1, 2]), Ok(0.5));
         let mut gradient = [9.0; 6];
         let loss = cross_entropy(&logits, 2, &labels, &[0, 2], &mut gradient);
         let want = 0.5 * ((1.0 + (-1f64).exp()).ln() + 2f64.ln());

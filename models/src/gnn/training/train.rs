@@ -7,7 +7,7 @@ use engine::optim::{Adam, Adamax};
 use engine::rng::Stream;
 use engine::{ParamId, Params, Tape, Var};
 
-use super::classification::{Metric, cross_entropy};
+use super::classification::{Metric, NotFinite, cross_entropy};
 use super::{Optimiser, Select, Training};
 use crate::gnn::data::check::untrainable;
 use crate::gnn::data::statistics::{LARGE, largest_feature};
@@ -67,7 +67,7 @@ pub enum TrainError {
     /// Settings that do not fit.
     #[error("{0}")]
     Settings(String),
-    /// The loss is not a number: when, and what may help.
+    /// The loss or a score is not a number: when, and what may help.
     #[error("{0}")]
     Diverged(String),
     /// Asked to stop.
@@ -78,7 +78,7 @@ pub enum TrainError {
 /// Trains one network on one split. `stop` is asked at every epoch.
 ///
 /// # Errors
-/// Settings outside their range or that do not fit the data, a loss that is not finite, or a stop.
+/// Settings outside their range or that do not fit the data, a loss or a score that is not finite, or a stop.
 pub fn fit(
     data: &Dataset,
     split: &Split,
@@ -114,13 +114,13 @@ pub fn fit(
             let why = g.failure().map_or(String::new(), |e| format!(" ({e})"));
             // Before the first step no learning rate can be at fault.
             let large = largest_feature(data).filter(|(.., v)| epoch == 0 && v.abs() > LARGE);
-            let remedy = match large {
-                Some((i, j, v)) => format!("feature {j} of node {i} is {v}: set data.scale = standard"),
-                None => format!("lower train.learning_rate{}", network.settings().remedy()),
-            };
-            return Err(TrainError::Diverged(format!(
-                "the loss is not finite in epoch {epoch}{why}; {remedy}"
-            )));
+            let what = format!("the loss is not finite in epoch {epoch}{why}");
+            return Err(match large {
+                Some((i, j, v)) => TrainError::Diverged(format!(
+                    "{what}; feature {j} of node {i} is {v}: set data.scale = standard"
+                )),
+                None => diverged(&what, network),
+            });
         }
         gradient.fill(0.0);
         g.backward_from(logits, &seed_bar, &mut gradient);
@@ -133,7 +133,8 @@ pub fn fit(
         dropout.update(params.values_mut());
 
         dropout.end();
-        let now = evaluate(&*classifier, &mut tape, &mut params, &mut dropout, (data, split, metric));
+        let now = evaluate(&*classifier, &mut tape, &mut params, &mut dropout, (data, split, metric))
+            .map_err(|e| diverged(&format!("{e} after epoch {epoch}"), network))?;
         epochs.push(Epoch { loss, ..now });
         if now.is_better(&epochs[best], training.select) || epoch == 0 {
             best = epoch;
@@ -185,34 +186,44 @@ fn evaluate(
     params: &mut Params<f32>,
     dropout: &mut Dropout<f32>,
     (data, split, metric): (&Dataset, &Split, Metric),
-) -> Epoch {
+) -> Result<Epoch, NotFinite> {
     let mut g = tape.record(params.values());
     g.freeze_params();
     let figures = |scores: &[f32]| {
         let figure = |nodes: &[u32]| metric.of(scores, data.classes, &data.labels, nodes);
-        Epoch {
+        Ok(Epoch {
             loss: 0.0,
             validation_loss: cross_entropy(scores, data.classes, &data.labels, &split.validation, &mut []),
-            validation: figure(&split.validation),
-            test: figure(&split.test),
-        }
+            validation: figure(&split.validation)?,
+            test: figure(&split.test)?,
+        })
     };
     let better = |best: (f64, Epoch), now: (f64, Epoch)| {
         if now.1.is_better(&best.1, Select::Figure) { now } else { best }
     };
     let chosen = classifier.by_time(&mut g).and_then(|(id, logits)| {
-        let at = |(steps, logits): &(f64, Var)| (*steps, figures(g.value(*logits).data));
-        Some((id, logits.iter().map(at).reduce(better)?))
+        // A time after a blow-up is none to choose; where all are, the whole network says so.
+        let at = |(steps, logits): &(f64, Var)| Some((*steps, figures(g.value(*logits).data).ok()?));
+        Some((id, logits.iter().filter_map(at).reduce(better)?))
     });
     let Some((id, (steps, now))) = chosen else {
         let logits = classifier.forward(&mut g, dropout).logits;
         return figures(g.value(logits).data);
     };
     params.values_mut()[id.offset] = steps as f32;
-    now
+    Ok(now)
+}
+
+/// What happened, and what may help.
+fn diverged(what: &str, network: &Network) -> TrainError {
+    let remedy = network.settings().remedy();
+    TrainError::Diverged(format!("{what}; lower train.learning_rate{remedy}"))
 }
 
 /// The states before and after the integration, and the logits, of a trained network, without dropout.
+///
+/// # Errors
+/// A network that does not go with the data, or a score that is not finite.
 pub fn states(
     data: &Dataset,
     network: &Network,
@@ -224,7 +235,11 @@ pub fn states(
     let mut g = tape.record(params.values());
     g.freeze_params();
     let out = classifier.forward(&mut g, &mut Dropout::off());
-    Ok([out.first, out.last, out.logits].map(|v| g.value(v).data.to_vec()))
+    let [first, last, logits] = [out.first, out.last, out.logits].map(|v| g.value(v).data.to_vec());
+    match logits.iter().position(|v| !v.is_finite()) {
+        Some(k) => Err(diverged(&NotFinite((k / data.classes) as u32).to_string(), network)),
+        None => Ok([first, last, logits]),
+    }
 }
 
 #[cfg(test)]
@@ -248,7 +263,7 @@ mod tests {
         let [_, _, logits] = states(&data, &network, &outcome.params, 3).unwrap();
         let figure = |nodes: &[u32]| Metric::Accuracy.of(&logits, data.classes, &data.labels, nodes);
         let best = outcome.figures();
-        assert_eq!((figure(&split.validation), figure(&split.test)), (best.validation, best.test));
+        assert_eq!((figure(&split.validation), figure(&split.test)), (Ok(best.validation), Ok(best.test)));
         // It is as good as that at T, which is among the choices, in the first epoch at least.
         grand.integration.time_by_validation = 0.0;
         let plain = (&Network::Grand(grand), &training);
@@ -276,6 +291,22 @@ mod tests {
         assert_eq!(better(0.5, 0.9), [true, false, true]);
         assert_eq!(better(0.4, 0.9), [false, false, true]);
         assert_eq!(better(0.5, 1.0), [false; 3]);
+    }
+
+    #[test]
+    fn a_score_that_is_no_number_is_no_result() {
+        // The one step of the one epoch is so long that what follows has no scores.
+        let data = karate();
+        let training = Training { epochs: 1, learning_rate: 1e30, ..Training::default() };
+        for name in ["gcn", "grade", "mlp"] {
+            let network = Network::named(name).unwrap();
+            let outcome = fit(&data, &data.splits[0], (&network, &training), Metric::Accuracy, 0, &|| false);
+            let error = outcome.map_or_else(|e| e.to_string(), |o| format!("{:?}", o.epochs));
+            assert!(
+                error.contains("is not finite after epoch 0; lower train.learning_rate"),
+                "{name}: {error}"
+            );
+        }
     }
 
     #[test]
