@@ -14,7 +14,7 @@ pub(crate) mod sources;
 mod task;
 
 pub use batch::Batch;
-pub use config::{DataChoice, Edges, GraphConfig, MOST_INITIALISATIONS, SplitKind, splits};
+pub use config::{DataChoice, Edges, GraphConfig, Keep, MOST_INITIALISATIONS, SplitKind, Weights, splits};
 pub use context::Context;
 pub use presets::{defaults, preset};
 pub use report::{Summary, table};

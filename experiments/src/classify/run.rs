@@ -49,7 +49,7 @@ impl Classification {
         config.check()?;
         let Sourced { data, input } = source;
         let (data, splits) = splits(data, &config.data)?;
-        config.model.check_memory(&data).map_err(CliError::usage)?;
+        config.model.check_data(&data).map_err(CliError::usage)?;
         let split = (config.data.split == SplitKind::Random).then_some("random");
         let defaults = preset(&config.data.name, config.model.name(), split)?;
         let folder = RunFolder::create(place, force)?;

@@ -211,7 +211,7 @@ const UNREAD: [&str; 10] = [
 fn instead(key: &str, on_grid: bool) -> Option<&'static str> {
     match key.split_once('.')? {
         ("data", "name") => Some("name the data with --data"),
-        ("data", "metric") if !on_grid => None,
+        ("data", "metric" | "weights") if !on_grid => None,
         ("data", _) if !on_grid => Some("the first fixed split is trained on once, with undirected edges"),
         ("model", "layers" | "time" | "step") if !on_grid => Some("a depth of --depths sets it"),
         _ if !on_grid => None,

@@ -5,7 +5,8 @@
 //!                  + sum_v w_uv theta(x_u, x_v) o [phi_v - phi_u],  phi = r2 b o K x,
 //! `code`:  dx/dt = r1 s(alpha(t)) o (A sigma(x) - sigma(x)) + r2 b o R(x), R = (A x - x) o (K x), and for
 //! the sine kernel R_u = w0 + w1 mean over the edges of u of sin(x_j - x_u) / degree of u.
-//! s is the logistic function, b free of sign. With r2 = 0 this is GRAND.
+//! s is the logistic function, b free of sign. With r2 = 0 this is GRAND. Weights of edges are in A = (w_uv) alone:
+//! kernels look at the states of an edge's ends.
 
 use std::sync::Arc;
 

@@ -244,6 +244,10 @@ impl<E: Equation> Architecture for Continuous<E> {
         Some(&mut self.ends.width)
     }
 
+    fn takes_weights(&self) -> bool {
+        !self.mixing.attention
+    }
+
     fn set_depth(&mut self, depth: usize) {
         (self.integration.time, self.integration.step) = (depth as f64, 1.0);
     }
@@ -253,7 +257,7 @@ impl<E: Equation> Architecture for Continuous<E> {
         self.equation.draw_integration(&mut self.integration, &drawn, draw);
         self.ends.take(&drawn);
         self.mixing.take(&drawn);
-        self.mixing.attention |= E::ATTENTION;
+        self.mixing.attention |= E::ATTENTION && !draw.graph.weighted;
         self.equation.draw(&drawn, draw);
         if E::SKIP {
             self.ends.skip = draw.coin();
