@@ -39,8 +39,8 @@ fn within(parts: &[Part], available: impl Fn() -> f64) -> Result<(), String> {
     }
 }
 
-/// Bytes that this process can still take: those of the machine, or of the control group it is confined to. Where the
-/// system does not tell, as many as no machine has.
+/// Bytes that this process can still take: those of the machine, or of the control group or the limit (`ulimit -v`)
+/// that it is confined to. Where the system does not tell, as many as no machine has.
 fn available() -> f64 {
     let mut system = System::new();
     system.refresh_memory();
@@ -50,7 +50,19 @@ fn available() -> f64 {
     let machine = system.available_memory();
     // What the group keeps of files is given up for what is asked for.
     let group = system.cgroup_limits().map(|group| group.total_memory.saturating_sub(group.rss));
-    group.map_or(machine, |group| group.min(machine)) as f64
+    let free = group.map_or(machine, |group| group.min(machine)) as f64;
+    addresses().map_or(free, |left| left.min(free))
+}
+
+/// What the limit on this process's addresses leaves; none without a limit, and where Linux does not tell.
+fn addresses() -> Option<f64> {
+    let field = |file: &str, name: &str| -> Option<f64> {
+        let text = std::fs::read_to_string(file).ok()?;
+        let rest = text.lines().find_map(|line| line.strip_prefix(name))?;
+        rest.split_whitespace().next()?.parse().ok()
+    };
+    let most = field("/proc/self/limits", "Max address space")?;
+    Some((most - 1024.0 * field("/proc/self/status", "VmSize:")?).max(0.0))
 }
 
 /// A number of bytes, to two digits.

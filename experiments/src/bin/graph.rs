@@ -5,8 +5,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use experiments::classify::{
-    Batch, Context, GraphConfig, Held, MOST_INITIALISATIONS, MOST_TRIALS, SearchRequest, Summary, Task,
-    defaults, preset, resume, table,
+    Batch, Context, GraphConfig, Held, MOST_INITIALISATIONS, MOST_TRIALS, Networks, SearchRequest, Summary,
+    Task, defaults, predict, preset, resume, table,
 };
 use experiments::config::{keys, layers, resolve_without};
 use experiments::datasets::{BUILT_IN, KNOWN, available, file, folder};
@@ -63,6 +63,13 @@ struct Args {
     /// Resume an interrupted run in its folder.
     #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "model", "form", "kernel", "mobility", "sigma", "split", "seeds", "search", "no_ablation", "quick", "out", "seed", "config", "sets", "force"])]
     resume: Option<PathBuf>,
+    /// Predict the classes of the nodes of --data with the trained network of that run; --out names the table to
+    /// write (default: predicted-NAME.csv in the run's folder).
+    #[arg(long, value_name = "RUN", requires = "data", conflicts_with_all = ["resume", "model", "form", "kernel", "mobility", "sigma", "split", "seeds", "search", "no_ablation", "quick", "seed", "config", "sets", "force"])]
+    predict: Option<PathBuf>,
+    /// The split whose network predicts, or `all` for the mean of all of them.
+    #[arg(long, value_name = "K", requires = "predict", default_value = "0")]
+    predict_split: Networks,
     #[command(flatten)]
     common: Common,
 }
@@ -76,6 +83,7 @@ Examples:
   graph --data cora --split random --set data.splits=100
   graph --data texas --search 100 --out runs/s  choose settings on validation figures
   graph --resume results/latest                 resume after Ctrl-C
+  graph --predict runs/a --data new.npz         classes and probabilities of new nodes, by the network of split 0
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 diverged, 130 interrupted.";
 
 fn main() -> ExitCode {
@@ -87,6 +95,13 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     let quiet = args.common.quiet;
     let interrupt = Interrupt::install(args.common.stop_after, quiet)?;
     let with = Context { data_dir: args.data_dir.as_deref(), quiet, threads, interrupt: &interrupt };
+    if let (Some(run), Some(name)) = (&args.predict, &args.data) {
+        let said = predict(run, name, args.predict_split, args.common.out.as_deref(), &with)?;
+        if !quiet {
+            console::show(format_args!("{said}"));
+        }
+        return Ok(());
+    }
     if let Some(path) = &args.resume {
         let folder = RunFolder::open_any(path)?;
         folder.compare_versions(quiet)?;

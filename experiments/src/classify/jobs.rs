@@ -24,6 +24,9 @@ pub(super) struct Job {
     /// Test figure.
     #[serde(serialize_with = "rows::plain")]
     pub test: f64,
+    /// Mean F1 over the classes of the test part.
+    #[serde(serialize_with = "rows::plain")]
+    pub macro_f1: f64,
     /// Test figure of the ablation; NaN without one.
     #[serde(serialize_with = "rows::plain")]
     pub ablation: f64,
@@ -34,7 +37,8 @@ pub(super) struct Job {
 
 impl Row for Job {
     const FILE: &'static str = "jobs.csv";
-    const COLUMNS: &'static str = "split,initialisation,best_epoch,epochs,validation,test,ablation,seconds";
+    const COLUMNS: &'static str =
+        "split,initialisation,best_epoch,epochs,validation,test,macro_f1,ablation,seconds";
 }
 
 impl Job {
@@ -52,6 +56,7 @@ impl Job {
             && self.epochs <= config.train.epochs
             && share(self.validation)
             && share(self.test)
+            && share(self.macro_f1)
             && (if config.ablated() { share(self.ablation) } else { self.ablation.is_nan() })
             && self.seconds >= 0.0
             && self.seconds.is_finite()
@@ -79,34 +84,35 @@ mod tests {
             folder.write(Job::FILE, text.as_bytes()).unwrap();
             read(&folder, config, 10).map_or_else(|e| e.to_string(), |_| String::new())
         };
-        let good = ["3,1,17,200,0.3333333333333333,0.25,0.25,1.5", "9,0,0,1,0,1,1,0"];
+        let good = ["3,1,17,200,0.3333333333333333,0.25,0.125,0.25,1.5", "9,0,0,1,0,1,1,1,0"];
         assert_eq!(error(&config, &good), "");
         let text = folder.read(Job::FILE).unwrap();
         rows::write(&folder, &read(&folder, &config, 10).unwrap()).unwrap();
         assert_eq!(folder.read(Job::FILE).unwrap(), text, "what is read is written back the same");
         for line in [
-            "10000000,0,17,200,0.5,0.5,0.5,1",
-            "10,0,17,200,0.5,0.5,0.5,1",
-            "-1,0,17,200,0.5,0.5,0.5,1",
-            "0.5,0,17,200,0.5,0.5,0.5,1",
-            "0,2,17,200,0.5,0.5,0.5,1",
-            "0,0,200,200,0.5,0.5,0.5,1",
-            "0,0,17,201,0.5,0.5,0.5,1",
-            "0,0,17,200,1.5,0.5,0.5,1",
-            "0,0,17,200,NaN,0.5,0.5,1",
-            "0,0,17,200,0.5,-0.5,0.5,1",
-            "0,0,17,200,0.5,0.5,7,1",
-            "0,0,17,200,0.5,0.5,0.5,inf",
+            "10000000,0,17,200,0.5,0.5,0.5,0.5,1",
+            "10,0,17,200,0.5,0.5,0.5,0.5,1",
+            "-1,0,17,200,0.5,0.5,0.5,0.5,1",
+            "0.5,0,17,200,0.5,0.5,0.5,0.5,1",
+            "0,2,17,200,0.5,0.5,0.5,0.5,1",
+            "0,0,200,200,0.5,0.5,0.5,0.5,1",
+            "0,0,17,201,0.5,0.5,0.5,0.5,1",
+            "0,0,17,200,1.5,0.5,0.5,0.5,1",
+            "0,0,17,200,NaN,0.5,0.5,0.5,1",
+            "0,0,17,200,0.5,-0.5,0.5,0.5,1",
+            "0,0,17,200,0.5,0.5,1.5,0.5,1",
+            "0,0,17,200,0.5,0.5,0.5,7,1",
+            "0,0,17,200,0.5,0.5,0.5,0.5,inf",
             // The second of one place.
-            "1,0,17,200,0.5,0.5,0.5,1",
+            "1,0,17,200,0.5,0.5,0.5,0.5,1",
         ] {
-            let error = error(&config, &["1,0,17,200,0.5,0.5,0.5,1", line]);
+            let error = error(&config, &["1,0,17,200,0.5,0.5,0.5,0.5,1", line]);
             assert!(error.contains("jobs.csv: line 3 is damaged"), "{line}: {error}");
         }
-        let without = "0,0,17,200,0.5,0.5,NaN,1";
+        let without = "0,0,17,200,0.5,0.5,0.5,NaN,1";
         assert!(error(&config, &[without]).contains("damaged"));
         config.data.ablation = false;
         assert_eq!(error(&config, &[without]), "");
-        assert!(error(&config, &["0,0,17,200,0.5,0.5,0.5,1"]).contains("damaged"));
+        assert!(error(&config, &["0,0,17,200,0.5,0.5,0.5,0.5,1"]).contains("damaged"));
     }
 }

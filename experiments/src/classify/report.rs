@@ -1,6 +1,7 @@
 //! What a run over splits says: figures, metrics.json, a table.
 
 use engine::rng::Stream;
+use models::gnn::training::classification::Metric;
 use models::metrics::{mean, sd};
 use serde_json::json;
 
@@ -15,12 +16,20 @@ pub struct Summary {
     pub data: String,
     /// Network.
     pub model: String,
+    /// What the figures are.
+    pub metric: Metric,
+    /// Classes.
+    pub classes: usize,
     /// Mean test figure over all trainings.
     pub test: f64,
     /// Its standard deviation over splits (of each split's mean over initialisations).
     pub test_sd: f64,
     /// Mean validation figure.
     pub validation: f64,
+    /// Mean over all trainings of the mean F1 of the classes in the test part.
+    pub macro_f1: f64,
+    /// Mean share of the largest class in the test parts.
+    pub majority: f64,
     /// Mean test figure without aggregation.
     pub ablation: Option<f64>,
     /// Probability of a difference to the ablation as large as this by chance: a sign-flip test over splits, exact
@@ -37,7 +46,14 @@ pub struct Summary {
 }
 
 impl Summary {
-    pub(super) fn new(config: &GraphConfig, jobs: &[Job], parameters: usize, seconds: f64) -> Self {
+    /// The figures of a run whose test parts have the shares `majorities` of their largest classes.
+    pub(super) fn new(
+        config: &GraphConfig,
+        jobs: &[Job],
+        (classes, majorities): (usize, &[f64]),
+        parameters: usize,
+        seconds: f64,
+    ) -> Self {
         let splits = jobs.iter().map(|j| j.split).max().map_or(0, |k| k + 1);
         let each = |f: fn(&Job) -> f64| -> Vec<f64> {
             let of = |k: usize| mean(&jobs.iter().filter(|j| j.split == k).map(f).collect::<Vec<_>>());
@@ -50,6 +66,8 @@ impl Summary {
         Self {
             data: config.data.name.clone(),
             model: config.model.name().into(),
+            metric: config.data.metric,
+            classes,
             test: all(|j| j.test),
             test_sd: if splits > 1 {
                 sd(&per_split)
@@ -57,6 +75,8 @@ impl Summary {
                 sd(&jobs.iter().map(|j| j.test).collect::<Vec<_>>())
             },
             validation: all(|j| j.validation),
+            macro_f1: all(|j| j.macro_f1),
+            majority: mean(majorities),
             ablation: ablation.is_finite().then_some(ablation),
             ablation_p: ablation.is_finite().then(|| sign_flip(&gains)),
             per_split,
@@ -72,13 +92,32 @@ impl Summary {
             "data": self.data, "model": self.model, "seed": config.seed,
             "form": network["form"], "kernel": network["kernel"], "metric": config.data.metric,
             "split": config.data.split, "initialisations": config.data.initialisations,
-            "test_accuracy": self.test, "test_accuracy_sd": self.test_sd, "val_accuracy": self.validation,
-            "per_split": self.per_split, "ablation_accuracy": self.ablation, "ablation_p": self.ablation_p,
+            "test": self.test, "test_sd": self.test_sd, "validation": self.validation,
+            "macro_f1": self.macro_f1, "majority": self.majority,
+            "per_split": self.per_split, "ablation": self.ablation, "ablation_p": self.ablation_p,
             "parameters": self.parameters, "epoch_ms": self.epoch_ms, "seconds": self.seconds,
             "peak_mib": crate::peak_mib(),
         });
         format!("{value:#}\n")
     }
+
+    /// A line where the figure says no more than that one class is large.
+    fn warning(&self) -> Option<String> {
+        let Self { data, model, test, majority, .. } = self;
+        let area =
+            if self.classes == 2 { ", and data.metric=roc-auc judges by the order of scores" } else { "" };
+        (self.metric == Metric::Accuracy && test <= majority).then(|| {
+            format!(
+                "warning: {model} on {data}: an accuracy of {} % does not beat the largest class, which has {} % of the test nodes; macro_f1 and confusion.csv tell more{area}\n",
+                percent(*test),
+                percent(*majority)
+            )
+        })
+    }
+}
+
+fn percent(v: f64) -> String {
+    format!("{:.2}", 100.0 * v)
 }
 
 /// Numbers up to which all sign patterns are counted.
@@ -108,9 +147,9 @@ fn flipped(gains: &[f64], pattern: u64) -> f64 {
     gains.iter().enumerate().map(|(k, g)| if pattern >> k & 1 == 1 { -g } else { *g }).sum()
 }
 
-/// The table at the end.
+/// The table at the end, and a line for each figure that says little.
 pub fn table(rows: &[Summary]) -> String {
-    let percent = |v: f64| format!("{:.2}", 100.0 * v);
+    let warnings: String = rows.iter().filter_map(Summary::warning).collect();
     let rows: Vec<Vec<String>> = (rows.iter())
         .map(|s| {
             let ablation =
@@ -118,27 +157,67 @@ pub fn table(rows: &[Summary]) -> String {
             vec![
                 s.data.clone(),
                 s.model.clone(),
+                s.metric.name().into(),
                 if s.test_sd.is_finite() {
                     format!("{} +- {}", percent(s.test), percent(s.test_sd))
                 } else {
                     percent(s.test)
                 },
                 percent(s.validation),
+                percent(s.macro_f1),
+                percent(s.majority),
                 ablation.unwrap_or_default(),
                 s.parameters.to_string(),
                 format!("{:.1}", s.epoch_ms),
             ]
         })
         .collect();
-    plain(
-        &["data", "model", "test %", "validation %", "without aggregation %", "parameters", "ms/epoch"],
-        &rows,
-    )
+    let header = [
+        "data",
+        "model",
+        "figure",
+        "test %",
+        "validation %",
+        "macro-F1 %",
+        "largest class %",
+        "without aggregation %",
+        "parameters",
+        "ms/epoch",
+    ];
+    plain(&header, &rows) + &warnings
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_accuracy_that_one_class_explains_is_warned_of() {
+        let job = Job {
+            split: 0,
+            initialisation: 0,
+            best: 0,
+            epochs: 1,
+            validation: 0.5,
+            test: 0.5,
+            macro_f1: 0.25,
+            ablation: f64::NAN,
+            seconds: 1.0,
+        };
+        let mut config = GraphConfig::default();
+        let said = |config: &GraphConfig, classes: usize, majority: f64| {
+            table(&[Summary::new(config, &[job], (classes, &[majority]), 1, 1.0)])
+        };
+        let line = "warning: grade on karate: an accuracy of 50.00 % does not beat the largest class, which has 50.00 % of the test nodes";
+        let two = said(&config, 2, 0.5);
+        assert!(two.contains(line) && two.contains("data.metric=roc-auc"), "{two}");
+        let three = said(&config, 3, 0.5);
+        assert!(three.contains(line) && !three.contains("roc-auc"), "{three}");
+        assert!(!said(&config, 2, 0.49).contains("warning"));
+        config.data.metric = Metric::RocAuc;
+        let area = said(&config, 2, 0.9);
+        assert!(!area.contains("warning") && area.contains("ROC AUC"), "{area}");
+    }
 
     #[test]
     fn the_sign_flip_test_counts_patterns() {

@@ -3,28 +3,23 @@
 use std::time::Instant;
 
 use engine::Params;
-use engine::checkpoint::Checkpoint;
-use models::gnn::training::classification::predicted;
-use models::gnn::training::train::{Outcome, TrainError, fit, states};
+use models::gnn::training::confusion::majority;
+use models::gnn::training::train::{TrainError, fit, states};
 use models::gnn::{Dataset, Network, Split};
 
+use super::config::Keep;
 use super::jobs::Job;
+use super::outputs::{Trained, confusion};
 use super::sources::{inputs, load_again};
-use super::{Context, GraphConfig, SplitKind, Summary, picture, preset, splits};
+use super::{Context, GraphConfig, SplitKind, Summary, preset, splits};
 use crate::config::{load_exact, to_toml};
 use crate::datasets::Sourced;
-use crate::npy;
-use crate::plot::{Panel, Series, panels};
 use crate::run::error::CliError;
-use crate::run::history::History;
 use crate::run::interrupt::Interrupt;
 use crate::run::{Place, RunFolder, environment, jobs, rows};
 
 /// What the folder of a run holds.
 pub(super) const KIND: &str = "run of graph";
-
-/// Columns of history.csv: the first training's epochs.
-const HISTORY: [&str; 5] = ["epoch", "loss", "validation_loss", "validation", "test"];
 
 /// A run in its folder.
 pub struct Classification {
@@ -49,7 +44,7 @@ impl Classification {
         config.check()?;
         let Sourced { data, input } = source;
         let (data, splits) = splits(data, &config.data)?;
-        config.model.check_memory(&data).map_err(CliError::usage)?;
+        config.model.check_data(&data).map_err(CliError::usage)?;
         let split = (config.data.split == SplitKind::Random).then_some("random");
         let defaults = preset(&config.data.name, config.model.name(), split)?;
         let folder = RunFolder::create(place, force)?;
@@ -96,8 +91,13 @@ impl Classification {
         outcome?;
         let mut params = Params::<f32>::new();
         self.config.model.build::<f32>(&self.data, &mut params, 0).map_err(CliError::usage)?;
-        let summary = Summary::new(&self.config, &done, params.len(), seconds());
+        let majorities: Vec<f64> =
+            self.splits.iter().map(|split| majority(&self.data.labels, &split.test)).collect();
+        let test_parts = (self.data.classes, &majorities[..]);
+        let summary = Summary::new(&self.config, &done, test_parts, params.len(), seconds());
         self.folder.write("metrics.json", summary.to_json(&self.config).as_bytes())?;
+        let kept = if self.config.data.keep == Keep::Every { self.splits.len() } else { 1 };
+        self.folder.write("confusion.csv", &confusion(&self.folder, &self.data, kept)?)?;
         Ok(summary)
     }
 
@@ -114,20 +114,33 @@ impl Classification {
         if let Some(without) = self.config.model.ablation().filter(|_| self.config.data.ablation) {
             ablation = fit(&without)?.figures().test;
         }
-        if (split, initialisation) == (0, 0) {
-            self.show(&outcome, seed)?;
+        let states = states(&self.data, &self.config.model, &outcome.params, seed)
+            .map_err(|e| self.failure(e, split))?;
+        let trained = Trained {
+            config: &self.config,
+            data: &self.data,
+            split: &self.splits[split],
+            outcome: &outcome,
+            seed,
+            states: &states,
+        };
+        if initialisation == 0 && (split == 0 || self.config.data.keep == Keep::Every) {
+            trained.write(&self.folder, split)?;
         }
-        let Outcome { best, epochs, seconds, .. } = &outcome;
+        if (split, initialisation) == (0, 0) {
+            trained.show(&self.folder)?;
+        }
         let figures = outcome.figures();
         Ok(Job {
             split,
             initialisation,
-            best: *best,
-            epochs: epochs.len(),
+            best: outcome.best,
+            epochs: outcome.epochs.len(),
             validation: figures.validation,
             test: figures.test,
+            macro_f1: trained.confusion().macro_f1(),
             ablation,
-            seconds: *seconds,
+            seconds: outcome.seconds,
         })
     }
 
@@ -139,56 +152,5 @@ impl Classification {
             }
             TrainError::Stopped => CliError::Interrupted(e.to_string()),
         }
-    }
-
-    /// Files of the first training: its curve, its network, what it says of every node.
-    fn show(&self, outcome: &Outcome, seed: u64) -> Result<(), CliError> {
-        let mut history = History::new(&HISTORY);
-        for (k, e) in outcome.epochs.iter().enumerate() {
-            history.push(&[k as f64, e.loss, e.validation_loss, e.validation, e.test]);
-        }
-        self.folder.write("history.csv", history.to_csv().as_bytes())?;
-        let curve = |name: &str, column: &str| Series {
-            name: name.into(),
-            points: history.series(column),
-            floor: false,
-        };
-        let label = format!("{} on {}, split 0", self.config.model.name(), self.config.data.name);
-        let parts = [
-            Panel {
-                label: "cross-entropy".into(),
-                log: true,
-                series: vec![curve("training", "loss"), curve("validation", "validation_loss")],
-            },
-            Panel {
-                label: self.config.data.metric.name().into(),
-                log: false,
-                series: vec![curve("validation", "validation"), curve("test", "test")],
-            },
-        ];
-        self.folder.write("training.png", &panels(&label, "epoch", &parts)?)?;
-
-        let mut checkpoint = Checkpoint::new();
-        for (name, id) in outcome.params.entries() {
-            // Column-major rows x cols is row-major cols x rows.
-            checkpoint.put(name, &[id.shape.cols, id.shape.rows], outcome.params.view(id).data);
-        }
-        checkpoint.note("seed", seed);
-        checkpoint.note("epoch", outcome.best);
-        let bytes = checkpoint.encode().map_err(|e| CliError::Failed(e.to_string()))?;
-        self.folder.write("checkpoint.safetensors", &bytes)?;
-
-        let [first, last, logits] = states(&self.data, &self.config.model, &outcome.params, seed)
-            .map_err(|e| CliError::Failed(e.to_string()))?;
-        let n = self.data.nodes().max(1);
-        self.folder.write("embeddings.npy", &npy::encode(last.len() / n, &last))?;
-        let lines: String = (logits.chunks_exact(self.data.classes).zip(&self.data.labels).enumerate())
-            .map(|(i, (scores, label))| format!("{i},{label},{}\n", predicted(scores)))
-            .collect();
-        self.folder.write("predictions.csv", format!("node,class,predicted\n{lines}").as_bytes())?;
-        if let Some(png) = picture::draw(&self.data, self.config.model.name(), &first, &last)? {
-            self.folder.write("graph.png", &png)?;
-        }
-        Ok(())
     }
 }

@@ -21,8 +21,9 @@ pub enum Scale {
 }
 
 impl Scale {
-    /// Scales the features of a data set; an error where there is no memory for it: standardised, none is 0.
-    pub fn apply(self, data: &mut Dataset) -> Result<(), CliError> {
+    /// Scales the features of a data set; those of nodes that a network has not seen as the data `like` that it was
+    /// trained on were, which have as many features. An error where there is no memory for it: standardised, none is 0.
+    pub fn apply(self, data: &mut Dataset, like: Option<&Dataset>) -> Result<(), CliError> {
         match self {
             Self::None => (),
             Self::Row => rows(&mut data.features),
@@ -30,7 +31,8 @@ impl Scale {
                 let entries = data.features.rows() as f64 * data.features.cols() as f64;
                 memory::check(&[("data.scale = standard".into(), 16.0 * entries)])
                     .map_err(CliError::usage)?;
-                data.features = standard(&data.features);
+                let columns = Columns::new(&like.unwrap_or(data).features);
+                data.features = columns.standard(&data.features);
             }
         }
         Ok(())
@@ -46,39 +48,51 @@ fn rows(x: &mut CsMat<f32>) {
     }
 }
 
-fn standard(x: &CsMat<f32>) -> CsMat<f32> {
-    let (n, cols) = x.shape();
-    let mut mean = vec![0.0_f64; cols];
-    x.iter().for_each(|(v, (_, j))| mean[j] += f64::from(*v) / n as f64);
-    // About the mean, so that large means leave their digits to the variance; what is not stored is 0.
-    let (mut variance, mut filled) = (vec![0.0_f64; cols], vec![0_usize; cols]);
-    for (v, (_, j)) in x {
-        variance[j] += (f64::from(*v) - mean[j]).powi(2) / n as f64;
-        filled[j] += 1;
-    }
-    let scale: Vec<f64> = (0..cols)
-        .map(|j| {
+/// Mean of each feature, and 1 over its standard deviation; 0 for one that is constant.
+struct Columns {
+    mean: Vec<f64>,
+    scale: Vec<f64>,
+}
+
+impl Columns {
+    fn new(x: &CsMat<f32>) -> Self {
+        let (n, cols) = x.shape();
+        let mut mean = vec![0.0_f64; cols];
+        x.iter().for_each(|(v, (_, j))| mean[j] += f64::from(*v) / n as f64);
+        // About the mean, so that large means leave their digits to the variance; what is not stored is 0.
+        let (mut variance, mut filled) = (vec![0.0_f64; cols], vec![0_usize; cols]);
+        for (v, (_, j)) in x {
+            variance[j] += (f64::from(*v) - mean[j]).powi(2) / n as f64;
+            filled[j] += 1;
+        }
+        let scale = |j: usize| {
             let variance = variance[j] + (n - filled[j]) as f64 / n as f64 * mean[j].powi(2);
             // Rounding leaves something of a column that is constant.
             let spread = variance > 1e-20 * mean[j].powi(2) && variance > 0.0;
             if spread { variance.sqrt().recip() } else { 0.0 }
-        })
-        .collect();
-    let columns: Vec<usize> = (0..cols).filter(|j| scale[*j] > 0.0).collect();
-    let mut starts = Vec::with_capacity(n + 1);
-    let (mut indices, mut values) = (Vec::new(), Vec::new());
-    starts.push(0);
-    let mut dense = vec![0.0_f32; cols];
-    for row in x.outer_iterator() {
-        dense.fill(0.0);
-        row.iter().for_each(|(j, v)| dense[j] = *v);
-        for j in &columns {
-            indices.push(*j);
-            values.push(((f64::from(dense[*j]) - mean[*j]) * scale[*j]) as f32);
-        }
-        starts.push(indices.len());
+        };
+        let scale = (0..cols).map(scale).collect();
+        Self { mean, scale }
     }
-    CsMat::new((n, cols), starts, indices, values)
+
+    fn standard(&self, x: &CsMat<f32>) -> CsMat<f32> {
+        let (n, cols) = x.shape();
+        let columns: Vec<usize> = (0..cols).filter(|j| self.scale[*j] > 0.0).collect();
+        let mut starts = Vec::with_capacity(n + 1);
+        let (mut indices, mut values) = (Vec::new(), Vec::new());
+        starts.push(0);
+        let mut dense = vec![0.0_f32; cols];
+        for row in x.outer_iterator() {
+            dense.fill(0.0);
+            row.iter().for_each(|(j, v)| dense[j] = *v);
+            for j in &columns {
+                indices.push(*j);
+                values.push(((f64::from(dense[*j]) - self.mean[*j]) * self.scale[*j]) as f32);
+            }
+            starts.push(indices.len());
+        }
+        CsMat::new((n, cols), starts, indices, values)
+    }
 }
 
 #[cfg(test)]
@@ -90,7 +104,7 @@ mod tests {
     fn scaled(scale: Scale, x: &[f32]) -> Vec<f32> {
         let mut data = karate();
         data.features = dense(x.len() / 3, 3, x);
-        scale.apply(&mut data).unwrap();
+        scale.apply(&mut data, None).unwrap();
         data.features.to_dense().iter().copied().collect()
     }
 
@@ -102,6 +116,15 @@ mod tests {
         assert_eq!(scaled(Scale::None, &x), x);
         let large = [1e8, 0.1, 0.0, 1e8 + 16.0, 0.1, 0.0];
         assert_eq!(scaled(Scale::Standard, &large), [-1.0, 0.0, 0.0, 1.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn new_nodes_are_scaled_as_known_ones_were() {
+        let (mut known, mut new) = (karate(), karate());
+        known.features = dense(2, 3, &[1.0, 0.0, 7.0, 3.0, 4.0, 7.0]);
+        new.features = dense(1, 3, &[5.0, 2.0, 9.0]);
+        Scale::Standard.apply(&mut new, Some(&known)).unwrap();
+        assert_eq!(new.features.to_dense().iter().copied().collect::<Vec<f32>>(), [3.0, 0.0, 0.0]);
     }
 
     #[test]

@@ -11,10 +11,10 @@ use crate::run::progress::Stages;
 use crate::run::{Input, Inputs, Place, RunFolder};
 
 /// What the folder of a search and of the run of what it found holds.
-const KIND: &str = "search of graph";
+pub(super) const KIND: &str = "search of graph";
 /// Their folders within.
 const SEARCH: &str = "search";
-const BEST: &str = "best";
+pub(super) const BEST: &str = "best";
 
 /// What is done before the first training.
 pub(super) const READING: &str = "reading data";
@@ -145,7 +145,7 @@ pub(super) fn check(
     let Sourced { data, input } = load_sourced(&config.data.name, data_dir)?;
     match request {
         Some(request) => search::check(config, request, &data)?,
-        None => drop(splits(data, &config.data)?),
+        None => config.model.check_data(&splits(data, &config.data)?.0).map_err(CliError::usage)?,
     }
     Ok(input)
 }

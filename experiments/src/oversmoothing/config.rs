@@ -288,7 +288,7 @@ const UNREAD: [&str; 11] = [
 fn instead(key: &str, on_grid: bool) -> Option<&'static str> {
     match key.split_once('.')? {
         ("data", "name") => Some("name the data with --data"),
-        ("data", "metric") if !on_grid => None,
+        ("data", "metric" | "weights") if !on_grid => None,
         ("data", _) if !on_grid => {
             Some("fixed splits are trained on (--splits), from --seeds, with undirected edges")
         }

@@ -234,7 +234,7 @@ fn damaged_folders_are_refused() {
     let resume = |path: &Path| wrong(&["--resume", path.to_str().unwrap()]);
     done(&["--data", "karate", "--quick", "--quiet", "--out", run.to_str().unwrap()]);
     let file = run.join("jobs.csv");
-    std::fs::write(&file, read(&file).lines().next().unwrap().to_string() + "\n0,0,1,20,0.5,7,0.5,1\n")
+    std::fs::write(&file, read(&file).lines().next().unwrap().to_string() + "\n0,0,1,20,0.5,7,0.5,0.5,1\n")
         .unwrap();
     assert!(resume(&run).contains("jobs.csv: line 2 is damaged"));
 

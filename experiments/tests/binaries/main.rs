@@ -9,6 +9,7 @@ mod dimension;
 mod environment;
 mod graph;
 mod oversmoothing;
+mod predictions;
 mod runs;
 mod sample;
 mod wrong_use;

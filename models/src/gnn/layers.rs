@@ -38,9 +38,10 @@ impl<T: Real> Builder<'_, T> {
         Features { map, sparse, values }
     }
 
-    /// The adjacency matrix of the graph.
+    /// The adjacency matrix of the graph, with the weights of its edges.
     pub fn adjacency(&self, normalisation: Normalisation, loops: bool) -> Arc<Adjacency<T>> {
-        Arc::new(Adjacency::new(self.data.nodes(), &self.data.edges, normalisation, loops))
+        let edges = (&self.data.edges[..], &self.data.edge_weights[..]);
+        Arc::new(Adjacency::weighted(self.data.nodes(), edges, normalisation, loops))
     }
 
     /// The symmetric one with loops, as most networks have it.

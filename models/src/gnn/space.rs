@@ -31,6 +31,8 @@ pub struct GraphFacts {
     pub directed: bool,
     /// Whether fewer than one node in ten is labelled: labels then have far to go, and equations take long.
     pub scarce: bool,
+    /// Whether its edges have weights, for which attention has no place.
+    pub weighted: bool,
 }
 
 impl GraphFacts {
@@ -96,7 +98,7 @@ impl<'a> Draw<'a> {
             step,
             normalisation: self.one_of(&[Symmetric, Row, Column]),
             loops: self.coin(),
-            attention: self.one_of(&[true, false, false, false]),
+            attention: self.one_of(&[true, false, false, false]) && !graph.weighted,
             deep_encoder: self.coin() && !scarce,
             deep_decoder: self.coin(),
             relu: self.coin(),

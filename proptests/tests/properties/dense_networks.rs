@@ -88,12 +88,18 @@ impl Reference<'_> {
         let of = |i, j: usize| self.data.features.get(j, i).map_or(0.0, |v| f64::from(*v));
         Dense::from_fn(self.data.features.cols(), self.data.nodes(), of)
     }
-    /// Ones on the edges, and on the diagonal with `loops`.
-    pub(crate) fn ones(&self, loops: bool) -> Dense {
+    /// The weights of the edges, and ones on the diagonal with `loops`.
+    pub(crate) fn edges(&self, loops: bool) -> Dense {
         let n = self.data.nodes();
         let mut a = Dense::from_fn(n, n, |i, j| if loops && i == j { 1.0 } else { 0.0 });
-        self.data.edges.iter().for_each(|(i, j)| a[(*i as usize, *j as usize)] = 1.0);
+        for (k, (i, j)) in self.data.edges.iter().enumerate() {
+            a[(*i as usize, *j as usize)] = self.data.edge_weights.get(k).map_or(1.0, |w| f64::from(*w));
+        }
         a
+    }
+    /// Ones on the edges, whatever they weigh, and on the diagonal with `loops`.
+    pub(crate) fn ones(&self, loops: bool) -> Dense {
+        map(&self.edges(loops), |w| if w > 0.0 { 1.0 } else { 0.0 })
     }
     pub(crate) fn encoded(&self) -> Dense {
         self.linear("encoder", &self.features())
@@ -117,10 +123,10 @@ impl Reference<'_> {
     }
     /// The mean of D^-1/2 A D^-1/2 and the like: A with loops by rows.
     pub(crate) fn row(&self, loops: bool) -> Dense {
-        by_rows(&self.ones(loops))
+        by_rows(&self.edges(loops))
     }
     pub(crate) fn symmetric(&self) -> Dense {
-        by_both(&self.ones(true))
+        by_both(&self.edges(true))
     }
     /// A x - x.
     pub(crate) fn diffusion(&self, x: &Dense) -> Dense {
@@ -184,7 +190,7 @@ impl Reference<'_> {
         let far = Dense::from_fn(near.rows(), near.cols(), |i, j| {
             if i != j && near[(i, j)] == 0.0 && twice[(i, j)] > 0.0 { 1.0 } else { 0.0 }
         });
-        let (near, far) = (by_both(&near), by_both(&far));
+        let (near, far) = (by_both(&self.edges(false)), by_both(&far));
         let mut x = relu(&self.encoded());
         let mut all = x.clone();
         for _ in 0..3 {
@@ -330,34 +336,55 @@ impl Reference<'_> {
     }
 }
 
+/// The sum of each row; 1 where there is nothing to divide.
+fn degrees(a: &Dense) -> Vec<f64> {
+    let sum = |i: usize| (0..a.cols()).map(|j| a[(i, j)]).sum::<f64>();
+    (0..a.rows()).map(|i| if sum(i) > 0.0 { sum(i) } else { 1.0 }).collect()
+}
+
 /// D^-1 A.
 pub(crate) fn by_rows(a: &Dense) -> Dense {
-    let d: Vec<f64> = (0..a.rows()).map(|i| (0..a.cols()).map(|j| a[(i, j)]).sum::<f64>().max(1.0)).collect();
+    let d = degrees(a);
     Dense::from_fn(a.rows(), a.cols(), |i, j| a[(i, j)] / d[i])
 }
 
 /// D^-1/2 A D^-1/2.
 pub(crate) fn by_both(a: &Dense) -> Dense {
-    let d: Vec<f64> = (0..a.rows()).map(|i| (0..a.cols()).map(|j| a[(i, j)]).sum::<f64>().max(1.0)).collect();
+    let d = degrees(a);
     Dense::from_fn(a.rows(), a.cols(), |i, j| a[(i, j)] / (d[i] * d[j]).sqrt())
 }
 
 #[test]
 fn every_network_is_its_equations() {
     let data = small();
-    for name in Network::NAMES {
-        let mut params = Params::new();
-        let network = network(name, SETTINGS).build::<f64>(&data, &mut params, 1).unwrap();
-        // Coefficients that begin at 0 or 1 would hide what they multiply.
-        Stream::new(3, "params", 0, 0).fill_normal(params.values_mut());
-        params.values_mut().iter_mut().for_each(|p| *p *= 0.4);
-        let mut tape = Tape::new();
-        let mut g = tape.record(params.values());
-        let logits = network.forward(&mut g, &mut Dropout::off()).logits;
-        let want = Reference { name, params: &params, data: &data }.logits();
-        for (got, want) in g.value(logits).data.iter().zip(want.data()) {
-            assert!((got - want).abs() < 1e-11 * want.abs().max(1.0), "{name}: {got}, not {want}");
-        }
-        assert!(want.data().iter().all(|v| v.abs() < 1e3), "{name}: {want:?}");
+    Network::NAMES.iter().for_each(|name| compare(name, &data));
+}
+
+#[test]
+fn weights_of_edges_are_in_the_matrix_of_every_network_that_has_a_place_for_them() {
+    let mut data = small();
+    // The same in both directions, from 0.2 to 3.
+    let weight = |(i, j): &(u32, u32)| 0.2 + 0.7 * ((i * j + i + j) % 5) as f32;
+    data.edge_weights = data.edges.iter().map(weight).collect();
+    let takes = |name: &&&str| network(name, SETTINGS).settings().takes_weights();
+    let weighted: Vec<_> = Network::NAMES.iter().filter(takes).collect();
+    assert!(weighted.len() >= 15, "{weighted:?}");
+    weighted.into_iter().for_each(|name| compare(name, &data));
+}
+
+/// The network on the data against its reference.
+fn compare(name: &str, data: &Dataset) {
+    let mut params = Params::new();
+    let network = network(name, SETTINGS).build::<f64>(data, &mut params, 1).unwrap();
+    // Coefficients that begin at 0 or 1 would hide what they multiply.
+    Stream::new(3, "params", 0, 0).fill_normal(params.values_mut());
+    params.values_mut().iter_mut().for_each(|p| *p *= 0.4);
+    let mut tape = Tape::new();
+    let mut g = tape.record(params.values());
+    let logits = network.forward(&mut g, &mut Dropout::off()).logits;
+    let want = Reference { name, params: &params, data }.logits();
+    for (got, want) in g.value(logits).data.iter().zip(want.data()) {
+        assert!((got - want).abs() < 1e-11 * want.abs().max(1.0), "{name}: {got}, not {want}");
     }
+    assert!(want.data().iter().all(|v| v.abs() < 1e3), "{name}: {want:?}");
 }

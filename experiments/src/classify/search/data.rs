@@ -19,7 +19,8 @@ impl SearchData {
         let mut uses = Vec::new();
         let (own, splits_of_own) = splits(data.clone(), choice)?;
         let scarce = splits_of_own.iter().all(|s| 10 * s.train.len() < own.nodes());
-        let facts = GraphFacts { nodes: own.nodes(), edges: own.edges.len(), directed, scarce };
+        let weighted = !own.edge_weights.is_empty();
+        let facts = GraphFacts { nodes: own.nodes(), edges: own.edges.len(), directed, scarce, weighted };
         for edges in [Edges::Undirected, Edges::Directed, Edges::Reversed] {
             if directed || edges == Edges::Undirected {
                 let choice = DataChoice { edges, ..choice.clone() };

@@ -20,8 +20,10 @@ const MODEL: &[&str] = &[
     "normalisation", "order", "relu", "sigma", "skip", "solver", "source", "step", "teleport", "time", "tolerance",
     "width",
 ];
-/// Settings that came later and that no search draws: they take no number.
+/// Settings that came later and that no search draws: they take no number, so that searches that began before go on
+/// with the trials that they had.
 const LATER: &[&str] = &[
+    "ablation",
     "attention_bias",
     "attention_dropout",
     "attention_over",
@@ -31,6 +33,7 @@ const LATER: &[&str] = &[
     "ends",
     "gamma",
     "gamma_decay",
+    "keep",
     "last_step",
     "learned_repulsion",
     "nonlinear",
@@ -39,8 +42,10 @@ const LATER: &[&str] = &[
     "propagation_dropout",
     "repulsion",
     "residual_branch",
+    "scale",
     "select",
     "time_by_validation",
+    "weights",
     "well",
 ];
 /// Mixtures that are tried until one is sound.
@@ -50,10 +55,7 @@ const TRIES: u64 = 100;
 /// no mixture is sound.
 pub(super) fn cross(parent: &GraphConfig, fresh: &GraphConfig, trial: u64) -> Result<GraphConfig, CliError> {
     let table = |c: &GraphConfig| Table::try_from(c).map_err(|e| CliError::Failed(e.to_string()));
-    let (own, mut other) = (table(parent)?, table(fresh)?);
-    // It is no part of the space, and draws no number: searches that began before the key was there continue with
-    // the trials that they had.
-    other.get_mut("data").and_then(Value::as_table_mut).and_then(|data| data.remove("ablation"));
+    let (own, other) = (table(parent)?, table(fresh)?);
     for k in 0..TRIES {
         let mut stream = Stream::new(parent.seed, "refine", trial, k);
         let mixed: GraphConfig = Value::Table(mixture(&own, &other, &[], &mut stream))
@@ -129,7 +131,8 @@ mod tests {
         // As it was when every network had all settings, and there was no such key.
         let old = |c: &GraphConfig| {
             let mut table = Table::try_from(c).unwrap();
-            table["data"].as_table_mut().unwrap().remove("ablation").unwrap();
+            let later = ["ablation", "keep", "scale", "weights"];
+            later.map(|key| table["data"].as_table_mut().unwrap().remove(key).unwrap());
             let model = table["model"].as_table_mut().unwrap();
             for key in MODEL {
                 model.entry(*key).or_insert(Value::Integer(0));

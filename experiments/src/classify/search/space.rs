@@ -62,7 +62,8 @@ fn attempted(base: &GraphConfig, graph: &GraphFacts, stream: Stream) -> GraphCon
 mod tests {
     use super::*;
 
-    const GRAPH: GraphFacts = GraphFacts { nodes: 200, edges: 800, directed: true, scarce: false };
+    const GRAPH: GraphFacts =
+        GraphFacts { nodes: 200, edges: 800, directed: true, scarce: false, weighted: false };
 
     fn value(config: &GraphConfig, table: &str, key: &str) -> String {
         toml::Table::try_from(config).unwrap()[table][key].to_string()

@@ -6,7 +6,8 @@ use engine::sparse::Sparse;
 use serde::{Deserialize, Serialize};
 use sprs::CsMat;
 
-/// How weights are made from degrees d (loops counted).
+/// How the entries of A are made from the weights w of edges, each 1 unless data say otherwise, and degrees d: a node's
+/// sum of weights, its loop of weight 1 counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Normalisation {
@@ -16,7 +17,7 @@ pub enum Normalisation {
     Row,
     /// A D^-1: each node shares itself out; columns sum to 1, so that total mass is conserved.
     Column,
-    /// Plain ones.
+    /// The weights as they are: plain ones.
     Ones,
 }
 
@@ -41,32 +42,45 @@ impl<T: Real> Adjacency<T> {
     /// From directed pairs (receiver i, sender j), sorted and without duplicates; loops are added to every
     /// node if `loops`. A node without neighbours has a row of zeros.
     pub fn new(nodes: usize, edges: &[(u32, u32)], normalisation: Normalisation, loops: bool) -> Self {
-        let own = (0..if loops { nodes as u32 } else { 0 }).map(|i| (i, i));
-        let mut pairs: Vec<(u32, u32)> = edges.iter().copied().chain(own).collect();
-        pairs.sort_unstable();
-        pairs.dedup();
-        let (mut rows, mut columns) = (vec![0_usize; nodes], vec![0_usize; nodes]);
-        for (i, j) in &pairs {
+        Self::weighted(nodes, (edges, &[]), normalisation, loops)
+    }
+
+    /// The same of edges with a positive weight each; without weights each has 1, as loops have.
+    pub fn weighted(
+        nodes: usize,
+        (edges, weights): (&[(u32, u32)], &[f32]),
+        normalisation: Normalisation,
+        loops: bool,
+    ) -> Self {
+        let given = weights.iter().copied().chain(std::iter::repeat(1.0));
+        let own = (0..if loops { nodes as u32 } else { 0 }).map(|i| ((i, i), 1.0));
+        let mut entries: Vec<((u32, u32), f32)> = edges.iter().copied().zip(given).chain(own).collect();
+        // Of an edge to itself and the loop the heavier stays.
+        entries.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(b.1.total_cmp(&a.1)));
+        entries.dedup_by_key(|entry| entry.0);
+        let mut rows = vec![0_usize; nodes];
+        let (mut into, mut out_of) = (vec![0.0_f64; nodes], vec![0.0_f64; nodes]);
+        for ((i, j), w) in &entries {
             rows[*i as usize] += 1;
-            columns[*j as usize] += 1;
+            into[*i as usize] += f64::from(*w);
+            out_of[*j as usize] += f64::from(*w);
         }
-        let power = |d: usize, p: f64| (d.max(1) as f64).powf(p);
-        let weight = |(i, j): &(u32, u32)| {
-            let (d_i, d_j) = (rows[*i as usize], columns[*j as usize]);
+        let weight = |((i, j), w): &((u32, u32), f32)| {
+            let (d_i, d_j, w) = (into[*i as usize], out_of[*j as usize], f64::from(*w));
             T::of(match normalisation {
-                Normalisation::Symmetric => power(d_i, -0.5) * power(d_j, -0.5),
-                Normalisation::Row => power(d_i, -1.0),
-                Normalisation::Column => power(d_j, -1.0),
-                Normalisation::Ones => 1.0,
+                Normalisation::Symmetric => w * (d_i.powf(-0.5) * d_j.powf(-0.5)),
+                Normalisation::Row => w * d_i.powf(-1.0),
+                Normalisation::Column => w * d_j.powf(-1.0),
+                Normalisation::Ones => w,
             })
         };
-        let weights: Vec<T> = pairs.iter().map(weight).collect();
+        let weights: Vec<T> = entries.iter().map(weight).collect();
         let mut starts = vec![0; nodes + 1];
         (0..nodes).for_each(|i| starts[i + 1] = starts[i] + rows[i]);
         let mut row_sums = vec![T::ZERO; nodes];
-        pairs.iter().zip(&weights).for_each(|((i, _), w)| row_sums[*i as usize] += *w);
-        let sender: Vec<usize> = pairs.iter().map(|(_, j)| *j as usize).collect();
-        let receiver: Vec<usize> = pairs.iter().map(|(i, _)| *i as usize).collect();
+        entries.iter().zip(&weights).for_each(|(((i, _), _), w)| row_sums[*i as usize] += *w);
+        let sender: Vec<usize> = entries.iter().map(|((_, j), _)| *j as usize).collect();
+        let receiver: Vec<usize> = entries.iter().map(|((i, _), _)| *i as usize).collect();
         let matrix = CsMat::new((nodes, nodes), starts, sender.clone(), weights);
         let (sparse, weights) = Sparse::new(&matrix);
         Self {
@@ -146,6 +160,41 @@ mod tests {
         let loops = Adjacency::<f64>::new(3, &PATH, Normalisation::Row, true);
         assert_eq!(loops.degrees, [2, 3, 2]);
         assert!(loops.row_sums.iter().all(|s| (s - 1.0).abs() < 1e-15));
+    }
+
+    /// 0 receives from 1 with weight 2 and from 2 with weight 6, 1 from 0 with weight 4; loops of weight 1.
+    #[test]
+    fn weights_of_edges_enter_degrees_and_entries() {
+        let (edges, weights) = ([(0, 1), (0, 2), (1, 0)], [2.0, 6.0, 4.0]);
+        let matrix =
+            |how: Normalisation| Adjacency::<f64>::weighted(3, (&edges, &weights), how, true).weights;
+        let near = |got: &[f64], want: [f64; 6]| {
+            assert!(got.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-15), "{got:?}, not {want:?}");
+        };
+        // Row by row: (0, 0), (0, 1), (0, 2), (1, 0), (1, 1), (2, 2). Sums of rows 9, 5, 1, of columns 5, 3, 7.
+        assert_eq!(matrix(Normalisation::Ones), [1.0, 2.0, 6.0, 4.0, 1.0, 1.0]);
+        near(&matrix(Normalisation::Row), [1.0 / 9.0, 2.0 / 9.0, 6.0 / 9.0, 0.8, 0.2, 1.0]);
+        near(&matrix(Normalisation::Column), [0.2, 2.0 / 3.0, 6.0 / 7.0, 0.8, 1.0 / 3.0, 1.0 / 7.0]);
+        let s = |d: f64| d.sqrt().recip();
+        near(
+            &matrix(Normalisation::Symmetric),
+            [s(45.0), 2.0 * s(27.0), 6.0 * s(63.0), 4.0 * s(25.0), s(15.0), s(7.0)],
+        );
+        // A sum of weights below 1 divides all the same.
+        let small = (&[(0, 1), (1, 0)][..], &[0.25, 0.25][..]);
+        assert_eq!(Adjacency::<f64>::weighted(2, small, Normalisation::Row, false).weights, [1.0, 1.0]);
+    }
+
+    #[test]
+    fn weights_of_one_are_no_weights() {
+        for how in [Normalisation::Symmetric, Normalisation::Row, Normalisation::Column, Normalisation::Ones]
+        {
+            for loops in [false, true] {
+                let plain = Adjacency::<f32>::new(3, &PATH, how, loops);
+                let ones = Adjacency::<f32>::weighted(3, (&PATH, &[1.0; 4]), how, loops);
+                assert_eq!((plain.weights, plain.degrees), (ones.weights, ones.degrees));
+            }
+        }
     }
 
     #[test]

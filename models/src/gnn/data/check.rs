@@ -81,6 +81,16 @@ impl Dataset {
         if self.edges.windows(2).any(|w| w[0] >= w[1]) {
             return Some("the edges are not sorted, or some are stored twice".into());
         }
+        if ![0, self.edges.len()].contains(&self.edge_weights.len()) {
+            return Some(format!(
+                "there are {} weights of {} edges",
+                self.edge_weights.len(),
+                self.edges.len()
+            ));
+        }
+        if let Some(w) = self.edge_weights.iter().find(|w| !(w.is_finite() && **w > 0.0)) {
+            return Some(format!("an edge has the weight {w}; weights are positive"));
+        }
         let class = self.labels.iter().enumerate().find(|(_, c)| **c as usize >= self.classes)?;
         Some(format!("node {} has class {}; there are {} classes", class.0, class.1, self.classes))
     }

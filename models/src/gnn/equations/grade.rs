@@ -6,7 +6,8 @@
 //! `code`:  dx/dt = r1 s(alpha(t)) o (A sigma(x) - sigma(x)) + r2 b o R(x), R = (A x - x) o (K x), and for
 //! the sine kernel R_u = w0 + w1 mean over the edges of u of sin(x_j - x_u) / degree of u.
 //! `variational`: a form of ours, in the file of that name.
-//! s is the logistic function, b free of sign. With r2 = 0 this is GRAND.
+//! s is the logistic function, b free of sign. With r2 = 0 this is GRAND. Weights of edges are in A = (w_uv) alone:
+//! kernels look at the states of an edge's ends.
 
 use std::sync::Arc;
 

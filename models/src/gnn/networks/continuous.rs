@@ -279,6 +279,10 @@ impl<E: Equation> Architecture for Continuous<E> {
         Some(&mut self.ends.width)
     }
 
+    fn takes_weights(&self) -> bool {
+        !self.mixing.attention
+    }
+
     fn set_depth(&mut self, depth: usize) {
         self.integration.time = depth as f64;
         // Implicit steps keep their lengths.
@@ -292,7 +296,7 @@ impl<E: Equation> Architecture for Continuous<E> {
         self.equation.draw_integration(&mut self.integration, &drawn, draw);
         self.ends.take(&drawn);
         self.mixing.take(&drawn);
-        self.mixing.attention |= E::ATTENTION;
+        self.mixing.attention |= E::ATTENTION && !draw.graph.weighted;
         self.equation.draw(&drawn, draw);
         if E::SKIP {
             self.ends.skip = draw.coin();

@@ -57,6 +57,10 @@ impl Architecture for Frond {
         Some(&mut self.ends.width)
     }
 
+    fn takes_weights(&self) -> bool {
+        !self.mixing.attention
+    }
+
     fn set_depth(&mut self, depth: usize) {
         (self.time, self.step) = (depth as f64, 1.0);
     }

@@ -49,6 +49,8 @@ impl Default for Gat {
 }
 
 impl Layers for Gat {
+    const WEIGHTS: bool = false;
+
     fn check(&self, width: &Width) -> Result<(), String> {
         range::check(&[
             ("model.heads", self.heads as f64, Range::Between(1.0, 64.0)),

@@ -1,5 +1,7 @@
 //! H2GCN (Zhu et al. 2020): x_0 = relu(W features); x_k = [A_1 x_{k-1} || A_2 x_{k-1}] over neighbours at
-//! distance one and two, without the node itself; logits = W [x_0 || x_1 || ...].
+//! distance one and two, without the node itself; logits = W [x_0 || x_1 || ...]. Weights of edges are in A_1 alone.
+
+use std::sync::Arc;
 
 use engine::{Real, Recording};
 use serde::{Deserialize, Serialize};
@@ -11,9 +13,9 @@ use crate::gnn::space::{Draw, Width};
 use crate::gnn::{Adjacency, Dataset, Dropout, Normalisation};
 use crate::memory::Part;
 
-/// Bytes for each pair at a distance of two: the pair itself and sorted, its weight twice, both ends in an
-/// [`Adjacency`] with their moves and those of the transpose.
-const PAIR: f64 = 72.0;
+/// Bytes for each pair at a distance of two: the pair itself and sorted with its weight, that twice more, both ends in
+/// an [`Adjacency`] with their moves and those of the transpose.
+const PAIR: f64 = 76.0;
 
 /// H2GCN has no settings of its own.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -40,18 +42,18 @@ impl Layers for H2gcn {
         let Width { hidden, input_dropout, dropout } = width;
         let features = on.features("encoder", hidden);
         let far = two_hops(on.data.nodes(), &on.data.edges);
-        let data = on.data;
-        let hop = |edges: &[(u32, u32)]| Adjacency::new(data.nodes(), edges, Normalisation::Symmetric, false);
+        let near = on.adjacency(Normalisation::Symmetric, false);
+        let far = Arc::new(Adjacency::new(on.data.nodes(), &far, Normalisation::Symmetric, false));
         let width = hidden * ((1 << (layers + 1)) - 1);
         let last = on.linear("decoder", width, on.data.classes);
         let rates = (input_dropout, dropout);
-        Box::new(Rounds { features, hops: [hop(&on.data.edges), hop(&far)], rounds: layers, last, rates })
+        Box::new(Rounds { features, hops: [near, far], rounds: layers, last, rates })
     }
 }
 
 struct Rounds<T> {
     features: Features<T>,
-    hops: [Adjacency<T>; 2],
+    hops: [Arc<Adjacency<T>>; 2],
     rounds: usize,
     last: Linear,
     rates: (f64, f64),

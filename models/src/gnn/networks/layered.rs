@@ -18,6 +18,8 @@ pub trait Layers: Default + Send + Sync {
     const MOST: usize = 4096;
     /// Whether it looks at the edges of the graph.
     const EDGES: bool = true;
+    /// Whether its matrix A has a place for weights of edges.
+    const WEIGHTS: bool = true;
 
     /// An error if a value is outside its range, or does not go with the width.
     fn check(&self, _: &Width) -> Result<(), String> {
@@ -83,6 +85,10 @@ impl<N: Layers> Architecture for Layered<N> {
 
     fn uses_edges(&self) -> bool {
         N::EDGES
+    }
+
+    fn takes_weights(&self) -> bool {
+        N::WEIGHTS
     }
 
     fn memory(&self, data: &Dataset) -> Vec<Part> {

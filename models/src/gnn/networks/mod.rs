@@ -110,6 +110,11 @@ pub trait Architecture {
         true
     }
 
+    /// Whether its matrix A has a place for weights of edges. Attention makes its own.
+    fn takes_weights(&self) -> bool {
+        true
+    }
+
     /// Turns aggregation off; whether there is one.
     fn ablate(&mut self) -> bool {
         false
@@ -238,16 +243,27 @@ impl Network {
         seed: u64,
     ) -> Result<Box<dyn Classifier<T>>, String> {
         self.settings().check()?;
-        self.check_memory(data)?;
+        self.check_data(data)?;
         data.problem().map_or(Ok(()), Err)?;
         self.builder().build(&mut Builder { data, params, seed })
     }
 
-    /// Whether there is memory to train it on a graph, which is asked before any is taken.
+    /// Whether it can be trained on a graph: it has a place for weights of edges if there are some, and there is
+    /// memory, which is asked before any is taken.
     ///
     /// # Errors
-    /// The settings that take the most, with an estimate.
-    pub fn check_memory(&self, data: &Dataset) -> Result<(), String> {
+    /// How to do without the weights; or the settings that take the most memory, with an estimate.
+    pub fn check_data(&self, data: &Dataset) -> Result<(), String> {
+        if !data.edge_weights.is_empty() && !self.settings().takes_weights() {
+            let (name, data) = (self.name(), &data.name);
+            return Err(format!(
+                "model.name = {name}: attention has no place for the weights that edges of {data} have; set data.weights=ignore, or do without attention"
+            ));
+        }
+        self.check_memory(data)
+    }
+
+    fn check_memory(&self, data: &Dataset) -> Result<(), String> {
         let mut params = Params::<f32>::counting();
         // The same parameters as on the graph, at once.
         let features = CsMat::zero((1, data.features.cols()));
@@ -328,9 +344,32 @@ mod tests {
     fn a_graph_of_two_hops_that_no_machine_holds_is_not_built() {
         let h2gcn = Network::named("h2gcn").unwrap();
         let pairs = "model.name = h2gcn with up to 999999000000 pairs of nodes at distance two";
-        assert_eq!(refused(h2gcn.clone(), &star(1_000_000)), format!("{pairs}: about 65 TiB of memory"));
+        assert_eq!(refused(h2gcn.clone(), &star(1_000_000)), format!("{pairs}: about 69 TiB of memory"));
         assert_eq!(refused(h2gcn, &star(100)), "");
         assert_eq!(refused(Network::named("gcn").unwrap(), &star(100_000)), "");
+    }
+
+    #[test]
+    fn attention_has_no_place_for_weights() {
+        let mut data = star(3);
+        data.edge_weights = vec![2.0; data.edges.len()];
+        for name in Network::NAMES {
+            let mut network = Network::named(name).unwrap();
+            let said = refused(network.clone(), &data);
+            match *name {
+                "gat" | "tuned-gat" | "kuramoto" => {
+                    assert!(said.contains("attention has no place"), "{said}")
+                }
+                _ => assert_eq!(said, "", "{name}"),
+            }
+            if let Network::Kuramoto(kuramoto) = &mut network {
+                kuramoto.mixing.attention = false;
+                assert_eq!(refused(network, &data), "");
+            }
+        }
+        data.edge_weights.pop();
+        let gcn = Network::named("gcn").unwrap();
+        assert_eq!(refused(gcn, &data), "there are 5 weights of 6 edges");
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Tuned<const C: usize> {
 }
 
 impl<const C: usize> Layers for Tuned<C> {
+    const WEIGHTS: bool = !matches!(CONVOLUTIONS[C], Convolution::Gat);
+
     fn draw(&mut self, layers: &mut usize, draw: &mut Draw<'_>) {
         *layers = draw.one_of(&[2, 3, 4, 5, 7]);
         (self.norm, self.residual) = (draw.one_of(&[Norm::None, Norm::Batch, Norm::Layer]), draw.coin());

@@ -16,11 +16,11 @@ pub enum Metric {
 }
 
 impl Metric {
-    /// What an axis calls it.
+    /// What an axis or a table calls it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Accuracy => "accuracy",
-            Self::RocAuc => "area under the ROC curve",
+            Self::RocAuc => "ROC AUC",
         }
     }
 
@@ -68,6 +68,18 @@ pub fn predicted<T: Real>(scores: &[T]) -> u32 {
         }
     }
     best as u32
+}
+
+/// The probability of each class (softmax) from the scores of some nodes, node after node.
+pub fn probabilities<T: Real>(logits: &[T], classes: usize) -> Vec<f64> {
+    let mut out: Vec<f64> = logits.iter().map(|v| v.f64()).collect();
+    for own in out.chunks_exact_mut(classes) {
+        let top = own.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        own.iter_mut().for_each(|v| *v = (*v - top).exp());
+        let total: f64 = own.iter().sum();
+        own.iter_mut().for_each(|v| *v /= total);
+    }
+    out
 }
 
 fn accuracy<T: Real>(logits: &[T], classes: usize, labels: &[u32], nodes: &[u32]) -> f64 {
@@ -140,6 +152,12 @@ mod tests {
         assert!(problem(Metric::RocAuc, &split(&[0, 1], &[2])).contains("the test part"));
         assert_eq!(problem(Metric::RocAuc, &split(&[1, 3], &[0, 1])), "");
         assert_eq!(problem(Metric::Accuracy, &split(&[2, 3], &[0])), "");
+    }
+
+    #[test]
+    fn probabilities_are_shares_of_exponentials() {
+        let p = probabilities(&[0.0, 3f64.ln(), 1000.0, 1000.0], 2);
+        assert!(p.iter().zip([0.25, 0.75, 0.5, 0.5]).all(|(a, b)| (a - b).abs() < 1e-15), "{p:?}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Training on the whole graph, its figures, and dropout.
 
 pub mod classification;
+pub mod confusion;
 pub mod dropout;
 pub mod train;
 
