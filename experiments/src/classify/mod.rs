@@ -12,6 +12,7 @@ mod report;
 mod run;
 mod scale;
 mod search;
+mod significance;
 pub(crate) mod sources;
 mod task;
 

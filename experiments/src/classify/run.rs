@@ -93,7 +93,10 @@ impl Classification {
         self.config.model.build::<f32>(&self.data, &mut params, 0).map_err(CliError::usage)?;
         let majorities: Vec<f64> =
             self.splits.iter().map(|split| majority(&self.data.labels, &split.test)).collect();
-        let test_parts = (self.data.classes, &majorities[..]);
+        let count =
+            |part: fn(&Split) -> &Vec<u32>| self.splits.iter().map(|s| part(s).len()).sum::<usize>() as f64;
+        let tested = count(|s| &s.test) / count(|s| &s.train).max(1.0);
+        let test_parts = (self.data.classes, &majorities[..], tested);
         let summary = Summary::new(&self.config, &done, test_parts, params.len(), seconds());
         self.folder.write("metrics.json", summary.to_json(&self.config).as_bytes())?;
         let kept = if self.config.data.keep == Keep::Every { self.splits.len() } else { 1 };

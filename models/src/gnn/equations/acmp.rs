@@ -8,7 +8,7 @@ use engine::{ParamId, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
 use super::coefficient::{Coefficient, Dependence};
-use super::{Dynamics, Equation, Form, Mixing, Shared, Start};
+use super::{Dynamics, Equation, Mixing, Shared, Start, Version};
 use crate::gnn::layers::Builder;
 use crate::gnn::networks::{Integration, Solver};
 use crate::gnn::space::{Continuous, Draw};
@@ -19,7 +19,7 @@ use crate::range::{self, Range};
 pub struct AcmpSettings {
     /// paper or code: which of the two sums.
     #[serde(default = "paper")]
-    pub form: Form,
+    pub form: Version,
     /// beta, or where it begins if it is learned.
     #[serde(default)]
     pub repulsion: f64,
@@ -31,8 +31,8 @@ pub struct AcmpSettings {
     pub well: f64,
 }
 
-fn paper() -> Form {
-    Form::Paper
+fn paper() -> Version {
+    Version::Paper
 }
 
 fn yes() -> bool {
@@ -98,8 +98,8 @@ impl<T: Real> Dynamics<T> for Acmp<T> {
             None => g.affine(start.weights, 1.0, -self.settings.repulsion),
         };
         let change = match self.settings.form {
-            Form::Code => self.mixing.diffuse(g, w, x),
-            Form::Paper => {
+            Version::Code => self.mixing.diffuse(g, w, x),
+            Version::Paper => {
                 let pulled = self.mixing.mix(g, w, x);
                 let total = g.scatter_add(w, &self.mixing.adjacency.receiver);
                 let own = g.mul(x, total);

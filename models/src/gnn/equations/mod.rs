@@ -28,7 +28,16 @@ use super::layers::Builder;
 use super::networks::Integration;
 use super::space::{Continuous, Draw};
 use super::{Adjacency, Dataset, Normalisation};
-use crate::range::{self, Range};
+
+/// Which of two versions of a published equation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Version {
+    /// As the paper has it.
+    Paper,
+    /// As its authors' code has it.
+    Code,
+}
 
 /// The settings that are an equation's own.
 pub trait Equation: Default + Send + Sync {

@@ -21,9 +21,9 @@
 //! - F falls: -H(A x) is concave and lies below its tangent at the old x, so that F falls at least as much as the
 //!   entropy of x relative to e^phi, which every kernel that leaves e^phi as it is lowers.
 //!
-//! So 0 < x_i < mass / d_i at all times. The consensus x = c changes at the rate -r lambda (1 - beta c / (1 + c)^2
-//! mu^2) along an eigenvector of I - A with eigenvalue lambda = 1 - mu: short waves are damped, and where beta c / (1
-//! + c)^2 > 1 long ones grow. States outside a consensus whose energy is lower never come to it. With beta = 0 the
+//! So 0 < x_i < mass / d_i at all times. With q = beta c / (1 + c)^2 the consensus x = c changes at the rate
+//! -r lambda (1 - q mu^2) along an eigenvector of I - A with eigenvalue lambda = 1 - mu: short waves are damped, and
+//! where q > 1 long ones grow. States outside a consensus whose energy is lower never come to it. With beta = 0 the
 //! step is that of implicit diffusion.
 //!
 //! With a source the potential has gamma log x_i(0) besides: a fixed field, with which all of this stays as it is and F

@@ -374,7 +374,7 @@ enum Solve<T: Real> {
     /// Steps on the network's own tape.
     Recorded(RungeKutta, LastStep),
     /// As one op with a tape of its own: long integrations, and steps chosen by their error.
-    SolveOp(Arc<OdeSolve<T>>),
+    Op(Arc<OdeSolve<T>>),
     /// The equation's own steps, of these lengths.
     Implicit(Vec<f64>),
 }
@@ -403,7 +403,7 @@ impl<T: Real> Ode<T> {
                 (None, _) => Steps::Adaptive(m.tolerance, MAX_STEPS),
             };
             let f = Arc::new(Velocity(dynamics.clone()));
-            OdeSolve::new(f, (0.0, m.time), steps, gradient).map(|op| Solve::SolveOp(Arc::new(op)))
+            OdeSolve::new(f, (0.0, m.time), steps, gradient).map(|op| Solve::Op(Arc::new(op)))
         };
         let solver = match (m.backward, tableau) {
             _ if m.solver == Solver::Implicit => Solve::Implicit(growing(m.time, m.step, m.growth)),
@@ -433,7 +433,7 @@ impl<T: Real> Ode<T> {
                 method.integrate(g, x0, (0.0, time), steps(time, step), f)
             }
             Solve::Recorded(method, LastStep::Short) => method.along(g, x0, shortened((0.0, time), step), f),
-            Solve::SolveOp(op) => g.apply(op.clone(), &[x0, start.weights, x0]),
+            Solve::Op(op) => g.apply(op.clone(), &[x0, start.weights, x0]),
             Solve::Implicit(lengths) => lengths.iter().fold(x0, |x, h| {
                 let mark = g.mark();
                 let next = self.dynamics.implicit_step(g, x, *h, start).unwrap_or(x);

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::continuous::EncoderDecoder;
 use super::{Architecture, Build, Classifier, Ends, Outputs, kept_states};
-use crate::gnn::equations::Form;
+use crate::gnn::equations::Version;
 use crate::gnn::layers::{Builder, Features, Linear};
 use crate::gnn::space::{Draw, Width};
 use crate::gnn::{Adjacency, Dataset, Dropout};
@@ -49,7 +49,7 @@ pub struct GraphCon {
     pub gamma: f64,
     /// paper or code.
     #[serde(default = "paper")]
-    pub form: Form,
+    pub form: Version,
     /// none, first or second (form code).
     #[serde(default)]
     pub residual_branch: Branch,
@@ -59,8 +59,8 @@ fn one() -> f64 {
     1.0
 }
 
-fn paper() -> Form {
-    Form::Paper
+fn paper() -> Version {
+    Version::Paper
 }
 
 impl Default for GraphCon {
@@ -82,12 +82,12 @@ impl Architecture for GraphCon {
         ])?;
         let Ends { deep_encoder, deep_decoder, relu, skip, .. } = self.ends;
         match self.form {
-            Form::Code if deep_encoder || deep_decoder || relu || skip => {
+            Version::Code if deep_encoder || deep_decoder || relu || skip => {
                 Err("model.form = \"code\" has an encoder and a decoder of its own; set model.deep_encoder, \
                     model.deep_decoder, model.relu and model.skip to false"
                     .into())
             }
-            Form::Paper if self.residual_branch != Branch::None => {
+            Version::Paper if self.residual_branch != Branch::None => {
                 Err("model.residual_branch belongs to model.form = \"code\"".into())
             }
             _ => Ok(()),
@@ -122,7 +122,7 @@ impl Architecture for GraphCon {
 impl<T: Real> Build<T> for GraphCon {
     fn build(&self, on: &mut Builder<'_, T>) -> Result<Box<dyn Classifier<T>>, String> {
         let (settings, hidden) = (self.clone(), self.ends.width.hidden);
-        if self.form == Form::Code {
+        if self.form == Version::Code {
             let inputs = on.data.features.cols();
             let usual = |inputs: usize| 1.0 / (inputs.max(1) as f64).sqrt();
             let mut map = |name: &str, inputs: usize, bias: f64| {

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use engine::optim::{Adam, Adamax};
 use engine::rng::Stream;
-use engine::{ParamId, Params, Tape};
+use engine::{ParamId, Params, Tape, Var};
 
 use super::classification::{Metric, NotFinite, cross_entropy};
 use super::{Optimiser, Select, Training};
@@ -275,7 +275,7 @@ mod tests {
     fn decay_reaches_the_others() {
         let mut params = Params::<f32>::new();
         let [a, _, c] = ["a", "b", "c"].map(|name| params.add_zeros(name, 2, 3));
-        assert_eq!(without(&[], 18), [0..18]);
+        assert_eq!(without(&[], 18), vec![Range { start: 0, end: 18 }]);
         assert_eq!(without(&[c, a], 18), [0..0, 6..12, 18..18]);
     }
 
