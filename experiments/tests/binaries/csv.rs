@@ -244,6 +244,40 @@ fn an_import_says_what_it_understood() {
 }
 
 #[test]
+fn features_without_scale_are_named_and_can_be_scaled() {
+    let line = |u: u32| format!("{u},{}\n{u},{}\n", (u + 1) % 12, (u + 2) % 12);
+    let edges: String = (0..12).map(line).collect();
+    let features: String = (0..12).map(|i| format!("{}e37,{}\n", i % 5, i % 2)).collect();
+    let part = |i: u32| ["train", "train", "val", "test"][(i / 3) as usize];
+    let labels: String = (0..12).map(|i| format!("{i},{},{}\n", i % 2, part(i))).collect();
+    let files = Files::new(&edges, &features, &format!("id,label,split\n{labels}"));
+    files.import(&[]);
+    let (data, out) = (files.at("out.npz"), files.at("run"));
+    let train = |more: &[&str]| {
+        let args = [
+            "--data",
+            &data,
+            "--model",
+            "mlp",
+            "--set",
+            "train.epochs=2",
+            "--out",
+            &out,
+            "--force",
+            "--quiet",
+        ];
+        binary::command(env!("CARGO_BIN_EXE_graph"), &[&args[..], more].concat()).output().unwrap()
+    };
+    let raw = train(&[]);
+    let error = binary::stderr(&raw);
+    assert!(raw.status.code() == Some(3) && error.contains("is 4e37: set data.scale = standard"), "{error}");
+    for scale in ["standard", "row"] {
+        let scaled = train(&["--set", &format!("data.scale={scale}")]);
+        assert!(scaled.status.success(), "{}", binary::stderr(&scaled));
+    }
+}
+
+#[test]
 fn edges_may_be_a_matrix_market_file() {
     let market = "%%MatrixMarket matrix coordinate real symmetric\n% c\n4 4 3\n2 1 0.5\n3 2 1\n4 3 2\n";
     let (data, said) = Files::new(market, X, Y).import(&[]);
