@@ -192,7 +192,7 @@ fn check_effect(config: &GraphConfig, base: &GraphConfig, on_grid: bool) -> Resu
 }
 
 /// Settings of networks that make no difference on the grid.
-const UNREAD: [&str; 10] = [
+const UNREAD: [&str; 13] = [
     "hidden",
     "input_dropout",
     "dropout",
@@ -200,9 +200,12 @@ const UNREAD: [&str; 10] = [
     "deep_decoder",
     "relu",
     "skip",
+    "ends",
     "solver",
     "tolerance",
     "backward",
+    "last_step",
+    "time_by_validation",
 ];
 
 /// For a setting without effect: what has one, or why it has none.
