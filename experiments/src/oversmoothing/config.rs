@@ -270,7 +270,7 @@ fn check_effect(config: &GraphConfig, base: &GraphConfig, on_grid: bool) -> Resu
 }
 
 /// Settings of networks that make no difference on the grid.
-const UNREAD: [&str; 11] = [
+const UNREAD: [&str; 14] = [
     "hidden",
     "input_dropout",
     "dropout",
@@ -278,10 +278,13 @@ const UNREAD: [&str; 11] = [
     "deep_decoder",
     "relu",
     "skip",
+    "ends",
     "solver",
     "tolerance",
     "growth",
     "backward",
+    "last_step",
+    "time_by_validation",
 ];
 
 /// For a setting without effect: what has one, or why it has none.

@@ -71,7 +71,8 @@ impl Architecture for Frond {
         self.mixing.take(&drawn);
         self.diffusion.draw(&drawn, draw);
         // The authors integrate to 40 in steps of one.
-        (self.time, self.step) = (draw.one_of(&[1.0, 2.0, 4.0, 8.0, 16.0, 40.0]), drawn.step.max(0.5));
+        self.time = draw.one_of(&[1.0, 2.0, 4.0, 8.0, 16.0, 40.0]);
+        self.step = if self.time > 8.0 { 1.0 } else { drawn.step.max(0.5) };
         self.order = draw.one_of(&[0.5, 0.7, 0.85, 0.95]);
     }
 
@@ -81,7 +82,9 @@ impl Architecture for Frond {
 
     fn memory(&self, data: &Dataset) -> Vec<Part> {
         let settings = format!("model.time = {:?}, model.step = {:?}", self.time, self.step);
-        vec![kept_states(data, self.ends.width.hidden, steps(self.time, self.step) as f64, settings)]
+        // A product and a sum for each earlier step.
+        let n = steps(self.time, self.step) as f64;
+        vec![kept_states(data, self.ends.width.hidden, n * (n + 1.0), settings)]
     }
 
     fn remedy(&self) -> &'static str {
