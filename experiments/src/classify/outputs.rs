@@ -162,11 +162,8 @@ pub(super) fn predictions(
         let name = |class: u32| data.class_name(class as usize);
         let label = if labelled[i] { name(data.labels[i]) } else { "".into() };
         let words = [data.node_name(i)].into_iter().chain(parts.map(|p| p.names[i].into()));
-        let words = words.chain([label, name(predicted[i])]);
-        words
-            .map(|word| table.write_field(word.as_bytes()))
-            .collect::<Result<(), _>>()
-            .map_err(|e| failed(&e))?;
+        let mut words = words.chain([label, name(predicted[i])]);
+        words.try_for_each(|word| table.write_field(word.as_bytes())).map_err(|e| failed(&e))?;
         // Single precision, as the scores have it: more digits would say nothing.
         let chances = own.iter().map(|p| format!("{:?}", *p as f32));
         table.write_record(chances).map_err(|e| failed(&e))?;

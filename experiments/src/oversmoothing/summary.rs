@@ -77,7 +77,8 @@ pub(super) fn write(
         table.push(cells);
     }
     folder.write("summary.csv", (text + "\n").as_bytes())?;
-    let pictures: [(&str, &str, fn(&Mean<'_>) -> f64); 2] = [
+    type Place = fn(&Mean<'_>) -> f64;
+    let pictures: [(&str, &str, Place); 2] = [
         ("depth.png", "log2 of the depth", |m| m.depth as f64),
         ("units.png", "log2 of the units of diffusion", |m| m.of(COLUMNS[0].1).0),
     ];

@@ -25,7 +25,9 @@ fn papers(seed: u64) -> Dataset {
     data.class_names = CLASSES.map(String::from).to_vec();
     (data.unlabelled, data.labels[7]) = (vec![7], 0);
     for split in &mut data.splits {
-        [&mut split.train, &mut split.validation, &mut split.test].map(|part| part.retain(|i| *i != 7));
+        for part in [&mut split.train, &mut split.validation, &mut split.test] {
+            part.retain(|i| *i != 7);
+        }
     }
     data
 }
