@@ -247,7 +247,7 @@ fn an_import_says_what_it_understood() {
 fn features_without_scale_are_named_and_can_be_scaled() {
     let line = |u: u32| format!("{u},{}\n{u},{}\n", (u + 1) % 12, (u + 2) % 12);
     let edges: String = (0..12).map(line).collect();
-    let features: String = (0..12).map(|i| format!("{}e37,{}\n", i % 5, i % 2)).collect();
+    let features: String = (0..12).map(|i| format!("{0}e38,{0}e38,{0}e38,{1}\n", 1 + i % 3, i % 2)).collect();
     let part = |i: u32| ["train", "train", "val", "test"][(i / 3) as usize];
     let labels: String = (0..12).map(|i| format!("{i},{},{}\n", i % 2, part(i))).collect();
     let files = Files::new(&edges, &features, &format!("id,label,split\n{labels}"));
@@ -270,7 +270,7 @@ fn features_without_scale_are_named_and_can_be_scaled() {
     };
     let raw = train(&[]);
     let error = binary::stderr(&raw);
-    assert!(raw.status.code() == Some(3) && error.contains("is 4e37: set data.scale = standard"), "{error}");
+    assert!(raw.status.code() == Some(3) && error.contains("is 3e38: set data.scale = standard"), "{error}");
     for scale in ["standard", "row"] {
         let scaled = train(&["--set", &format!("data.scale={scale}")]);
         assert!(scaled.status.success(), "{}", binary::stderr(&scaled));
