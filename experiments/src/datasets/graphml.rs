@@ -382,4 +382,19 @@ mod tests {
         let title = Choice { features: &["title".to_string()], ..ALL };
         assert!(read(BODY, &title).err().unwrap().contains("title of node n&0 is ``; a finite number"));
     }
+
+    /// No damage makes it panic, and none that cuts it short goes unnoticed.
+    #[test]
+    fn damaged_files_are_errors_or_other_graphs() {
+        let text = format!("{KEYS}{BODY}</graphml>");
+        // Before the first element there is nothing that is missing.
+        let blank = KEYS.find("<graphml").unwrap();
+        for n in 0..text.len() {
+            assert!(n <= blank || Graph::parse(Path::new("a"), &text[..n]).is_err(), "cut at {n}");
+            for other in ["<", ">", "/", "&", "\"", "", "]]>"] {
+                let damaged = format!("{}{other}{}", &text[..n], &text[n + 1..]);
+                let _ = Graph::parse(Path::new("a"), &damaged);
+            }
+        }
+    }
 }

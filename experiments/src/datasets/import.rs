@@ -225,13 +225,18 @@ pub fn shchur(path: &Path, name: &str) -> Result<Reading, CliError> {
         return Err(npz.wrong("labels", format!("has {n} entries for {nodes} nodes")));
     }
     let mut listed = Listed::default();
+    let mut other = None;
     for (w, (i, j)) in &adjacency {
+        other = other.or(Some(*w).filter(|w| *w != 0.0 && *w != 1.0));
         match *w {
             0.0 => listed.weightless += 1,
             _ => listed.pairs.push((i as u32, j as u32)),
         }
     }
-    dataset(name, path, listed, csr::read(&npz, "attr", MOST_FEATURES)?, classes)
+    let mut reading = dataset(name, path, listed, csr::read(&npz, "attr", MOST_FEATURES)?, classes)?;
+    let note = |w| format!("adj_data holds {w} beside 0 and 1: every entry but 0 is an edge of weight 1");
+    reading.notes.extend(other.map(note));
+    Ok(reading)
 }
 
 /// Platonov et al. (2023): node_features, node_labels, edges [E, 2] and {train,val,test}_masks in one npz,

@@ -216,6 +216,14 @@ fn neighbours_may_be_listed_or_stand_in_a_matrix() {
         (pairs(&data), data.edge_weights),
         (vec![(0, 1), (1, 2), (2, 3)], vec![2.0, 2.0, 1.0, 1.0, 0.5, 0.5])
     );
+    // Under the names of nodes, in any order.
+    let files = Files::new(
+        ",c,a,b\nb,1,0,0\nc,0,3,1\na,3,0,0\n",
+        "id,f\na,1\nb,2\nc,3\n",
+        "id,label\na,0\nb,1\nc,0\n",
+    );
+    let (data, _) = files.import(&["--edges-format", "adjacency-matrix"]);
+    assert_eq!((pairs(&data), data.edge_weights), (vec![(0, 2), (1, 2)], vec![3.0, 1.0, 3.0, 1.0]));
 }
 
 #[test]
@@ -247,7 +255,7 @@ fn an_import_says_what_it_understood() {
 fn features_without_scale_are_named_and_can_be_scaled() {
     let line = |u: u32| format!("{u},{}\n{u},{}\n", (u + 1) % 12, (u + 2) % 12);
     let edges: String = (0..12).map(line).collect();
-    let features: String = (0..12).map(|i| format!("{}e37,{}\n", i % 5, i % 2)).collect();
+    let features: String = (0..12).map(|i| format!("{0}e38,{0}e38,{0}e38,{1}\n", 1 + i % 3, i % 2)).collect();
     let part = |i: u32| ["train", "train", "val", "test"][(i / 3) as usize];
     let labels: String = (0..12).map(|i| format!("{i},{},{}\n", i % 2, part(i))).collect();
     let files = Files::new(&edges, &features, &format!("id,label,split\n{labels}"));
@@ -270,7 +278,7 @@ fn features_without_scale_are_named_and_can_be_scaled() {
     };
     let raw = train(&[]);
     let error = binary::stderr(&raw);
-    assert!(raw.status.code() == Some(3) && error.contains("is 4e37: set data.scale = standard"), "{error}");
+    assert!(raw.status.code() == Some(3) && error.contains("is 3e38: set data.scale = standard"), "{error}");
     for scale in ["standard", "row"] {
         let scaled = train(&["--set", &format!("data.scale={scale}")]);
         assert!(scaled.status.success(), "{}", binary::stderr(&scaled));
@@ -292,6 +300,32 @@ fn edges_may_be_a_matrix_market_file() {
     let three = Files::new(market, "1\n2\n3\n", "0\n1\n0\n");
     three.refused(&[], "e.csv: is a matrix of 4 nodes; the other files have 3");
     Files::new("0,1\n", market, Y).refused(&[], "x.csv: is a Matrix Market file, which only --edges may be");
+}
+
+#[test]
+fn a_graphml_file_is_imported() {
+    let files = Files::new("", "", "");
+    let keys = "<key id=\"l\" for=\"node\" attr.name=\"kind\" attr.type=\"string\"/>";
+    let node = |id: &str, kind: &str| format!("<node id=\"{id}\"><data key=\"l\">{kind}</data></node>");
+    let edge = "<edge source=\"a\" target=\"b\"/>";
+    let body =
+        format!("{keys}<graph edgedefault=\"undirected\">{}{}{edge}</graph>", node("a", "x"), node("b", "y"));
+    let (from, out) = (files.at("g.graphml"), files.at("g.npz"));
+    std::fs::write(&from, format!("<graphml>{body}</graphml>")).unwrap();
+    let import = |more: &[&str]| {
+        let args = [&["import", "graphml", "--from", &from, "--out", &out][..], more].concat();
+        binary::command(env!("CARGO_BIN_EXE_data"), &args)
+    };
+    binary::refused(&mut import(&[]), "name the class by --label (there are kind)");
+    binary::succeed(&mut import(&["--label", "kind", "--features", "identity"]));
+    let data = decode(Path::new(&out)).unwrap();
+    assert_eq!((pairs(&data), data.features.cols()), (vec![(0, 1)], 2));
+    assert_eq!((data.node_names.join(" "), data.class_names.join(" ")), ("a b".into(), "x y".into()));
+    let graph = ["--data", &from, "--out", &out];
+    binary::refused(
+        &mut binary::command(env!("CARGO_BIN_EXE_graph"), &graph),
+        "g.graphml: is no npz, from which data sets are read; import it by `data import graphml`",
+    );
 }
 
 /// Writes a file as gzip packs it.

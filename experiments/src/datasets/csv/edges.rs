@@ -87,30 +87,45 @@ pub(super) fn lists(table: &Table, nodes: &Nodes, leave: &Leave) -> Result<Liste
     Ok(listed)
 }
 
-/// A line for a node: the weight of its edge to every node, 0 for none.
+/// A line for a node: the weight of its edge to every node, 0 for none. Above the lines and before them there may be
+/// names of nodes, as pandas writes them.
 pub(super) fn matrix(table: &Table, nodes: &Nodes, leave: &Leave) -> Result<Listed, CliError> {
+    let n = nodes.count;
+    let (first_line, first) = table.first()?;
+    let named = first.len() == n + 1 && first[0].is_empty();
+    let find = |line: usize, cell: &str| {
+        let name = node_name(table, line, cell)?;
+        nodes.find(&name).ok_or_else(|| table.wrong(line, format!("`{name}` is no node of the other files")))
+    };
+    let columns: Vec<u32> = match named {
+        true => first[1..].iter().map(|cell| find(first_line, cell)).collect::<Result<_, _>>()?,
+        false => (0..n as u32).collect(),
+    };
     let (mut listed, mut k) = (Listed::default(), 0);
-    for row in table.rows() {
+    for row in table.rows().skip(usize::from(named)) {
         let (line, cells) = row?;
-        if cells.len() != nodes.count || k >= nodes.count {
-            let n = nodes.count;
-            return Err(table
-                .wrong(line, format!("line {} of {} entries; {n} of {n} are wanted", k + 1, cells.len())));
+        let (from, cells) = match cells.split_first() {
+            Some((name, cells)) if named => (find(line, name)?, cells),
+            _ => (k, &cells[..]),
+        };
+        if cells.len() != n || k as usize >= n {
+            let what = format!("line {} of {} entries; {n} of {n} are wanted", k + 1, cells.len());
+            return Err(table.wrong(line, what));
         }
-        for (j, cell) in cells.iter().enumerate() {
+        for (cell, to) in cells.iter().zip(&columns) {
             match edge_weight(table, line, cell)? {
                 0.0 => (),
                 w => {
-                    listed.pairs.push((k as u32, j as u32));
+                    listed.pairs.push((from, *to));
                     listed.weights.extend((!leave.weights).then_some(w));
                 }
             }
         }
         k += 1;
     }
-    match k == nodes.count {
+    match k as usize == n {
         true => Ok(listed),
-        false => Err(table.wrong(1, format!("has {k} lines for {} nodes", nodes.count))),
+        false => Err(table.wrong(first_line, format!("has {k} lines for {n} nodes"))),
     }
 }
 

@@ -1,6 +1,7 @@
 //! A graph with features, labels and splits of its nodes.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 use sprs::CsMat;
 
@@ -96,10 +97,9 @@ impl Dataset {
 
     /// Takes nodes without label out of every split: they can neither teach nor judge.
     pub fn leave_out_unlabelled(&mut self) {
-        let mut without = vec![false; self.nodes()];
-        self.unlabelled.iter().for_each(|i| without[*i as usize] = true);
+        let without: HashSet<u32> = self.unlabelled.iter().copied().collect();
         let splits = self.splits.iter_mut().chain(&mut self.public);
-        splits.for_each(|split| split.retain(|i| !without.get(i as usize).is_some_and(|w| *w)));
+        splits.for_each(|split| split.retain(|i| !without.contains(&i)));
     }
 
     /// What the source calls a node.
@@ -123,4 +123,23 @@ impl Dataset {
 /// The name at a place of a list, or the place where the list is empty.
 fn name(names: &[String], place: usize) -> Cow<'_, str> {
     names.get(place).map_or_else(|| Cow::Owned(place.to_string()), |name| Cow::Borrowed(name.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::synthetic::karate;
+
+    #[test]
+    fn nodes_without_label_leave_every_split() {
+        let mut data = karate();
+        let (first, last) = (data.splits[0].train[0], data.splits[0].test[0]);
+        data.unlabelled = vec![first, last];
+        data.public = Some(data.splits[0].clone());
+        data.leave_out_unlabelled();
+        for split in data.splits.iter().chain(&data.public) {
+            let held: usize = split.parts().iter().map(|part| part.len()).sum();
+            assert_eq!(held, 32);
+            assert!(split.parts().iter().all(|part| !part.contains(&first) && !part.contains(&last)));
+        }
+    }
 }

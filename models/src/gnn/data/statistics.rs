@@ -24,7 +24,11 @@ fn splits(data: &Dataset) -> impl Iterator<Item = (String, &Split)> {
 /// Which nodes have no label.
 fn without_label(data: &Dataset) -> Vec<bool> {
     let mut without = vec![false; data.nodes()];
-    data.unlabelled.iter().for_each(|i| without[*i as usize] = true);
+    for i in &data.unlabelled {
+        if let Some(without) = without.get_mut(*i as usize) {
+            *without = true;
+        }
+    }
     without
 }
 
