@@ -252,7 +252,8 @@ fn damaged_folders_are_refused() {
     std::fs::write(&file, whole.clone() + "1,0,2,nan\n").unwrap();
     assert!(resume(&search).contains("trainings.csv: line "));
     std::fs::write(&file, whole).unwrap();
-    std::fs::write(part.join("plan.toml"), "trials = 0\n").unwrap();
+    let plan = part.join("plan.toml");
+    std::fs::write(&plan, read(&plan).replace("trials = 2", "trials = 0")).unwrap();
     assert!(resume(&search).contains("plan.toml: trials = 0, but the run began with 2"));
     assert!(!search.join("best").exists());
 }
