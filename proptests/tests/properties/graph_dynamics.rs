@@ -98,7 +98,7 @@ fn variants() -> Vec<Network> {
     }
     all.extend(["grade", "graphcon", "frond"].map(|name| with(name, "skip = true")));
     all.push(with("grade", "sigma = \"power:2\"\nsolver = \"adaptive\""));
-    let flow = "form = \"variational\"\nsolver = \"implicit\"\ntime = 50.0\ngrowth = 2.0\naggregation = 8.0";
+    let flow = "form = \"variational\"\nsolver = \"implicit\"\ntime = 8.0\ngrowth = 2.0\naggregation = 8.0";
     all.push(with("grade", flow));
     all
 }
