@@ -51,7 +51,7 @@ struct Args {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_INITIALISATIONS as u64))]
     seeds: Option<u64>,
     /// Search N settings at random, by successive halving on validation figures, first; then use the best. What --set
-    /// and other options set is not searched; --seed gives another search.
+    /// and other options set is not searched; a file of --config is the first trial; --seed gives another search.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_TRIALS))]
     search: Option<u64>,
     /// Do not train without aggregation beside.

@@ -287,13 +287,18 @@ mod tests {
     use models::gnn::data::synthetic::karate;
 
     #[test]
-    fn a_file_from_before_the_key_asks_for_the_ablation() {
+    fn a_file_from_before_a_key_means_what_it_meant() {
         let config = GraphConfig::default();
         let text = to_toml(&config, &config).unwrap();
-        let old: String =
-            text.lines().filter(|l| !l.starts_with("ablation")).map(|l| format!("{l}\n")).collect();
-        assert_ne!(old, text);
-        assert_eq!(exact::<GraphConfig>(&old, "old").unwrap(), config);
+        let later =
+            ["ablation", "keep", "scale", "weights", "growth", "last_step", "time_by_validation", "ends"];
+        let later = later.into_iter().chain(["attention_over", "attention_weights", "select", "optimiser"]);
+        for key in later.chain(["attention_size", "attention_bias"]) {
+            let own = |l: &&str| !l.starts_with(&format!("{key} ="));
+            let old: String = text.lines().filter(own).map(|l| format!("{l}\n")).collect();
+            assert_ne!(old, text, "{key}");
+            assert_eq!(exact::<GraphConfig>(&old, "old"), Ok(config.clone()), "{key}");
+        }
         assert!(config.ablated());
     }
 

@@ -76,8 +76,7 @@ pub fn predict(
     let mut data = used(data, &config.data, like.as_ref())?;
     let splits = match networks {
         Networks::Split(split) => split..split + 1,
-        // Where there is none, that of the first split is missed.
-        Networks::All => 0..kept(&folder).max(1),
+        Networks::All => 0..all(&folder)?,
     };
     let (count, mut mean) = (splits.len(), Vec::new());
     for split in splits {
@@ -138,6 +137,25 @@ fn kept(folder: &RunFolder) -> usize {
     (0..).take_while(|k| folder.file(&checkpoint_name(*k)).is_file()).count()
 }
 
+/// The number of splits, each of which must have its checkpoint.
+fn all(folder: &RunFolder) -> Result<usize, CliError> {
+    let (at, kept) = (folder.path().display(), kept(folder));
+    // metrics.json is written when every split is done.
+    let metrics = folder.read("metrics.json").ok().and_then(|text| serde_json::from_slice(&text).ok());
+    let splits = metrics.and_then(|metrics: serde_json::Value| Some(metrics["per_split"].as_array()?.len()));
+    match splits {
+        // That of the first split is missed.
+        _ if kept == 0 => Ok(1),
+        Some(splits) if splits == kept => Ok(kept),
+        Some(splits) => Err(CliError::usage(format!(
+            "{at}: kept checkpoints of {kept} of {splits} splits (data.keep); give --predict-split 0"
+        ))),
+        None => {
+            Err(CliError::usage(format!("{at}: not every split is trained; first run: graph --resume {at}")))
+        }
+    }
+}
+
 fn wrong(folder: &RunFolder, split: usize, e: CheckpointError) -> CliError {
     CliError::usage(format!("{}: {e}", folder.file(&checkpoint_name(split)).display()))
 }
@@ -160,23 +178,24 @@ fn fit_for(
     check_width(data, features)?;
     if weighted == data.edge_weights.is_empty() {
         let (has, had) = if weighted { ("no weights", "with") } else { ("weights", "without") };
-        return refused(format!("has {has} of edges; the run was trained {had} them"));
+        let remedy = if weighted { "give it weights" } else { "import it with --ignore-weights" };
+        return refused(format!("has {has} of edges; the run was trained {had} them: {remedy}"));
     }
     let has_labels = data.unlabelled.len() < data.nodes();
     if !has_labels {
         data.labels.fill(0);
-    } else if names.is_empty() || data.class_names.is_empty() {
-        if data.classes != classes {
-            return refused(format!("has {} classes; the run was trained on {classes}", data.classes));
-        }
-    } else if data.class_names != names {
-        let codes: HashMap<&String, u32> = names.iter().zip(0..).collect();
+    } else {
+        // By name, which is the number where a class has no other: not every class need be here.
+        let name = |k: usize| names.get(k).cloned().unwrap_or_else(|| k.to_string());
+        let known: Vec<String> = (0..classes).map(name).collect();
+        let codes: HashMap<&str, u32> = known.iter().map(String::as_str).zip(0..).collect();
         let mut code_of = Vec::new();
-        for name in &data.class_names {
-            match codes.get(name) {
+        for class in 0..data.classes {
+            let name = data.class_name(class);
+            match codes.get(name.as_ref()) {
                 Some(code) => code_of.push(*code),
                 None => {
-                    let all = names.join(", ");
+                    let all = known.join(", ");
                     return refused(format!("has a class {name}; the run was trained on {all}"));
                 }
             }

@@ -54,7 +54,12 @@ impl Flow {
         let mut mean = vec![vec![0.0; n]; n];
         let ends = adjacency.sparse.pattern().rows().zip(adjacency.sparse.pattern().columns());
         ends.zip(&adjacency.weights).for_each(|((i, j), w)| mean[i as usize][*j as usize] = *w);
-        let degrees = adjacency.degrees.iter().map(|d| (*d).max(1) as f64).collect();
+        // Sums of weights, by the edges themselves.
+        let mut degrees = vec![if loops { 1.0 } else { 0.0 }; n];
+        for (place, (i, _)) in data.edges.iter().enumerate() {
+            degrees[*i as usize] += data.edge_weights.get(place).map_or(1.0, |w| f64::from(*w));
+        }
+        let degrees = degrees.into_iter().map(|d| if d > 0.0 { d } else { 1.0 }).collect();
         let mixing = Mixing::new(on, adjacency, CHANNELS, 0);
         let dynamics = settings.build(on, mixing, CHANNELS);
         let b = params.view(params.find("beta").unwrap()).data.to_vec();
@@ -118,7 +123,14 @@ fn densities(nodes: usize, scale: f64, seed: u64) -> Matrix<f64> {
 }
 
 fn block_model(nodes: usize, seed: u64) -> Dataset {
-    BlockModel { nodes, classes: 2, degree: 3.0, homophily: 0.7, features: 2, signal: 1.0 }.draw(seed)
+    let model = BlockModel { nodes, classes: 2, degree: 3.0, homophily: 0.7, features: 2, signal: 1.0 };
+    let mut data = model.draw(seed);
+    // Every other graph has weights, the same in both directions of an edge.
+    if seed % 2 == 1 {
+        let weight = |(i, j): &(u32, u32)| 0.25 + ((i + j) % 7) as f32 * (1 + i * j % 3) as f32;
+        data.edge_weights = data.edges.iter().map(weight).collect();
+    }
+    data
 }
 
 /// Lengths that grow by a factor, and end at a time.
@@ -353,6 +365,7 @@ fn what_has_no_meaning_is_refused() {
     assert_eq!(with(""), "");
     assert!(with("normalisation = \"symmetric\"").contains("wants model.normalisation = \"row\""));
     assert!(with("attention = true").contains("no model.attention"));
+    assert!(with("sigma = \"power:2\"").contains("has no place for a model.sigma"));
     assert!(with("beta = \"time\"").contains("has no place for model.beta = \"time\""));
     assert!(with("backward = \"adjoint\"").contains("wants model.backward = \"tape\""));
     assert!(problem(&data, "form = \"variational\"").contains("set model.solver = \"implicit\""));

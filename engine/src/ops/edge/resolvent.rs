@@ -210,7 +210,11 @@ impl<T: Real> Op<T> for Solve<T> {
         }
         let mut space = self.pool.take();
         if !self.solve(rows, d, c, b, out, &mut space) {
+            // No state: what follows must not pass for a result.
             x.fail("conjugate gradients did not converge");
+            out.fill(T::of(f64::NAN));
+            self.pool.give_back(space);
+            return;
         }
         // What is left of the error may be larger than an entry. One sweep of Jacobi's method from a state without
         // negative entries has none.
@@ -232,7 +236,9 @@ impl<T: Real> Op<T> for Solve<T> {
         }
         let mut space = self.pool.take();
         let mut y = vec![T::ZERO; z.len()];
-        self.solve(rows, d, c, out_bar, &mut y, &mut space);
+        if !self.solve(rows, d, c, out_bar, &mut y, &mut space) {
+            y.fill(T::of(f64::NAN));
+        }
         if let Some(d_bar) = x_bar.get(0) {
             d_bar.iter_mut().zip(&y).zip(z).for_each(|((d, y), z)| *d -= *y * *z);
         }

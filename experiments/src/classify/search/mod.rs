@@ -31,7 +31,7 @@ use crate::config::{load_exact, to_plain_toml, to_toml};
 use crate::datasets::Sourced;
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
-use crate::run::{Place, RunFolder, jobs, rows};
+use crate::run::{Place, RunFolder, jobs, rows, sha256};
 
 /// Splits of rounds 1 and 2, initialisations for each split in round 3, and how many tenths of the trials are
 /// drawn; the others are refined.
@@ -63,14 +63,33 @@ const PLAN: &str = "plan.toml";
 pub(super) const TRIALS: &str = "trials of a search of graph";
 
 /// What a search is asked for.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SearchRequest {
     /// Number of trials.
     pub trials: u64,
     /// Settings that no trial changes, as `model.kernel`: what the command line sets.
-    #[serde(default)]
     pub fixed: Vec<String>,
+}
+
+/// A request as plan.toml has it.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Plan {
+    trials: u64,
+    /// Older files do not say: they had nothing fixed.
+    #[serde(default)]
+    fixed: Vec<String>,
+    /// Sum over the settings of the trials that are drawn at first; older files do not say.
+    #[serde(default)]
+    drawn: String,
+}
+
+impl Plan {
+    fn new(request: &SearchRequest, settings: &[GraphConfig]) -> Result<Self, CliError> {
+        let text: String = settings.iter().map(to_plain_toml).collect::<Result<_, _>>()?;
+        let SearchRequest { trials, fixed } = request.clone();
+        Ok(Self { trials, fixed, drawn: sha256(text.as_bytes()) })
+    }
 }
 
 /// A search in its folder.
@@ -131,7 +150,7 @@ impl Search {
     ) -> Result<Self, CliError> {
         let (graphs, settings) = prepared(&base, &request, &source.data)?;
         let folder = RunFolder::create(place, true)?;
-        let (plan, config) = (to_plain_toml(&request)?, to_plain_toml(&base)?);
+        let (plan, config) = (to_plain_toml(&Plan::new(&request, &settings)?)?, to_plain_toml(&base)?);
         folder.begin(TRIALS, &[(PLAN, &plan), ("config.toml", &config)], inputs(source.input.clone()))?;
         Ok(Self { folder, base, request, source, graphs, settings, done: Vec::new() })
     }
@@ -139,11 +158,19 @@ impl Search {
     /// Resumes a search: trainings in trainings.csv are not done again.
     pub fn resume(folder: RunFolder, with: &Context<'_>) -> Result<Self, CliError> {
         let base: GraphConfig = load_exact(&folder.file("config.toml"))?;
-        let request: SearchRequest = load_exact(&folder.file(PLAN))?;
+        let Plan { trials, fixed, drawn } = load_exact(&folder.file(PLAN))?;
+        let request = SearchRequest { trials, fixed };
         check_trials(request.trials, &format!("{}: trials", folder.file(PLAN).display()))?;
         let data = load_again(&base.data.name, &folder, with.data_dir)?;
         let source = Sourced { data, input: folder.inputs()?.into_values().next() };
         let (graphs, settings) = prepared(&base, &request, &source.data)?;
+        // Figures of trials that another version of the program drew belong to other settings.
+        if !drawn.is_empty() && drawn != Plan::new(&request, &settings)?.drawn {
+            return Err(CliError::usage(format!(
+                "{}: this version of the program draws other trials; start a new search, or resume with the version that began it",
+                folder.path().display()
+            )));
+        }
         let most = (request.trials, graphs.splits.len(), rounds(&graphs).initialisations);
         let done = trainings::read(&folder, most)?;
         Ok(Self { folder, base, request, source, graphs, settings, done })

@@ -51,7 +51,7 @@ fn attempted(base: &GraphConfig, graph: &GraphFacts, stream: Stream) -> GraphCon
         *own = width;
     }
     // With few labels the protocol's graphs are undirected, and labels go farther in both directions.
-    if graph.directed && !graph.scarce && network.uses_edges() {
+    if graph.directed && !graph.scarce && network.uses_edges() && !network.undirected() {
         config.data.edges = draw.one_of(&[Edges::Undirected, Edges::Directed, Edges::Reversed]);
     }
     network.draw(&mut draw);

@@ -158,16 +158,19 @@ impl<T: Real> DotAttention<T> {
 }
 
 /// (d + sqrt(d^2 + 4)) / 2 over its sum over the edges of one node, d = s - max s; `ends` is that node of each edge.
+/// As d <= 0 it is taken as 2 / (sqrt(d^2 + 4) - d), in which nothing cancels.
 fn squareplus<T: Real>(g: &mut Recording<T>, s: Var, ends: &Moves) -> Var {
     let top = g.max(s);
     let d = g.sub(s, top);
     let square = g.square(d);
     let square = g.affine(square, 1.0, 4.0);
     let root = g.sqrt(square);
-    let twice = g.add(d, root);
-    let sums = g.scatter_add(twice, ends);
+    let below = g.sub(root, d);
+    let two = g.constant(1, 1, &[T::of(2.0)]);
+    let value = g.div(two, below);
+    let sums = g.scatter_add(value, ends);
     let sums = g.gather(sums, ends);
-    g.div(twice, sums)
+    g.div(value, sums)
 }
 
 /// The edges in the order of their senders.

@@ -20,12 +20,12 @@ use super::coefficient::{Coefficient, Dependence};
 use super::grand::add_source;
 use super::variational::{self, Variational};
 use super::{Dynamics, Equation, Mixing, MixingSettings, Shared, Start};
-use crate::gnn::Dataset;
 use crate::gnn::layers::Builder;
 use crate::gnn::space::{Continuous, Draw, rounded};
+use crate::gnn::{Dataset, Normalisation};
 use crate::range::{self, Range};
 
-/// Which of the two families of equations.
+/// Which family of equations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Form {
@@ -108,7 +108,7 @@ impl From<Sigma> for String {
 pub struct GradeSettings {
     /// paper, code or variational.
     pub form: Form,
-    /// gat, log, gauss, sin or none.
+    /// gat, log, gauss, sin or none (variational form: none for no aggregation, the others are not read).
     pub kernel: Kernel,
     /// node, mean, log-mean or upwind (paper form).
     pub mobility: Mobility,
@@ -166,6 +166,9 @@ impl Equation for GradeSettings {
     fn draw(&mut self, drawn: &Continuous, draw: &mut Draw<'_>) {
         let scarce = draw.graph.scarce;
         (self.alpha, self.beta, self.source) = (drawn.alpha, drawn.beta, drawn.source);
+        if self.form == Form::Variational {
+            return variational::draw(self, draw);
+        }
         self.kernel = draw.one_of(&[Kernel::Gat, Kernel::Log, Kernel::Gauss, Kernel::Sin]);
         self.form = if self.kernel == Kernel::Sin || draw.coin() { Form::Code } else { Form::Paper };
         self.mobility = draw.one_of(&[Mobility::Node, Mobility::Mean]);
@@ -197,7 +200,10 @@ impl Equation for GradeSettings {
         let beta = Coefficient::new(on, "beta", self.beta, channels, 1.0);
         if self.form == Form::Variational {
             let source = self.source.then(|| on.params.add_zeros("source", 1, 1));
-            return Arc::new(Variational::new(self, mixing.adjacency, (alpha, beta), source));
+            // The edges' own weights; loops are in them where they are in A.
+            let loops = mixing.adjacency.weights.len() > on.data.edges.len();
+            let weights = on.adjacency(Normalisation::Ones, loops);
+            return Arc::new(Variational::new(self, mixing.adjacency, &weights, (alpha, beta), source));
         }
         let graph = mixing.adjacency.clone();
         let gat = (self.kernel == Kernel::Gat)

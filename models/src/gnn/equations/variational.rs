@@ -1,8 +1,8 @@
 //! The variational form of GRADE: diffusion balanced by aggregation as the gradient flow of an energy, in steps of
 //! any length that keep what the equation keeps.
 //!
-//! The state is a density x_i > 0 of each channel at each node, with d_i the degree as the size of node i, A the
-//! row-normalised matrix of an undirected graph, and energy
+//! The state is a density x_i > 0 of each channel at each node, with d_i the degree (the sum of the weights of its
+//! edges) as the size of node i, A the row-normalised matrix of an undirected graph, and energy
 //!
 //! F(x) = sum_i d_i [ x_i log x_i - x_i - beta H((A x)_i) ],  H(s) = s - log(1 + s).
 //!
@@ -29,8 +29,8 @@
 //! With a source the potential has gamma log x_i(0) besides: a fixed field, with which all of this stays as it is and F
 //! has -gamma sum_i d_i x_i log x_i(0). Every node then remembers where it began, as under the source of GRAND.
 //!
-//! r = r1 s(alpha) and beta = 2 r2 s(b), s the logistic function; gamma = s(.) too. To the encoder and the decoder the state is log x,
-//! between -10 and 10 at the beginning.
+//! r = r1 s(alpha) and beta = 2 r2 s(b), s the logistic function; gamma = s(.) too. To the encoder and the decoder the
+//! state is log x, between -10 and 10 at the beginning. Kernel, mobility and their numbers belong to the other forms.
 
 use std::sync::Arc;
 
@@ -38,8 +38,9 @@ use engine::ops::edge::Resolvent;
 use engine::{ParamId, Real, Recording, Var};
 
 use super::coefficient::{Coefficient, Dependence};
-use super::grade::GradeSettings;
+use super::grade::{GradeSettings, Kernel, Sigma};
 use super::{Dynamics, MixingSettings, Start};
+use crate::gnn::space::Draw;
 use crate::gnn::{Adjacency, Dataset, Normalisation};
 use crate::range::{self, Range};
 
@@ -55,11 +56,23 @@ pub(super) fn check(s: &GradeSettings) -> Result<(), String> {
     let refused = [
         (s.alpha == Dependence::Time, "model.alpha = \"time\""),
         (s.beta == Dependence::Time, "model.beta = \"time\""),
+        (s.sigma != Sigma::Identity, "a model.sigma but \"identity\""),
     ];
     match refused.iter().find(|(is_so, _)| *is_so) {
         Some((_, setting)) => Err(format!("model.form = \"variational\" has no place for {setting}")),
         None => Ok(()),
     }
+}
+
+/// Draws the settings of this form in a search. Aggregation begins to matter at about 4.
+pub(super) fn draw(s: &mut GradeSettings, draw: &mut Draw<'_>) {
+    for dependence in [&mut s.alpha, &mut s.beta] {
+        if *dependence == Dependence::Time {
+            *dependence = Dependence::Channel;
+        }
+    }
+    s.diffusion = draw.one_of(&[0.25, 0.5, 1.0, 2.0]);
+    s.aggregation = draw.one_of(&[0.0, 2.0, 4.0, 6.0, 8.0, 12.0]);
 }
 
 /// An error where the flow of mass would not be the same in both directions of an edge.
@@ -69,12 +82,22 @@ pub(super) fn suits(mixing: &MixingSettings, data: &Dataset) -> Result<(), Strin
             "model.form = \"variational\" wants model.normalisation = \"row\" and no model.attention".into(),
         );
     }
-    match data.edges.iter().find(|(i, j)| data.edges.binary_search(&(*j, *i)).is_err()) {
-        Some((i, j)) => Err(format!(
-            "model.form = \"variational\" wants undirected edges, and ({j}, {i}) is missing; set data.edges = \"undirected\""
-        )),
-        None => Ok(()),
+    let weight = |place: usize| data.edge_weights.get(place).copied().unwrap_or(1.0);
+    for (place, (i, j)) in data.edges.iter().enumerate() {
+        let Ok(back) = data.edges.binary_search(&(*j, *i)) else {
+            return Err(format!(
+                "model.form = \"variational\" wants undirected edges, and ({j}, {i}) is missing; set data.edges = \"undirected\""
+            ));
+        };
+        if weight(place) != weight(back) {
+            return Err(format!(
+                "model.form = \"variational\" wants one weight for both directions of an edge, and ({i}, {j}) has {} and {}; set data.weights = \"ignore\"",
+                weight(place),
+                weight(back)
+            ));
+        }
     }
+    Ok(())
 }
 
 /// The gradient flow.
@@ -105,13 +128,16 @@ impl<T: Real> Variational<T> {
     pub(super) fn new(
         settings: &GradeSettings,
         adjacency: Arc<Adjacency<T>>,
+        weights: &Adjacency<T>,
         (alpha, beta): (Coefficient, Coefficient),
         source: Option<ParamId>,
     ) -> Self {
-        let degrees = adjacency.degrees.iter().map(|d| T::of((*d).max(1) as f64)).collect();
-        // d_i A_ij = 1: the same in both directions.
-        let resolvent = Resolvent::new(&adjacency.sparse, &vec![T::ONE; adjacency.weights.len()]);
-        let (diffusion, aggregation) = (settings.diffusion, settings.aggregation);
+        let size = |d: &T| if *d > T::ZERO { *d } else { T::ONE };
+        let degrees = weights.row_sums.iter().map(size).collect();
+        // d_i A_ij = w_ij: the same in both directions.
+        let resolvent = Resolvent::new(&adjacency.sparse, &weights.weights);
+        let diffusion = settings.diffusion;
+        let aggregation = if settings.kernel == Kernel::None { 0.0 } else { settings.aggregation };
         Self { adjacency, resolvent, degrees, alpha, beta, source, diffusion, aggregation }
     }
 

@@ -137,6 +137,7 @@ pub struct Integration {
     /// Error of a step, for the adaptive solver.
     pub tolerance: f64,
     /// Length of a step over that of the one before, for the implicit solver; `step` is the first.
+    #[serde(default = "one")]
     pub growth: f64,
     /// tape, checkpointed or adjoint.
     pub backward: Backward,
@@ -147,6 +148,10 @@ pub struct Integration {
     /// code of GRAND does (3). Training ends at T all the same.
     #[serde(default)]
     pub time_by_validation: f64,
+}
+
+fn one() -> f64 {
+    1.0
 }
 
 impl Default for Integration {
@@ -222,12 +227,15 @@ impl Integration {
             Solver::Implicit => growing(self.time, self.step, self.growth).len(),
             _ => steps(self.time, self.step),
         } as f64;
-        match self.backward {
+        // Evaluation keeps every state that validation may choose.
+        let chosen = self.time_by_validation * self.time / self.step;
+        let kept = match self.backward {
             _ if self.solver == Solver::Adaptive => 1.0,
             Backward::Tape => steps,
             Backward::Checkpointed => steps.sqrt(),
             Backward::Adjoint => 1.0,
-        }
+        };
+        kept.max(chosen)
     }
 }
 
@@ -283,6 +291,10 @@ impl<E: Equation> Architecture for Continuous<E> {
         !self.mixing.attention
     }
 
+    fn undirected(&self) -> bool {
+        self.equation.implicit()
+    }
+
     fn set_depth(&mut self, depth: usize) {
         self.integration.time = depth as f64;
         // Implicit steps keep their lengths.
@@ -295,8 +307,11 @@ impl<E: Equation> Architecture for Continuous<E> {
         let drawn = draw.continuous();
         self.equation.draw_integration(&mut self.integration, &drawn, draw);
         self.ends.take(&drawn);
-        self.mixing.take(&drawn);
-        self.mixing.attention |= E::ATTENTION && !draw.graph.weighted;
+        // What has steps of its own has a matrix of its own too.
+        if !self.equation.implicit() {
+            self.mixing.take(&drawn);
+            self.mixing.attention |= E::ATTENTION && !draw.graph.weighted;
+        }
         self.equation.draw(&drawn, draw);
         if E::SKIP {
             self.ends.skip = draw.coin();

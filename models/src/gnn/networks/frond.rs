@@ -70,10 +70,10 @@ impl Architecture for Frond {
         self.ends.take(&drawn);
         self.mixing.take(&drawn);
         self.diffusion.draw(&drawn, draw);
+        self.order = draw.one_of(&[0.5, 0.7, 0.85, 0.95]);
         // The authors integrate to 40 in steps of one.
         self.time = draw.one_of(&[1.0, 2.0, 4.0, 8.0, 16.0, 40.0]);
         self.step = if self.time > 8.0 { 1.0 } else { drawn.step.max(0.5) };
-        self.order = draw.one_of(&[0.5, 0.7, 0.85, 0.95]);
     }
 
     fn training(&self) -> Training {

@@ -115,6 +115,11 @@ pub trait Architecture {
         true
     }
 
+    /// Whether edges must lead both ways.
+    fn undirected(&self) -> bool {
+        false
+    }
+
     /// Turns aggregation off; whether there is one.
     fn ablate(&mut self) -> bool {
         false
