@@ -92,7 +92,24 @@ fn weights_are_kept_and_an_edge_of_weight_0_is_none() {
     assert_eq!(data.raw_weights, [0.5, 1.5, 4.0, 1.0]);
     assert!(said.contains("left out: 1 listed again, 1 of weight 0"), "{said}");
     let (data, _) = files.import(&["--columns", "weight=3", "--ignore-weights"]);
+    assert_eq!((pairs(&data), data.edge_weights.len()), (vec![(0, 1), (2, 3)], 0));
+    // Negative weights are then no error, in a list and in a matrix.
+    let files = Files::new("source,target,w\n0,1,-2\n1,2,0\n", X, Y);
+    files.refused(&[], "e.csv:2: the weight `-2` is negative");
+    let (data, said) = files.import(&["--ignore-weights"]);
+    assert_eq!((pairs(&data), data.edge_weights.len()), (vec![(0, 1)], 0));
+    assert!(said.contains("1 of weight 0"), "{said}");
+    let files = Files::new("0,-2,0,0\n-2,0,1,0\n0,1,0,0.5\n0,0,0.5,0\n", X, Y);
+    let matrix = ["--edges-format", "adjacency-matrix", "--ignore-weights"];
+    files.refused(&matrix[..2], "e.csv:1: the weight `-2` is negative");
+    let (data, _) = files.import(&matrix);
     assert_eq!((pairs(&data), data.edge_weights.len()), (vec![(0, 1), (1, 2), (2, 3)], 0));
+}
+
+#[test]
+fn weights_of_an_edge_that_is_listed_again_are_added_up() {
+    let (data, _) = Files::new("source,target,w\n0,1,1\n0,1,1\n0,1,1\n1,2,1\n", X, Y).import(&[]);
+    assert_eq!((pairs(&data), data.edge_weights), (vec![(0, 1), (1, 2)], vec![3.0, 3.0, 1.0, 1.0]));
 }
 
 #[test]
