@@ -47,8 +47,10 @@ struct Graph<'a> {
 
 /// What a user states of the attributes.
 pub(super) struct Choice<'a> {
-    /// The attribute that is the class.
+    /// The attribute that is the class; `none` for no such attribute.
     pub label: Option<&'a str>,
+    /// The attribute that is the part of a split; `none` for no such attribute.
+    pub split: Option<&'a str>,
     /// `none`, `degree`, `identity`, or names of attributes; empty for all that are numbers.
     pub features: &'a [String],
     /// What stands for no label.
@@ -66,16 +68,18 @@ pub(super) fn graphml(path: &Path, choice: &Choice<'_>, name: &str) -> Result<Re
         }
     }
     let listed = graph.listed(&places)?;
-    let label = graph.label(choice.label)?;
-    let cells: Vec<String> =
-        graph.nodes.iter().map(|n| label.of(n).unwrap_or_default().to_string()).collect();
+    let split = graph.split_key(choice.split)?;
+    let meant = split.is_some() || !choice.unlabelled.is_empty();
+    let label = graph.label(choice.label, meant)?;
+    let of_label = |n| label.and_then(|key| key.of(n)).unwrap_or_default().to_string();
+    let cells: Vec<String> = graph.nodes.iter().map(of_label).collect();
     let wrong = |k: usize, what: String| graph.wrong(graph.nodes[k].place, what);
     let every: Vec<u32> = (0..graph.nodes.len() as u32).collect();
     let classes = Labels::of(&cells, choice.unlabelled, &wrong)?.placed(&every, every.len());
     let classes = classes.map_err(|what| graph.wrong(0, format!("holds {what}")))?;
-    let split = graph.split()?;
     let word = WORDS.into_iter().find(|word| choice.features == [*word]);
-    let keys = if word.is_some() { Vec::new() } else { graph.feature_keys(choice.features, label)? };
+    let keys =
+        if word.is_some() { Vec::new() } else { graph.feature_keys(choice.features, [label, split])? };
     let features = graph.features(&keys)?;
     let mut reading = dataset(name, path, listed, features, classes)?;
     // Without a single number all nodes are alike.
@@ -88,8 +92,8 @@ pub(super) fn graphml(path: &Path, choice: &Choice<'_>, name: &str) -> Result<Re
         (
             "attributes".into(),
             format!(
-                "label = `{}`, features: {}",
-                label.name,
+                "label = {}, features: {}",
+                label.map_or("none", |key| &key.name),
                 match names.len() {
                     0 => word.unwrap_or("none").to_string(),
                     n if n > 8 => format!("{} and {} more", names[..8].join(", "), n - 8),
@@ -99,7 +103,13 @@ pub(super) fn graphml(path: &Path, choice: &Choice<'_>, name: &str) -> Result<Re
         ),
     );
     reading.data.node_names = graph.nodes.iter().map(|node| node.ids[0].clone()).collect();
-    reading.data.splits.extend(split);
+    reading.data.splits.extend(split.map(|key| graph.split(key)).transpose()?);
+    if label.is_none() {
+        let held = graph.held();
+        reading
+            .notes
+            .push(format!("no attribute of nodes is the class; --label would name one (there are {held})"));
+    }
     Ok(reading)
 }
 
@@ -228,35 +238,48 @@ impl<'a> Graph<'a> {
         self.node_keys().map(|key| key.name.as_str()).collect::<Vec<_>>().join(", ")
     }
 
-    /// The attribute that is the class.
-    fn label(&self, stated: Option<&str>) -> Result<&Key, CliError> {
-        let found = self.node_keys().find(|key| match stated {
-            Some(name) => key.name == name || key.id == name,
-            None => key.named(LABEL),
-        });
-        found.ok_or_else(|| {
+    /// The attribute of a name or an id.
+    fn called(&self, name: &str, remedy: &str) -> Result<&Key, CliError> {
+        self.node_keys().find(|key| key.name == name || key.id == name).ok_or_else(|| {
             let (path, held) = (self.path.display(), self.held());
-            let what = stated
-                .map_or("no attribute of nodes is called label, class, y or subject".into(), |name| {
-                    format!("no attribute of nodes is called {name}")
-                });
-            CliError::usage(format!("{path}: {what}; name the class by --label (there are {held})"))
+            CliError::usage(format!(
+                "{path}: no attribute of nodes is called {name}{remedy} (there are {held})"
+            ))
         })
     }
 
-    /// The attributes that are features.
-    fn feature_keys(&self, stated: &[String], label: &Key) -> Result<Vec<&Key>, CliError> {
-        let numbers = |key: &&Key| key.numeric() && key.id != label.id && !key.named(SPLIT);
-        if stated.is_empty() {
-            return Ok(self.node_keys().filter(numbers).collect());
+    /// The attribute that is the class. Without one no node has a label, unless attributes that are words, or what the
+    /// user states beside (`meant`), speak of classes.
+    fn label(&self, stated: Option<&str>, meant: bool) -> Result<Option<&Key>, CliError> {
+        let remedy = "; name the class by --label, or give --label none where no node has one";
+        match stated {
+            Some("none") => return Ok(None),
+            Some(name) => return self.called(name, remedy).map(Some),
+            None => (),
         }
-        let named = |name: &String| {
-            self.node_keys().find(|key| key.name == *name || key.id == *name).ok_or_else(|| {
-                let (path, held) = (self.path.display(), self.held());
-                CliError::usage(format!("{path}: no attribute of nodes is called {name} (there are {held})"))
-            })
-        };
-        stated.iter().map(named).collect()
+        let found = self.node_keys().find(|key| key.named(LABEL));
+        match found.is_none() && (meant || self.node_keys().any(|key| !key.numeric())) {
+            true => self.called("label, class, y or subject", remedy).map(Some),
+            false => Ok(found),
+        }
+    }
+
+    /// The attribute that is the part of a split.
+    fn split_key(&self, stated: Option<&str>) -> Result<Option<&Key>, CliError> {
+        match stated {
+            Some("none") => Ok(None),
+            Some(name) => self.called(name, "; name the parts by --split").map(Some),
+            None => Ok(self.node_keys().find(|key| key.named(SPLIT))),
+        }
+    }
+
+    /// The attributes that are features: all numbers that are not the `others`.
+    fn feature_keys(&self, stated: &[String], others: [Option<&Key>; 2]) -> Result<Vec<&Key>, CliError> {
+        let other = |key: &Key| others.iter().flatten().any(|other| other.id == key.id);
+        if stated.is_empty() {
+            return Ok(self.node_keys().filter(|key| key.numeric() && !other(key)).collect());
+        }
+        stated.iter().map(|name| self.called(name, "")).collect()
     }
 
     fn features(&self, keys: &[&Key]) -> Result<sprs::CsMat<f32>, CliError> {
@@ -279,16 +302,18 @@ impl<'a> Graph<'a> {
         Ok(rows.matrix(keys.len()))
     }
 
-    /// The split that an attribute of that name gives.
-    fn split(&self) -> Result<Option<Split>, CliError> {
-        let Some(key) = self.node_keys().find(|key| key.named(SPLIT)) else { return Ok(None) };
+    /// The split that an attribute gives.
+    fn split(&self, key: &Key) -> Result<Split, CliError> {
         let mut parts = [const { Vec::new() }; 3];
         for (k, node) in self.nodes.iter().enumerate() {
-            let own = part(key.of(node).unwrap_or_default()).map_err(|what| self.wrong(node.place, what))?;
+            let own = part(key.of(node).unwrap_or_default());
+            let own = own.map_err(|what| {
+                self.wrong(node.place, format!("{}: {what}; --split none reads no parts", key.name))
+            })?;
             own.into_iter().for_each(|own| parts[own].push(k as u32));
         }
         let [train, validation, test] = parts;
-        Ok(Some(Split { train, validation, test }))
+        Ok(Split { train, validation, test })
     }
 
     /// The edges; of one without direction both.
@@ -339,7 +364,7 @@ mod tests {
         graphml(file.path(), choice, "a").map_err(|e| e.to_string())
     }
 
-    const ALL: Choice<'_> = Choice { label: None, features: &[], unlabelled: &[] };
+    const ALL: Choice<'_> = Choice { label: None, split: None, features: &[], unlabelled: &[] };
 
     const BODY: &str = "<graph edgedefault=\"undirected\">\n\
         <node id=\"n&amp;0\"><data key=\"d0\">a &lt; b</data><data key=\"d1\">1</data></node>\n\
@@ -360,7 +385,7 @@ mod tests {
         assert_eq!(d.edge_weights, [0.5, 0.5, 1.0, 1.0]);
         assert_eq!(d.raw_edges.unwrap(), [(0, 1), (1, 0), (1, 2)]);
         assert_eq!((d.features.shape(), d.features.data()), ((3, 1), &[1.0, 2.5, 2.5][..]));
-        assert_eq!(read.facts[0].1, "label = `class`, features: size");
+        assert_eq!(read.facts[0].1, "label = class, features: size");
     }
 
     #[test]
@@ -376,11 +401,66 @@ mod tests {
         let stated = Choice { label: Some("kind"), ..ALL };
         let what = read(BODY, &stated).err().unwrap();
         assert!(
-            what.contains("is called kind; name the class by --label (there are class, size, title)"),
+            what.contains(
+                "is called kind; name the class by --label, or give --label none where no node has one (there"
+            ),
             "{what}"
         );
         let title = Choice { features: &["title".to_string()], ..ALL };
         assert!(read(BODY, &title).err().unwrap().contains("title of node n&0 is ``; a finite number"));
+    }
+
+    #[test]
+    fn an_attribute_may_be_called_part_without_being_one() {
+        let key = "<key id=\"p\" for=\"node\" attr.name=\"part\" attr.type=\"int\"/>";
+        let node = |id: &str, part: &str| {
+            format!("<node id=\"{id}\"><data key=\"d0\">{id}</data><data key=\"p\">{part}</data></node>")
+        };
+        let graph = |a: &str, b: &str| format!("{key}<graph>{}{}</graph>", node("a", a), node("b", b));
+        let what = read(&graph("3", "4"), &ALL).err().unwrap();
+        assert!(
+            what.contains("part: `3` is no part") && what.ends_with("; --split none reads no parts"),
+            "{what}"
+        );
+        let with = |split: &'static str| read(&graph("3", "4"), &Choice { split: Some(split), ..ALL });
+        let data = with("none").unwrap().data;
+        assert_eq!((data.splits.len(), data.features.data()), (0, &[2.5, 3.0, 2.5, 4.0][..]));
+        assert!(with("parts").err().unwrap().contains("is called parts; name the parts by --split"));
+        let data = read(&graph("train", "test"), &ALL).unwrap().data;
+        assert_eq!((&data.splits[0].train[..], &data.splits[0].test[..]), (&[0][..], &[1][..]));
+        assert_eq!(data.features.data(), [2.5, 2.5]);
+    }
+
+    #[test]
+    fn nodes_may_have_no_label_at_all() {
+        let bare = "<graph><node id=\"a\"/><node id=\"b\"/></graph>";
+        let read = |text: &str, choice: &Choice<'_>| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), format!("<graphml>{text}{bare}</graphml>")).unwrap();
+            graphml(file.path(), choice, "a").map_err(|e| e.to_string())
+        };
+        let key = |name: &str, kind: &str| {
+            format!(
+                "<key id=\"{name}\" for=\"node\" attr.name=\"{name}\" attr.type=\"{kind}\"><default>1</default></key>"
+            )
+        };
+        let size = key("size", "int");
+        let reading = read(&size, &ALL).unwrap();
+        assert_eq!((reading.data.classes, reading.data.unlabelled), (1, vec![0, 1]));
+        assert_eq!(
+            reading.notes,
+            ["no attribute of nodes is the class; --label would name one (there are size)"]
+        );
+        // Words, a split, or a word for no label tell of classes.
+        let what = "is called label, class, y or subject; name the class by --label, or give --label none";
+        let unlabelled = Choice { unlabelled: &["?".to_string()], ..ALL };
+        for (text, choice) in
+            [(&key("kind", "string"), &ALL), (&key("split", "int"), &ALL), (&size, &unlabelled)]
+        {
+            assert!(read(text, choice).err().unwrap().contains(what), "{text}");
+        }
+        let none = Choice { label: Some("none"), ..ALL };
+        assert_eq!(read(&key("kind", "string"), &none).unwrap().data.unlabelled, [0, 1]);
     }
 
     /// No damage makes it panic, and none that cuts it short goes unnoticed.

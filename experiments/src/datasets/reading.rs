@@ -128,14 +128,11 @@ pub(super) fn dataset(
     features: CsMat<f32>,
     classes: Classes,
 ) -> Result<Reading, CliError> {
-    let problem = match (classes.labels.len(), classes.count) {
-        (0, _) => Some("holds no nodes"),
-        (_, 0) => Some("no node has a label"),
-        _ => None,
-    };
-    if let Some(what) = problem {
-        return Err(CliError::usage(format!("{}: {what}", source.display())));
+    if classes.labels.is_empty() {
+        return Err(CliError::usage(format!("{}: holds no nodes", source.display())));
     }
+    // Where no node has a label there is nothing to learn, but something to predict.
+    let count = classes.count.max(1);
     let graph = graph(listed);
     let data = Dataset {
         raw_edges: graph.raw_edges,
@@ -143,7 +140,7 @@ pub(super) fn dataset(
         raw_weights: graph.raw_weights,
         unlabelled: classes.unlabelled,
         class_names: classes.names,
-        ..Dataset::new(name, graph.edges, features, classes.labels, classes.count)
+        ..Dataset::new(name, graph.edges, features, classes.labels, count)
     };
     Ok(Reading { facts: vec![graph.fact], ..data.into() })
 }

@@ -320,6 +320,28 @@ fn edges_may_be_a_matrix_market_file() {
 }
 
 #[test]
+fn nodes_may_have_no_label_at_all() {
+    let files = Files::new("0,1\n1,2\n", "id,f0,f1\n0,1,2\n1,2,3\n2,3,4\n", "");
+    let (data, said) = files.import(&[]);
+    assert_eq!((data.classes, data.unlabelled, data.features.cols()), (1, vec![0, 1, 2], 2));
+    for line in ["none: no node has a label", "no column is the class", "graph --predict RUN --data"] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    let (data, _) = Files::new("0,1\n", "1\n2\n", "nan\nnan\n").import(&[]);
+    assert_eq!((data.classes, data.unlabelled), (1, vec![0, 1]));
+    // A column of words, or of a split, says that there are classes.
+    for features in ["id,f,kind\n0,1,red\n1,2,blue\n", "id,f,split\n0,1,train\n1,2,test\n"] {
+        let files = Files::new("0,1\n", features, "");
+        let (edges, features, out) = (files.at("e.csv"), files.at("x.csv"), files.at("never.npz"));
+        let args = ["import", "csv", "--edges", &edges, "--features", &features, "--out", &out];
+        let what = "say it by --columns features.label=NAME or features.label=none";
+        binary::refused(&mut binary::command(env!("CARGO_BIN_EXE_data"), &args), what);
+    }
+    let files = Files::new("0,1\n", "id,f,split\n0,1,train\n1,2,test\n", "");
+    assert_eq!(files.import(&["--columns", "label=none"]).0.unlabelled, [0, 1]);
+}
+
+#[test]
 fn a_graphml_file_is_imported() {
     let files = Files::new("", "", "");
     let keys = "<key id=\"l\" for=\"node\" attr.name=\"kind\" attr.type=\"string\"/>";
@@ -333,7 +355,10 @@ fn a_graphml_file_is_imported() {
         let args = [&["import", "graphml", "--from", &from, "--out", &out][..], more].concat();
         binary::command(env!("CARGO_BIN_EXE_data"), &args)
     };
-    binary::refused(&mut import(&[]), "name the class by --label (there are kind)");
+    binary::refused(
+        &mut import(&[]),
+        "name the class by --label, or give --label none where no node has one (there are kind)",
+    );
     binary::succeed(&mut import(&["--label", "kind", "--features", "identity"]));
     let data = decode(Path::new(&out)).unwrap();
     assert_eq!((pairs(&data), data.features.cols()), (vec![(0, 1)], 2));

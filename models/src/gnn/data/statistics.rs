@@ -40,6 +40,9 @@ fn listed(data: &Dataset, classes: &[usize]) -> String {
 }
 
 fn empty_classes(data: &Dataset) -> Option<String> {
+    if data.unlabelled.len() == data.nodes() {
+        return Some("no node has a label: a network can predict classes, but learn none here".into());
+    }
     let sizes = sizes(data, &data.labelled(), 0..data.nodes() as u32);
     let empty: Vec<usize> = (0..data.classes).filter(|c| sizes[*c] == 0).collect();
     (!empty.is_empty()).then(|| format!("{} without a node", listed(data, &empty)))
@@ -153,6 +156,11 @@ mod tests {
             d.public = Some(d.splits[0].clone());
         };
         assert!(found(&twice).ends_with("class 2 (and 1 more of the kind)"));
+        let none = found(&|d| {
+            d.unlabelled = (0..d.nodes() as u32).collect();
+            d.splits.clear();
+        });
+        assert_eq!(none, "no node has a label: a network can predict classes, but learn none here");
         let left = found(&|d| d.unlabelled = vec![2, 4]);
         assert!(left.starts_with("2 nodes without label are in parts"), "{left}");
         assert!(left.contains("no training node of class 2"), "{left}");
