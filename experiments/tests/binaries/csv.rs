@@ -337,8 +337,9 @@ fn nodes_may_have_no_label_at_all() {
         let what = "say it by --columns features.label=NAME or features.label=none";
         binary::refused(&mut binary::command(env!("CARGO_BIN_EXE_data"), &args), what);
     }
-    let files = Files::new("0,1\n", "id,f,split\n0,1,train\n1,2,test\n", "");
-    assert_eq!(files.import(&["--columns", "label=none"]).0.unlabelled, [0, 1]);
+    let files = Files::new("0,1\n", "id,f,split\n0,1,train\n1,2,val\n2,3,test\n", "");
+    let (data, said) = files.import(&["--columns", "label=none"]);
+    assert_eq!((data.unlabelled, said.contains("no column is the class")), (vec![0, 1, 2], false), "{said}");
 }
 
 #[test]

@@ -326,12 +326,12 @@ fn of_nodes(
         let unread = free_columns.into_iter().chain(unnamed.filter(|k| columns.roles[*k].is_none()));
         return Ok((Vec::new(), unread.collect()));
     }
-    if labelled && columns.at("label").is_none() && table.lines() > 0 {
+    if labelled && columns.at("label").is_none() && !columns.refused("label") && table.lines() > 0 {
         let what = "no column is the class, and there are no --labels";
         let first = table.rows().next().transpose()?.map_or_else(Vec::new, |(_, cells)| cells);
         let words = free_columns.iter().filter_map(|k| first.get(*k)).any(|cell| !is_number(cell));
         // What is no feature, or a part of a split, speaks of classes.
-        if !columns.refused("label") && (words || columns.at("split").is_some()) {
+        if words || columns.at("split").is_some() {
             return Err(columns.unclear(table, what, "features.label=NAME or features.label=none"));
         }
         let path = table.path.display();
