@@ -37,6 +37,11 @@ pub enum Edges {
     Reversed,
 }
 
+impl Edges {
+    /// All ways.
+    pub const ALL: [Self; 3] = [Self::Undirected, Self::Directed, Self::Reversed];
+}
+
 /// What becomes of the weights of edges.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

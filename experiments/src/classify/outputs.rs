@@ -115,15 +115,8 @@ impl Parts {
         let mut names = vec!["none"; data.nodes()];
         let parts = [("train", &split.train), ("validation", &split.validation), ("test", &split.test)];
         parts.into_iter().for_each(|(name, part)| part.iter().for_each(|i| names[*i as usize] = name));
-        Self { names, labelled: labelled(data) }
+        Self { names, labelled: data.labelled() }
     }
-}
-
-/// Whether each node has a label in the source.
-pub(super) fn labelled(data: &Dataset) -> Vec<bool> {
-    let mut labelled = vec![true; data.nodes()];
-    data.unlabelled.iter().for_each(|i| labelled[*i as usize] = false);
-    labelled
 }
 
 /// A network's parameters, and what it must be given: how many features a node, which classes, weights or none.
@@ -157,7 +150,7 @@ pub(super) fn predictions(
     let chances = (0..data.classes).map(|c| format!("p_{}", data.class_name(c)));
     let header = ["node"].into_iter().chain(part).chain(["class", "predicted"]).map(String::from);
     table.write_record(header.chain(chances)).map_err(|e| failed(&e))?;
-    let labelled = labelled(data);
+    let labelled = data.labelled();
     for (i, own) in probabilities.chunks_exact(data.classes).enumerate() {
         let name = |class: u32| data.class_name(class as usize);
         let label = if labelled[i] { name(data.labels[i]) } else { "".into() };

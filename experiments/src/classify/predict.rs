@@ -12,7 +12,7 @@ use models::gnn::training::train::states;
 use models::gnn::{Dataset, Split};
 
 use super::config::{Edges, drawn_splits, used};
-use super::outputs::{checkpoint_name, labelled, predictions};
+use super::outputs::{checkpoint_name, predictions};
 use super::scale::Scale;
 use super::sources::load_again;
 use super::{Context, GraphConfig, batch, run, task};
@@ -238,7 +238,7 @@ fn of(
 
 /// How good predictions are on the nodes that are labelled.
 fn judged(config: &GraphConfig, data: &Dataset, chosen: &[u32], probabilities: &[f64]) -> String {
-    let (metric, labelled) = (config.data.metric, labelled(data));
+    let (metric, labelled) = (config.data.metric, data.labelled());
     let nodes: Vec<u32> = (0..data.nodes() as u32).filter(|i| labelled[*i as usize]).collect();
     let count = format!("{}: {} nodes", data.name, data.nodes());
     if nodes.is_empty() {

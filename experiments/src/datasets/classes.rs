@@ -16,6 +16,11 @@ pub(super) struct Classes {
 }
 
 impl Classes {
+    /// Of nodes without label.
+    pub fn none(nodes: usize) -> Self {
+        Self { labels: vec![0; nodes], unlabelled: (0..nodes as u32).collect(), ..Self::default() }
+    }
+
     /// Of whole numbers: in their order, the numbers kept as names unless they are 0, 1, 2, ...
     pub fn of_codes(codes: &[Option<i64>]) -> Result<Self, String> {
         let (mut classes, held) = Self::numbered(codes)?;

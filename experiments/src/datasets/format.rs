@@ -106,9 +106,12 @@ pub enum Format {
         /// The file.
         #[arg(long, value_name = "FILE")]
         from: PathBuf,
-        /// The attribute of nodes that is the class (default: label, class, y or subject).
+        /// The attribute of nodes that is the class (default: label, class, y or subject); none where no node has a label.
         #[arg(long, value_name = "NAME")]
         label: Option<String>,
+        /// The attribute of nodes that is the part of a split (default: split or part); none for no such attribute.
+        #[arg(long, value_name = "NAME")]
+        split: Option<String>,
         /// The attributes that are features (default: all that are numbers); or none, degree, identity.
         #[arg(long, value_name = "NAMES", value_delimiter = ',')]
         features: Vec<String>,
@@ -187,8 +190,9 @@ impl Format {
             }
             Self::Npz { from, .. } => import::npz(from, name),
             Self::Shchur { from, .. } => import::shchur(from, name),
-            Self::Graphml { from, label, features, unlabelled, .. } => {
-                let choice = Choice { label: label.as_deref(), features, unlabelled };
+            Self::Graphml { from, label, split, features, unlabelled, .. } => {
+                let choice =
+                    Choice { label: label.as_deref(), split: split.as_deref(), features, unlabelled };
                 graphml(from, &choice, name)
             }
             Self::Ogb { from, split, .. } => ogb::ogb(from, split.as_deref(), name),

@@ -48,13 +48,18 @@ impl From<Dataset> for Reading {
     }
 }
 
-/// Weights of undirected edges: those of one direction are added up, and of two directions the mean is taken, so that a
-/// list of both directions has the weights that it gives.
-fn weighted(edges: &Pairs, list: &Pairs, weights: &[f32]) -> Vec<f32> {
-    let mut sums: HashMap<(u32, u32), f64> = HashMap::new();
-    for (edge, w) in list.iter().zip(weights) {
+/// The weights of each edge and direction, added up; loops have none.
+fn sums(list: &Pairs, weights: &[f32]) -> HashMap<(u32, u32), f64> {
+    let mut sums = HashMap::new();
+    for (edge, w) in list.iter().zip(weights).filter(|((u, v), _)| u != v) {
         *sums.entry(*edge).or_default() += f64::from(*w);
     }
+    sums
+}
+
+/// Weights of undirected edges by the sums of their directions: of two the mean is taken, so that a list of both
+/// directions has the weights that it gives.
+fn weighted(edges: &Pairs, sums: &HashMap<(u32, u32), f64>) -> Vec<f32> {
     let weight = |(u, v): &(u32, u32)| match (sums.get(&(*u, *v)), sums.get(&(*v, *u))) {
         (Some(there), Some(back)) => (0.5 * (there + back)) as f32,
         (one, other) => one.or(other).copied().unwrap_or_default() as f32,
@@ -103,10 +108,11 @@ pub(super) fn graph(listed: Listed) -> Graph {
     let dropped = dropped.collect::<Vec<_>>().join(", ");
     let dropped = if dropped.is_empty() { "none".into() } else { dropped };
     let fact = ("edges listed".to_string(), format!("{lines}, {ways}; left out: {dropped}"));
-    let plain = weights.iter().all(|w| *w == 1.0);
-    let (edge_weights, raw_weights) = match plain {
+    // An edge of weight 1 that is listed again has another.
+    let sums = sums(&pairs, &weights);
+    let (edge_weights, raw_weights) = match sums.values().all(|sum| *sum as f32 == 1.0) {
         true => (Vec::new(), Vec::new()),
-        false => (weighted(&edges, &pairs, &weights), weights),
+        false => (weighted(&edges, &sums), weights),
     };
     // Sorted, both ways and once: nothing but the graph.
     let same = directed.len() == pairs.len() && one_way == 0;
@@ -122,14 +128,11 @@ pub(super) fn dataset(
     features: CsMat<f32>,
     classes: Classes,
 ) -> Result<Reading, CliError> {
-    let problem = match (classes.labels.len(), classes.count) {
-        (0, _) => Some("holds no nodes"),
-        (_, 0) => Some("no node has a label"),
-        _ => None,
-    };
-    if let Some(what) = problem {
-        return Err(CliError::usage(format!("{}: {what}", source.display())));
+    if classes.labels.is_empty() {
+        return Err(CliError::usage(format!("{}: holds no nodes", source.display())));
     }
+    // Where no node has a label there is nothing to learn, but something to predict.
+    let count = classes.count.max(1);
     let graph = graph(listed);
     let data = Dataset {
         raw_edges: graph.raw_edges,
@@ -137,7 +140,7 @@ pub(super) fn dataset(
         raw_weights: graph.raw_weights,
         unlabelled: classes.unlabelled,
         class_names: classes.names,
-        ..Dataset::new(name, graph.edges, features, classes.labels, classes.count)
+        ..Dataset::new(name, graph.edges, features, classes.labels, count)
     };
     Ok(Reading { facts: vec![graph.fact], ..data.into() })
 }
@@ -163,8 +166,15 @@ mod tests {
     }
 
     #[test]
-    fn weights_of_one_are_none() {
-        let read = read(&[(0, 1), (1, 2)], &[1.0, 1.0]);
-        assert!(read.data.edge_weights.is_empty() && read.data.raw_weights.is_empty());
+    fn weights_that_add_up_to_one_are_none() {
+        let of = |pairs: &[(u32, u32)], weights: &[f32]| {
+            let data = read(pairs, weights).data;
+            (data.edge_weights, data.raw_weights)
+        };
+        assert_eq!(of(&[(0, 1), (1, 2), (2, 2)], &[1.0, 1.0, 3.0]), (vec![], vec![]));
+        assert_eq!(of(&[(0, 1), (0, 1)], &[0.5, 0.5]), (vec![], vec![]));
+        assert_eq!(of(&[(0, 1), (0, 1), (0, 1)], &[1.0; 3]), (vec![3.0; 2], vec![1.0; 3]));
+        // A list without weights has none, however often it lists an edge.
+        assert_eq!(of(&[(0, 1), (0, 1)], &[]), (vec![], vec![]));
     }
 }

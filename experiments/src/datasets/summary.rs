@@ -33,11 +33,16 @@ pub(super) fn facts(data: &Dataset) -> Vec<(String, String)> {
     if sizes.len() > LISTED {
         classes.push(format!("{} more", sizes.len() - LISTED));
     }
+    let nothing_known = data.unlabelled.len() == n;
     if !data.unlabelled.is_empty() {
         classes.push(format!("without label: {}", data.unlabelled.len()));
     }
-    rows.push(row("classes", format!("{} ({})", data.classes, classes.join(", "))));
-    rows.push(row("share of the largest class", format!("{:.1} %", 100.0 * majority(&sizes).1)));
+    if nothing_known {
+        rows.push(row("classes", "none: no node has a label".into()));
+    } else {
+        rows.push(row("classes", format!("{} ({})", data.classes, classes.join(", "))));
+        rows.push(row("share of the largest class", format!("{:.1} %", 100.0 * majority(&sizes).1)));
+    }
     let x = &data.features;
     let zero = (x.nnz() < x.rows() * x.cols()).then_some(0.0);
     let of_x = range(x.data().iter().copied().chain(zero));
@@ -65,6 +70,13 @@ pub(super) fn notes(data: &Dataset, out: &Path) -> Vec<String> {
             "node 0 has no edge, the last node has: nodes are counted from 0; where yours are counted from 1, give the files a column id"
                 .into(),
         );
+    }
+    if data.unlabelled.len() == data.nodes() {
+        notes.push(format!(
+            "`graph --predict RUN --data {}` predicts the classes of these nodes by a trained network",
+            out.display()
+        ));
+        return notes;
     }
     if data.class_names.first().is_some_and(|name| name == "1") {
         notes.push("there is no class 0: the source counts from 1, and its codes are kept as names".into());
@@ -135,6 +147,11 @@ mod tests {
     fn what_may_not_be_meant_is_noted() {
         let one = "there are no splits: `graph --data a.npz --split random --set data.development=4 --set data.per_class=1` draws some";
         assert_eq!(notes_of(&|_| ()), one);
+        let without = notes_of(&|d| d.unlabelled = (0..8).collect());
+        assert_eq!(
+            without,
+            "`graph --predict RUN --data a.npz` predicts the classes of these nodes by a trained network"
+        );
         assert!(notes_of(&|d| d.edges.clear()).contains("no edge"));
         assert!(notes_of(&|d| d.edges = vec![(6, 7), (7, 6)]).contains("counted from 1"));
         assert!(notes_of(&|d| d.class_names = vec!["1".into(), "2".into()]).contains("no class 0"));
@@ -156,5 +173,7 @@ mod tests {
         assert_eq!(of("share of the largest class"), "66.7 %");
         assert_eq!(of("nodes"), "4, 2 without an edge");
         assert_eq!(of("features"), "4, 0 to 1");
+        data.unlabelled = (0..4).collect();
+        assert!(super::facts(&data).contains(&("classes".into(), "none: no node has a label".into())));
     }
 }

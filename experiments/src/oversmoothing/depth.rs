@@ -122,8 +122,9 @@ fn train(
         Ok((outcome, [first, last, _])) => {
             let [before, after] = [&first, &last].map(|x| smoothness(data, x));
             let own = clusters(data, &last).0;
-            let labelled = (0..data.nodes()).filter(|i| !data.unlabelled.contains(&(*i as u32)));
-            let parts = agreement(labelled.map(|i| (own[i], data.labels[i] as usize)));
+            let labelled = data.labelled();
+            let known = (0..data.nodes()).filter(|i| labelled[*i]);
+            let parts = agreement(known.map(|i| (own[i], data.labels[i] as usize)));
             let figures = outcome.figures();
             Ok(Trained {
                 diffusion_units: diffusion_units(data, &network, &outcome.params, job.depth)

@@ -92,7 +92,24 @@ fn weights_are_kept_and_an_edge_of_weight_0_is_none() {
     assert_eq!(data.raw_weights, [0.5, 1.5, 4.0, 1.0]);
     assert!(said.contains("left out: 1 listed again, 1 of weight 0"), "{said}");
     let (data, _) = files.import(&["--columns", "weight=3", "--ignore-weights"]);
+    assert_eq!((pairs(&data), data.edge_weights.len()), (vec![(0, 1), (2, 3)], 0));
+    // Negative weights are then no error, in a list and in a matrix.
+    let files = Files::new("source,target,w\n0,1,-2\n1,2,0\n", X, Y);
+    files.refused(&[], "e.csv:2: the weight `-2` is negative");
+    let (data, said) = files.import(&["--ignore-weights"]);
+    assert_eq!((pairs(&data), data.edge_weights.len()), (vec![(0, 1)], 0));
+    assert!(said.contains("1 of weight 0"), "{said}");
+    let files = Files::new("0,-2,0,0\n-2,0,1,0\n0,1,0,0.5\n0,0,0.5,0\n", X, Y);
+    let matrix = ["--edges-format", "adjacency-matrix", "--ignore-weights"];
+    files.refused(&matrix[..2], "e.csv:1: the weight `-2` is negative");
+    let (data, _) = files.import(&matrix);
     assert_eq!((pairs(&data), data.edge_weights.len()), (vec![(0, 1), (1, 2), (2, 3)], 0));
+}
+
+#[test]
+fn weights_of_an_edge_that_is_listed_again_are_added_up() {
+    let (data, _) = Files::new("source,target,w\n0,1,1\n0,1,1\n0,1,1\n1,2,1\n", X, Y).import(&[]);
+    assert_eq!((pairs(&data), data.edge_weights), (vec![(0, 1), (1, 2)], vec![3.0, 3.0, 1.0, 1.0]));
 }
 
 #[test]
@@ -303,6 +320,29 @@ fn edges_may_be_a_matrix_market_file() {
 }
 
 #[test]
+fn nodes_may_have_no_label_at_all() {
+    let files = Files::new("0,1\n1,2\n", "id,f0,f1\n0,1,2\n1,2,3\n2,3,4\n", "");
+    let (data, said) = files.import(&[]);
+    assert_eq!((data.classes, data.unlabelled, data.features.cols()), (1, vec![0, 1, 2], 2));
+    for line in ["none: no node has a label", "no column is the class", "graph --predict RUN --data"] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    let (data, _) = Files::new("0,1\n", "1\n2\n", "nan\nnan\n").import(&[]);
+    assert_eq!((data.classes, data.unlabelled), (1, vec![0, 1]));
+    // A column of words, or of a split, says that there are classes.
+    for features in ["id,f,kind\n0,1,red\n1,2,blue\n", "id,f,split\n0,1,train\n1,2,test\n"] {
+        let files = Files::new("0,1\n", features, "");
+        let (edges, features, out) = (files.at("e.csv"), files.at("x.csv"), files.at("never.npz"));
+        let args = ["import", "csv", "--edges", &edges, "--features", &features, "--out", &out];
+        let what = "say it by --columns features.label=NAME or features.label=none";
+        binary::refused(&mut binary::command(env!("CARGO_BIN_EXE_data"), &args), what);
+    }
+    let files = Files::new("0,1\n", "id,f,split\n0,1,train\n1,2,val\n2,3,test\n", "");
+    let (data, said) = files.import(&["--columns", "label=none"]);
+    assert_eq!((data.unlabelled, said.contains("no column is the class")), (vec![0, 1, 2], false), "{said}");
+}
+
+#[test]
 fn a_graphml_file_is_imported() {
     let files = Files::new("", "", "");
     let keys = "<key id=\"l\" for=\"node\" attr.name=\"kind\" attr.type=\"string\"/>";
@@ -316,7 +356,10 @@ fn a_graphml_file_is_imported() {
         let args = [&["import", "graphml", "--from", &from, "--out", &out][..], more].concat();
         binary::command(env!("CARGO_BIN_EXE_data"), &args)
     };
-    binary::refused(&mut import(&[]), "name the class by --label (there are kind)");
+    binary::refused(
+        &mut import(&[]),
+        "name the class by --label, or give --label none where no node has one (there are kind)",
+    );
     binary::succeed(&mut import(&["--label", "kind", "--features", "identity"]));
     let data = decode(Path::new(&out)).unwrap();
     assert_eq!((pairs(&data), data.features.cols()), (vec![(0, 1)], 2));

@@ -126,8 +126,7 @@ fn prepared(
     data: &Dataset,
 ) -> Result<(SearchData, Vec<GraphConfig>), CliError> {
     base.check()?;
-    let graphs = SearchData::new(data, &base.data)?;
-    base.model.check_data(graphs.used(base.data.edges)).map_err(CliError::usage)?;
+    let graphs = SearchData::new(data, base)?;
     let drawn = (request.trials * rounds(&graphs).drawn).div_ceil(10);
     let draw = |trial| space::draw(base, &request.fixed, &graphs.facts, trial);
     let settings: Vec<GraphConfig> = (0..drawn).map(draw).collect::<Result<_, _>>()?;

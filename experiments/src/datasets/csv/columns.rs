@@ -84,6 +84,8 @@ pub(super) struct Columns {
     pub roles: Vec<Option<&'static str>>,
     /// Whether the role was stated.
     stated: bool,
+    /// Roles that no column has, as the user states.
+    refused: Vec<&'static str>,
     line: usize,
 }
 
@@ -97,11 +99,13 @@ impl Columns {
             true => first,
             false => (0..first.len()).map(place).collect(),
         };
-        let mut columns = Self { roles: vec![None; titles.len()], titles, names, stated: false, line };
+        let mut columns =
+            Self { roles: vec![None; titles.len()], titles, names, stated: false, refused: Vec::new(), line };
         for (role, _) in columns.names.0 {
             if let Some(column) = stated.of(table.kind, role) {
                 columns.stated = true;
                 if column == "none" {
+                    columns.refused.push(role);
                     continue;
                 }
                 let k = columns.find(column).ok_or_else(|| {
@@ -164,6 +168,11 @@ impl Columns {
     /// Whether the user stated a role of this file.
     pub fn stated(&self) -> bool {
         self.stated
+    }
+
+    /// Whether the user stated that no column has a role.
+    pub fn refused(&self, role: &str) -> bool {
+        self.refused.contains(&role)
     }
 
     /// An error about the columns, with the remedy.

@@ -31,6 +31,10 @@ pub(super) struct Leave {
     pub weights: bool,
 }
 
+/// Why a weight below 0 is refused.
+pub(super) const NEGATIVE: &str =
+    "is negative, and no network here has a place for it; --ignore-weights takes every edge for 1";
+
 /// The columns of a list of edges: source, target, and the weight where there is one; those that are not read.
 pub(super) fn ends(
     table: &Table,
@@ -64,10 +68,9 @@ pub(super) fn list(
     leave: &Leave,
 ) -> Result<Listed, CliError> {
     let mut listed = Listed::default();
-    let weight = weight.filter(|_| !leave.weights);
     for row in table.rows() {
         let (line, cells) = row?;
-        let w = weight.map(|k| edge_weight(table, line, &cells[k])).transpose()?;
+        let w = weight.map(|k| edge_weight(table, line, &cells[k], leave)).transpose()?;
         put(table, line, [&cells[source], &cells[target]], w, nodes, leave, &mut listed)?;
     }
     Ok(listed)
@@ -113,7 +116,7 @@ pub(super) fn matrix(table: &Table, nodes: &Nodes, leave: &Leave) -> Result<List
             return Err(table.wrong(line, what));
         }
         for (cell, to) in cells.iter().zip(&columns) {
-            match edge_weight(table, line, cell)? {
+            match edge_weight(table, line, cell, leave)? {
                 0.0 => (),
                 w => {
                     listed.pairs.push((from, *to));
@@ -129,15 +132,15 @@ pub(super) fn matrix(table: &Table, nodes: &Nodes, leave: &Leave) -> Result<List
     }
 }
 
-fn edge_weight(table: &Table, line: usize, cell: &str) -> Result<f32, CliError> {
-    let wrong = |what: &str| {
-        table.wrong(line, format!("the weight `{cell}` {what}; --ignore-weights takes every edge for 1"))
+/// A weight as it stands there: 0 means no edge whatever becomes of the others.
+fn edge_weight(table: &Table, line: usize, cell: &str, leave: &Leave) -> Result<f32, CliError> {
+    let w = cell.parse::<f32>().ok().filter(|w| w.is_finite());
+    let problem = match w {
+        None => "is no finite number",
+        Some(w) if w < 0.0 && !leave.weights => NEGATIVE,
+        Some(w) => return Ok(w),
     };
-    match cell.parse::<f32>() {
-        Ok(w) if w < 0.0 => Err(wrong("is negative, and no network here has a place for it")),
-        Ok(w) if w.is_finite() => Ok(w),
-        _ => Err(wrong("is no finite number")),
-    }
+    Err(table.wrong(line, format!("the weight `{cell}` {problem}")))
 }
 
 /// One edge more, unless its weight is 0 or it leads nowhere.
@@ -156,7 +159,7 @@ fn put(
         (Some(_), Some(_), Some(0.0)) => listed.weightless += 1,
         (Some(u), Some(v), w) => {
             listed.pairs.push((u, v));
-            listed.weights.extend(w);
+            listed.weights.extend(w.filter(|_| !leave.weights));
         }
         _ if leave.unknown => listed.unknown += 1,
         (a, ..) => return Err(table.wrong(line, nowhere(nodes, (&u, &v), if a.is_none() { &u } else { &v }))),

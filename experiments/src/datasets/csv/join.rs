@@ -71,7 +71,7 @@ pub(super) fn classes(
     unlabelled: &[String],
 ) -> Result<Classes, CliError> {
     let Some(k) = read.iter().position(|rows| rows.labels.is_some()) else {
-        return Ok(Classes::default());
+        return Ok(Classes::none(count));
     };
     let (table, rows) = (&tables[k], &read[k]);
     let cells = rows.labels.as_deref().unwrap_or_default();

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::super::reading::Listed;
-use super::edges::Leave;
+use super::edges::{Leave, NEGATIVE};
 use crate::run::error::CliError;
 
 /// How a Matrix Market file begins.
@@ -76,14 +76,9 @@ pub(super) fn read(path: &Path, text: &str, leave: &Leave) -> Result<Market, Cli
             .filter(|w: &f32| w.is_finite())
             .ok_or_else(|| wrong(at, format!("`{value}` is no finite number")))?;
         if weighted && w < 0.0 {
-            return Err(wrong(
-                at,
-                format!(
-                    "the weight {value} is negative, and no network here has a place for it; --ignore-weights takes every edge for 1"
-                ),
-            ));
+            return Err(wrong(at, format!("the weight `{value}` {NEGATIVE}")));
         }
-        if w == 0.0 && weighted {
+        if w == 0.0 {
             listed.weightless += 1;
             continue;
         }
@@ -108,7 +103,11 @@ mod tests {
     use super::*;
 
     fn market(text: &str) -> Result<Market, String> {
-        let leave = Leave { unknown: false, weights: false };
+        with(text, false)
+    }
+
+    fn with(text: &str, weights: bool) -> Result<Market, String> {
+        let leave = Leave { unknown: false, weights };
         read(Path::new("a.mtx"), text, &leave).map_err(|e| e.to_string())
     }
 
@@ -122,6 +121,14 @@ mod tests {
             .unwrap();
         assert_eq!((read.listed.pairs, read.listed.weights), (vec![(0, 1), (1, 0)], vec![0.5, 2.0]));
         assert_eq!(read.listed.weightless, 1);
+    }
+
+    #[test]
+    fn a_stored_zero_is_no_edge_where_weights_are_ignored() {
+        let text = "%%MatrixMarket matrix coordinate real general\n3 3 3\n1 2 -0.5\n2 1 0\n2 3 4\n";
+        assert!(market(text).err().unwrap().contains(":3: the weight `-0.5` is negative"));
+        let listed = with(text, true).unwrap().listed;
+        assert_eq!((listed.pairs, listed.weights, listed.weightless), (vec![(0, 1), (1, 2)], vec![], 1));
     }
 
     #[test]

@@ -21,9 +21,9 @@ use self::edges::Leave;
 use self::header::Verdict;
 use self::market::Market;
 use self::nodes::Nodes;
-use self::table::{Kind, Separator, Table};
+use self::table::{Kind, Separator, Table, short};
 use super::features::{WORDS, made};
-use super::labels::bare;
+use super::labels::{bare, is_number};
 use super::reading::{Listed, Reading, dataset};
 use super::text::plain;
 use crate::run::error::CliError;
@@ -38,7 +38,8 @@ pub struct Csv {
     /// each node).
     #[arg(long, value_name = "FILE|WORD")]
     pub features: PathBuf,
-    /// A class for each node, a number or a name; without this file the one of features has a column `label`.
+    /// A class for each node, a number or a name; without this file the one of features has a column `label`,
+    /// or no node has a label.
     #[arg(long, value_name = "FILE")]
     pub labels: Option<PathBuf>,
     /// What a line of --edges holds.
@@ -122,6 +123,7 @@ impl Csv {
         let mut read = Vec::new();
         for (table, verdict) in tables.iter().zip(&verdicts) {
             notes.extend(doubted(table, *verdict)?);
+            notes.extend(table.doubted_comment()?);
             let mut columns = Columns::of(table, &stated, self.labels.is_none())?;
             let (features, unread) = of_nodes(table, &mut columns, self.labels.is_none(), &mut notes)?;
             facts.push(fact(table, &columns, &unread));
@@ -183,6 +185,7 @@ impl Csv {
             decided => decided.guess().unwrap_or(false),
         };
         notes.extend(doubted(&table, verdict)?);
+        notes.extend(table.doubted_comment()?);
         match self.edges_format {
             _ if table.count() == 0 => Ok(Listed::default()),
             EdgesFormat::EdgeList => {
@@ -250,10 +253,7 @@ fn doubted(table: &Table, verdict: Verdict) -> Result<Option<String>, CliError> 
     }
     let (line, first) = table.first()?;
     let (path, kind) = (table.path.display(), table.kind.name());
-    let mut first = first.join(", ");
-    if first.chars().count() > 40 {
-        first = first.chars().take(40).chain("...".chars()).collect();
-    }
+    let first = short(&first.join(", "));
     Ok(Some(format!("{path}:{line}: `{first}` is taken for a header; --header {kind}=no takes it for data")))
 }
 
@@ -326,9 +326,16 @@ fn of_nodes(
         let unread = free_columns.into_iter().chain(unnamed.filter(|k| columns.roles[*k].is_none()));
         return Ok((Vec::new(), unread.collect()));
     }
-    if labelled && columns.at("label").is_none() && table.lines() > 0 {
+    if labelled && columns.at("label").is_none() && !columns.refused("label") && table.lines() > 0 {
         let what = "no column is the class, and there are no --labels";
-        return Err(columns.unclear(table, what, "features.label=NAME"));
+        let first = table.rows().next().transpose()?.map_or_else(Vec::new, |(_, cells)| cells);
+        let words = free_columns.iter().filter_map(|k| first.get(*k)).any(|cell| !is_number(cell));
+        // What is no feature, or a part of a split, speaks of classes.
+        if words || columns.at("split").is_some() {
+            return Err(columns.unclear(table, what, "features.label=NAME or features.label=none"));
+        }
+        let path = table.path.display();
+        notes.push(format!("{path}: {what}; --columns features.label=NAME would name one"));
     }
     if !labelled && table.titled {
         let telling = ["label", "class", "subject"];

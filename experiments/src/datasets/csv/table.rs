@@ -64,6 +64,9 @@ impl Separator {
 /// The letters that may separate, the surest first: `1,5;2` has decimal commas.
 const LETTERS: [char; 3] = ['\t', ';', ','];
 
+/// What comments begin with.
+const MARKS: [char; 2] = ['#', '%'];
+
 /// A file's lines without comments and blank lines.
 pub(super) struct Table {
     pub path: PathBuf,
@@ -71,6 +74,8 @@ pub(super) struct Table {
     pub separator: Separator,
     /// Lines that begin with # or %.
     pub comments: usize,
+    /// Those of them that may be data: nothing but their place above all data says that they are comments.
+    doubtful: Vec<(usize, usize, usize)>,
     text: String,
     /// (number from 1, beginning, end) of each line.
     lines: Vec<(usize, usize, usize)>,
@@ -81,12 +86,19 @@ pub(super) struct Table {
 impl Table {
     /// A file's text, of which `stated` may say what separates.
     pub fn of(path: &Path, text: String, kind: Kind, stated: Option<Separator>) -> Result<Self, CliError> {
-        let (mut lines, mut comments, mut start) = (Vec::new(), 0, 0);
+        let (mut lines, mut doubtful, mut comments, mut start) = (Vec::new(), Vec::new(), 0, 0);
         for (k, line) in text.split_inclusive('\n').enumerate() {
             let end = start + line.trim_end().len();
-            match line.trim_start().as_bytes().first() {
-                Some(b'#' | b'%') => comments += 1,
-                _ => lines.push((k + 1, start, end.max(start))),
+            let bare = line.trim_start().trim_start_matches(MARKS);
+            let place = (k + 1, start, end.max(start));
+            match line.trim_start().starts_with(MARKS) {
+                true => {
+                    comments += 1;
+                    doubtful.extend(
+                        (!bare.is_empty() && !bare.starts_with(char::is_whitespace)).then_some(place),
+                    );
+                }
+                false => lines.push(place),
             }
             start += line.len();
         }
@@ -94,8 +106,10 @@ impl Table {
         let blank: Vec<_> = lines.iter().copied().filter(|l| !filled(l)).collect();
         lines.retain(filled);
         let separator = Separator::None;
-        let mut table = Self { path: path.into(), kind, separator, comments, text, lines, titled: false };
+        let path = path.into();
+        let mut table = Self { path, kind, separator, comments, doubtful, text, lines, titled: false };
         table.refuse_other_formats()?;
+        table.refuse_names_as_comments()?;
         table.separator = match stated {
             Some(separator) => separator,
             None => table.detect()?,
@@ -122,6 +136,33 @@ impl Table {
             Some(b'<') => Err(wrong("is XML; GraphML is read by `data import graphml`")),
             _ => Ok(()),
         }
+    }
+
+    /// Nodes and classes may be called #rust: below the first line of data, or without one, it is not for us to say
+    /// that such a line is a comment.
+    fn refuse_names_as_comments(&self) -> Result<(), CliError> {
+        let first = self.lines.first().map_or(0, |line| line.0);
+        match self.doubtful.iter().find(|line| line.0 > first) {
+            Some((line, ..)) => Err(self.wrong(
+                *line,
+                "begins with # or %; put a blank behind it if it is a comment, quotes around the name if it is one",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// A note on a line that was taken for a comment, though it has as many fields as those of data.
+    pub fn doubted_comment(&self) -> Result<Option<String>, CliError> {
+        let width = self.first()?.1.len();
+        let alike = |line: &&(usize, usize, usize)| {
+            split(&self.text[line.1..line.2], self.separator).is_ok_and(|cells| cells.len() == width)
+        };
+        Ok(self.doubtful.iter().find(alike).map(|(line, start, end)| {
+            let (path, text) = (self.path.display(), short(self.text[*start..*end].trim()));
+            format!(
+                "{path}:{line}: `{text}` is taken for a comment; a name that begins so has quotes around it"
+            )
+        }))
     }
 
     /// What separates the fields: of tab, semicolon and comma the first that stands in every line outside quotes, else
@@ -228,6 +269,14 @@ impl Table {
     }
 }
 
+/// A line as messages show it.
+pub(super) fn short(text: &str) -> String {
+    match text.char_indices().nth(40) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text.into(),
+    }
+}
+
 /// The fields of a line; what stands between quotes separates nothing.
 fn split(line: &str, separator: Separator) -> Result<Vec<Cow<'_, str>>, String> {
     if !line.contains('"') {
@@ -310,6 +359,23 @@ mod tests {
         let quoted = [["0", "New, York"], ["1", "a \"b\""]];
         assert_eq!(cells(Labels, "0,\"New, York\"\n1,\"a \"\"b\"\"\"\n"), quoted);
         assert_eq!(cells(Labels, "0\n\n1\n"), [["0"], [""], ["1"]]);
+    }
+
+    #[test]
+    fn names_are_not_taken_for_comments() {
+        use Kind::{Edges, Labels};
+        let error = |kind, text: &str| table(kind, text).err().unwrap();
+        let remedy = "begins with # or %; put a blank behind it";
+        assert!(error(Edges, "a,b\n#rust,@anna\n").contains(&format!("a.csv:2: {remedy}")));
+        assert!(error(Edges, "#rust,@anna\n#go,@bert\n").contains(&format!("a.csv:1: {remedy}")));
+        assert!(error(Labels, "a\n%b\n").contains(&format!("a.csv:2: {remedy}")));
+        assert_eq!(cells(Edges, "\"#rust\",@anna\n# a\n#\n## b\nc,d"), [["#rust", "@anna"], ["c", "d"]]);
+        let note =
+            |text: &str| table(Edges, text).unwrap().doubted_comment().map_err(|e| e.to_string()).unwrap();
+        assert!(
+            note("#rust,@anna\nc,d\n").unwrap().starts_with("a.csv:1: `#rust,@anna` is taken for a comment")
+        );
+        assert_eq!((note("#edges\nc,d\n"), note("# c,d\nc,d\n")), (None, None));
     }
 
     #[test]

@@ -93,7 +93,6 @@ fn text_files() {
         ("0,1\n", b"1\n2\n3\n", "0\n1\n", "DIR/x.csv has features of 3 nodes, DIR/y.csv labels of 2".into()),
         ("0,1\n", b"", "0\n1\n", "DIR/x.csv has features of 0 nodes, DIR/y.csv labels of 2".into()),
         ("", b"", "", "DIR/x.csv: holds no nodes".into()),
-        ("0,1\n", two, "nan\nnan\n", "DIR/x.csv: no node has a label".into()),
         ("0,1\n", two, "0\n-2\n", "DIR/y.csv:2: `-2` is no class; whole numbers from 0, or names, are wanted".into()),
         ("0,1\n", two, "0\n0.5\n", "DIR/y.csv:2: `0.5` is no class; whole numbers from 0, or names, are wanted".into()),
         (

@@ -102,6 +102,17 @@ impl Dataset {
         splits.for_each(|split| split.retain(|i| !without.contains(&i)));
     }
 
+    /// Whether each node has a label in the source.
+    pub fn labelled(&self) -> Vec<bool> {
+        let mut labelled = vec![true; self.nodes()];
+        for i in &self.unlabelled {
+            if let Some(own) = labelled.get_mut(*i as usize) {
+                *own = false;
+            }
+        }
+        labelled
+    }
+
     /// What the source calls a node.
     pub fn node_name(&self, node: usize) -> Cow<'_, str> {
         name(&self.node_names, node)
@@ -128,6 +139,16 @@ fn name(names: &[String], place: usize) -> Cow<'_, str> {
 #[cfg(test)]
 mod tests {
     use super::super::synthetic::karate;
+
+    #[test]
+    fn nodes_without_label_are_told_apart() {
+        let mut data = karate();
+        // A node that does not exist is left to the check.
+        data.unlabelled = vec![7, 3, 99];
+        let labelled = data.labelled();
+        assert_eq!(labelled.len(), 34);
+        assert!((0..34).all(|i| labelled[i] == (i != 3 && i != 7)));
+    }
 
     #[test]
     fn nodes_without_label_leave_every_split() {

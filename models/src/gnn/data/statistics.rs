@@ -21,21 +21,10 @@ fn splits(data: &Dataset) -> impl Iterator<Item = (String, &Split)> {
     own.chain(data.public.iter().map(|split| ("the public split".to_string(), split)))
 }
 
-/// Which nodes have no label.
-fn without_label(data: &Dataset) -> Vec<bool> {
-    let mut without = vec![false; data.nodes()];
-    for i in &data.unlabelled {
-        if let Some(without) = without.get_mut(*i as usize) {
-            *without = true;
-        }
-    }
-    without
-}
-
 /// Nodes of each class among `nodes`, those without label aside.
-fn sizes(data: &Dataset, without: &[bool], nodes: impl Iterator<Item = u32>) -> Vec<usize> {
+fn sizes(data: &Dataset, labelled: &[bool], nodes: impl Iterator<Item = u32>) -> Vec<usize> {
     let mut sizes = vec![0; data.classes];
-    for i in nodes.filter(|i| !without[*i as usize]) {
+    for i in nodes.filter(|i| labelled[*i as usize]) {
         sizes[data.labels[i as usize] as usize] += 1;
     }
     sizes
@@ -51,18 +40,22 @@ fn listed(data: &Dataset, classes: &[usize]) -> String {
 }
 
 fn empty_classes(data: &Dataset) -> Option<String> {
-    let sizes = sizes(data, &without_label(data), 0..data.nodes() as u32);
+    if data.unlabelled.len() == data.nodes() {
+        return Some("no node has a label: a network can predict classes, but learn none here".into());
+    }
+    let sizes = sizes(data, &data.labelled(), 0..data.nodes() as u32);
     let empty: Vec<usize> = (0..data.classes).filter(|c| sizes[*c] == 0).collect();
     (!empty.is_empty()).then(|| format!("{} without a node", listed(data, &empty)))
 }
 
 /// Nodes without label in parts of splits.
 fn unlabelled(data: &Dataset) -> Option<String> {
-    let mut held = without_label(data);
+    // Each is counted once.
+    let mut known = data.labelled();
     let mut count = 0;
     for (_, split) in splits(data) {
         for i in split.parts().into_iter().flatten() {
-            count += usize::from(std::mem::take(&mut held[*i as usize]));
+            count += usize::from(!std::mem::replace(&mut known[*i as usize], true));
         }
     }
     (count > 0)
@@ -71,12 +64,12 @@ fn unlabelled(data: &Dataset) -> Option<String> {
 
 /// Classes that a training does not see.
 fn untaught(data: &Dataset) -> Option<String> {
-    let without = without_label(data);
-    let all = sizes(data, &without, 0..data.nodes() as u32);
+    let labelled = data.labelled();
+    let all = sizes(data, &labelled, 0..data.nodes() as u32);
     let mut found = None;
     let mut count = 0;
     for (name, split) in splits(data) {
-        let own = sizes(data, &without, split.train.iter().copied());
+        let own = sizes(data, &labelled, split.train.iter().copied());
         let missing: Vec<usize> = (0..data.classes).filter(|c| own[*c] == 0 && all[*c] > 0).collect();
         if !missing.is_empty() {
             count += 1;
@@ -88,11 +81,11 @@ fn untaught(data: &Dataset) -> Option<String> {
 
 /// Parts on which one constant answer is right.
 fn one_class(data: &Dataset) -> Option<String> {
-    let without = without_label(data);
+    let labelled = data.labelled();
     let (mut found, mut count) = (None, 0);
     for (name, split) in splits(data) {
         for (part, nodes) in Split::PARTS.into_iter().zip(split.parts()) {
-            let sizes = sizes(data, &without, nodes.iter().copied());
+            let sizes = sizes(data, &labelled, nodes.iter().copied());
             if data.classes > 1 && sizes.iter().filter(|size| **size > 0).count() == 1 {
                 count += 1;
                 found.get_or_insert_with(|| format!("{name}: all nodes of the {part} part are of one class"));
@@ -163,6 +156,11 @@ mod tests {
             d.public = Some(d.splits[0].clone());
         };
         assert!(found(&twice).ends_with("class 2 (and 1 more of the kind)"));
+        let none = found(&|d| {
+            d.unlabelled = (0..d.nodes() as u32).collect();
+            d.splits.clear();
+        });
+        assert_eq!(none, "no node has a label: a network can predict classes, but learn none here");
         let left = found(&|d| d.unlabelled = vec![2, 4]);
         assert!(left.starts_with("2 nodes without label are in parts"), "{left}");
         assert!(left.contains("no training node of class 2"), "{left}");

@@ -82,8 +82,9 @@ fn shuffled(n: usize, seed: u64) -> Vec<u32> {
 /// these `each` of every class to learn from, the rest to select on; all other nodes to test. Nodes
 /// without a label take no part.
 pub fn random_split(data: &Dataset, development: usize, each: usize, seed: u64) -> Split {
-    let order = shuffled(data.nodes(), seed).into_iter().filter(|i| !data.unlabelled.contains(i));
-    let order: Vec<u32> = order.collect();
+    let labelled = data.labelled();
+    let mut order = shuffled(data.nodes(), seed);
+    order.retain(|i| labelled[*i as usize]);
     let (own, test) = order.split_at(development.min(order.len()));
     let mut taken = vec![0; data.classes];
     let (train, validation) = own.iter().partition(|i| {
@@ -219,7 +220,7 @@ mod tests {
 
     #[test]
     fn random_splits_follow_the_protocol() {
-        let data =
+        let mut data =
             BlockModel { nodes: 500, classes: 5, degree: 4.0, homophily: 0.5, features: 2, signal: 1.0 }
                 .draw(1);
         let split = random_split(&data, 200, 20, 7);
@@ -228,6 +229,11 @@ mod tests {
         all.sort_unstable();
         assert_eq!(all, (0..500).collect::<Vec<u32>>());
         assert_ne!(random_split(&data, 200, 20, 8), random_split(&data, 200, 20, 7));
+        data.unlabelled = vec![3, 499];
+        let split = random_split(&data, 200, 20, 7);
+        let mut all: Vec<u32> = [split.train, split.validation, split.test].concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..499).filter(|i| *i != 3).collect::<Vec<u32>>());
     }
 
     #[test]
