@@ -19,11 +19,15 @@ use crate::run::{Inputs, RunFolder};
 
 /// The name of the data that need no training.
 pub const GRID: &str = "grid";
+/// Nodes on a side of it.
+pub(super) const GRID_SIDE: usize = 10;
 
 /// Networks on the grid unless others are named.
 const ON_GRID: &[&str] = &["grade", "grand", "gcn", "gat", "gread-bs", "acmp", "kuramoto"];
 /// Trained networks unless others are named.
 const TRAINED: &[&str] = &["grade", "grand", "gcn", "gcnii"];
+/// Settings of the data that have an effect here.
+const SHARED: [&str; 3] = ["metric", "weights", "scale"];
 /// Depths go up to here.
 const DEEPEST: f64 = 4096.0;
 
@@ -158,7 +162,7 @@ impl OversmoothingConfig {
             return Ok((None, Inputs::new()));
         }
         let Sourced { data, input } = load_sourced(&self.data, data_dir)?;
-        Ok((Some(self.used(data)?), inputs(input)))
+        Ok((Some(self.ready(data)?), inputs(input)))
     }
 
     /// The same for a run that is resumed.
@@ -186,11 +190,44 @@ impl OversmoothingConfig {
         }
         // What `graph` checks is checked here too; whatever a preset says, edges are undirected here.
         let (edges, split) = (Edges::Undirected, SplitKind::Fixed);
-        let checked = |data, config: &GraphConfig| {
-            let choice = DataChoice { edges, split, splits: self.splits, ..config.data.clone() };
-            splits(data, &choice).map(|(data, _)| data)
-        };
-        self.settings.values().try_fold(data, checked)
+        let Some(shared) = self.shared() else { return Ok(data) };
+        let choice = DataChoice { edges, split, splits: self.splits, ..shared.clone() };
+        splits(data, &choice).map(|(data, _)| data)
+    }
+
+    /// The same, if every arm can be trained on them at each of its depths.
+    pub(super) fn ready(&self, data: Dataset) -> Result<Dataset, CliError> {
+        let data = self.used(data)?;
+        self.depths().try_for_each(|(name, depth)| {
+            let problem = self.model(name, depth).check_data(&data);
+            problem.map_err(|problem| CliError::usage(format!("{name} at depth {depth}: {problem}")))
+        })?;
+        Ok(data)
+    }
+
+    /// What is said of the data, where it has an effect here: the same by every arm.
+    pub(super) fn shared(&self) -> Option<&DataChoice> {
+        self.settings.values().next().map(|config| &config.data)
+    }
+
+    /// An error if arms differ in what becomes of the data, or in the figure: nothing could be compared then.
+    fn check_shared(&self) -> Result<(), CliError> {
+        let choices: Vec<(&String, toml::Table)> = self
+            .settings
+            .iter()
+            .map(|(name, config)| Ok((name, to_table(&config.data)?)))
+            .collect::<Result<_, CliError>>()?;
+        for key in SHARED {
+            let differs = choices.iter().find(|(_, choice)| choice.get(key) != choices[0].1.get(key));
+            if let (Some((name, choice)), (first, other)) = (differs, &choices[0]) {
+                let [own, other] =
+                    [choice, other].map(|c| c.get(key).map_or(String::new(), toml::Value::to_string));
+                return Err(CliError::usage(format!(
+                    "data.{key} is {other} for {first} and {own} for {name}, but all arms share the data; give --set data.{key}=VALUE, and no arm one of its own"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Every arm at every depth of its own; none on the grid.
@@ -226,6 +263,18 @@ impl OversmoothingConfig {
         range::check(&[count("--splits", self.splits), count("--seeds", self.seeds)])
             .map_err(CliError::usage)?;
         self.settings.iter().try_for_each(|(name, config)| config.check().map_err(|e| of_arm(name, e)))?;
+        self.check_shared()?;
+        if self.data == GRID {
+            let evolution = |config: &GraphConfig| {
+                config
+                    .model
+                    .evolution::<f32>(&grid(GRID_SIDE), &mut Params::new(), 1, 0)
+                    .map_err(CliError::usage)
+            };
+            self.settings
+                .iter()
+                .try_for_each(|(name, config)| evolution(config).map(drop).map_err(|e| of_arm(name, e)))?;
+        }
         self.depths().try_for_each(|(name, depth)| {
             range::check(&[("depth", depth as f64, Range::Between(1.0, DEEPEST))])
                 .and_then(|()| self.model(name, depth).settings().check())
@@ -291,7 +340,7 @@ const UNREAD: [&str; 14] = [
 fn instead(key: &str, on_grid: bool) -> Option<&'static str> {
     match key.split_once('.')? {
         ("data", "name") => Some("name the data with --data"),
-        ("data", "metric" | "weights") if !on_grid => None,
+        ("data", key) if !on_grid && SHARED.contains(&key) => None,
         ("data", _) if !on_grid => {
             Some("fixed splits are trained on (--splits), from --seeds, with undirected edges")
         }

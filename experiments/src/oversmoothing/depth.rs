@@ -1,5 +1,8 @@
 //! Trained networks of several depths: accuracy, and how alike the states are after the integration and before.
 
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
 use models::gnn::Dataset;
 use models::gnn::oversmoothing::clusters::{agreement, clusters};
 use models::gnn::oversmoothing::rank::numerical_rank;
@@ -11,11 +14,11 @@ use serde::{Deserialize, Serialize, Serializer};
 use super::OversmoothingConfig;
 use super::config::Job;
 use super::summary;
-use crate::run::RunFolder;
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
 use crate::run::jobs;
 use crate::run::rows::{self, Row};
+use crate::run::{RunFolder, console};
 use crate::table::shortest;
 
 macro_rules! figures {
@@ -90,10 +93,25 @@ pub(super) fn trained(
     };
     let done = rows::read(folder, |row| place(row).is_some(), place)?;
     let wanted: Vec<Option<usize>> = (0..all.len()).map(Some).collect();
-    let work = |job: &Option<usize>| train(plan, data, all[job.unwrap_or(0)], interrupt);
+    let diverged = Mutex::new(BTreeMap::new());
+    let work = |job: &Option<usize>| {
+        let place = job.unwrap_or(0);
+        let note = |why: String| {
+            diverged.lock().unwrap_or_else(PoisonError::into_inner).insert(place, why);
+        };
+        train(plan, data, all[place], interrupt, &note)
+    };
     let save = |done: &[Trained]| rows::write(folder, done);
     let message = |done: &[Trained]| format!("{} of {} trainings", done.len(), all.len());
     let (rows, outcome) = jobs::run(&wanted, done, place, quiet, work, save, message);
+    let mut diverged: Vec<_> =
+        diverged.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect();
+    // One for each depth of an arm says enough.
+    diverged.dedup_by_key(|(place, _)| (all[*place].arm, all[*place].depth));
+    for (place, why) in diverged.iter().filter(|_| !quiet) {
+        let Job { arm, depth, split, seed } = all[*place];
+        console::note(format_args!("{arm} at depth {depth}, split {split}, seed {seed}: {why}"));
+    }
     outcome.map_err(|e| match e {
         CliError::Interrupted(_) => {
             let at = folder.path().display();
@@ -111,6 +129,7 @@ fn train(
     data: &Dataset,
     job: Job<'_>,
     interrupt: &Interrupt,
+    diverged: &dyn Fn(String),
 ) -> Result<Trained, CliError> {
     let config = &plan.settings[job.arm];
     let network = plan.model(job.arm, job.depth);
@@ -127,7 +146,7 @@ fn train(
             let parts = agreement(known.map(|i| (own[i], data.labels[i] as usize)));
             let figures = outcome.figures();
             Ok(Trained {
-                diffusion_units: diffusion_units(data, &network, &outcome.params, job.depth)
+                diffusion_units: diffusion_units(data, &network, &outcome.params)
                     .map_err(CliError::Failed)?,
                 validation: figures.validation,
                 test: figures.test,
@@ -148,7 +167,10 @@ fn train(
             })
         }
         // A depth at which training blows up is a result, not an end.
-        Err(TrainError::Diverged(_)) => Ok(Trained::diverged(job)),
+        Err(TrainError::Diverged(why)) => {
+            diverged(why);
+            Ok(Trained::diverged(job))
+        }
         Err(e @ TrainError::Stopped) => Err(CliError::Interrupted(e.to_string())),
         Err(e) => Err(CliError::usage(e)),
     }

@@ -7,6 +7,7 @@ use models::gnn::data::synthetic::grid;
 use models::gnn::oversmoothing::evolve::evolve;
 use models::gnn::oversmoothing::smoothing::{plateau, smoothness};
 
+use super::config::GRID_SIDE;
 use super::{OversmoothingConfig, line};
 use crate::plot::{Panel, panels};
 use crate::run::RunFolder;
@@ -24,7 +25,7 @@ pub(super) fn on_grid(
     folder: &RunFolder,
     interrupt: &Interrupt,
 ) -> Result<String, CliError> {
-    let data = grid(10);
+    let data = grid(GRID_SIDE);
     let mut x0 = vec![0.0_f64; CHANNELS * data.nodes()];
     Stream::new(plan.seed, "features", 0, 0).fill_uniform(&mut x0);
     let mut lines = String::from("model,layer,energy,plain_energy,mad,clusters,change\n");

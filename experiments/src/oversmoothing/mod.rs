@@ -5,6 +5,8 @@ mod config;
 mod depth;
 mod grid;
 mod summary;
+#[cfg(test)]
+mod tests;
 
 pub use arms::Arm;
 pub use config::{GRID, OversmoothingConfig, OversmoothingRequest};

@@ -110,9 +110,10 @@ fn picture(
         };
         plan.networks.iter().map(of).collect()
     };
+    let figure = plan.shared().map_or("figure", |data| data.metric.name());
     let panel = |label: &str, log, series| Panel { label: label.into(), log, series };
     let parts = [
-        panel("test, %", false, curves(COLUMNS[2].1, f64::NEG_INFINITY)),
+        panel(&format!("test {figure}, %"), false, curves(COLUMNS[2].1, f64::NEG_INFINITY)),
         panel("energy by degree, end / start", true, curves(COLUMNS[3].1, 1e-30)),
         panel("energy over variance, end", true, curves(COLUMNS[5].1, 1e-30)),
         panel("numerical rank, end", false, curves(COLUMNS[6].1, f64::NEG_INFINITY)),

@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use experiments::datasets::encode;
+use models::gnn::data::synthetic::{dense, karate};
+
 use crate::binary;
 
 fn oversmoothing(args: &[&str]) -> Command {
@@ -174,4 +177,41 @@ fn arms_have_settings_depths_splits_and_seeds() {
     again(&["--models", "gcn", "--splits", "1001"], "--splits = 1001 must");
     again(&["--models", "gcn", "--splits", "900"], "lower --splits");
     assert!(!dir.path().join("never").exists());
+}
+
+#[test]
+fn data_that_do_not_suit_an_arm_are_told_of_and_scaled_if_asked() {
+    let dir = tempfile::tempdir().unwrap();
+    let (file, out) = (dir.path().join("own.npz"), dir.path().join("run"));
+    let mut data = karate();
+    data.edge_weights = vec![2.0; data.edges.len()];
+    let features: Vec<f32> = (0..34).flat_map(|i| [3e38 * (i % 2) as f32, 3e38]).collect();
+    data.features = dense(34, 2, &features);
+    std::fs::write(&file, encode(&data).unwrap()).unwrap();
+    let own = ["--data", file.to_str().unwrap(), "--depths", "2", "--set", "train.epochs=2"];
+    let out_at = ["--out", out.to_str().unwrap()];
+    refused(&[&own[..], &["--models", "gcn,gat"], &out_at].concat(), "gat at depth 2: model.name = gat");
+    let one = ["--models", "gcn", "--arm", "b=gat,data.weights=ignore"];
+    refused(&[&own[..], &one, &out_at].concat(), "give --set data.weights=VALUE");
+    assert!(!out.exists());
+    let models = ["--models", "gcn,kuramoto", "--set", "model.attention=false"];
+    let train = |more: &[&str], name: &str| {
+        let out = dir.path().join(name);
+        let args = [&own[..], &models, more, &["--out", out.to_str().unwrap()]].concat();
+        let mut command = binary::command(env!("CARGO_BIN_EXE_oversmoothing"), &args);
+        let output = binary::succeed(command.args(["--threads", "1"]));
+        (text(out.join("depth.csv")), binary::stderr(&output))
+    };
+    let (rows, said) = train(&[], "raw");
+    assert!(rows.lines().nth(1).unwrap().starts_with("gcn,2,0,0,nan,nan"), "{rows}");
+    let note =
+        said.lines().find(|l| l.starts_with("gcn at depth 2, split 0, seed 0: the loss is not finite"));
+    assert!(note.is_some_and(|l| l.ends_with("set data.scale = standard")), "{said}");
+    let (rows, said) = train(&["--set", "data.scale=standard"], "scaled");
+    assert!(rows.lines().nth(1).unwrap().starts_with("gcn,2,0,0,2,0."), "{rows}");
+    assert!(
+        rows.lines().nth(2).unwrap().starts_with("kuramoto,2,0,0,nan,0."),
+        "no units of diffusion: {rows}"
+    );
+    assert!(!said.contains("not finite") && dir.path().join("scaled/units.png").exists(), "{said}");
 }

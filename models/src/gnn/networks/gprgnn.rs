@@ -41,6 +41,9 @@ impl Default for Gprgnn {
 }
 
 impl Layers for Gprgnn {
+    /// Its layers are those of the MLP.
+    const ONCE: bool = false;
+
     fn check(&self, _: &Width) -> Result<(), String> {
         range::check(&[
             ("model.teleport", self.teleport, Range::Between(0.0, 1.0)),

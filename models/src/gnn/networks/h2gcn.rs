@@ -25,6 +25,8 @@ impl Layers for H2gcn {
     const LAYERS: usize = 1;
     /// Widths double and double again.
     const MOST: usize = 3;
+    /// A round is over two matrices, and all rounds are read.
+    const ONCE: bool = false;
 
     fn draw(&mut self, layers: &mut usize, draw: &mut Draw<'_>) {
         *layers = draw.one_of(&[1, 2]);

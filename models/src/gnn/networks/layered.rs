@@ -21,6 +21,9 @@ pub trait Layers: Default + Send + Sync {
     /// Whether its matrix A has a place for weights of edges.
     const WEIGHTS: bool = true;
 
+    /// Whether each layer applies A once, and does nothing else with the neighbours of a node.
+    const ONCE: bool = true;
+
     /// An error if a value is outside its range, or does not go with the width.
     fn check(&self, _: &Width) -> Result<(), String> {
         Ok(())
@@ -89,6 +92,13 @@ impl<N: Layers> Architecture for Layered<N> {
 
     fn takes_weights(&self) -> bool {
         N::WEIGHTS
+    }
+
+    fn applications(&self) -> Option<usize> {
+        match (N::EDGES, N::ONCE) {
+            (false, _) => Some(0),
+            (true, once) => once.then_some(self.layers),
+        }
     }
 
     fn memory(&self, data: &Dataset) -> Vec<Part> {

@@ -37,7 +37,7 @@ pub use sgc::Sgc;
 pub use tuned::Tuned;
 
 use super::equations::{
-    AcmpSettings, GradeSettings, GrandSettings, GreadSettings, KuramotoSettings, Mixing, Shared,
+    AcmpSettings, Equation, GradeSettings, GrandSettings, GreadSettings, KuramotoSettings, Mixing, Shared,
 };
 use super::layers::Builder;
 use super::space::{Draw, Width};
@@ -118,6 +118,11 @@ pub trait Architecture {
     /// Whether edges must lead both ways.
     fn undirected(&self) -> bool {
         false
+    }
+
+    /// How many times a state passes through A, where that is all that it does with its neighbours; none elsewhere.
+    fn applications(&self) -> Option<usize> {
+        None
     }
 
     /// Turns aggregation off; whether there is one.
@@ -248,16 +253,17 @@ impl Network {
         seed: u64,
     ) -> Result<Box<dyn Classifier<T>>, String> {
         self.settings().check()?;
-        self.check_data(data)?;
         data.problem().map_or(Ok(()), Err)?;
+        self.check_data(data)?;
         self.builder().build(&mut Builder { data, params, seed })
     }
 
-    /// Whether it can be trained on a graph: it has a place for weights of edges if there are some, and there is
-    /// memory, which is asked before any is taken.
+    /// Whether it can be trained on a graph: it has a place for weights of edges if there are some, it has a meaning on
+    /// such edges, and there is memory, which is asked before any is taken.
     ///
     /// # Errors
-    /// How to do without the weights; or the settings that take the most memory, with an estimate.
+    /// How to do without the weights; what its edges must be; or the settings that take the most memory, with an
+    /// estimate.
     pub fn check_data(&self, data: &Dataset) -> Result<(), String> {
         if !data.edge_weights.is_empty() && !self.settings().takes_weights() {
             let (name, data) = (self.name(), &data.name);
@@ -265,7 +271,16 @@ impl Network {
                 "model.name = {name}: attention has no place for the weights that edges of {data} have; set data.weights=ignore, or do without attention"
             ));
         }
+        self.suits(data)?;
         self.check_memory(data)
+    }
+
+    /// An error if its equation has no meaning on the edges of a graph. The variational form is the one that asks.
+    fn suits(&self, data: &Dataset) -> Result<(), String> {
+        match self {
+            Self::Grade(grade) => grade.equation.suits(&grade.mixing, data),
+            _ => Ok(()),
+        }
     }
 
     fn check_memory(&self, data: &Dataset) -> Result<(), String> {
@@ -286,7 +301,7 @@ impl Network {
     /// The network as a dynamical system on states of `channels`; none if it is not one.
     ///
     /// # Errors
-    /// A setting is outside its range, or settings do not go together, or the data are broken.
+    /// A setting is outside its range, or settings do not go together, or do not suit the data, or these are broken.
     pub fn evolution<T: Real>(
         &self,
         data: &Dataset,
@@ -296,6 +311,7 @@ impl Network {
     ) -> Result<Option<Evolution<T>>, String> {
         self.settings().check()?;
         data.problem().map_or(Ok(()), Err)?;
+        self.suits(data)?;
         Ok(self.builder().evolution(&mut Builder { data, params, seed }, channels))
     }
 
@@ -308,7 +324,9 @@ impl Network {
 
 #[cfg(test)]
 mod tests {
+    use super::super::equations::Form;
     use super::*;
+    use crate::gnn::Normalisation;
 
     #[test]
     fn defaults_are_sound_and_values_out_of_range_are_named() {
@@ -375,6 +393,31 @@ mod tests {
         data.edge_weights.pop();
         let gcn = Network::named("gcn").unwrap();
         assert_eq!(refused(gcn, &data), "there are 5 weights of 6 edges");
+    }
+
+    #[test]
+    fn edges_that_an_equation_has_no_meaning_on_are_refused_before_anything_is_built() {
+        let mut grade = Continuous::<GradeSettings>::default();
+        grade.equation.form = Form::Variational;
+        grade.integration.solver = Solver::Implicit;
+        (grade.mixing.attention, grade.mixing.normalisation) = (false, Normalisation::Row);
+        let error = |grade: &Continuous<GradeSettings>, data: &Dataset| {
+            let network = Network::Grade(grade.clone());
+            let checked = network.check_data(data).err().unwrap_or_default();
+            let evolved = network.evolution::<f32>(data, &mut Params::new(), 2, 0).err().unwrap_or_default();
+            assert_eq!(checked, evolved);
+            checked
+        };
+        let mut data = star(3);
+        data.edges.sort_unstable();
+        assert_eq!(error(&grade, &data), "");
+        data.edges.retain(|edge| *edge != (2, 0));
+        assert!(error(&grade, &data).contains("wants undirected edges, and (2, 0) is missing"));
+        grade.mixing.normalisation = Normalisation::Symmetric;
+        assert!(error(&grade, &star(3)).contains("wants model.normalisation"));
+        grade.equation.form = Form::Paper;
+        grade.integration.solver = Solver::Euler;
+        assert_eq!(error(&grade, &data), "");
     }
 
     #[test]

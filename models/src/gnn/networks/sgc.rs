@@ -43,6 +43,10 @@ impl Architecture for Sgc {
         self.powers = depth;
     }
 
+    fn applications(&self) -> Option<usize> {
+        Some(self.powers)
+    }
+
     fn draw(&mut self, draw: &mut Draw<'_>) {
         (self.powers, self.input_dropout) = (draw.one_of(&[1, 2, 3, 5]), draw.dropout());
     }
