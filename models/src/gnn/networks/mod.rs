@@ -253,8 +253,8 @@ impl Network {
         seed: u64,
     ) -> Result<Box<dyn Classifier<T>>, String> {
         self.settings().check()?;
-        data.problem().map_or(Ok(()), Err)?;
         self.check_data(data)?;
+        data.problem().map_or(Ok(()), Err)?;
         self.builder().build(&mut Builder { data, params, seed })
     }
 
