@@ -96,9 +96,9 @@ mod tests {
 
     #[test]
     fn quantiles_of_student() {
-        // Two-sided 5 % points from printed tables.
+        // Two-sided 5 % points from printed tables: half a unit of the last digit is 6e-5 of probability or less.
         for (freedom, t) in [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (9, 2.262), (30, 2.042)] {
-            assert!((student(t, freedom) - 0.05).abs() < 2e-5, "{freedom}: {}", student(t, freedom));
+            assert!((student(t, freedom) - 0.05).abs() < 6e-5, "{freedom}: {}", student(t, freedom));
             assert_eq!(student(0.0, freedom), 1.0);
         }
     }
