@@ -166,7 +166,7 @@ fn squareplus<T: Real>(g: &mut Recording<T>, s: Var, ends: &Moves) -> Var {
     let square = g.affine(square, 1.0, 4.0);
     let root = g.sqrt(square);
     let below = g.sub(root, d);
-    let two = g.constant(1, 1, &[T::of(2.0)]);
+    let two = g.affine(below, 0.0, 2.0);
     let value = g.div(two, below);
     let sums = g.scatter_add(value, ends);
     let sums = g.gather(sums, ends);
