@@ -6,6 +6,7 @@ use engine::ode::{Gradient, OdeError, OdeSolve, RightHandSide, RungeKutta, Steps
 use engine::{ParamId, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
+use super::integration::{Backward, Integration, LastStep, Solver, growing, steps};
 use super::{Architecture, Build, Classifier, Evolution, Outputs, kept_states};
 use crate::gnn::equations::{Equation, MixingSettings, Shared, Start};
 use crate::gnn::layers::{Builder, Decoder, Encoder, Form};
@@ -13,48 +14,7 @@ use crate::gnn::space::{self, Draw, Width};
 use crate::gnn::training::Training;
 use crate::gnn::{Dataset, Dropout};
 use crate::memory::Part;
-use crate::range::{self, Range};
-
-/// The integrator of a continuous network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Solver {
-    /// First order.
-    Euler,
-    /// Second order.
-    Midpoint,
-    /// Fourth order, the classical method.
-    Rk4,
-    /// Fourth order, the 3/8 rule, which torchdiffeq calls rk4.
-    Rk38,
-    /// Dormand-Prince 5(4) with steps chosen by `tolerance`.
-    Adaptive,
-    /// Steps of the equation's own, stable at any length, each `growth` times as long as the one before.
-    Implicit,
-}
-
-/// How gradients pass through the integration of a continuous network.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Backward {
-    /// Every value is kept: fastest, memory grows with the steps. Steps chosen by their error are checkpointed.
-    Tape,
-    /// States at every ceil(sqrt n)-th of n steps are kept, the rest is computed again; the same gradient.
-    Checkpointed,
-    /// The last state is kept, and the continuous adjoint integrated back.
-    Adjoint,
-}
-
-/// What becomes of steps where T is no multiple of their length.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LastStep {
-    /// All are equally long, and a little shorter.
-    #[default]
-    Equal,
-    /// The last one is shortened, as torchdiffeq does.
-    Short,
-}
+use crate::range;
 
 /// Settings of the encoder and the decoder of a continuous network.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -125,120 +85,6 @@ impl<T: Real> EncoderDecoder<T> {
     }
 }
 
-/// Settings of the integration.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Integration {
-    /// Integration time T.
-    pub time: f64,
-    /// Step; the number of steps is T / step, rounded up.
-    pub step: f64,
-    /// The integrator.
-    pub solver: Solver,
-    /// Error of a step, for the adaptive solver.
-    pub tolerance: f64,
-    /// Length of a step over that of the one before, for the implicit solver; `step` is the first.
-    #[serde(default = "one")]
-    pub growth: f64,
-    /// tape, checkpointed or adjoint.
-    pub backward: Backward,
-    /// equal or short: what becomes of steps where T is no multiple of their length.
-    #[serde(default)]
-    pub last_step: LastStep,
-    /// Above 0, evaluation integrates to so many times T and takes the time with the best validation figure, as the
-    /// code of GRAND does (3). Training ends at T all the same.
-    #[serde(default)]
-    pub time_by_validation: f64,
-}
-
-fn one() -> f64 {
-    1.0
-}
-
-impl Default for Integration {
-    fn default() -> Self {
-        let (solver, backward) = (Solver::Euler, Backward::Tape);
-        Self {
-            time: 2.0,
-            step: 0.5,
-            solver,
-            tolerance: 1e-3,
-            growth: 1.0,
-            backward,
-            last_step: LastStep::Equal,
-            time_by_validation: 0.0,
-        }
-    }
-}
-
-/// Steps of length `step` in `time`.
-pub(super) fn steps(time: f64, step: f64) -> usize {
-    (time / step - 1e-9).ceil().max(1.0) as usize
-}
-
-/// The lengths of steps that grow by a factor from `step` on and end at `time`.
-fn growing(time: f64, step: f64, growth: f64) -> Vec<f64> {
-    let (mut lengths, mut left, mut h) = (Vec::new(), time, step);
-    // What is left within the rounding error is no step.
-    while left > 1e-9 * time {
-        lengths.push(h.min(left));
-        left -= h;
-        h *= growth;
-    }
-    lengths
-}
-
-/// More than `most` steps are a slip, and would end in want of memory.
-pub(super) fn check_steps(time: f64, step: f64, most: f64) -> Result<(), String> {
-    range::check(&[("model.time", time, Range::Positive), ("model.step", step, Range::Positive)])?;
-    if time / step > most {
-        return Err(format!(
-            "model.time = {time:?} takes more than {most} steps of model.step = {step:?}; raise that or lower the time"
-        ));
-    }
-    Ok(())
-}
-
-impl Integration {
-    /// An error if a value is outside its range.
-    pub fn check(&self) -> Result<(), String> {
-        range::check(&[
-            ("model.tolerance", self.tolerance, Range::Positive),
-            ("model.time_by_validation", self.time_by_validation, Range::Between(0.0, 100.0)),
-            ("model.growth", self.growth, Range::Between(1.0, 10.0)),
-        ])?;
-        if self.time_by_validation > 0.0 && matches!(self.solver, Solver::Adaptive | Solver::Implicit) {
-            return Err(
-                "model.time_by_validation needs steps of one length; choose another model.solver".into()
-            );
-        }
-        if self.solver != Solver::Implicit && self.growth != 1.0 {
-            return Err("model.growth belongs to model.solver = \"implicit\"".into());
-        }
-        if self.solver == Solver::Implicit && self.backward != Backward::Tape {
-            return Err("model.solver = \"implicit\" wants model.backward = \"tape\"".into());
-        }
-        let most = if self.solver == Solver::Adaptive { f64::INFINITY } else { 100_000.0 };
-        check_steps(self.time, self.step, most)
-    }
-
-    /// States that are kept for the backward pass, at least.
-    fn states(&self) -> f64 {
-        let steps = match self.solver {
-            Solver::Implicit => growing(self.time, self.step, self.growth).len(),
-            _ => steps(self.time, self.step),
-        } as f64;
-        // Evaluation keeps every state that validation may choose.
-        let chosen = self.time_by_validation * self.time / self.step;
-        let kept = match self.backward {
-            _ if self.solver == Solver::Adaptive => 1.0,
-            Backward::Tape => steps,
-            Backward::Checkpointed => steps.sqrt(),
-            Backward::Adjoint => 1.0,
-        };
-        kept.max(chosen)
-    }
-}
-
 /// A network around the differential equation E.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Continuous<E> {
@@ -289,6 +135,10 @@ impl<E: Equation> Architecture for Continuous<E> {
 
     fn takes_weights(&self) -> bool {
         !self.mixing.attention
+    }
+
+    fn suits(&self, data: &Dataset) -> Result<(), String> {
+        self.equation.suits(&self.mixing, data)
     }
 
     fn undirected(&self) -> bool {
@@ -342,7 +192,6 @@ impl<E: Equation> Architecture for Continuous<E> {
 
 impl<T: Real, E: Equation> Build<T> for Continuous<E> {
     fn build(&self, on: &mut Builder<'_, T>) -> Result<Box<dyn Classifier<T>>, String> {
-        self.equation.suits(&self.mixing, on.data)?;
         let ends = self.ends.build(on);
         let dynamics = self.dynamics(on, self.ends.width.hidden);
         let i = &self.integration;

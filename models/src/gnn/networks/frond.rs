@@ -5,7 +5,8 @@
 use engine::{Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
-use super::continuous::{EncoderDecoder, check_steps, steps};
+use super::continuous::EncoderDecoder;
+use super::integration::{check_steps, steps};
 use super::{Architecture, Build, Classifier, Ends, Outputs, kept_states};
 use crate::gnn::equations::{Equation, GrandSettings, MixingSettings, Shared, Start};
 use crate::gnn::layers::Builder;

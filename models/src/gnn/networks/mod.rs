@@ -12,6 +12,7 @@ mod gcnii;
 mod gprgnn;
 mod graphcon;
 mod h2gcn;
+mod integration;
 mod layered;
 mod mlp;
 mod sage;
@@ -22,7 +23,7 @@ use engine::{ParamId, Params, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 use sprs::CsMat;
 
-pub use continuous::{Backward, Continuous, Ends, Integration, LastStep, Solver};
+pub use continuous::{Continuous, Ends};
 pub use frond::Frond;
 pub use gat::Gat;
 pub use gcn::Gcn;
@@ -30,6 +31,7 @@ pub use gcnii::Gcnii;
 pub use gprgnn::Gprgnn;
 pub use graphcon::GraphCon;
 pub use h2gcn::H2gcn;
+pub use integration::{Backward, Integration, LastStep, Solver};
 pub use layered::{Layered, Layers};
 pub use mlp::Mlp;
 pub use sage::Sage;
@@ -37,7 +39,7 @@ pub use sgc::Sgc;
 pub use tuned::Tuned;
 
 use super::equations::{
-    AcmpSettings, Equation, GradeSettings, GrandSettings, GreadSettings, KuramotoSettings, Mixing, Shared,
+    AcmpSettings, GradeSettings, GrandSettings, GreadSettings, KuramotoSettings, Mixing, Shared,
 };
 use super::layers::Builder;
 use super::space::{Draw, Width};
@@ -113,6 +115,11 @@ pub trait Architecture {
     /// Whether its matrix A has a place for weights of edges. Attention makes its own.
     fn takes_weights(&self) -> bool {
         true
+    }
+
+    /// An error if it has no meaning on such a graph.
+    fn suits(&self, _: &Dataset) -> Result<(), String> {
+        Ok(())
     }
 
     /// Whether edges must lead both ways.
@@ -271,16 +278,8 @@ impl Network {
                 "model.name = {name}: attention has no place for the weights that edges of {data} have; set data.weights=ignore, or do without attention"
             ));
         }
-        self.suits(data)?;
+        self.settings().suits(data)?;
         self.check_memory(data)
-    }
-
-    /// An error if its equation has no meaning on the edges of a graph. The variational form is the one that asks.
-    fn suits(&self, data: &Dataset) -> Result<(), String> {
-        match self {
-            Self::Grade(grade) => grade.equation.suits(&grade.mixing, data),
-            _ => Ok(()),
-        }
     }
 
     fn check_memory(&self, data: &Dataset) -> Result<(), String> {
@@ -311,7 +310,7 @@ impl Network {
     ) -> Result<Option<Evolution<T>>, String> {
         self.settings().check()?;
         data.problem().map_or(Ok(()), Err)?;
-        self.suits(data)?;
+        self.settings().suits(data)?;
         Ok(self.builder().evolution(&mut Builder { data, params, seed }, channels))
     }
 
