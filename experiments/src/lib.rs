@@ -7,6 +7,7 @@ pub mod config;
 pub mod datasets;
 pub mod dimension;
 pub mod figures;
+pub mod metastability;
 pub mod npy;
 pub mod oversmoothing;
 pub mod plot;

@@ -4,16 +4,18 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
-use experiments::config::{load_exact, to_toml};
+use experiments::config::{load_exact, resolve, to_toml};
+use experiments::metastability::{self, MetastabilityConfig};
 use experiments::oversmoothing::{Arm, KIND, OversmoothingConfig, OversmoothingRequest, execute};
 use experiments::run::cli::{Common, on_threads, parse};
 use experiments::run::error::{CliError, run};
 use experiments::run::interrupt::Interrupt;
 use experiments::run::progress::Stages;
-use experiments::run::{Place, RunFolder, console, environment};
+use experiments::run::{Inputs, Place, RunFolder, console, environment};
 
 /// Draws how alike nodes become with depth: the Dirichlet energy of untrained networks over up to 1000
-/// layers of a 10 x 10 grid with random features, and, with --data, accuracy and energy of trained ones.
+/// layers of a 10 x 10 grid with random features, and, with --data, accuracy and energy of trained ones. With
+/// --metastability measures how long plateaus last and where patterns stand, on regular graphs.
 #[derive(Parser)]
 #[command(version, allow_negative_numbers = true, after_help = EXAMPLES)]
 struct Args {
@@ -50,8 +52,11 @@ struct Args {
     /// Train from this many seeds, --seed and those that follow.
     #[arg(long, default_value_t = 1, requires = "data", value_name = "N")]
     seeds: usize,
+    /// Measure metastability of GRADE's equations instead: plateaus, phase diagrams, linear stability.
+    #[arg(long, conflicts_with_all = ["layers", "models", "arms", "arms_file", "data"])]
+    metastability: bool,
     /// Resume an interrupted run in its folder.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["layers", "models", "arms", "arms_file", "data", "depths", "splits", "seeds", "out", "seed", "config", "sets", "force"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["metastability", "layers", "models", "arms", "arms_file", "data", "depths", "splits", "seeds", "out", "seed", "config", "sets", "force"])]
     resume: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
@@ -64,9 +69,12 @@ Examples:
   oversmoothing --models grade,gcn --layers 200
   oversmoothing --data cora --models gcnii --arm still=grade,aggregation=0 --depths 8,64 --splits 3 --seeds 2
   oversmoothing --data cora --arms arms.toml --depths 2,16,128,1024
+  oversmoothing --metastability                     phase diagrams, in about ten minutes
+  oversmoothing --metastability --set 'forms=[\"variational\"]' --set steps=8 --set time=1000
   oversmoothing --resume results/latest             resume after Ctrl-C
 Writes energy.csv and energy.png, or depth.csv (a row for each training), depth.png (against depth), units.png (against
-units of diffusion) and summary.csv (mean and deviation of each arm at each depth), and config.toml (all settings).
+units of diffusion) and summary.csv (mean and deviation of each arm at each depth), or metastability.csv (a row for each
+integration), phase.png, exit.png, courses.csv and courses.png; and config.toml (all settings).
 Exit codes: 0 done, 1 failed, 2 wrong use, 130 interrupted.";
 
 fn main() -> ExitCode {
@@ -78,10 +86,15 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     let quiet = args.common.quiet;
     let interrupt = Interrupt::install(args.common.stop_after, quiet)?;
     let data_dir = args.data_dir.as_deref();
+    let resumed = args.resume.as_deref().map(RunFolder::open_any).transpose()?;
+    let kind = resumed.as_ref().map(RunFolder::kind).transpose()?;
+    if args.metastability || kind.as_deref() == Some(metastability::KIND) {
+        return study(args, threads, resumed, &interrupt);
+    }
     let reading = Stages::only("oversmoothing", "reading data", quiet);
-    let (folder, plan, data) = match &args.resume {
-        Some(path) => {
-            let folder = RunFolder::open(path, KIND)?;
+    let (folder, plan, data) = match resumed {
+        Some(folder) => {
+            folder.is_a(KIND)?;
             folder.compare_versions(quiet)?;
             let plan: OversmoothingConfig = load_exact(&folder.file("config.toml"))?;
             plan.check()?;
@@ -103,9 +116,48 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     environment::write(&folder, threads)?;
     folder.mark_latest();
     let table = execute(&plan, data.as_ref(), &folder, &interrupt, quiet)?;
+    show(&table, &folder, quiet);
+    Ok(())
+}
+
+fn show(table: &str, folder: &RunFolder, quiet: bool) {
     if !quiet {
         console::show(format_args!("{table}{}\n", folder.path().display()));
     }
+}
+
+/// The study of metastability, in a new folder or in that of an earlier run.
+fn study(
+    args: &Args,
+    threads: usize,
+    resumed: Option<RunFolder>,
+    interrupt: &Interrupt,
+) -> Result<(), CliError> {
+    let (common, quiet) = (&args.common, args.common.quiet);
+    let (folder, plan) = match resumed {
+        Some(folder) => {
+            folder.compare_versions(quiet)?;
+            let plan: MetastabilityConfig = load_exact(&folder.file("config.toml"))?;
+            plan.check()?;
+            (folder, plan)
+        }
+        None => {
+            let defaults = MetastabilityConfig::default();
+            let mut sets = common.sets.clone();
+            sets.extend(common.seed.map(|s| format!("seed={s}")));
+            let plan = resolve(&defaults, common.config.as_deref(), &sets)?;
+            plan.check()?;
+            let place = Place::new(common.out.as_ref(), "metastability", plan.seed);
+            let folder = RunFolder::create(&place, common.force)?;
+            let text = to_toml(&plan, &defaults)?;
+            folder.begin(metastability::KIND, &[("config.toml", &text)], Inputs::new())?;
+            (folder, plan)
+        }
+    };
+    environment::write(&folder, threads)?;
+    folder.mark_latest();
+    let table = metastability::execute(&plan, &folder, interrupt, quiet)?;
+    show(&table, &folder, quiet);
     Ok(())
 }
 

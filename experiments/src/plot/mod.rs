@@ -6,7 +6,9 @@ mod clouds;
 mod contour;
 mod curves;
 mod density;
+mod maps;
 
 pub use clouds::{Cloud, clouds};
 pub use curves::{Panel, Series, panels};
 pub use density::{Grid, density_samples};
+pub use maps::{Map, maps};

@@ -131,12 +131,17 @@ impl RunFolder {
     /// Opens an earlier run's folder: it must hold a run of that kind, begun as its settings still are.
     pub fn open(path: &Path, kind: &str) -> Result<Self, CliError> {
         let folder = Self::open_any(path)?;
-        let found = folder.kind()?;
-        if found != kind {
-            let path = folder.path.display();
-            return Err(CliError::usage(format!("{path}: holds a {found}, not a {kind}")));
-        }
+        folder.is_a(kind)?;
         Ok(folder)
+    }
+
+    /// An error if it holds something else.
+    pub fn is_a(&self, kind: &str) -> Result<(), CliError> {
+        let found = self.kind()?;
+        if found == kind {
+            return Ok(());
+        }
+        Err(CliError::usage(format!("{}: holds a {found}, not a {kind}", self.path.display())))
     }
 
     /// The same of any kind.

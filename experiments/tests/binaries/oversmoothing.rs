@@ -215,3 +215,59 @@ fn data_that_do_not_suit_an_arm_are_told_of_and_scaled_if_asked() {
     );
     assert!(!said.contains("not finite") && dir.path().join("scaled/units.png").exists(), "{said}");
 }
+
+/// Settings of a study of metastability that takes a moment.
+const SMALL: &[&str] = &[
+    "--metastability",
+    "--set",
+    "half=8",
+    "--set",
+    "degree=6",
+    "--set",
+    "time=20",
+    "--set",
+    "samples=12",
+    "--set",
+    "steps=3",
+    "--set",
+    "forms=[\"variational\"]",
+    "--set",
+    "homophilies=[0.3, 1.0]",
+    "--set",
+    "exit_time=30",
+    "--set",
+    "multiples=[0.5, 1.5]",
+];
+
+#[test]
+fn a_study_of_metastability_goes_on_where_it_was_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let (whole, part) = (dir.path().join("whole"), dir.path().join("part"));
+    run(SMALL, &whole);
+    let mut stopped =
+        oversmoothing(&[SMALL, &["--out", part.to_str().unwrap(), "--stop-after", "30"]].concat());
+    assert_eq!(stopped.output().unwrap().status.code(), Some(130));
+    assert!(!part.join("phase.png").exists());
+    binary::succeed(&mut oversmoothing(&["--resume", part.to_str().unwrap()]));
+    for file in ["metastability.csv", "courses.csv", "phase.png", "exit.png", "courses.png"] {
+        assert_eq!(
+            std::fs::read(part.join(file)).unwrap(),
+            std::fs::read(whole.join(file)).unwrap(),
+            "{file}"
+        );
+    }
+}
+
+#[test]
+fn a_study_of_metastability_refuses_what_it_does_not_know() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("never");
+    let refuse = |more: &[&str], needle: &str| {
+        refused(&[SMALL, more, &["--out", out.to_str().unwrap()]].concat(), needle);
+    };
+    refuse(&["--set", "model.width=2"], "unknown");
+    refuse(&["--set", "contrast=0.9"], "contrast = 0.9 must");
+    refuse(&["--set", "degree=60"], "degree = 60: a class of 8 nodes is too small");
+    refuse(&["--data", "karate"], "cannot be used with");
+    assert!(!out.exists());
+}

@@ -5,6 +5,7 @@ pub mod check;
 pub mod components;
 pub mod dataset;
 pub mod homophily;
+pub mod regular;
 pub mod statistics;
 pub mod synthetic;
 

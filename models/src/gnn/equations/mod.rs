@@ -104,6 +104,11 @@ pub trait Dynamics<T: Real>: Send + Sync {
         None
     }
 
+    /// The parts of the energy that the equation lowers (channels x nodes), to be added up; none where it has none.
+    fn energy(&self, _: &mut Recording<T>, _: Var, _: Start) -> Option<Var> {
+        None
+    }
+
     /// The state that is integrated, from the one that the encoder gives.
     fn enter(&self, _: &mut Recording<T>, x: Var) -> Var {
         x

@@ -151,20 +151,29 @@ impl<T: Real> Variational<T> {
         let rest = g.affine(near, 1.0, 1.0);
         let slope = g.div(near, rest);
         let phi = self.mean(g, slope, start);
-        let beta = self.beta.squashed(g, 0.0);
-        let half = g.scale(beta, self.aggregation);
+        let half = self.half_beta(g);
         let mut half_phi = g.mul(phi, half);
-        if let Some(gamma) = self.source {
-            let gamma = g.param(gamma);
-            let gamma = g.sigmoid(gamma);
-            let gamma = g.scale(gamma, 0.5);
-            let first = g.log(start.x0);
-            let pull = g.mul(first, gamma);
+        if let Some(field) = self.field(g, start) {
+            let pull = g.scale(field, 0.5);
             half_phi = g.add(half_phi, pull);
         }
         let u = g.exp(half_phi);
         let around = self.mean(g, u, start);
         Potential { u, outflow: g.div(around, u), z: g.div(x, u) }
+    }
+
+    /// beta / 2, a number or one for each channel.
+    fn half_beta(&self, g: &mut Recording<T>) -> Var {
+        let beta = self.beta.squashed(g, 0.0);
+        g.scale(beta, self.aggregation)
+    }
+
+    /// gamma log x(0), if there is a source.
+    fn field(&self, g: &mut Recording<T>, start: Start) -> Option<Var> {
+        let gamma = g.param(self.source?);
+        let gamma = g.sigmoid(gamma);
+        let first = g.log(start.x0);
+        Some(g.mul(first, gamma))
     }
 
     /// c = h r, a number for each channel.
@@ -205,6 +214,26 @@ impl<T: Real> Dynamics<T> for Variational<T> {
         let (d, b) = (g.mul(d, degrees), g.mul(z, degrees));
         let z = g.implicit_diffusion(&self.resolvent, [d, c, b], z);
         Some(g.mul(z, u))
+    }
+
+    fn energy(&self, g: &mut Recording<T>, x: Var, start: Start) -> Option<Var> {
+        // x (log x - 1 - gamma log x(0)) - beta (s - log(1 + s)), s = A x
+        let mut bracket = g.log(x);
+        bracket = g.affine(bracket, 1.0, -1.0);
+        if let Some(field) = self.field(g, start) {
+            bracket = g.sub(bracket, field);
+        }
+        let entropy = g.mul(x, bracket);
+        let near = self.mean(g, x, start);
+        let rest = g.affine(near, 1.0, 1.0);
+        let rest = g.log(rest);
+        let gain = g.sub(near, rest);
+        let half = self.half_beta(g);
+        let beta = g.scale(half, 2.0);
+        let gain = g.mul(gain, beta);
+        let density = g.sub(entropy, gain);
+        let degrees = g.constant(1, self.degrees.len(), &self.degrees);
+        Some(g.mul(density, degrees))
     }
 
     fn enter(&self, g: &mut Recording<T>, x: Var) -> Var {

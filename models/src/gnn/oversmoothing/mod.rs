@@ -2,6 +2,7 @@
 
 pub mod clusters;
 pub mod evolve;
+pub mod flow;
 pub mod project;
 pub mod rank;
 pub mod smoothing;
