@@ -1,5 +1,7 @@
 //! Tables of figures for the terminal and for Markdown.
 
+use serde::Serializer;
+
 /// Aligned columns with a rule under the header.
 pub fn plain(header: &[&str], rows: &[Vec<String>]) -> String {
     let cell = |row: &[String], k: usize| row.get(k).cloned().unwrap_or_default();
@@ -34,6 +36,15 @@ pub fn figure(value: f64, sd: Option<f64>) -> String {
 /// that 1e-300 is no line of zeros.
 pub fn shortest(v: f64) -> String {
     if v.abs() < 1e15 && v == v.trunc() { format!("{v}") } else { format!("{v:?}") }
+}
+
+/// The same as a field of a csv row; what is not a number is `nan`.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn number<S: Serializer>(v: &f64, serializer: S) -> Result<S::Ok, S::Error> {
+    let text = if v.is_nan() { "nan".into() } else { shortest(*v) };
+    serializer.serialize_str(&text)
 }
 
 #[cfg(test)]

@@ -54,6 +54,10 @@ struct Args {
     /// and other options set is not searched; a file of --config is the first trial; --seed gives another search.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=MOST_TRIALS))]
     search: Option<u64>,
+    /// Search anew for each split, by its own validation nodes alone, and judge each by settings of its own: about twice
+    /// the work of a search over all splits.
+    #[arg(long, requires = "search")]
+    nested: bool,
     /// Do not train without aggregation beside.
     #[arg(long)]
     no_ablation: bool,
@@ -61,11 +65,11 @@ struct Args {
     #[arg(long)]
     quick: bool,
     /// Resume an interrupted run in its folder.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "model", "form", "kernel", "mobility", "sigma", "split", "seeds", "search", "no_ablation", "quick", "out", "seed", "config", "sets", "force"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "model", "form", "kernel", "mobility", "sigma", "split", "seeds", "search", "nested", "no_ablation", "quick", "out", "seed", "config", "sets", "force"])]
     resume: Option<PathBuf>,
     /// Predict the classes of the nodes of --data with the trained network of that run; --out names the table to
     /// write (default: predicted-NAME.csv in the run's folder).
-    #[arg(long, value_name = "RUN", requires = "data", conflicts_with_all = ["resume", "model", "form", "kernel", "mobility", "sigma", "split", "seeds", "search", "no_ablation", "quick", "seed", "config", "sets", "force"])]
+    #[arg(long, value_name = "RUN", requires = "data", conflicts_with_all = ["resume", "model", "form", "kernel", "mobility", "sigma", "split", "seeds", "search", "nested", "no_ablation", "quick", "seed", "config", "sets", "force"])]
     predict: Option<PathBuf>,
     /// The split whose network predicts, or `all` for the mean of all of them.
     #[arg(long, value_name = "K", requires = "predict", default_value = "0")]
@@ -82,6 +86,7 @@ Examples:
   graph --data texas --kernel log --seeds 5     another kernel, five initialisations
   graph --data cora --split random --set data.splits=100
   graph --data texas --search 100 --out runs/s  choose settings on validation figures
+  graph --data texas --search 16 --nested       the same for each split by itself
   graph --resume results/latest                 resume after Ctrl-C
   graph --predict runs/a --data new.npz         classes and probabilities of new nodes, by the network of split 0
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 diverged, 130 interrupted.";
@@ -116,6 +121,12 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     let search = search.transpose()?;
     let place = Place::new(args.common.out.as_ref(), "graph", args.common.seed.unwrap_or(0));
     let force = args.common.force;
+    if let (true, Some(search)) = (args.nested, &search) {
+        let [only] = &settings[..] else {
+            return Err(CliError::usage("--nested: name one data set with --data"));
+        };
+        return show_all(&Batch::nested(&place, force, only, search, &with)?, &with);
+    }
     if let [only] = &settings[..] {
         return alone(Task::create(&place, force, only.clone(), search.as_ref(), &with)?, &with);
     }

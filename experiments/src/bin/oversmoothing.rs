@@ -52,11 +52,14 @@ struct Args {
     /// Train from this many seeds, --seed and those that follow.
     #[arg(long, default_value_t = 1, requires = "data", value_name = "N")]
     seeds: usize,
+    /// Measure the states of trained networks on the way to their depth too (trajectory.csv and trajectory.png).
+    #[arg(long, requires = "data")]
+    along: bool,
     /// Measure metastability of GRADE's equations instead: plateaus, phase diagrams, linear stability.
     #[arg(long, conflicts_with_all = ["layers", "models", "arms", "arms_file", "data"])]
     metastability: bool,
     /// Resume an interrupted run in its folder.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["metastability", "layers", "models", "arms", "arms_file", "data", "depths", "splits", "seeds", "out", "seed", "config", "sets", "force"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["metastability", "along", "layers", "models", "arms", "arms_file", "data", "depths", "splits", "seeds", "out", "seed", "config", "sets", "force"])]
     resume: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
@@ -69,6 +72,7 @@ Examples:
   oversmoothing --models grade,gcn --layers 200
   oversmoothing --data cora --models gcnii --arm still=grade,aggregation=0 --depths 8,64 --splits 3 --seeds 2
   oversmoothing --data cora --arms arms.toml --depths 2,16,128,1024
+  oversmoothing --data cora --models grade,grand --depths 64 --along
   oversmoothing --metastability                     phase diagrams, in about ten minutes
   oversmoothing --metastability --set 'forms=[\"variational\"]' --set steps=8 --set time=1000
   oversmoothing --resume results/latest             resume after Ctrl-C
@@ -172,6 +176,7 @@ fn plans(args: &Args) -> Result<(OversmoothingConfig, OversmoothingConfig), CliE
         depths: &args.depths,
         splits: args.splits,
         seeds: args.seeds,
+        along: args.along,
         networks: &args.models,
         arms: &arms,
         file: args.common.config.as_deref(),

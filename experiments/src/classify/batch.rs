@@ -1,13 +1,13 @@
-//! Several data sets, a task on each, in folders of their names within one folder.
+//! Several tasks in folders of their names within one folder: one for each data set, or one for each split of a data set.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
 use super::task::{self, Task};
-use super::{Context, GraphConfig, SearchRequest, Summary, search};
+use super::{Context, GraphConfig, SearchRequest, Summary, search, splits};
 use crate::config::load_exact;
-use crate::datasets::load_sourced;
+use crate::datasets::{Sourced, load_sourced};
 use crate::run::error::CliError;
 use crate::run::progress::Stages;
 use crate::run::{Inputs, Place, RunFolder};
@@ -21,8 +21,11 @@ const FILE: &str = "batch.toml";
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct BatchConfig {
-    /// Data sets in the order of their tasks.
+    /// Names of the tasks in their order: those of their data sets, or split-0, split-1, ...
     order: Vec<String>,
+    /// Whether the tasks are the splits of one data set, with settings of their own each.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    nested: bool,
     /// Trials of a search on each of them.
     search: Option<u64>,
     /// What no trial of a search changes.
@@ -61,7 +64,41 @@ impl Batch {
         let order = settings.iter().map(|c| c.data.name.clone()).collect();
         let settings = settings.into_iter().map(|c| (c.data.name.clone(), c)).collect();
         let (search, fixed) = search.map_or((None, Vec::new()), |s| (Some(s.trials), s.fixed.clone()));
-        let plan = BatchConfig { order, search, fixed, settings };
+        Self::begin(place, force, BatchConfig { order, nested: false, search, fixed, settings }, inputs)
+    }
+
+    /// A search for each split of a data set, which sees its training and its validation nodes alone.
+    pub fn nested(
+        place: &Place,
+        force: bool,
+        config: &GraphConfig,
+        search: &SearchRequest,
+        with: &Context<'_>,
+    ) -> Result<Self, CliError> {
+        config.check()?;
+        let reading = Stages::only("graph", task::READING, with.quiet);
+        let Sourced { data, input } = load_sourced(&config.data.name, with.data_dir)?;
+        let one = |k: usize| {
+            let mut own = config.clone();
+            (own.data.first, own.data.splits) = (config.data.first + k, 1);
+            (format!("split-{}", own.data.first), own)
+        };
+        let parts: Vec<(String, GraphConfig)> =
+            (0..splits(data.clone(), &config.data)?.1.len()).map(one).collect();
+        parts.iter().try_for_each(|(_, own)| search::check(own, search, &data))?;
+        drop(reading);
+        let plan = BatchConfig {
+            order: parts.iter().map(|(name, _)| name.clone()).collect(),
+            nested: true,
+            search: Some(search.trials),
+            fixed: search.fixed.clone(),
+            settings: parts.into_iter().collect(),
+        };
+        let inputs = input.map(|input| (named(&config.data.name), input)).into_iter().collect();
+        Self::begin(place, force, plan, inputs)
+    }
+
+    fn begin(place: &Place, force: bool, plan: BatchConfig, inputs: Inputs) -> Result<Self, CliError> {
         let text = toml::to_string(&plan).map_err(|e| CliError::Failed(e.to_string()))?;
         RunFolder::check_parts(place, plan.order.iter().cloned())?;
         let folder = RunFolder::create(place, force)?;
@@ -105,22 +142,33 @@ impl Batch {
                 Err(e) => failure = failure.or(Some(e)),
             }
         }
+        // Of the splits that are left when one fails nothing is said: they are not the data set.
+        if self.plan.nested
+            && failure.is_none()
+            && let Some(all) = Summary::nested(&rows)
+        {
+            let seed = self.plan.settings.values().next().map_or(0, |config| config.seed);
+            self.folder.write("metrics.json", all.nested_json(seed).as_bytes())?;
+            rows.push(all);
+        }
         Ok((rows, failure))
     }
 
     /// A new task, on the data that the batch began with.
     fn task<'a>(&self, name: &str, with: &Context<'a>) -> Result<Task<'a>, CliError> {
         let reading = Stages::only(name, task::READING, with.quiet);
-        let source = load_sourced(name, with.data_dir)?;
+        let config = &self.plan.settings[name];
+        let data = &config.data.name;
+        let source = load_sourced(data, with.data_dir)?;
         drop(reading);
         if let Some(input) = &source.input {
-            let path = input.path().unwrap_or_else(|| name.into());
-            self.folder.check_input(&named(name), &path, input)?;
+            let path = input.path().unwrap_or_else(|| data.into());
+            self.folder.check_input(&named(data), &path, input)?;
         }
         // What may be there was left by a task that was killed before it began.
         let place = Place::Within(self.folder.clone(), name.into());
         let request = self.plan.search.map(|trials| SearchRequest { trials, fixed: self.plan.fixed.clone() });
-        Task::of(source, &place, true, self.plan.settings[name].clone(), request.as_ref(), with)
+        Task::of(source, &place, true, config.clone(), request.as_ref(), with)
     }
 }
 

@@ -84,6 +84,9 @@ pub struct DataChoice {
     pub split: SplitKind,
     /// Number of splits: at most this many fixed ones, or exactly this many random ones.
     pub splits: usize,
+    /// How many splits are passed over before those.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub first: usize,
     /// Initialisations for each split.
     pub initialisations: usize,
     /// Nodes of the development set of a random split.
@@ -105,6 +108,10 @@ pub struct DataChoice {
 
 fn yes() -> bool {
     true
+}
+
+fn is_zero(v: &usize) -> bool {
+    *v == 0
 }
 
 /// All settings of a run.
@@ -129,6 +136,7 @@ impl Default for DataChoice {
             weights: Weights::Use,
             split: SplitKind::Fixed,
             splits: 10,
+            first: 0,
             initialisations: 1,
             development: 1500,
             per_class: 20,
@@ -143,6 +151,7 @@ impl Default for DataChoice {
 impl GraphConfig {
     /// The seed of a training: the same in a search and in a run, so that both see one network.
     pub(super) fn training_seed(&self, split: usize, initialisation: usize) -> u64 {
+        let split = self.data.first + split;
         Stream::new(self.seed, "training", split as u64, initialisation as u64).next_u64()
     }
 
@@ -157,6 +166,7 @@ impl GraphConfig {
         let count = |key, v: usize, most: usize| (key, v as f64, Range::Between(1.0, most as f64));
         range::check(&[
             count("data.splits", d.splits, MOST_SPLITS),
+            ("data.first", d.first as f64, Range::Between(0.0, MOST_SPLITS as f64)),
             count("data.initialisations", d.initialisations, MOST_INITIALISATIONS),
             count("data.development", d.development, 100_000_000),
             count("data.per_class", d.per_class, 100_000_000),
@@ -231,9 +241,14 @@ fn check_splits(data: &Dataset, splits: &[Split], choice: &DataChoice) -> Result
         _ => String::new(),
     };
     let problem = |(k, s): (usize, &Split)| {
-        split_problem(s, data.nodes())
-            .or_else(|| choice.metric.problem(&data.labels, s))
-            .map(|what| CliError::usage(format!("data set {}: split {k}: {what}{}", data.name, remedy(s))))
+        split_problem(s, data.nodes()).or_else(|| choice.metric.problem(&data.labels, s)).map(|what| {
+            CliError::usage(format!(
+                "data set {}: split {}: {what}{}",
+                data.name,
+                choice.first + k,
+                remedy(s)
+            ))
+        })
     };
     splits.iter().enumerate().find_map(problem).map_or(Ok(()), Err)
 }
@@ -256,10 +271,21 @@ pub(super) fn drawn_splits(data: Dataset, choice: &DataChoice) -> Result<(Datase
         };
         CliError::usage(format!("data set {} has no {what} split; {other}", data.name))
     };
+    let there = match choice.split {
+        SplitKind::Fixed => data.splits.len(),
+        SplitKind::Public => usize::from(data.public.is_some()),
+        SplitKind::Random => usize::MAX,
+    };
+    if there > 0 && choice.first >= there {
+        return Err(CliError::usage(format!(
+            "data.first = {} passes over all {there} splits of {}; lower it",
+            choice.first, data.name
+        )));
+    }
     match choice.split {
         SplitKind::Fixed if data.splits.is_empty() => Err(none("fixed")),
         SplitKind::Fixed => {
-            let kept = data.splits.iter().take(choice.splits).cloned().collect();
+            let kept = data.splits.iter().skip(choice.first).take(choice.splits).cloned().collect();
             Ok((data, kept))
         }
         SplitKind::Public => {
@@ -279,7 +305,7 @@ pub(super) fn drawn_splits(data: Dataset, choice: &DataChoice) -> Result<(Datase
                 )));
             }
             let draw = |k| random_split(&part, choice.development, choice.per_class, k);
-            let drawn = (0..choice.splits as u64).map(draw).collect();
+            let drawn = (choice.first as u64..).take(choice.splits).map(draw).collect();
             Ok((part, drawn))
         }
     }
@@ -317,6 +343,28 @@ mod tests {
         assert!(problem(&|d| d.splits = 100_000_000).contains("data.splits = 100000000 must"));
         assert!(problem(&|d| d.initialisations = 1001).contains("between 1 and 1000"));
         assert_eq!(problem(&|d| d.splits = 1000), "");
+    }
+
+    #[test]
+    fn splits_can_be_passed_over() {
+        let taken = |split: SplitKind, first: usize, splits: usize| {
+            let choice =
+                DataChoice { split, first, splits, development: 20, per_class: 4, ..Default::default() };
+            drawn_splits(karate(), &choice).map(|(_, splits)| splits).map_err(|e| e.to_string())
+        };
+        for kind in [SplitKind::Fixed, SplitKind::Random] {
+            let all = taken(kind, 0, 10).unwrap();
+            assert_eq!(taken(kind, 3, 2).unwrap(), all[3..5]);
+            assert_eq!(taken(kind, 9, 1).unwrap(), all[9..]);
+        }
+        let error = taken(SplitKind::Fixed, 10, 1).unwrap_err();
+        assert!(error.contains("data.first = 10 passes over all 10 splits of karate"), "{error}");
+        let seed = |first: usize, split: usize| {
+            let mut config = GraphConfig::default();
+            config.data.first = first;
+            config.training_seed(split, 0)
+        };
+        assert_eq!(seed(3, 1), seed(0, 4));
     }
 
     #[test]

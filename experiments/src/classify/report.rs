@@ -39,6 +39,8 @@ pub struct Summary {
     pub ablation_p_sign_flip: Option<f64>,
     /// Mean test figure of each split.
     pub per_split: Vec<f64>,
+    /// Nodes of the test parts for each node of the training parts.
+    pub(super) tested: f64,
     /// Parameters.
     pub parameters: usize,
     /// Milliseconds of an epoch, evaluation included, with one training on each thread.
@@ -84,10 +86,50 @@ impl Summary {
             ablation_p: ablation.is_finite().then(|| resampled(&gains, tested)),
             ablation_p_sign_flip: ablation.is_finite().then(|| sign_flip(&gains)),
             per_split,
+            tested,
             parameters,
             epoch_ms: 1e3 * all(|j| j.seconds / j.epochs.max(1) as f64),
             seconds,
         }
+    }
+
+    /// The figures over splits that have settings of their own each; none of no split.
+    pub(super) fn nested(rows: &[Self]) -> Option<Self> {
+        let first = rows.first()?.clone();
+        let all = |f: fn(&Self) -> f64| rows.iter().map(f).collect::<Vec<f64>>();
+        let per_split = all(|s| s.test);
+        let ablations: Option<Vec<f64>> = rows.iter().map(|s| s.ablation).collect();
+        let gains = ablations.as_ref().map(|without| -> Vec<f64> {
+            per_split.iter().zip(without).map(|(with, without)| with - without).collect()
+        });
+        Some(Self {
+            data: format!("{}, settings by split", first.data),
+            test: mean(&per_split),
+            test_sd: sd(&per_split),
+            validation: mean(&all(|s| s.validation)),
+            macro_f1: mean(&all(|s| s.macro_f1)),
+            majority: mean(&all(|s| s.majority)),
+            ablation: ablations.map(|without| mean(&without)),
+            ablation_p: gains.as_ref().map(|gains| resampled(gains, mean(&all(|s| s.tested)))),
+            ablation_p_sign_flip: gains.as_ref().map(|gains| sign_flip(gains)),
+            epoch_ms: mean(&all(|s| s.epoch_ms)),
+            seconds: all(|s| s.seconds).iter().sum(),
+            parameters: rows.iter().map(|s| s.parameters).max().unwrap_or(0),
+            per_split,
+            ..first
+        })
+    }
+
+    /// The same as a file of its own: what each split was trained with stands in its folder.
+    pub(super) fn nested_json(&self, seed: u64) -> String {
+        let value = json!({
+            "data": self.data, "model": self.model, "seed": seed, "metric": self.metric,
+            "test": self.test, "test_sd": self.test_sd, "validation": self.validation,
+            "macro_f1": self.macro_f1, "majority": self.majority,
+            "per_split": self.per_split, "ablation": self.ablation, "ablation_p": self.ablation_p,
+            "ablation_p_sign_flip": self.ablation_p_sign_flip, "seconds": self.seconds,
+        });
+        format!("{value:#}\n")
     }
 
     pub(super) fn to_json(&self, config: &GraphConfig) -> String {
@@ -185,6 +227,15 @@ mod tests {
             ablation: f64::NAN,
             seconds: 1.0,
         };
+        let nested = Summary::nested(&[0.25, 0.75].map(|test| {
+            let mut own = Summary::new(&GraphConfig::default(), &[job], (2, &[0.5], 0.4), 1, 1.0);
+            (own.test, own.ablation) = (test, Some(0.25));
+            own
+        }))
+        .unwrap();
+        assert_eq!((nested.test, nested.ablation, nested.seconds), (0.5, Some(0.25), 2.0));
+        assert_eq!((nested.test_sd, nested.per_split), (0.125_f64.sqrt(), vec![0.25, 0.75]));
+        assert!(Summary::nested(&[]).is_none());
         let mut config = GraphConfig::default();
         let said = |config: &GraphConfig, classes: usize, majority: f64| {
             table(&[Summary::new(config, &[job], (classes, &[majority], 0.4), 1, 1.0)])

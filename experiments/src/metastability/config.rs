@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::run::error::CliError;
 
+/// Homophily of a graph from what is asked for, at most.
+const FAR: f64 = 0.05;
+
 /// Equations whose metastability is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -323,11 +326,20 @@ impl MetastabilityConfig {
         if self.forms.iter().enumerate().any(|(k, form)| self.forms[..k].contains(form)) {
             return Err(CliError::usage("forms names an equation twice"));
         }
-        let graph = |point: &Point| self.blocks(*point).check();
-        self.phase_points()
-            .iter()
-            .try_for_each(graph)
-            .map_err(|e| CliError::usage(format!("half = {} and degree = {}: {e}", self.half, self.degree)))
+        self.phase_points().iter().try_for_each(|point| {
+            let blocks = self.blocks(*point);
+            blocks.check().map_err(|e| {
+                CliError::usage(format!("half = {} and degree = {}: {e}", self.half, self.degree))
+            })?;
+            let (wanted, drawn) = (self.at(*point, Axis::Homophily), blocks.inner as f64 / self.degree as f64);
+            if (wanted - drawn).abs() > FAR {
+                return Err(CliError::usage(format!(
+                    "homophily = {wanted} and degree = {}: neighbours in the own class come in pairs, and {} of them are a homophily of {drawn:.3}; raise degree",
+                    self.degree, blocks.inner
+                )));
+            }
+            Ok(())
+        })
     }
 }
 
@@ -355,6 +367,7 @@ mod tests {
             plan.check().unwrap_err().to_string()
         };
         assert!(error(&|p| p.half = 5).contains("half = 5 and degree = 20: a class of 5 nodes"));
+        assert!(error(&|p| p.degree = 10).contains("homophily = 0.9 and degree = 10: neighbours"));
         assert!(error(&|p| p.contrast = 0.5).contains("contrast = 0.5 must"));
         assert!(error(&|p| p.forms.clear()).contains("forms is empty"));
         assert!(error(&|p| p.multiples.clear()).contains("multiples = [] must have values"));

@@ -170,12 +170,19 @@ mod tests {
     use super::*;
 
     fn small() -> MetastabilityConfig {
-        MetastabilityConfig { half: 12, degree: 10, samples: 40, time: 100.0, ..Default::default() }
+        MetastabilityConfig {
+            half: 12,
+            degree: 10,
+            homophily: 0.8,
+            samples: 40,
+            time: 100.0,
+            ..Default::default()
+        }
     }
 
     #[test]
     fn thresholds_are_those_of_the_formulas() {
-        let plan = MetastabilityConfig { homophily: 0.8, ..small() };
+        let plan = small();
         let of = |form, axis, value| {
             let point = Point { form, axis, value, ratio: 1.0, until: 100.0 };
             let data = plan.blocks(point).draw(plan.seed).unwrap();

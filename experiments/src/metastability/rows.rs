@@ -1,13 +1,13 @@
 //! What is kept of an integration, and the table of all.
 
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 use super::config::{Axis, MetastabilityConfig, Point, Studied};
 use super::measure::{follow, linear};
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
 use crate::run::rows::Row;
-use crate::table::{figure, plain, shortest};
+use crate::table::{figure, number, plain};
 
 /// A finished integration.
 #[derive(Clone, Serialize, Deserialize)]
@@ -49,7 +49,7 @@ pub(super) struct Measured {
     /// The energy at the last time less that at the first; not a number where there is none.
     #[serde(serialize_with = "number")]
     pub energy: f64,
-    /// The largest rise of the energy between two times.
+    /// The largest rise of the energy between two times, over its size.
     #[serde(serialize_with = "number")]
     pub rise: f64,
 }
@@ -68,11 +68,6 @@ impl Measured {
     }
 }
 
-fn number<S: Serializer>(v: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    let text = if v.is_nan() { "nan".into() } else { shortest(*v) };
-    serializer.serialize_str(&text)
-}
-
 /// Follows the equation of a point, and measures.
 pub(super) fn measure(
     plan: &MetastabilityConfig,
@@ -87,7 +82,8 @@ pub(super) fn measure(
         let Point { form, axis, value, ratio, .. } = point;
         return Err(CliError::Failed(format!("{form}, {axis} {value}, ratio {ratio}: {why}")));
     };
-    let rises = course.samples.windows(2).map(|pair| pair[1].energy - pair[0].energy);
+    let rises =
+        course.samples.windows(2).map(|pair| (pair[1].energy - pair[0].energy) / pair[0].energy.abs());
     Ok(Measured {
         form: point.form,
         axis: point.axis,

@@ -37,7 +37,8 @@ fn a_study_writes_rows_pictures_and_a_table() {
     assert_eq!(rows.lines().count(), 1 + plan.phase_points().len() + 4);
     for line in rows.lines().skip(1).filter(|line| line.starts_with("variational")) {
         let rise: f64 = line.rsplit(',').next().unwrap().parse().unwrap();
-        assert!(rise <= 1e-12, "the energy of the third form has risen: {line}");
+        // Of a step the equations are solved to 2e-12.
+        assert!(rise <= 1e-11, "the energy of the third form has risen: {line}");
     }
     for picture in ["phase.png", "exit.png", "courses.png"] {
         assert_eq!(&folder.read(picture).unwrap()[1..4], b"PNG", "{picture}");

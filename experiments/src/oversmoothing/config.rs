@@ -53,6 +53,9 @@ pub struct OversmoothingConfig {
     pub settings: BTreeMap<String, GraphConfig>,
     /// The depths of arms that have their own.
     pub own_depths: BTreeMap<String, Vec<usize>>,
+    /// Whether the states of trained networks on their way are measured too.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub along: bool,
 }
 
 /// A training: an arm at a depth, on a split, from a seed.
@@ -83,6 +86,8 @@ pub struct OversmoothingRequest<'a> {
     pub networks: &'a [String],
     /// Arms with settings of their own.
     pub arms: &'a [Arm],
+    /// Whether states on the way are measured.
+    pub along: bool,
     /// File of settings for all of them.
     pub file: Option<&'a Path>,
     /// Settings that win over the file.
@@ -150,6 +155,7 @@ impl OversmoothingConfig {
             depths: r.depths.to_vec(),
             splits: r.splits,
             seeds: r.seeds,
+            along: r.along,
             own_depths: arms.iter().filter_map(own).collect(),
             networks: arms.into_iter().map(|arm| arm.name).collect(),
             settings,

@@ -9,17 +9,17 @@ use models::gnn::oversmoothing::rank::numerical_rank;
 use models::gnn::oversmoothing::smoothing::smoothness;
 use models::gnn::oversmoothing::units::diffusion_units;
 use models::gnn::training::train::{TrainError, fit, states};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
-use super::OversmoothingConfig;
+use super::along::{Along, along};
 use super::config::Job;
-use super::summary;
+use super::{OversmoothingConfig, summary};
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
 use crate::run::jobs;
 use crate::run::rows::{self, Row};
 use crate::run::{RunFolder, console};
-use crate::table::shortest;
+use crate::table::number;
 
 macro_rules! figures {
     ($($(#[$meta:meta])* $name:ident,)+) => {
@@ -72,9 +72,10 @@ figures! {
     seconds,
 }
 
-fn number<S: Serializer>(v: &f64, serializer: S) -> Result<S::Ok, S::Error> {
-    let text = if v.is_nan() { "nan".into() } else { shortest(*v) };
-    serializer.serialize_str(&text)
+/// A finished training with the states on its way, where these are wanted.
+struct Done {
+    row: Trained,
+    along: Vec<Along>,
 }
 
 /// Trains what depth.csv does not hold yet, a row for each training, and draws the pictures.
@@ -87,11 +88,21 @@ pub(super) fn trained(
 ) -> Result<String, CliError> {
     let all: Vec<Job<'_>> = plan.jobs().collect();
     // Rows stand in the order of the plan.
-    let place = |row: &Trained| {
-        let own = Job { arm: &row.model, depth: row.depth, split: row.split, seed: row.seed };
-        all.iter().position(|job| *job == own)
+    let at =
+        |arm: &str, depth, split, seed| all.iter().position(|job| *job == Job { arm, depth, split, seed });
+    let place = |row: &Trained| at(&row.model, row.depth, row.split, row.seed);
+    let place_along = |row: &Along| (at(&row.model, row.depth, row.split, row.seed), row.time);
+    let trained: Vec<Trained> = rows::read(folder, |row| place(row).is_some(), place)?;
+    let mut on_the_way: Vec<Along> = match plan.along {
+        true => rows::read(folder, |row| place_along(row).0.is_some(), place_along)?,
+        false => Vec::new(),
     };
-    let done = rows::read(folder, |row| place(row).is_some(), place)?;
+    let with_states = |row: Trained| {
+        let own = |other: &mut Along| place_along(other).0 == place(&row);
+        let along = on_the_way.extract_if(.., own).collect();
+        Done { row, along }
+    };
+    let done: Vec<Done> = trained.into_iter().map(with_states).collect();
     let wanted: Vec<Option<usize>> = (0..all.len()).map(Some).collect();
     let diverged = Mutex::new(BTreeMap::new());
     let work = |job: &Option<usize>| {
@@ -101,9 +112,15 @@ pub(super) fn trained(
         };
         train(plan, data, all[place], interrupt, &note)
     };
-    let save = |done: &[Trained]| rows::write(folder, done);
-    let message = |done: &[Trained]| format!("{} of {} trainings", done.len(), all.len());
-    let (rows, outcome) = jobs::run(&wanted, done, place, quiet, work, save, message);
+    let save = |done: &[Done]| {
+        // A state without its training is left out when a run is resumed, a training without its states would stay.
+        if plan.along {
+            rows::write(folder, &done.iter().flat_map(|d| d.along.clone()).collect::<Vec<_>>())?;
+        }
+        rows::write(folder, &done.iter().map(|d| d.row.clone()).collect::<Vec<_>>())
+    };
+    let message = |done: &[Done]| format!("{} of {} trainings", done.len(), all.len());
+    let (done, outcome) = jobs::run(&wanted, done, |d| place(&d.row), quiet, work, save, message);
     let mut diverged: Vec<_> =
         diverged.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect();
     // One for each depth of an arm says enough.
@@ -121,7 +138,10 @@ pub(super) fn trained(
         }
         other => other,
     })?;
-    summary::write(plan, data, folder, &rows)
+    if plan.along {
+        super::along::picture(plan, data, folder, &done.iter().flat_map(|d| &d.along).collect::<Vec<_>>())?;
+    }
+    summary::write(plan, data, folder, &done.into_iter().map(|d| d.row).collect::<Vec<_>>())
 }
 
 fn train(
@@ -130,22 +150,25 @@ fn train(
     job: Job<'_>,
     interrupt: &Interrupt,
     diverged: &dyn Fn(String),
-) -> Result<Trained, CliError> {
+) -> Result<Done, CliError> {
     let config = &plan.settings[job.arm];
     let network = plan.model(job.arm, job.depth);
     let stop = || interrupt.requested();
     let settings = (&network, &config.train);
     let trained = fit(data, &data.splits[job.split], settings, config.data.metric, job.seed, &stop);
-    let measured = trained.and_then(|o| states(data, &network, &o.params, job.seed).map(|s| (o, s)));
+    let measured = trained.and_then(|o| {
+        let way = if plan.along { along(plan, data, job, &o.params)? } else { Vec::new() };
+        states(data, &network, &o.params, job.seed).map(|s| (o, s, way))
+    });
     match measured {
-        Ok((outcome, [first, last, _])) => {
+        Ok((outcome, [first, last, _], along)) => {
             let [before, after] = [&first, &last].map(|x| smoothness(data, x));
             let own = clusters(data, &last).0;
             let labelled = data.labelled();
             let known = (0..data.nodes()).filter(|i| labelled[*i]);
             let parts = agreement(known.map(|i| (own[i], data.labels[i] as usize)));
             let figures = outcome.figures();
-            Ok(Trained {
+            let row = Trained {
                 diffusion_units: diffusion_units(data, &network, &outcome.params)
                     .map_err(CliError::Failed)?,
                 validation: figures.validation,
@@ -164,12 +187,13 @@ fn train(
                 epoch: outcome.best as f64,
                 seconds: (outcome.seconds * 100.0).round() / 100.0,
                 ..Trained::diverged(job)
-            })
+            };
+            Ok(Done { row, along })
         }
         // A depth at which training blows up is a result, not an end.
         Err(TrainError::Diverged(why)) => {
             diverged(why);
-            Ok(Trained::diverged(job))
+            Ok(Done { row: Trained::diverged(job), along: Vec::new() })
         }
         Err(e @ TrainError::Stopped) => Err(CliError::Interrupted(e.to_string())),
         Err(e) => Err(CliError::usage(e)),

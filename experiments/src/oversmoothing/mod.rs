@@ -1,5 +1,6 @@
 //! The over-smoothing experiment: how alike nodes become with depth.
 
+mod along;
 mod arms;
 mod config;
 mod depth;

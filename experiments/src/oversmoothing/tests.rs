@@ -18,6 +18,7 @@ fn plan(data: Option<&str>, arms: &[Arm], sets: &[&str]) -> Result<Oversmoothing
         depths: &[2, 3],
         splits: 1,
         seeds: 1,
+        along: false,
         networks: &[],
         arms,
         file: None,

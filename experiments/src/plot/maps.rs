@@ -100,8 +100,8 @@ fn draw_bar(area: &Area<'_>, (low, high): (f64, f64)) -> Result<(), Box<dyn std:
     let mut chart = ChartBuilder::on(area)
         .margin_top(36)
         .margin_bottom(48)
-        .margin_right(6)
-        .y_label_area_size(42)
+        .margin_left(6)
+        .right_y_label_area_size(44)
         .build_cartesian_2d(0.0..1.0, Axis::linear(low..high))?;
     let steps = 60;
     let at = |k: i32| low + (high - low) * f64::from(k) / f64::from(steps);

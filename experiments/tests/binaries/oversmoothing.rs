@@ -216,6 +216,36 @@ fn data_that_do_not_suit_an_arm_are_told_of_and_scaled_if_asked() {
     assert!(!said.contains("not finite") && dir.path().join("scaled/units.png").exists(), "{said}");
 }
 
+#[test]
+fn states_on_the_way_are_those_of_networks_with_a_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let (out, part) = (dir.path().join("run"), dir.path().join("part"));
+    let args = ["--data", "karate", "--models", "grand,gcn", "--depths", "2,6", "--along"];
+    let args = [&args[..], &["--set", "train.epochs=3"]].concat();
+    run(&args, &out);
+    let rows = text(out.join("trajectory.csv"));
+    let times = |start: &str| -> Vec<String> {
+        let own = rows.lines().filter(|l| l.starts_with(start));
+        own.map(|l| l.split(',').nth(4).unwrap().to_string()).collect()
+    };
+    assert_eq!(times("grand,2,"), ["0", "1", "2"], "{rows}");
+    assert_eq!(times("grand,6,"), ["0", "1", "2", "4", "6"]);
+    assert_eq!(times("gcn,"), Vec::<String>::new(), "layers have parameters of their own");
+    // The last state is that of depth.csv: its plain energy and its rank.
+    let depth = text(out.join("depth.csv"));
+    let (last, whole) =
+        (rows.lines().find(|l| l.starts_with("grand,6,0,0,6,")), depth.lines().nth(2).unwrap());
+    let (last, whole): (Vec<_>, Vec<_>) = (last.unwrap().split(',').collect(), whole.split(',').collect());
+    assert_eq!((last[5], last[7]), (whole[10], whole[14]), "{whole:?}");
+    assert!(out.join("trajectory.png").exists());
+    // What is stopped goes on to the same files.
+    let mut stopped =
+        oversmoothing(&[&args[..], &["--out", part.to_str().unwrap(), "--stop-after", "5"]].concat());
+    assert_eq!(stopped.output().unwrap().status.code(), Some(130));
+    binary::succeed(&mut oversmoothing(&["--resume", part.to_str().unwrap()]));
+    assert_eq!(text(part.join("trajectory.csv")), rows);
+}
+
 /// Settings of a study of metastability that takes a moment.
 const SMALL: &[&str] = &[
     "--metastability",
