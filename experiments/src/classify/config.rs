@@ -85,7 +85,7 @@ pub struct DataChoice {
     /// Number of splits: at most this many fixed ones, or exactly this many random ones.
     pub splits: usize,
     /// How many splits are passed over before those.
-    #[serde(default, skip_serializing_if = "is_zero")]
+    #[serde(default)]
     pub first: usize,
     /// Initialisations for each split.
     pub initialisations: usize,
@@ -108,10 +108,6 @@ pub struct DataChoice {
 
 fn yes() -> bool {
     true
-}
-
-fn is_zero(v: &usize) -> bool {
-    *v == 0
 }
 
 /// All settings of a run.
@@ -322,8 +318,9 @@ mod tests {
         let config = GraphConfig::default();
         let text = to_toml(&config, &config).unwrap();
         let later =
-            ["ablation", "keep", "scale", "weights", "growth", "last_step", "time_by_validation", "ends"];
-        let later = later.into_iter().chain(["attention_over", "attention_weights", "select", "optimiser"]);
+            ["ablation", "first", "keep", "scale", "weights", "growth", "last_step", "time_by_validation"];
+        let later =
+            later.into_iter().chain(["ends", "attention_over", "attention_weights", "select", "optimiser"]);
         for key in later.chain(["attention_size", "attention_bias"]) {
             let own = |l: &&str| !l.starts_with(&format!("{key} ="));
             let old: String = text.lines().filter(own).map(|l| format!("{l}\n")).collect();

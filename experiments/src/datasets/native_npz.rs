@@ -95,13 +95,16 @@ pub(super) fn dataset(npz: &Npz, path: &Path) -> Result<Dataset, CliError> {
         node_names: if npz.has("node_names") { npz.names("node_names", nodes)? } else { Vec::new() },
         class_names: classes.names,
         unlabelled: classes.unlabelled,
-        splits: match npz.has("train_mask") {
+        splits: match MASKS.iter().any(|name| npz.has(name)) {
             true => splits(npz, |part| format!("{part}_mask"), nodes)?,
             false => Vec::new(),
         },
         public: public.and_then(|s| s.into_iter().next()),
     })
 }
+
+/// The masks of fixed splits.
+const MASKS: [&str; 3] = ["train_mask", "val_mask", "test_mask"];
 
 fn pairs(npz: &Npz, name: &str, nodes: usize) -> Result<Vec<(u32, u32)>, CliError> {
     let (shape, ends) = npz.indices(name, nodes)?;
@@ -174,6 +177,17 @@ pub(super) fn splits(npz: &Npz, mask: impl Fn(&str) -> String, nodes: usize) -> 
             _ => Err(npz.wrong(&name, format!("has the shape {shape:?}; [splits, {nodes}] is wanted"))),
         }
     };
+    let masks = ["train", "val", "test"].map(&mask);
+    if let (Some(missing), Some(there)) =
+        (masks.iter().find(|name| !npz.has(name)), masks.iter().find(|name| npz.has(name)))
+    {
+        return Err(npz.wrong(
+            there,
+            format!(
+                "stands without {missing}; give all three masks of a split, or none and draw splits with graph --split random"
+            ),
+        ));
+    }
     let (train, validation, test) = (part("train")?, part("val")?, part("test")?);
     let splits = train.len();
     // One part may serve all splits, as the test nodes of WikiCS do.
@@ -348,6 +362,19 @@ mod tests {
         }
         let three = (&[3, 3][..], &[true; 9][..]);
         assert!(masks(rows, three).unwrap_err().contains("test_mask has 3 splits, train_mask has 2"));
+    }
+
+    #[test]
+    fn a_mask_without_the_others_is_refused_with_the_remedy() {
+        for name in MASKS {
+            let error = archive(&|w| {
+                w.integers("y", &[3], &[0, 1, 0]).unwrap();
+                w.booleans(name, &[3], &[true, false, true]).unwrap();
+            })
+            .unwrap_err();
+            assert!(error.contains(&format!("{name} stands without ")), "{error}");
+            assert!(error.contains("or none and draw splits with graph --split random"), "{error}");
+        }
     }
 
     #[test]

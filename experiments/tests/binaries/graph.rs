@@ -291,6 +291,38 @@ fn every_model_trains_and_a_search_writes_its_log() {
 }
 
 #[test]
+fn a_nested_search_knows_each_split_by_itself_and_goes_on_where_it_was_stopped() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |name: &str, more: &[&str]| {
+        let out = dir.path().join(name);
+        let new = ["--data", "karate", "--quick", "--search", "2", "--quiet", "--threads", "1", "--out"];
+        let output = graph(&[&new[..], &[out.to_str().unwrap()], more].concat()).output().unwrap();
+        (out, output.status.code())
+    };
+    let (nested, code) = run("nested", &["--nested", "--set", "data.first=3"]);
+    assert_eq!(code, Some(0));
+    let per_split = |dir: &Path| -> Vec<f64> {
+        let text = read(dir.join("metrics.json"));
+        let value: serde_json::Value = serde_json::from_str(&text).unwrap();
+        value["per_split"].as_array().unwrap().iter().map(|v| v.as_f64().unwrap()).collect()
+    };
+    // Split 4 is searched as if there were no other.
+    let (alone, _) = run("alone", &["--set", "data.first=4", "--set", "data.splits=1"]);
+    let part = nested.join("split-4");
+    assert_eq!(read(part.join("search/trainings.csv")), read(alone.join("search/trainings.csv")));
+    assert_eq!(jobs(&part.join("best")), jobs(&alone.join("best")));
+    assert_eq!(per_split(&nested)[1], per_split(&alone.join("best"))[0]);
+    assert_eq!(per_split(&nested).len(), 2);
+    let (stopped, code) = run("stopped", &["--nested", "--set", "data.first=3", "--stop-after", "150"]);
+    assert_eq!(code, Some(130));
+    assert!(!stopped.join("metrics.json").exists());
+    done(&["--resume", stopped.to_str().unwrap(), "--quiet"]);
+    assert_eq!(per_split(&stopped), per_split(&nested));
+    assert!(wrong(&["--search", "2", "--nested"]).contains("--nested: name one data set with --data"));
+    assert!(wrong(&["--data", "karate", "--nested"]).contains("--search"));
+}
+
+#[test]
 fn wrong_use_is_one_line_and_exit_code_2() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("never");
@@ -320,6 +352,7 @@ fn wrong_use_is_one_line_and_exit_code_2() {
     refused(&small, "the validation part is empty");
     refused(&["--data", "karate", "--set", "model.step=1e-300"], "model.step = 1e-300");
     refused(&["--data", "karate", "--set", "data.splits=100000000"], "data.splits = 100000000");
+    refused(&["--data", "karate", "--set", "data.first=10"], "data.first = 10 passes over all 10 splits");
     refused(&["--data", "karate", "--search", "1000000000000"], "--search");
     refused(&["--data", "karate", "--seeds", "100000000"], "--seeds");
     refused(&["--data", "karate", "--seeds", "0"], "--seeds");

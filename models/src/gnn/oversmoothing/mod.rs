@@ -3,6 +3,7 @@
 pub mod clusters;
 pub mod evolve;
 pub mod flow;
+pub mod k_means;
 pub mod project;
 pub mod rank;
 pub mod smoothing;
