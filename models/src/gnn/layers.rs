@@ -1,5 +1,6 @@
-//! Layers that the networks share: linear maps, the encoder of sparse features, decoders.
+//! Layers that the networks share: linear maps, the first layer of features, the encoder, decoders.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use engine::rng::Stream;
@@ -7,7 +8,7 @@ use engine::sparse::Sparse;
 use engine::{ParamId, Params, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
-use super::{Adjacency, Dataset, Dropout, Normalisation};
+use super::{Adjacency, Dataset, Dropout, FeatureMatrix, Normalisation};
 
 /// Where a network is built: on a graph, its parameters registered after those that are there.
 pub struct Builder<'a, T> {
@@ -17,9 +18,16 @@ pub struct Builder<'a, T> {
     pub params: &'a mut Params<T>,
     /// Seed of the parameters' first values.
     pub seed: u64,
+    /// The features as layers take them: made once, however many take them.
+    table: OnceCell<Arc<Table<T>>>,
 }
 
-impl<T: Real> Builder<'_, T> {
+impl<'a, T: Real> Builder<'a, T> {
+    /// On a graph.
+    pub fn new(data: &'a Dataset, params: &'a mut Params<T>, seed: u64) -> Self {
+        Self { data, params, seed, table: OnceCell::new() }
+    }
+
     /// A linear map.
     pub fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Linear {
         Linear::new(self.params, name, inputs, outputs, self.seed)
@@ -34,8 +42,8 @@ impl<T: Real> Builder<'_, T> {
 
     /// The features and what maps them.
     pub fn features_by(&self, map: Linear) -> Features<T> {
-        let (sparse, values) = Sparse::new(&self.data.features.map(|v| T::of(f64::from(*v))));
-        Features { map, sparse, values }
+        let table = self.table.get_or_init(|| Arc::new(Table::new(&self.data.features))).clone();
+        Features { map, table }
     }
 
     /// The adjacency matrix of the graph, with the weights of its edges.
@@ -116,20 +124,47 @@ impl Linear {
     }
 }
 
-/// The nodes' features, sparse, and a linear map of them.
+/// The nodes' features, a column for each node in the product with weights.
+enum Table<T> {
+    /// The structure nodes x features, and the entries.
+    Sparse(Sparse, Vec<T>),
+    /// Number of features, and node after node.
+    Dense(usize, Vec<T>),
+}
+
+impl<T: Real> Table<T> {
+    fn new(features: &FeatureMatrix) -> Self {
+        let numbers = |values: &[f32]| values.iter().map(|v| T::of(f64::from(*v))).collect();
+        match features {
+            FeatureMatrix::Sparse(x) => {
+                let (sparse, values) = Sparse::new(x);
+                Self::Sparse(sparse, numbers(&values))
+            }
+            FeatureMatrix::Dense { shape: (_, cols), values } => Self::Dense(*cols, numbers(values)),
+        }
+    }
+}
+
+/// The nodes' features and a linear map of them.
 pub struct Features<T> {
-    sparse: Sparse,
-    values: Vec<T>,
+    table: Arc<Table<T>>,
     map: Linear,
 }
 
 impl<T: Real> Features<T> {
     /// W features (outputs x nodes), after dropout at `rate` of the features.
-    pub fn product(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>, rate: f64) -> Var {
-        let values = g.constant(1, self.values.len(), &self.values);
-        let values = dropout.apply(g, values, rate);
-        let w = g.param(self.map.w);
-        g.sparse_columns(&self.sparse, values, w)
+    pub fn product(&self, g: &mut Recording<T>, dropout: &mut Dropout, rate: f64) -> Var {
+        match &*self.table {
+            Table::Sparse(sparse, values) => {
+                let values = dropout.constant(g, (1, values.len()), values, rate);
+                let w = g.param(self.map.w);
+                g.sparse_columns(sparse, values, w)
+            }
+            Table::Dense(cols, values) => {
+                let x = dropout.constant(g, (*cols, values.len() / (*cols).max(1)), values, rate);
+                self.map.product(g, x)
+            }
+        }
     }
 
     /// x + b.
@@ -138,7 +173,7 @@ impl<T: Real> Features<T> {
     }
 
     /// W features + b (outputs x nodes), after dropout at `rate` of the features.
-    pub fn apply(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>, rate: f64) -> Var {
+    pub fn apply(&self, g: &mut Recording<T>, dropout: &mut Dropout, rate: f64) -> Var {
         let x = self.product(g, dropout, rate);
         self.map.shift(g, x)
     }
@@ -180,7 +215,7 @@ impl<T: Real> Encoder<T> {
     }
 
     /// hidden x nodes.
-    pub fn apply(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Var {
+    pub fn apply(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Var {
         let mut x = self.features.apply(g, dropout, self.rates.0);
         let Some(layers) = &self.residual else { return x };
         if self.form == Form::Gread {
@@ -228,7 +263,7 @@ impl Decoder {
     }
 
     /// classes x nodes.
-    pub fn apply<T: Real>(&self, g: &mut Recording<T>, mut x: Var, dropout: &mut Dropout<T>) -> Var {
+    pub fn apply<T: Real>(&self, g: &mut Recording<T>, mut x: Var, dropout: &mut Dropout) -> Var {
         if self.relu {
             x = g.relu(x);
         }

@@ -56,7 +56,7 @@ impl Normalised {
     }
 
     /// x normalised; statistics are measured in a training step.
-    pub fn apply<T: Real>(&self, g: &mut Recording<T>, x: Var, dropout: &mut Dropout<T>) -> Var {
+    pub fn apply<T: Real>(&self, g: &mut Recording<T>, x: Var, dropout: &mut Dropout) -> Var {
         let normal = match self.running {
             None => g.normalise_columns(x, EPS),
             Some([mean, variance]) if dropout.is_on() => {
@@ -104,7 +104,7 @@ mod tests {
     #[test]
     fn running_statistics_follow_those_of_training_steps() {
         let (data, mut params) = (karate(), Params::<f64>::new());
-        let on = &mut Builder { data: &data, params: &mut params, seed: 0 };
+        let on = &mut Builder::new(&data, &mut params, 0);
         let norm = Normalised::new(on, "norm", 2, Norm::Batch).unwrap();
         let mut dropout = Dropout::new();
         // Rows (1, 2, 6) and (0, 4, -4): means 3 and 0, variances over two 7 and 16.

@@ -47,7 +47,7 @@ fn built(
     seed: u64,
 ) -> (Params<f64>, Arc<dyn Dynamics<f64>>) {
     let mut params = Params::new();
-    let on = &mut Builder { data, params: &mut params, seed };
+    let on = &mut Builder::new(data, &mut params, seed);
     let mixing = Mixing::new(on, on.adjacency(normalisation, loops), CHANNELS, 0);
     let dynamics = equation.build(on, mixing, CHANNELS);
     (params, dynamics)

@@ -223,7 +223,7 @@ proptest! {
     fn moving_columns_has_the_right_gradients(rows in size(), n in 1_usize..20, count in 0_usize..40, seed in 0_u64..1 << 40) {
         let mut s = Stream::new(seed, "indices", 0, 0);
         let indices: Vec<usize> = (0..count).map(|_| s.index(n)).collect();
-        let moves = Moves::new(indices.clone(), n).unwrap();
+        let moves = Moves::new(indices.iter().map(|i| *i as u32).collect(), n).unwrap();
         let x = [entries(rows, n, seed, false)];
         let got = run::<f64>(&x, |g, x| g.gather(x[0], &moves));
         let want: Vec<f64> = indices.iter().flat_map(|i| x[0].col(*i)).copied().collect();

@@ -4,9 +4,11 @@ pub mod adjacency;
 pub mod check;
 pub mod components;
 pub mod dataset;
+pub mod features;
 pub mod homophily;
 pub mod statistics;
 pub mod synthetic;
 
 pub use adjacency::{Adjacency, Normalisation};
 pub use dataset::{Dataset, Split};
+pub use features::FeatureMatrix;

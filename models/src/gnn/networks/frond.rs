@@ -112,7 +112,7 @@ struct Fractional<T: Real> {
 }
 
 impl<T: Real> Classifier<T> for Fractional<T> {
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Outputs {
         self.ends.around(g, dropout, |g, _, x0| self.integrate(g, x0))
     }
 }

@@ -21,7 +21,6 @@ mod tuned;
 
 use engine::{ParamId, Params, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
-use sprs::CsMat;
 
 pub use continuous::{Continuous, Ends};
 pub use frond::Frond;
@@ -44,7 +43,7 @@ use super::equations::{
 use super::layers::Builder;
 use super::space::{Draw, Width};
 use super::training::Training;
-use super::{Dataset, Dropout};
+use super::{Dataset, Dropout, FeatureMatrix};
 use crate::memory::{self, Part};
 
 /// What a network makes of a graph.
@@ -61,7 +60,7 @@ pub struct Outputs {
 /// A network with its parameters registered.
 pub trait Classifier<T: Real>: Send + Sync {
     /// Records the whole network.
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs;
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Outputs;
 
     /// Logits in evaluation after several numbers of steps, of which validation chooses one, and the parameter that
     /// keeps it; none if there is nothing to choose.
@@ -262,7 +261,7 @@ impl Network {
         self.settings().check()?;
         self.check_data(data)?;
         data.problem().map_or(Ok(()), Err)?;
-        self.builder().build(&mut Builder { data, params, seed })
+        self.builder().build(&mut Builder::new(data, params, seed))
     }
 
     /// Whether it can be trained on a graph: it has a place for weights of edges if there are some, it has a meaning on
@@ -285,9 +284,9 @@ impl Network {
     fn check_memory(&self, data: &Dataset) -> Result<(), String> {
         let mut params = Params::<f32>::counting();
         // The same parameters as on the graph, at once.
-        let features = CsMat::zero((1, data.features.cols()));
+        let features = FeatureMatrix::zero(1, data.features.cols());
         let node = Dataset::new("", Vec::new(), features, vec![0], data.classes);
-        self.builder().build(&mut Builder { data: &node, params: &mut params, seed: 0 })?;
+        self.builder().build(&mut Builder::new(&node, &mut params, 0))?;
         // With a gradient, Adam's moments, and those of the best epoch.
         let bytes = 5.0 * size_of::<f32>() as f64 * params.len() as f64;
         let mut parts = self.settings().memory(data);
@@ -311,7 +310,7 @@ impl Network {
         self.settings().check()?;
         data.problem().map_or(Ok(()), Err)?;
         self.settings().suits(data)?;
-        Ok(self.builder().evolution(&mut Builder { data, params, seed }, channels))
+        Ok(self.builder().evolution(&mut Builder::new(data, params, seed), channels))
     }
 
     /// The same without aggregation; none if it has none.
@@ -353,7 +352,7 @@ mod tests {
         let edges: Vec<(u32, u32)> =
             (1..=leaves).map(|i| (0, i)).chain((1..=leaves).map(|i| (i, 0))).collect();
         let nodes = leaves as usize + 1;
-        Dataset::new("star", edges, CsMat::zero((nodes, 3)), vec![0; nodes], 2)
+        Dataset::new("star", edges, FeatureMatrix::zero(nodes, 3), vec![0; nodes], 2)
     }
 
     /// What is said up to what the machine has.

@@ -37,7 +37,7 @@ struct Net<T> {
 }
 
 impl<T: Real> Classifier<T> for Net<T> {
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Outputs {
         let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
         let first = self.features[0].apply(g, dropout, self.rates.0);
         let mean = self.features[1].apply(g, dropout, self.rates.0);

@@ -89,7 +89,7 @@ impl<T: Real> Map<T> {
     }
 
     /// W x; of the features, dropped at `rate`, whatever x is.
-    fn product(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>, x: Var, rate: f64) -> Var {
+    fn product(&self, g: &mut Recording<T>, dropout: &mut Dropout, x: Var, rate: f64) -> Var {
         match self {
             Self::State(map) => map.product(g, x),
             Self::Features(features) => features.product(g, dropout, rate),
@@ -122,7 +122,7 @@ struct Net<T> {
 
 impl<T: Real> Net<T> {
     /// C(x) [+ V x + c].
-    fn convolve(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>, layer: &Layer<T>, x: Var) -> Var {
+    fn convolve(&self, g: &mut Recording<T>, dropout: &mut Dropout, layer: &Layer<T>, x: Var) -> Var {
         let rate = self.rates.0;
         let h = layer.main.product(g, dropout, x, rate);
         let mut y = match &layer.scores {
@@ -147,7 +147,7 @@ impl<T: Real> Net<T> {
 }
 
 impl<T: Real> Classifier<T> for Net<T> {
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Outputs {
         // The first layer maps the features, and no state.
         let mut x = g.constant(0, 0, &[]);
         let mut first = x;

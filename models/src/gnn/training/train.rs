@@ -184,7 +184,7 @@ fn evaluate(
     classifier: &dyn Classifier<f32>,
     tape: &mut Tape<f32>,
     params: &mut Params<f32>,
-    dropout: &mut Dropout<f32>,
+    dropout: &mut Dropout,
     (data, split, metric): (&Dataset, &Split, Metric),
 ) -> Result<Epoch, NotFinite> {
     let mut g = tape.record(params.values());
@@ -245,7 +245,8 @@ pub fn states(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gnn::data::synthetic::{dense, karate};
+    use crate::gnn::FeatureMatrix;
+    use crate::gnn::data::synthetic::karate;
     use crate::gnn::equations::GrandSettings;
     use crate::gnn::networks::{Continuous, Solver};
 
@@ -332,7 +333,7 @@ mod tests {
     #[test]
     fn features_that_blow_up_the_first_epoch_are_named() {
         let mut data = karate();
-        data.features = dense(34, 6, &[3e38; 34 * 6]);
+        data.features = FeatureMatrix::from_rows(34, 6, vec![3e38; 34 * 6]);
         let network = Network::named("mlp").unwrap();
         let training = Training { epochs: 1, ..Training::default() };
         let outcome = fit(&data, &data.splits[0], (&network, &training), Metric::Accuracy, 0, &|| false);
