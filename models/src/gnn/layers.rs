@@ -281,3 +281,45 @@ impl Decoder {
         if self.form == Form::Gread { dropout.apply(g, scores, self.rate) } else { scores }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use engine::Tape;
+    use engine::rng::Stream;
+
+    use super::*;
+    use crate::gnn::data::synthetic::karate;
+
+    /// W features + b and its gradient in W and b, after dropout.
+    fn layer(features: FeatureMatrix, rate: f64) -> (Vec<f64>, Vec<f64>) {
+        let mut data = karate();
+        data.features = features;
+        let mut params = Params::<f64>::new();
+        let layer = Builder::new(&data, &mut params, 3).features("layer", 5);
+        let (mut tape, mut dropout) = (Tape::new(), Dropout::new());
+        dropout.begin(Stream::new(0, "dropout", 0, 0));
+        let mut g = tape.record(params.values());
+        let y = layer.apply(&mut g, &mut dropout, rate);
+        let y_bar: Vec<f64> = (0..g.shape(y).len()).map(|k| (k as f64).sin()).collect();
+        let mut gradient = vec![0.0; params.len()];
+        let values = g.value(y).data.to_vec();
+        g.backward_from(y, &y_bar, &mut gradient);
+        (values, gradient)
+    }
+
+    #[test]
+    fn dense_features_are_mapped_as_sparse_ones_are() {
+        // None is 0, so that both kinds draw the same mask.
+        let values: Vec<f32> = (0..34 * 7).map(|k| 0.1 + (k as f32).cos()).collect();
+        let sparse = FeatureMatrix::from_rows(34, 7, values.clone());
+        assert!(matches!(sparse, FeatureMatrix::Sparse(_)));
+        let dense = FeatureMatrix::Dense { shape: (34, 7), values };
+        for rate in [0.0, 0.4] {
+            let (a, b) = (layer(sparse.clone(), rate), layer(dense.clone(), rate));
+            for (a, b) in [(a.0, b.0), (a.1, b.1)] {
+                assert!(a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-12), "{rate}");
+            }
+        }
+        assert_ne!(layer(dense.clone(), 0.4), layer(dense, 0.0));
+    }
+}

@@ -181,4 +181,18 @@ mod tests {
         x[0] = 0.6;
         assert!(scaled(x).starts_with("features are not on one scale: feature 1 spans 899.5, feature 0 0.1"));
     }
+
+    #[test]
+    fn a_dense_matrix_tells_the_same() {
+        let mut values = vec![0.5; 6 * 2];
+        (values[7], values[3]) = (-2e3, 0.0);
+        let dense = |values: &[f32]| {
+            found(&|d| d.features = FeatureMatrix::Dense { shape: (6, 2), values: values.to_vec() })
+        };
+        assert!(dense(&values).starts_with("features are not scaled: feature 1 of node 3 is -2e3; `--set"));
+        values[7] = 0.5;
+        assert_eq!(dense(&values), "");
+        (values[1], values[0]) = (1e3, 0.6);
+        assert!(dense(&values).contains("feature 1 spans 1000, feature 0 0.1"), "{}", dense(&values));
+    }
 }

@@ -242,7 +242,7 @@ mod tests {
             signal: 1.5,
         };
         let error = model.check().unwrap_err();
-        let said = "a block model of 1000000000000 nodes of degree 20: about 1019 TiB of memory are needed, ";
+        let said = "a block model of 1000000000000 nodes of degree 20: about 611 TiB of memory are needed, ";
         assert!(error.starts_with(said), "{error}");
         assert_eq!(BlockModel { nodes: 100_000, ..model }.check(), Ok(()));
     }
