@@ -8,6 +8,7 @@ pub mod activation;
 mod arrange;
 mod binary;
 mod combine;
+mod dropout;
 pub mod edge;
 pub mod index;
 mod linear;

@@ -5,8 +5,10 @@
 //! Over columns this is the heart of layer norm (Ba, Kiros and Hinton 2016) where a column is a node, over rows that
 //! of batch norm (Ioffe and Szegedy 2015). Sums over rows are taken in blocks of columns, in a fixed order.
 
+use rayon::prelude::*;
+
 use crate::tape::{Cotangents, Inputs, Saved};
-use crate::{Op, Real, Recording, Shape, Var};
+use crate::{Op, Real, Recording, Shape, Var, parallel};
 
 /// Columns whose sums are taken before they are added to those of others.
 const BLOCK: usize = 256;
@@ -36,6 +38,24 @@ fn mean<T: Real>(x: impl ExactSizeIterator<Item = T>) -> T {
     x.sum::<T>() / n
 }
 
+/// Columns of a task.
+fn per_task(rows: usize) -> usize {
+    (parallel::CHUNK / rows).max(1)
+}
+
+/// Runs `f(j, column j)`, some columns in a task.
+fn for_columns<T: Real>(data: &mut [T], rows: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    let columns = per_task(rows);
+    parallel::for_chunks(data, columns * rows, |task, part| {
+        part.chunks_exact_mut(rows).enumerate().for_each(|(k, own)| f(task * columns + k, own));
+    });
+}
+
+/// Column j.
+fn column<T>(data: &[T], rows: usize, j: usize) -> &[T] {
+    &data[j * rows..(j + 1) * rows]
+}
+
 impl<T: Real> Op<T> for Normalise {
     fn name(&self) -> &'static str {
         "normalise"
@@ -60,27 +80,29 @@ impl<T: Real> Op<T> for Normalise {
             let (inverse, sums) = aux.split_at_mut(rows);
             let (means, block) = sums.split_at_mut(rows);
             row_means(x.shape, means, block, |j, i| x.data[j * rows + i]);
-            for (y, x) in out.chunks_exact_mut(rows).zip(x.data.chunks_exact(rows)) {
-                y.iter_mut().zip(x).zip(&*means).for_each(|((y, x), m)| *y = *x - *m);
-            }
+            for_columns(out, rows, |j, y| {
+                y.iter_mut().zip(column(x.data, rows, j)).zip(&*means).for_each(|((y, x), m)| *y = *x - *m);
+            });
             row_means(x.shape, inverse, block, |j, i| out[j * rows + i] * out[j * rows + i]);
             inverse.iter_mut().for_each(|v| *v = T::ONE / (*v + eps).sqrt());
-            for y in out.chunks_exact_mut(rows) {
-                y.iter_mut().zip(&*inverse).for_each(|(y, r)| *y *= *r);
-            }
+            for_columns(out, rows, |_, y| y.iter_mut().zip(&*inverse).for_each(|(y, r)| *y *= *r));
             return;
         }
-        for ((y, x), r) in out.chunks_exact_mut(rows).zip(x.data.chunks_exact(rows)).zip(aux) {
-            let m = mean(x.iter().copied());
-            y.iter_mut().zip(x).for_each(|(y, x)| *y = *x - m);
-            *r = T::ONE / (mean(y.iter().map(|y| *y * *y)) + eps).sqrt();
-            y.iter_mut().for_each(|y| *y *= *r);
-        }
+        let columns = per_task(rows);
+        let tasks = (out.par_chunks_mut(columns * rows), x.data.par_chunks(columns * rows));
+        (tasks.0, tasks.1, aux.par_chunks_mut(columns)).into_par_iter().for_each(|(out, x, inverse)| {
+            for ((y, x), r) in out.chunks_exact_mut(rows).zip(x.chunks_exact(rows)).zip(inverse) {
+                let m = mean(x.iter().copied());
+                y.iter_mut().zip(x).for_each(|(y, x)| *y = *x - m);
+                *r = T::ONE / (mean(y.iter().map(|y| *y * *y)) + eps).sqrt();
+                y.iter_mut().for_each(|y| *y *= *r);
+            }
+        });
     }
 
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (y, shape) = (saved.out.data, saved.out.shape);
-        let rows = shape.rows;
+        let (rows, out_bar) = (shape.rows, &*out_bar);
         let Some(x_bar) = x_bar.get(0).filter(|_| !shape.is_empty()) else { return };
         if self.by_row {
             let mut sums = vec![T::ZERO; 3 * rows];
@@ -88,20 +110,23 @@ impl<T: Real> Op<T> for Normalise {
             let (products, block) = rest.split_at_mut(rows);
             row_means(shape, means, block, |j, i| out_bar[j * rows + i]);
             row_means(shape, products, block, |j, i| y[j * rows + i] * out_bar[j * rows + i]);
-            for (k, x_bar) in x_bar.iter_mut().enumerate() {
-                let i = k % rows;
-                *x_bar += saved.aux[i] * (out_bar[k] - means[i] - y[k] * products[i]);
-            }
+            let inverse = &saved.aux[..rows];
+            for_columns(x_bar, rows, |j, x_bar| {
+                let (y, bar) = (column(y, rows, j), column(out_bar, rows, j));
+                for i in 0..rows {
+                    x_bar[i] += inverse[i] * (bar[i] - means[i] - y[i] * products[i]);
+                }
+            });
             return;
         }
-        for (j, x_bar) in x_bar.chunks_exact_mut(rows).enumerate() {
-            let (y, bar) = (&y[j * rows..][..rows], &out_bar[j * rows..][..rows]);
+        for_columns(x_bar, rows, |j, x_bar| {
+            let (y, bar) = (column(y, rows, j), column(out_bar, rows, j));
             let m = mean(bar.iter().copied());
             let product = mean(y.iter().zip(bar).map(|(y, b)| *y * *b));
             for ((x_bar, y), bar) in x_bar.iter_mut().zip(y).zip(bar) {
                 *x_bar += saved.aux[j] * (*bar - m - *y * product);
             }
-        }
+        });
     }
 }
 

@@ -220,6 +220,12 @@ proptest! {
     }
 
     #[test]
+    fn dropout_has_the_right_gradient(rows in size(), cols in size(), rate in 0.0..0.9, seed in 0_u64..1 << 40) {
+        let x = [entries(rows, cols, seed, false)];
+        check("dropout", &x, |g, x| g.dropout(x[0], rate, &mut Stream::new(seed, "mask", 0, 0)));
+    }
+
+    #[test]
     fn moving_columns_has_the_right_gradients(rows in size(), n in 1_usize..20, count in 0_usize..40, seed in 0_u64..1 << 40) {
         let mut s = Stream::new(seed, "indices", 0, 0);
         let indices: Vec<usize> = (0..count).map(|_| s.index(n)).collect();

@@ -2,10 +2,12 @@
 
 pub mod adjacency;
 pub mod check;
+pub mod citations;
 pub mod components;
 pub mod dataset;
 pub mod features;
 pub mod homophily;
+pub mod partition;
 pub mod statistics;
 pub mod synthetic;
 

@@ -64,12 +64,12 @@ fn per_class(data: &Dataset, train: usize, validation: usize, seed: u64) -> Spli
     sorted(Split { train: first, validation: rest, test })
 }
 
-fn sorted(mut split: Split) -> Split {
+pub(super) fn sorted(mut split: Split) -> Split {
     [&mut split.train, &mut split.validation, &mut split.test].into_iter().for_each(|p| p.sort_unstable());
     split
 }
 
-fn shuffled(n: usize, seed: u64) -> Vec<u32> {
+pub(super) fn shuffled(n: usize, seed: u64) -> Vec<u32> {
     let mut stream = Stream::new(seed, "split", n as u64, 0);
     let mut order: Vec<u32> = (0..n as u32).collect();
     (1..n).for_each(|k| order.swap(k, stream.index(k + 1)));

@@ -183,10 +183,10 @@ impl<E: Equation> Architecture for Continuous<E> {
         }
     }
 
-    fn memory(&self, data: &Dataset) -> Vec<Part> {
+    fn memory(&self, data: &Dataset, share: f64) -> Vec<Part> {
         let i = &self.integration;
         let settings = format!("model.time = {:?}, model.step = {:?}", i.time, i.step);
-        vec![kept_states(data, self.ends.width.hidden, i.states(), settings)]
+        vec![kept_states((data, share), self.ends.width.hidden, i.states(), settings)]
     }
 }
 

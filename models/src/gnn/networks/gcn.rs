@@ -44,9 +44,11 @@ impl<T: Real> Classifier<T> for Net<T> {
         let (mut x, mut last) = (g.sparse_columns(&self.adjacency.sparse, weights, first), first);
         for layer in &self.layers {
             last = g.relu(x);
+            let before = g.mark();
             let kept = dropout.apply(g, last, self.rates.1);
             let h = layer.apply(g, kept);
-            x = g.sparse_columns(&self.adjacency.sparse, weights, h);
+            let mixed = g.sparse_columns(&self.adjacency.sparse, weights, h);
+            x = g.release(before, mixed);
         }
         Outputs { first, last, logits: x }
     }

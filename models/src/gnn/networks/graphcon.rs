@@ -109,9 +109,9 @@ impl Architecture for GraphCon {
         (ends.deep_encoder, ends.deep_decoder, ends.relu) = (draw.coin(), draw.coin(), draw.coin());
     }
 
-    fn memory(&self, data: &Dataset) -> Vec<Part> {
+    fn memory(&self, data: &Dataset, share: f64) -> Vec<Part> {
         let settings = format!("model.layers = {}", self.layers);
-        vec![kept_states(data, self.ends.width.hidden, self.layers as f64, settings)]
+        vec![kept_states((data, share), self.ends.width.hidden, self.layers as f64, settings)]
     }
 
     fn remedy(&self) -> &'static str {

@@ -45,10 +45,12 @@ impl<T: Real> Classifier<T> for Net<T> {
         let (mut x, mut last) = (g.add(first, mean), first);
         for [own, mean] in &self.layers {
             last = g.relu(x);
+            let before = g.mark();
             let kept = dropout.apply(g, last, self.rates.1);
             let (a, b) = (own.apply(g, kept), mean.apply(g, kept));
             let b = g.sparse_columns(&self.adjacency.sparse, weights, b);
-            x = g.add(a, b);
+            let sum = g.add(a, b);
+            x = g.release(before, sum);
         }
         Outputs { first, last, logits: x }
     }

@@ -152,15 +152,19 @@ impl<T: Real> Classifier<T> for Net<T> {
         let mut x = g.constant(0, 0, &[]);
         let mut first = x;
         for (l, layer) in self.layers.iter().enumerate() {
+            let before = g.mark();
             let mut y = self.convolve(g, dropout, layer, x);
+            y = g.release(before, y);
             if l == 0 {
                 first = y;
             }
+            let before = g.mark();
             if let Some(norm) = &layer.norm {
                 y = norm.apply(g, y, dropout);
             }
             let y = g.relu(y);
-            x = dropout.apply(g, y, self.rates.1);
+            let kept = dropout.apply(g, y, self.rates.1);
+            x = g.release(before, kept);
         }
         Outputs { first, last: x, logits: self.last.apply(g, x) }
     }

@@ -58,9 +58,7 @@ impl Dropout {
     /// x with entries dropped at `rate`.
     pub fn apply<T: Real>(&mut self, g: &mut Recording<T>, x: Var, rate: f64) -> Var {
         let Some(stream) = self.stream.as_mut().filter(|_| rate > 0.0) else { return x };
-        let shape = g.shape(x);
-        let mask = g.constant_with(shape.rows, shape.cols, |mask| draw(stream, rate, mask));
-        g.mul(x, mask)
+        g.dropout(x, rate, stream)
     }
 
     /// A constant with entries dropped at `rate`: as [`Dropout::apply`] has it, without a copy of what is not dropped.
@@ -74,18 +72,12 @@ impl Dropout {
         let Some(stream) = self.stream.as_mut().filter(|_| rate > 0.0) else {
             return g.constant(rows, cols, x);
         };
+        let (rate, kept) = (T::of(rate), T::of(1.0 / (1.0 - rate)));
         g.constant_with(rows, cols, |out| {
-            draw(stream, rate, out);
-            out.iter_mut().zip(x).for_each(|(out, x)| *out *= *x);
+            stream.fill_uniform(out);
+            out.iter_mut().zip(x).for_each(|(u, x)| *u = *x * if *u < rate { T::ZERO } else { kept });
         })
     }
-}
-
-/// Fills a mask with 0 at `rate`, and what the others are divided by.
-fn draw<T: Real>(stream: &mut Stream, rate: f64, mask: &mut [T]) {
-    stream.fill_uniform(mask);
-    let (rate, kept) = (T::of(rate), T::of(1.0 / (1.0 - rate)));
-    mask.iter_mut().for_each(|u| *u = if *u < rate { T::ZERO } else { kept });
 }
 
 impl Default for Dropout {
