@@ -16,3 +16,4 @@ mod matmul;
 mod normalise;
 mod reduce;
 mod scalar;
+mod scale_shift;

@@ -121,7 +121,7 @@ fn refine(graph: &Neighbours, parts: usize, part: &mut [u32]) {
 #[cfg(test)]
 mod tests {
     use super::super::synthetic::{BlockModel, both_ways, grid, karate};
-    use super::super::{Dataset, dataset};
+    use super::super::{Dataset, FeatureMatrix};
     use super::*;
 
     fn divided(data: &Dataset, parts: usize) -> Vec<Vec<u32>> {
@@ -157,16 +157,15 @@ mod tests {
 
     #[test]
     fn parts_are_where_edges_are() {
-        // Two grids' worth of cliques: cliques are not divided.
+        // Six cliques in a row: none is divided.
         let clique = |k: u32| (0..10).flat_map(move |i| (0..i).map(move |j| (10 * k + i, 10 * k + j)));
         let edges: Vec<(u32, u32)> =
             (0..6).flat_map(clique).chain((0..5).map(|k| (10 * k, 10 * k + 10))).collect();
         let edges = both_ways(&edges);
         let parts = partition(&Neighbours::new(60, &edges), 6);
-        let data =
-            dataset::Dataset::new("cliques", edges, super::super::FeatureMatrix::zero(60, 1), vec![0; 60], 1);
+        let data = Dataset::new("cliques", edges, FeatureMatrix::zero(60, 1), vec![0; 60], 1);
         assert!(cut(&data, &parts) < 0.03, "{}", cut(&data, &parts));
-        // Of a grid in eight parts of 50 nodes a third of the edges is cut by chance at best of stripes.
+        // Eight random parts would cut seven edges in eight, squares of seven by seven one in seven.
         let grid = grid(20);
         assert!(cut(&grid, &divided(&grid, 8)) < 0.25, "{}", cut(&grid, &divided(&grid, 8)));
     }

@@ -152,13 +152,12 @@ impl<T: Real> Classifier<T> for Net<T> {
         let mut x = g.constant(0, 0, &[]);
         let mut first = x;
         for (l, layer) in self.layers.iter().enumerate() {
-            let before = g.mark();
+            let mut before = g.mark();
             let mut y = self.convolve(g, dropout, layer, x);
-            y = g.release(before, y);
             if l == 0 {
-                first = y;
+                first = g.release(before, y);
+                (y, before) = (first, g.mark());
             }
-            let before = g.mark();
             if let Some(norm) = &layer.norm {
                 y = norm.apply(g, y, dropout);
             }
