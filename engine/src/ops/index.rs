@@ -60,7 +60,7 @@ impl Columns {
                 out.iter_mut().zip(indices).for_each(|(y, i)| *y += x[*i as usize]);
             });
         }
-        for_columns(out, rows, |k, y| {
+        parallel::for_columns(out, rows, |k, y| {
             let i = self.indices[k] as usize;
             y.iter_mut().zip(&x[i * rows..(i + 1) * rows]).for_each(|(y, x)| *y += *x);
         });
@@ -74,24 +74,13 @@ impl Columns {
                 }
             });
         }
-        for_columns(out, rows, |j, y| {
+        parallel::for_columns(out, rows, |j, y| {
             for k in &self.sources[self.starts[j]..self.starts[j + 1]] {
                 let k = *k as usize;
                 y.iter_mut().zip(&x[k * rows..(k + 1) * rows]).for_each(|(y, x)| *y += *x);
             }
         });
     }
-}
-
-/// Runs `f(j, column j)`, a fixed number of columns per task.
-fn for_columns<T: Real>(out: &mut [T], rows: usize, f: impl Fn(usize, &mut [T]) + Sync) {
-    if rows == 0 {
-        return;
-    }
-    let columns = (parallel::CHUNK / rows).max(1);
-    parallel::for_chunks(out, columns * rows, |chunk, out| {
-        out.chunks_exact_mut(rows).enumerate().for_each(|(j, y)| f(chunk * columns + j, y));
-    });
 }
 
 struct Gather(Arc<Columns>);

@@ -43,19 +43,6 @@ fn mean<T: Real>(x: impl ExactSizeIterator<Item = T>) -> T {
     x.sum::<T>() / n
 }
 
-/// Columns of a task.
-fn per_task(rows: usize) -> usize {
-    (parallel::CHUNK / rows).max(1)
-}
-
-/// Runs `f(j, column j)`, some columns in a task.
-fn for_columns<T: Real>(data: &mut [T], rows: usize, f: impl Fn(usize, &mut [T]) + Sync) {
-    let columns = per_task(rows);
-    parallel::for_chunks(data, columns * rows, |task, part| {
-        part.chunks_exact_mut(rows).enumerate().for_each(|(k, own)| f(task * columns + k, own));
-    });
-}
-
 /// Column j.
 fn column<T>(data: &[T], rows: usize, j: usize) -> &[T] {
     &data[j * rows..(j + 1) * rows]
@@ -85,15 +72,15 @@ impl<T: Real> Op<T> for Normalise {
             let (inverse, sums) = aux.split_at_mut(rows);
             let (means, block) = sums.split_at_mut(rows);
             row_means(x.shape, means, block, |j, i| x.data[j * rows + i]);
-            for_columns(out, rows, |j, y| {
+            parallel::for_columns(out, rows, |j, y| {
                 y.iter_mut().zip(column(x.data, rows, j)).zip(&*means).for_each(|((y, x), m)| *y = *x - *m);
             });
             row_means(x.shape, inverse, block, |j, i| out[j * rows + i] * out[j * rows + i]);
             inverse.iter_mut().for_each(|v| *v = T::ONE / (*v + eps).sqrt());
-            for_columns(out, rows, |_, y| y.iter_mut().zip(&*inverse).for_each(|(y, r)| *y *= *r));
+            parallel::for_columns(out, rows, |_, y| y.iter_mut().zip(&*inverse).for_each(|(y, r)| *y *= *r));
             return;
         }
-        let columns = per_task(rows);
+        let columns = parallel::columns(rows);
         let tasks = (out.par_chunks_mut(columns * rows), x.data.par_chunks(columns * rows));
         (tasks.0, tasks.1, aux.par_chunks_mut(columns)).into_par_iter().for_each(|(out, x, inverse)| {
             for ((y, x), r) in out.chunks_exact_mut(rows).zip(x.chunks_exact(rows)).zip(inverse) {
@@ -116,7 +103,7 @@ impl<T: Real> Op<T> for Normalise {
             row_means(shape, means, block, |j, i| out_bar[j * rows + i]);
             row_means(shape, products, block, |j, i| y[j * rows + i] * out_bar[j * rows + i]);
             let inverse = &saved.aux[..rows];
-            for_columns(x_bar, rows, |j, x_bar| {
+            parallel::for_columns(x_bar, rows, |j, x_bar| {
                 let (y, bar) = (column(y, rows, j), column(out_bar, rows, j));
                 for i in 0..rows {
                     x_bar[i] += inverse[i] * (bar[i] - means[i] - y[i] * products[i]);
@@ -124,7 +111,7 @@ impl<T: Real> Op<T> for Normalise {
             });
             return;
         }
-        for_columns(x_bar, rows, |j, x_bar| {
+        parallel::for_columns(x_bar, rows, |j, x_bar| {
             let (y, bar) = (column(y, rows, j), column(out_bar, rows, j));
             let m = mean(bar.iter().copied());
             let product = mean(y.iter().zip(bar).map(|(y, b)| *y * *b));

@@ -9,14 +9,6 @@ const ROWS: usize = 64;
 
 struct ScaleShift;
 
-/// Runs `f(j, column j)`, some columns in a task.
-fn for_columns<T: Real>(data: &mut [T], rows: usize, f: impl Fn(usize, &mut [T]) + Sync) {
-    let columns = (parallel::CHUNK / rows.max(1)).max(1);
-    parallel::for_chunks(data, columns * rows.max(1), |task, part| {
-        part.chunks_exact_mut(rows).enumerate().for_each(|(k, own)| f(task * columns + k, own));
-    });
-}
-
 impl<T: Real> Op<T> for ScaleShift {
     fn name(&self) -> &'static str {
         "scale_shift"
@@ -34,7 +26,7 @@ impl<T: Real> Op<T> for ScaleShift {
 
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
         let (x, w, b) = (x.get(0), x.get(1).data, x.get(2).data);
-        for_columns(out, x.shape.rows, |j, y| scaled(x.col(j), w, b, y));
+        parallel::for_columns(out, x.shape.rows, |j, y| scaled(x.col(j), w, b, y));
     }
 
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
@@ -43,7 +35,7 @@ impl<T: Real> Op<T> for ScaleShift {
         let bar = |j: usize| &out_bar[j * rows..(j + 1) * rows];
         if let Some(x_bar) = x_bar.get_uninit(0) {
             let overwrite = x_bar.overwrite;
-            for_columns(x_bar.data, rows, |j, x_bar| {
+            parallel::for_columns(x_bar.data, rows, |j, x_bar| {
                 if overwrite {
                     x_bar.fill(T::ZERO);
                 }

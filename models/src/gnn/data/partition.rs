@@ -1,4 +1,4 @@
-//! A partition of the nodes into connected parts of nearly equal size with few edges between them.
+//! A partition of the nodes into parts of nearly equal size with few edges between them.
 //!
 //! Parts grow from a first node by breadth, one after the other, each beginning at a neighbour of those before it. Then
 //! sweeps over the nodes move each to the part that most of its neighbours are in, if sizes allow it (label
