@@ -21,6 +21,22 @@ pub fn for_chunks<T: Send>(data: &mut [T], size: usize, f: impl Fn(usize, &mut [
     }
 }
 
+/// Runs `f(j, column j)` on columns of `rows` numbers, a fixed number of them in a task.
+pub(crate) fn for_columns<T: Send>(data: &mut [T], rows: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+    if rows == 0 {
+        return;
+    }
+    let columns = columns(rows);
+    for_chunks(data, columns * rows, |task, part| {
+        part.chunks_exact_mut(rows).enumerate().for_each(|(k, own)| f(task * columns + k, own));
+    });
+}
+
+/// Columns of `rows` numbers that one task of [`for_columns`] has.
+pub(crate) fn columns(rows: usize) -> usize {
+    (CHUNK / rows.max(1)).max(1)
+}
+
 /// Runs both, possibly in parallel.
 pub(crate) fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
     rayon::join(a, b);

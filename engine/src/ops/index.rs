@@ -11,10 +11,10 @@ use crate::{Op, Real, Recording, Shape, Var, parallel};
 /// Column indices into `n` columns, and the sources of each target.
 #[derive(Debug)]
 struct Columns {
-    indices: Vec<usize>,
+    indices: Vec<u32>,
     /// Sources of target j: `sources[starts[j]..starts[j + 1]]`.
     starts: Vec<usize>,
-    sources: Vec<usize>,
+    sources: Vec<u32>,
 }
 
 /// An index out of range.
@@ -31,17 +31,19 @@ pub struct IndexError {
 
 impl Columns {
     /// Checks the indices and lists the sources of each target.
-    fn new(indices: Vec<usize>, n: usize) -> Result<Arc<Self>, IndexError> {
-        if let Some((position, index)) = indices.iter().enumerate().find(|(_, i)| **i >= n) {
-            return Err(IndexError { position, index: *index, n });
+    fn new(indices: Vec<u32>, n: usize) -> Result<Arc<Self>, IndexError> {
+        if let Some((position, index)) = indices.iter().enumerate().find(|(_, i)| **i as usize >= n) {
+            return Err(IndexError { position, index: *index as usize, n });
         }
+        assert!(indices.len() <= u32::MAX as usize, "indices are numbered in 32 bits");
         let mut starts = vec![0; n + 1];
-        indices.iter().for_each(|i| starts[i + 1] += 1);
+        indices.iter().for_each(|i| starts[*i as usize + 1] += 1);
         (0..n).for_each(|j| starts[j + 1] += starts[j]);
         let (mut next, mut sources) = (starts.clone(), vec![0; indices.len()]);
-        for (k, i) in indices.iter().enumerate() {
-            sources[next[*i]] = k;
-            next[*i] += 1;
+        for (k, i) in (0..).zip(&indices) {
+            let place = &mut next[*i as usize];
+            sources[*place] = k;
+            *place += 1;
         }
         Ok(Arc::new(Self { indices, starts, sources }))
     }
@@ -55,11 +57,11 @@ impl Columns {
         if rows == 1 {
             return parallel::for_chunks(out, parallel::CHUNK, |c, out| {
                 let indices = &self.indices[c * parallel::CHUNK..][..out.len()];
-                out.iter_mut().zip(indices).for_each(|(y, i)| *y += x[*i]);
+                out.iter_mut().zip(indices).for_each(|(y, i)| *y += x[*i as usize]);
             });
         }
-        for_columns(out, rows, |k, y| {
-            let i = self.indices[k];
+        parallel::for_columns(out, rows, |k, y| {
+            let i = self.indices[k] as usize;
             y.iter_mut().zip(&x[i * rows..(i + 1) * rows]).for_each(|(y, x)| *y += *x);
         });
     }
@@ -68,27 +70,17 @@ impl Columns {
         if rows == 1 {
             return parallel::for_chunks(out, parallel::CHUNK, |c, out| {
                 for (y, ends) in out.iter_mut().zip(self.starts[c * parallel::CHUNK..].windows(2)) {
-                    *y = self.sources[ends[0]..ends[1]].iter().fold(*y, |y, k| y + x[*k]);
+                    *y = self.sources[ends[0]..ends[1]].iter().fold(*y, |y, k| y + x[*k as usize]);
                 }
             });
         }
-        for_columns(out, rows, |j, y| {
+        parallel::for_columns(out, rows, |j, y| {
             for k in &self.sources[self.starts[j]..self.starts[j + 1]] {
+                let k = *k as usize;
                 y.iter_mut().zip(&x[k * rows..(k + 1) * rows]).for_each(|(y, x)| *y += *x);
             }
         });
     }
-}
-
-/// Runs `f(j, column j)`, a fixed number of columns per task.
-fn for_columns<T: Real>(out: &mut [T], rows: usize, f: impl Fn(usize, &mut [T]) + Sync) {
-    if rows == 0 {
-        return;
-    }
-    let columns = (parallel::CHUNK / rows).max(1);
-    parallel::for_chunks(out, columns * rows, |chunk, out| {
-        out.chunks_exact_mut(rows).enumerate().for_each(|(j, y)| f(chunk * columns + j, y));
-    });
 }
 
 struct Gather(Arc<Columns>);
@@ -149,7 +141,10 @@ impl Moves {
     ///
     /// # Errors
     /// If an index is `n` or larger.
-    pub fn new(indices: Vec<usize>, n: usize) -> Result<Self, IndexError> {
+    ///
+    /// # Panics
+    /// If there are 2^32 indices or more.
+    pub fn new(indices: Vec<u32>, n: usize) -> Result<Self, IndexError> {
         Columns::new(indices, n).map(Self)
     }
 }

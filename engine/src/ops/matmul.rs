@@ -13,6 +13,10 @@ use crate::{Op, Real, Recording, Shape, Var, View};
 
 /// Columns of the result per task.
 const COLUMNS: usize = 128;
+/// The same of a product with a long inner side, whose results are few: the gradient of weights on a long batch.
+const FEW_COLUMNS: usize = 32;
+/// An inner side that is long.
+const LONG: usize = 8192;
 
 /// Inputs A, B.
 struct Product {
@@ -35,12 +39,13 @@ fn product<T: Real>(out: &mut [T], shape: Shape, accumulate: Accum, a: MatRef<T>
         return;
     }
     let run = |out: MatMut<T>, b: MatRef<T>| matmul(out, accumulate, a, b, T::ONE, Par::Seq);
-    if shape.cols <= COLUMNS {
+    let columns = if a.ncols() < LONG { COLUMNS } else { FEW_COLUMNS };
+    if shape.cols <= columns {
         return run(faer_mut(out, shape), b);
     }
-    out.par_chunks_mut(COLUMNS * shape.rows).enumerate().for_each(|(i, out)| {
+    out.par_chunks_mut(columns * shape.rows).enumerate().for_each(|(i, out)| {
         let n = out.len() / shape.rows;
-        run(faer_mut(out, Shape::new(shape.rows, n)), b.subcols(i * COLUMNS, n));
+        run(faer_mut(out, Shape::new(shape.rows, n)), b.subcols(i * columns, n));
     });
 }
 

@@ -5,35 +5,47 @@
 //! Over columns this is the heart of layer norm (Ba, Kiros and Hinton 2016) where a column is a node, over rows that
 //! of batch norm (Ioffe and Szegedy 2015). Sums over rows are taken in blocks of columns, in a fixed order.
 
+use rayon::prelude::*;
+
 use crate::tape::{Cotangents, Inputs, Saved};
-use crate::{Op, Real, Recording, Shape, Var};
+use crate::{Op, Real, Recording, Shape, Var, parallel};
 
 /// Columns whose sums are taken before they are added to those of others.
 const BLOCK: usize = 256;
+/// Rows whose sums one task takes.
+const ROWS: usize = 64;
 
 struct Normalise {
     by_row: bool,
     eps: f64,
 }
 
-/// The mean over the columns of what `f` gives for (column, row), for each row.
-fn row_means<T: Real>(shape: Shape, means: &mut [T], block: &mut [T], f: impl Fn(usize, usize) -> T) {
-    means.fill(T::ZERO);
-    for from in (0..shape.cols).step_by(BLOCK) {
-        block.fill(T::ZERO);
-        for j in from..shape.cols.min(from + BLOCK) {
-            block.iter_mut().enumerate().for_each(|(i, sum)| *sum += f(j, i));
-        }
-        means.iter_mut().zip(&*block).for_each(|(mean, sum)| *mean += *sum);
-    }
+/// The mean over the columns of what `f` gives for (column, row), for each row: some rows in a task.
+fn row_means<T: Real>(shape: Shape, means: &mut [T], block: &mut [T], f: impl Fn(usize, usize) -> T + Sync) {
     let share = T::of(1.0 / shape.cols.max(1) as f64);
-    means.iter_mut().for_each(|mean| *mean *= share);
+    let tasks = (means.par_chunks_mut(ROWS), block.par_chunks_mut(ROWS));
+    tasks.into_par_iter().enumerate().for_each(|(c, (means, block))| {
+        means.fill(T::ZERO);
+        for from in (0..shape.cols).step_by(BLOCK) {
+            block.fill(T::ZERO);
+            for j in from..shape.cols.min(from + BLOCK) {
+                block.iter_mut().enumerate().for_each(|(i, sum)| *sum += f(j, c * ROWS + i));
+            }
+            means.iter_mut().zip(&*block).for_each(|(mean, sum)| *mean += *sum);
+        }
+        means.iter_mut().for_each(|mean| *mean *= share);
+    });
 }
 
 /// The mean of numbers.
 fn mean<T: Real>(x: impl ExactSizeIterator<Item = T>) -> T {
     let n = T::of(x.len().max(1) as f64);
     x.sum::<T>() / n
+}
+
+/// Column j.
+fn column<T>(data: &[T], rows: usize, j: usize) -> &[T] {
+    &data[j * rows..(j + 1) * rows]
 }
 
 impl<T: Real> Op<T> for Normalise {
@@ -60,27 +72,29 @@ impl<T: Real> Op<T> for Normalise {
             let (inverse, sums) = aux.split_at_mut(rows);
             let (means, block) = sums.split_at_mut(rows);
             row_means(x.shape, means, block, |j, i| x.data[j * rows + i]);
-            for (y, x) in out.chunks_exact_mut(rows).zip(x.data.chunks_exact(rows)) {
-                y.iter_mut().zip(x).zip(&*means).for_each(|((y, x), m)| *y = *x - *m);
-            }
+            parallel::for_columns(out, rows, |j, y| {
+                y.iter_mut().zip(column(x.data, rows, j)).zip(&*means).for_each(|((y, x), m)| *y = *x - *m);
+            });
             row_means(x.shape, inverse, block, |j, i| out[j * rows + i] * out[j * rows + i]);
             inverse.iter_mut().for_each(|v| *v = T::ONE / (*v + eps).sqrt());
-            for y in out.chunks_exact_mut(rows) {
-                y.iter_mut().zip(&*inverse).for_each(|(y, r)| *y *= *r);
-            }
+            parallel::for_columns(out, rows, |_, y| y.iter_mut().zip(&*inverse).for_each(|(y, r)| *y *= *r));
             return;
         }
-        for ((y, x), r) in out.chunks_exact_mut(rows).zip(x.data.chunks_exact(rows)).zip(aux) {
-            let m = mean(x.iter().copied());
-            y.iter_mut().zip(x).for_each(|(y, x)| *y = *x - m);
-            *r = T::ONE / (mean(y.iter().map(|y| *y * *y)) + eps).sqrt();
-            y.iter_mut().for_each(|y| *y *= *r);
-        }
+        let columns = parallel::columns(rows);
+        let tasks = (out.par_chunks_mut(columns * rows), x.data.par_chunks(columns * rows));
+        (tasks.0, tasks.1, aux.par_chunks_mut(columns)).into_par_iter().for_each(|(out, x, inverse)| {
+            for ((y, x), r) in out.chunks_exact_mut(rows).zip(x.chunks_exact(rows)).zip(inverse) {
+                let m = mean(x.iter().copied());
+                y.iter_mut().zip(x).for_each(|(y, x)| *y = *x - m);
+                *r = T::ONE / (mean(y.iter().map(|y| *y * *y)) + eps).sqrt();
+                y.iter_mut().for_each(|y| *y *= *r);
+            }
+        });
     }
 
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let (y, shape) = (saved.out.data, saved.out.shape);
-        let rows = shape.rows;
+        let (rows, out_bar) = (shape.rows, &*out_bar);
         let Some(x_bar) = x_bar.get(0).filter(|_| !shape.is_empty()) else { return };
         if self.by_row {
             let mut sums = vec![T::ZERO; 3 * rows];
@@ -88,20 +102,23 @@ impl<T: Real> Op<T> for Normalise {
             let (products, block) = rest.split_at_mut(rows);
             row_means(shape, means, block, |j, i| out_bar[j * rows + i]);
             row_means(shape, products, block, |j, i| y[j * rows + i] * out_bar[j * rows + i]);
-            for (k, x_bar) in x_bar.iter_mut().enumerate() {
-                let i = k % rows;
-                *x_bar += saved.aux[i] * (out_bar[k] - means[i] - y[k] * products[i]);
-            }
+            let inverse = &saved.aux[..rows];
+            parallel::for_columns(x_bar, rows, |j, x_bar| {
+                let (y, bar) = (column(y, rows, j), column(out_bar, rows, j));
+                for i in 0..rows {
+                    x_bar[i] += inverse[i] * (bar[i] - means[i] - y[i] * products[i]);
+                }
+            });
             return;
         }
-        for (j, x_bar) in x_bar.chunks_exact_mut(rows).enumerate() {
-            let (y, bar) = (&y[j * rows..][..rows], &out_bar[j * rows..][..rows]);
+        parallel::for_columns(x_bar, rows, |j, x_bar| {
+            let (y, bar) = (column(y, rows, j), column(out_bar, rows, j));
             let m = mean(bar.iter().copied());
             let product = mean(y.iter().zip(bar).map(|(y, b)| *y * *b));
             for ((x_bar, y), bar) in x_bar.iter_mut().zip(y).zip(bar) {
                 *x_bar += saved.aux[j] * (*bar - m - *y * product);
             }
-        }
+        });
     }
 }
 

@@ -10,7 +10,7 @@ pub(crate) mod segment_softmax;
 
 use std::sync::Arc;
 
-use sprs::CsMat;
+use sprs::{CsMatI, SpIndex};
 
 use crate::Real;
 
@@ -29,7 +29,7 @@ impl Sparse {
     ///
     /// # Panics
     /// If there are more than 2^32 - 2 rows, columns or entries.
-    pub fn new<T: Real>(matrix: &CsMat<T>) -> (Self, Vec<T>) {
+    pub fn new<T: Real, I: SpIndex, P: SpIndex>(matrix: &CsMatI<T, I, P>) -> (Self, Vec<T>) {
         let (pattern, values) = Pattern::new(matrix);
         (Self { pattern: Arc::new(pattern) }, values)
     }

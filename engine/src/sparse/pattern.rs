@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::OnceLock;
 
-use sprs::CsMat;
+use sprs::{CsMatI, SpIndex};
 
 use super::degree_order::DegreeOrder;
 use crate::{Real, Shape, parallel};
@@ -41,30 +41,19 @@ pub(crate) struct CompressedAxis {
 impl Pattern {
     /// The structure of `matrix`, and its values in the order of their numbers. Panics beyond 2^32 - 2 rows,
     /// columns or entries.
-    pub(super) fn new<T: Real>(matrix: &CsMat<T>) -> (Self, Vec<T>) {
-        let csr = matrix.to_csr();
+    pub(super) fn new<T: Real, I: SpIndex, P: SpIndex>(matrix: &CsMatI<T, I, P>) -> (Self, Vec<T>) {
+        if !matrix.is_csr() {
+            return Self::new(&matrix.to_csr());
+        }
+        let (rows, cols) = matrix.shape();
         let limit = u32::MAX as usize;
-        assert!(
-            csr.nnz() < limit && csr.rows() < limit && csr.cols() < limit,
-            "a pattern has 32-bit indices"
-        );
-        let number = |n: &usize| *n as u32;
-        let starts = csr.indptr().raw_storage().to_vec();
-        let by_row = CompressedAxis::new(starts, csr.indices().iter().map(number).collect(), Vec::new());
-        let numbered = CsMat::new(
-            csr.shape(),
-            csr.indptr().raw_storage().to_vec(),
-            csr.indices().to_vec(),
-            (0..csr.nnz()).collect::<Vec<usize>>(),
-        );
-        let csc = numbered.to_csc();
-        let by_col = CompressedAxis::new(
-            csc.indptr().raw_storage().to_vec(),
-            csc.indices().iter().map(number).collect(),
-            csc.data().iter().map(number).collect(),
-        );
-        let shape = Shape::new(csr.rows(), csr.cols());
-        (Self { shape, by_row, by_col, degree_order: OnceLock::new() }, csr.data().to_vec())
+        assert!(matrix.nnz() < limit && rows < limit && cols < limit, "a pattern has 32-bit indices");
+        let starts: Vec<usize> = matrix.proper_indptr().iter().map(|n| n.index()).collect();
+        let others: Vec<u32> = matrix.indices().iter().map(|n| n.index() as u32).collect();
+        let by_col = transposed(&starts, &others, cols);
+        let by_row = CompressedAxis::new(starts, others, Vec::new());
+        let shape = Shape::new(rows, cols);
+        (Self { shape, by_row, by_col, degree_order: OnceLock::new() }, matrix.data().to_vec())
     }
 
     /// Rows and columns.
@@ -116,6 +105,24 @@ impl Pattern {
             },
         );
     }
+}
+
+/// The entries of rows, given by their columns, grouped by column: sorted by counting, so that nothing is copied
+/// twice.
+fn transposed(starts: &[usize], columns: &[u32], cols: usize) -> CompressedAxis {
+    let mut ends = vec![0; cols + 1];
+    columns.iter().for_each(|j| ends[*j as usize + 1] += 1);
+    (0..cols).for_each(|j| ends[j + 1] += ends[j]);
+    let mut next = ends.clone();
+    let (mut rows, mut numbers) = (vec![0; columns.len()], vec![0; columns.len()]);
+    for (i, row) in starts.windows(2).enumerate() {
+        for e in row[0]..row[1] {
+            let place = &mut next[columns[e] as usize];
+            (rows[*place], numbers[*place]) = (i as u32, e as u32);
+            *place += 1;
+        }
+    }
+    CompressedAxis::new(ends, rows, numbers)
 }
 
 impl CompressedAxis {

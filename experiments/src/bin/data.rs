@@ -128,7 +128,7 @@ fn info(data: &Dataset) -> Result<(), CliError> {
         row("nodes", data.nodes().to_string()),
         row("undirected edges", (data.edges.len() / 2).to_string()),
         row("features", data.features.cols().to_string()),
-        row("features set", data.features.nnz().to_string()),
+        row("features set", data.features.set().to_string()),
         row("classes", data.classes.to_string()),
         row("edge homophily", format!("{:.4}", h.edge)),
         row("node homophily", format!("{:.4}", h.node)),

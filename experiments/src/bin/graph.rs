@@ -24,7 +24,7 @@ use models::gnn::Network;
 struct Args {
     /// Data set: karate and csbm need no file (default: both); others are read from --data-dir; `all` runs
     /// every known one that is there; a path to an npz of your own works too; csbm-NODES-DEGREE draws a block
-    /// model of that size.
+    /// model of that size, arxiv-like a graph of the size and shape of ogbn-arxiv.
     #[arg(long, value_name = "NAME")]
     data: Option<String>,
     /// Folder with NAME.npz files (default: what METASTABLE_DATA names).

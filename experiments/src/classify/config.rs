@@ -319,9 +319,15 @@ mod tests {
         let text = to_toml(&config, &config).unwrap();
         let later =
             ["ablation", "first", "keep", "scale", "weights", "growth", "last_step", "time_by_validation"];
-        let later =
-            later.into_iter().chain(["ends", "attention_over", "attention_weights", "select", "optimiser"]);
-        for key in later.chain(["attention_size", "attention_bias"]) {
+        let later = later.into_iter().chain([
+            "ends",
+            "attention_over",
+            "attention_weights",
+            "select",
+            "optimiser",
+            "parts",
+        ]);
+        for key in later.chain(["attention_size", "attention_bias", "parts_per_step"]) {
             let own = |l: &&str| !l.starts_with(&format!("{key} ="));
             let old: String = text.lines().filter(own).map(|l| format!("{l}\n")).collect();
             assert_ne!(old, text, "{key}");

@@ -44,7 +44,7 @@ impl Classification {
         config.check()?;
         let Sourced { data, input } = source;
         let (data, splits) = splits(data, &config.data)?;
-        config.model.check_data(&data).map_err(CliError::usage)?;
+        config.model.check_data(&data, config.train.share()).map_err(CliError::usage)?;
         let split = (config.data.split == SplitKind::Random).then_some("random");
         let defaults = preset(&config.data.name, config.model.name(), split)?;
         let folder = RunFolder::create(place, force)?;
@@ -89,7 +89,7 @@ impl Classification {
         };
         let (done, outcome) = jobs::run(&all, self.done.clone(), Job::key, with.quiet, work, save, message);
         outcome?;
-        let mut params = Params::<f32>::new();
+        let mut params = Params::<f32>::counting();
         self.config.model.build::<f32>(&self.data, &mut params, 0).map_err(CliError::usage)?;
         let majorities: Vec<f64> =
             self.splits.iter().map(|split| majority(&self.data.labels, &split.test)).collect();

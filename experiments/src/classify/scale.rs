@@ -1,9 +1,8 @@
 //! Scaling of features. Its figures are those of all nodes: features are known of every node, labels are not.
 
-use models::gnn::Dataset;
+use models::gnn::{Dataset, FeatureMatrix};
 use models::memory;
 use serde::{Deserialize, Serialize};
-use sprs::CsMat;
 
 use crate::run::error::CliError;
 
@@ -29,8 +28,7 @@ impl Scale {
             Self::Row => rows(&mut data.features),
             Self::Standard => {
                 let entries = data.features.rows() as f64 * data.features.cols() as f64;
-                memory::check(&[("data.scale = standard".into(), 16.0 * entries)])
-                    .map_err(CliError::usage)?;
+                memory::check(&[("data.scale = standard".into(), 8.0 * entries)]).map_err(CliError::usage)?;
                 let columns = Columns::new(&like.unwrap_or(data).features);
                 data.features = columns.standard(&data.features);
             }
@@ -39,11 +37,12 @@ impl Scale {
     }
 }
 
-fn rows(x: &mut CsMat<f32>) {
-    for mut row in x.outer_iterator_mut() {
-        let sum: f64 = row.iter().map(|(_, v)| f64::from(v.abs())).sum();
+fn rows(x: &mut FeatureMatrix) {
+    for i in 0..x.rows() {
+        let row = x.row_mut(i);
+        let sum: f64 = row.iter().map(|v| f64::from(v.abs())).sum();
         if sum > 0.0 {
-            row.iter_mut().for_each(|(_, v)| *v = (f64::from(*v) / sum) as f32);
+            row.iter_mut().for_each(|v| *v = (f64::from(*v) / sum) as f32);
         }
     }
 }
@@ -55,14 +54,14 @@ struct Columns {
 }
 
 impl Columns {
-    fn new(x: &CsMat<f32>) -> Self {
+    fn new(x: &FeatureMatrix) -> Self {
         let (n, cols) = x.shape();
         let mut mean = vec![0.0_f64; cols];
-        x.iter().for_each(|(v, (_, j))| mean[j] += f64::from(*v) / n as f64);
+        x.entries().for_each(|(_, j, v)| mean[j] += f64::from(v) / n as f64);
         // About the mean, so that large means leave their digits to the variance; what is not stored is 0.
         let (mut variance, mut filled) = (vec![0.0_f64; cols], vec![0_usize; cols]);
-        for (v, (_, j)) in x {
-            variance[j] += (f64::from(*v) - mean[j]).powi(2) / n as f64;
+        for (_, j, v) in x.entries() {
+            variance[j] += (f64::from(v) - mean[j]).powi(2) / n as f64;
             filled[j] += 1;
         }
         let scale = |j: usize| {
@@ -75,37 +74,35 @@ impl Columns {
         Self { mean, scale }
     }
 
-    fn standard(&self, x: &CsMat<f32>) -> CsMat<f32> {
+    fn standard(&self, x: &FeatureMatrix) -> FeatureMatrix {
         let (n, cols) = x.shape();
-        let columns: Vec<usize> = (0..cols).filter(|j| self.scale[*j] > 0.0).collect();
-        let mut starts = Vec::with_capacity(n + 1);
-        let (mut indices, mut values) = (Vec::new(), Vec::new());
-        starts.push(0);
-        let mut dense = vec![0.0_f32; cols];
-        for row in x.outer_iterator() {
-            dense.fill(0.0);
-            row.iter().for_each(|(j, v)| dense[j] = *v);
-            for j in &columns {
-                indices.push(*j);
-                values.push(((f64::from(dense[*j]) - self.mean[*j]) * self.scale[*j]) as f32);
+        let mut values = vec![0.0_f32; n * cols];
+        for i in 0..n {
+            let own = &mut values[i * cols..(i + 1) * cols];
+            x.row(i).for_each(|(j, v)| own[j] = v);
+            for (v, (mean, scale)) in own.iter_mut().zip(self.mean.iter().zip(&self.scale)) {
+                *v = ((f64::from(*v) - mean) * scale) as f32;
             }
-            starts.push(indices.len());
         }
-        CsMat::new((n, cols), starts, indices, values)
+        FeatureMatrix::from_rows(n, cols, values)
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use models::gnn::data::synthetic::{dense, karate};
+    use models::gnn::data::synthetic::karate;
 
     use super::*;
 
     fn scaled(scale: Scale, x: &[f32]) -> Vec<f32> {
         let mut data = karate();
-        data.features = dense(x.len() / 3, 3, x);
+        data.features = FeatureMatrix::from_rows(x.len() / 3, 3, x.to_vec());
         scale.apply(&mut data, None).unwrap();
-        data.features.to_dense().iter().copied().collect()
+        all(&data.features)
+    }
+
+    fn all(x: &FeatureMatrix) -> Vec<f32> {
+        (0..x.rows()).flat_map(|i| (0..x.cols()).map(move |j| x.get(i, j))).collect()
     }
 
     #[test]
@@ -121,15 +118,26 @@ mod tests {
     #[test]
     fn new_nodes_are_scaled_as_known_ones_were() {
         let (mut known, mut new) = (karate(), karate());
-        known.features = dense(2, 3, &[1.0, 0.0, 7.0, 3.0, 4.0, 7.0]);
-        new.features = dense(1, 3, &[5.0, 2.0, 9.0]);
+        known.features = FeatureMatrix::from_rows(2, 3, vec![1.0, 0.0, 7.0, 3.0, 4.0, 7.0]);
+        new.features = FeatureMatrix::from_rows(1, 3, vec![5.0, 2.0, 9.0]);
         Scale::Standard.apply(&mut new, Some(&known)).unwrap();
-        assert_eq!(new.features.to_dense().iter().copied().collect::<Vec<f32>>(), [3.0, 0.0, 0.0]);
+        assert_eq!(all(&new.features), [3.0, 0.0, 0.0]);
     }
 
     #[test]
     fn rows_sum_to_1() {
         let x = [1.0, 0.0, -3.0, 0.0, 0.0, 0.0];
         assert_eq!(scaled(Scale::Row, &x), [0.25, 0.0, -0.75, 0.0, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn dense_features_are_scaled_as_sparse_ones_are() {
+        let values: Vec<f32> = (0..34 * 3).map(|k| if k % 5 == 0 { 0.0 } else { (k as f32).sin() }).collect();
+        for scale in [Scale::Row, Scale::Standard] {
+            let mut data = karate();
+            data.features = FeatureMatrix::Dense { shape: (34, 3), values: values.clone() };
+            scale.apply(&mut data, None).unwrap();
+            assert_eq!(all(&data.features), scaled(scale, &values));
+        }
     }
 }

@@ -145,7 +145,10 @@ pub(super) fn check(
     let Sourced { data, input } = load_sourced(&config.data.name, data_dir)?;
     match request {
         Some(request) => search::check(config, request, &data)?,
-        None => config.model.check_data(&splits(data, &config.data)?.0).map_err(CliError::usage)?,
+        None => {
+            let data = splits(data, &config.data)?.0;
+            config.model.check_data(&data, config.train.share()).map_err(CliError::usage)?;
+        }
     }
     Ok(input)
 }

@@ -1,12 +1,13 @@
 //! Sparse matrices as SciPy has them; in an archive as NAME_data, NAME_indices, NAME_indptr, NAME_shape.
 
-use sprs::{CsMat, TriMat};
+use models::gnn::data::features::Csr;
+use sprs::TriMatI;
 
 use super::npz::Npz;
 use crate::run::error::CliError;
 
 /// Reads one of at most `widest` columns from an archive.
-pub(super) fn read(npz: &Npz, name: &str, widest: usize) -> Result<CsMat<f32>, CliError> {
+pub(super) fn read(npz: &Npz, name: &str, widest: usize) -> Result<Csr, CliError> {
     let key = |part: &str| format!("{name}_{part}");
     let (_, shape) = npz.integers(&key("shape"))?;
     let sizes: Option<Vec<usize>> = shape.iter().map(|s| usize::try_from(*s).ok()).collect();
@@ -17,9 +18,9 @@ pub(super) fn read(npz: &Npz, name: &str, widest: usize) -> Result<CsMat<f32>, C
         return Err(npz.wrong(&key("shape"), format!("is {shape:?}; at most {widest} columns are possible")));
     }
     let (_, values) = npz.floats(&key("data"))?;
-    let wide = |(_, v): (_, Vec<u32>)| v.into_iter().map(|i| i as usize).collect::<Vec<usize>>();
-    let starts = wide(npz.indices(&key("indptr"), values.len() + 1)?);
-    let indices = wide(npz.indices(&key("indices"), cols)?);
+    let (_, starts) = npz.indices(&key("indptr"), values.len() + 1)?;
+    let starts = starts.into_iter().map(|start| start as usize).collect();
+    let (_, indices) = npz.indices(&key("indices"), cols)?;
     matrix((rows, cols), starts, indices, values)
         .map_err(|e| npz.wrong(&key("indptr"), format!("and its companions are no CSR matrix: {e}")))
 }
@@ -28,9 +29,9 @@ pub(super) fn read(npz: &Npz, name: &str, widest: usize) -> Result<CsMat<f32>, C
 pub(super) fn matrix(
     (rows, cols): (usize, usize),
     starts: Vec<usize>,
-    indices: Vec<usize>,
+    indices: Vec<u32>,
     values: Vec<f32>,
-) -> Result<CsMat<f32>, String> {
+) -> Result<Csr, String> {
     // sprs takes this for granted where it sorts.
     let (count, ends) = (values.len(), (starts.first(), starts.last()));
     if starts.len() != rows.saturating_add(1) || ends != (Some(&0), Some(&count)) || !starts.is_sorted() {
@@ -39,14 +40,15 @@ pub(super) fn matrix(
     if indices.len() != count {
         return Err(format!("{count} entries have {} columns", indices.len()));
     }
-    if let Some(j) = indices.iter().find(|j| **j >= cols) {
+    if let Some(j) = indices.iter().find(|j| **j as usize >= cols) {
         return Err(format!("an entry is in column {j} of {cols}"));
     }
-    match CsMat::new_from_unsorted((rows, cols), starts, indices, values) {
+    match Csr::new_from_unsorted((rows, cols), starts, indices, values) {
         Ok(matrix) => Ok(matrix),
         Err((starts, indices, values, _)) => {
-            let row = (0..rows).flat_map(|i| std::iter::repeat_n(i, starts[i + 1] - starts[i])).collect();
-            Ok(TriMat::from_triplets((rows, cols), row, indices, values).to_csr())
+            let own = |i: usize| std::iter::repeat_n(i as u32, starts[i + 1] - starts[i]);
+            let row = (0..rows).flat_map(own).collect();
+            Ok(TriMatI::from_triplets((rows, cols), row, indices, values).to_csr())
         }
     }
 }

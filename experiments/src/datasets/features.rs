@@ -1,13 +1,12 @@
 //! Features as they are read, line after line, without their zeros.
 
-use sprs::CsMat;
-
-use super::import::sparse;
+use models::gnn::FeatureMatrix;
+use models::gnn::data::features::Csr;
 
 /// Rows of a matrix.
 pub(super) struct FeatureRows {
     starts: Vec<usize>,
-    columns: Vec<usize>,
+    columns: Vec<u32>,
     values: Vec<f32>,
 }
 
@@ -21,7 +20,7 @@ impl FeatureRows {
     /// A feature of the row that is being read; columns rise.
     pub fn push(&mut self, column: usize, value: f32) {
         if value != 0.0 {
-            self.columns.push(column);
+            self.columns.push(column as u32);
             self.values.push(value);
         }
     }
@@ -32,12 +31,12 @@ impl FeatureRows {
     }
 
     /// The matrix of the rows as they were read.
-    pub fn matrix(self, width: usize) -> CsMat<f32> {
-        CsMat::new((self.starts.len() - 1, width), self.starts, self.columns, self.values)
+    pub fn matrix(self, width: usize) -> FeatureMatrix {
+        Csr::new((self.starts.len() - 1, width), self.starts, self.columns, self.values).into()
     }
 
     /// The matrix in which the row that was read k-th is row `places[k]`.
-    pub fn placed(self, width: usize, places: &[u32]) -> CsMat<f32> {
+    pub fn placed(self, width: usize, places: &[u32]) -> FeatureMatrix {
         if places.iter().enumerate().all(|(k, place)| k == *place as usize) {
             return self.matrix(width);
         }
@@ -58,15 +57,12 @@ impl FeatureRows {
 pub(super) const WORDS: [&str; 3] = ["none", "degree", "identity"];
 
 /// Features of a graph that has none.
-pub(super) fn made(word: &str, degrees: &[usize]) -> CsMat<f32> {
+pub(super) fn made(word: &str, degrees: &[usize]) -> FeatureMatrix {
     let n = degrees.len();
     match word {
-        "identity" => CsMat::new((n, n), (0..=n).collect(), (0..n).collect(), vec![1.0; n]),
-        "degree" => {
-            let of = |(i, d): (usize, &usize)| (i, 0, (*d as f32).ln_1p());
-            sparse(n, Some(1), degrees.iter().enumerate().filter(|(_, d)| **d > 0).map(of))
-        }
-        _ => sparse(n, Some(1), (0..n).map(|i| (i, 0, 1.0))),
+        "identity" => FeatureMatrix::identity(n),
+        "degree" => FeatureMatrix::from_rows(n, 1, degrees.iter().map(|d| (*d as f32).ln_1p()).collect()),
+        _ => FeatureMatrix::from_rows(n, 1, vec![1.0; n]),
     }
 }
 
@@ -84,9 +80,20 @@ mod tests {
             }
             rows
         };
-        let entries = |x: CsMat<f32>| x.iter().map(|(v, at)| (at, *v)).collect::<Vec<_>>();
+        let entries = |x: FeatureMatrix| x.entries().map(|(i, j, v)| ((i, j), v)).collect::<Vec<_>>();
         assert_eq!(entries(read().matrix(2)), [((0, 0), 1.0), ((1, 1), 2.0), ((2, 0), 3.0), ((2, 1), 4.0)]);
         let placed = entries(read().placed(2, &[2, 0, 1]));
         assert_eq!(placed, [((0, 1), 2.0), ((1, 0), 3.0), ((1, 1), 4.0), ((2, 0), 1.0)]);
+    }
+
+    #[test]
+    fn rows_that_are_full_become_a_dense_matrix() {
+        let mut rows = FeatureRows::default();
+        for i in 0..300 {
+            (0..256).for_each(|j| rows.push(j, (i + j + 1) as f32));
+            rows.end();
+        }
+        let FeatureMatrix::Dense { shape, values } = rows.matrix(256) else { panic!("sparse") };
+        assert_eq!((shape, values[257], values.len()), ((300, 256), 3.0, 300 * 256));
     }
 }

@@ -3,8 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+use models::gnn::FeatureMatrix;
 use models::gnn::data::check::split_problem;
-use sprs::{CsMat, TriMat};
+use sprs::TriMatI;
 
 use super::classes::Classes;
 use super::csr;
@@ -116,10 +117,10 @@ pub(super) fn sparse(
     nodes: usize,
     width: Option<usize>,
     entries: impl IntoIterator<Item = (usize, usize, f32)>,
-) -> CsMat<f32> {
-    let mut features = TriMat::new((nodes, width.unwrap_or(0)));
+) -> FeatureMatrix {
+    let mut features = TriMatI::<f32, u32>::new((nodes, width.unwrap_or(0)));
     entries.into_iter().for_each(|(i, j, v)| features.add_triplet(i, j, v));
-    features.to_csr()
+    FeatureMatrix::from(features.to_csr())
 }
 
 /// Pairs of node numbers below `nodes`, after `skip` lines that are not blank.
@@ -230,10 +231,10 @@ pub fn shchur(path: &Path, name: &str) -> Result<Reading, CliError> {
         other = other.or(Some(*w).filter(|w| *w != 0.0 && *w != 1.0));
         match *w {
             0.0 => listed.weightless += 1,
-            _ => listed.pairs.push((i as u32, j as u32)),
+            _ => listed.pairs.push((i, j)),
         }
     }
-    let mut reading = dataset(name, path, listed, csr::read(&npz, "attr", MOST_FEATURES)?, classes)?;
+    let mut reading = dataset(name, path, listed, csr::read(&npz, "attr", MOST_FEATURES)?.into(), classes)?;
     let note = |w| format!("adj_data holds {w} beside 0 and 1: every entry but 0 is an edge of weight 1");
     reading.notes.extend(other.map(note));
     Ok(reading)

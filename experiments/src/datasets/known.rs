@@ -68,9 +68,11 @@ pub fn contents(data: &Dataset) -> String {
     put(&mut data.labels.iter().copied());
     put(&mut data.unlabelled.iter().copied());
     let x = &data.features;
-    put(&mut x.indptr().raw_storage().iter().map(|v| *v as u32));
-    put(&mut x.indices().iter().map(|v| *v as u32));
-    put(&mut x.data().iter().map(|v| v.to_bits()));
+    let mut starts = vec![0];
+    (0..x.rows()).for_each(|i| starts.push(starts[i] + x.row(i).count() as u32));
+    put(&mut starts.into_iter());
+    put(&mut x.entries().map(|(_, j, _)| j as u32));
+    put(&mut x.entries().map(|(.., v)| v.to_bits()));
     hexadecimal(sum)
 }
 

@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 use models::gnn::Dataset;
 use models::gnn::data::check::check;
+use models::gnn::data::citations::ARXIV;
 use models::gnn::data::synthetic::{BlockModel, karate};
 use models::words::nearest;
 
@@ -44,6 +45,9 @@ pub const BUILT_IN: [&str; 2] = ["karate", "csbm"];
 /// The block model called `csbm`: neither features nor edges alone are enough.
 pub const CSBM: BlockModel =
     BlockModel { nodes: 400, classes: 4, degree: 8.0, homophily: 0.75, features: 16, signal: 1.5 };
+
+/// The name of a drawn graph of the size and shape of ogbn-arxiv.
+const ARXIV_LIKE: &str = "arxiv-like";
 
 /// The folder with data: the argument, or what METASTABLE_DATA names.
 pub fn folder(data_dir: Option<&Path>) -> Option<PathBuf> {
@@ -121,6 +125,7 @@ pub fn load_sourced(name: &str, data_dir: Option<&Path>) -> Result<Sourced, CliE
     let sourced = match name {
         "karate" => made(karate()),
         "csbm" => made(CSBM.draw(0)),
+        ARXIV_LIKE => made(ARXIV.draw(ARXIV_LIKE, 0)),
         _ if name.ends_with(".npz") => read(Path::new(name)),
         _ if name.starts_with("csbm-") => sized(name).and_then(|model| made(model.draw(0))),
         _ => read(&find(name, data_dir).map_err(|e| no_npz(name).unwrap_or(e))?),

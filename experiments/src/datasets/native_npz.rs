@@ -5,10 +5,8 @@
 
 use std::path::Path;
 
-use models::gnn::data::synthetic::dense;
-use models::gnn::{Dataset, Split};
+use models::gnn::{Dataset, FeatureMatrix, Split};
 use models::words::nearest;
-use sprs::CsMat;
 
 use super::classes::Classes;
 use super::csr;
@@ -136,11 +134,11 @@ fn weights(npz: &Npz, name: &str, edges: usize) -> Result<Vec<f32>, CliError> {
     }
 }
 
-fn features(npz: &Npz, nodes: usize) -> Result<CsMat<f32>, CliError> {
+fn features(npz: &Npz, nodes: usize) -> Result<FeatureMatrix, CliError> {
     if !npz.has("x") {
         let x = csr::read(npz, "x", MOST_FEATURES)?;
         return if x.rows() == nodes {
-            Ok(x)
+            Ok(x.into())
         } else {
             Err(npz.wrong("x_shape", format!("is {:?} for {nodes} nodes", x.shape())))
         };
@@ -149,7 +147,7 @@ fn features(npz: &Npz, nodes: usize) -> Result<CsMat<f32>, CliError> {
 }
 
 /// Features that stand row by row: [nodes, features].
-pub(super) fn rows(npz: &Npz, name: &str, nodes: usize) -> Result<CsMat<f32>, CliError> {
+pub(super) fn rows(npz: &Npz, name: &str, nodes: usize) -> Result<FeatureMatrix, CliError> {
     let (shape, x) = npz.floats(name)?;
     let [rows, cols] = shape[..] else {
         return Err(npz.wrong(name, format!("has the shape {shape:?}; [nodes, features] is wanted")));
@@ -160,7 +158,7 @@ pub(super) fn rows(npz: &Npz, name: &str, nodes: usize) -> Result<CsMat<f32>, Cl
     if cols > MOST_FEATURES {
         return Err(npz.wrong(name, format!("has {cols} columns; at most {MOST_FEATURES} are possible")));
     }
-    Ok(dense(rows, cols, &x))
+    Ok(FeatureMatrix::from_rows(rows, cols, x))
 }
 
 /// Splits from the masks of the parts `train`, `val` and `test`: [splits, nodes], or [nodes] for one.
@@ -254,12 +252,16 @@ pub fn encode(data: &Dataset) -> Result<Vec<u8>, CliError> {
     }
     let n = data.nodes();
     w.integers("y", &[n], &narrow("y", data.labels.iter().copied())?)?;
-    let x = &data.features;
-    let starts = x.indptr();
-    w.integers("x_indptr", &[n + 1], &narrow("x_indptr", starts.raw_storage().iter().copied())?)?;
-    w.integers("x_indices", &[x.nnz()], &narrow("x_indices", x.indices().iter().copied())?)?;
-    w.floats("x_data", &[x.nnz()], x.data())?;
-    w.integers("x_shape", &[2], &narrow("x_shape", [n, x.cols()].into_iter())?)?;
+    match &data.features {
+        FeatureMatrix::Sparse(x) => {
+            let starts = x.indptr();
+            w.integers("x_indptr", &[n + 1], &narrow("x_indptr", starts.raw_storage().iter().copied())?)?;
+            w.integers("x_indices", &[x.nnz()], &narrow("x_indices", x.indices().iter().copied())?)?;
+            w.floats("x_data", &[x.nnz()], x.data())?;
+            w.integers("x_shape", &[2], &narrow("x_shape", [n, x.cols()].into_iter())?)?;
+        }
+        FeatureMatrix::Dense { shape: (rows, cols), values } => w.floats("x", &[*rows, *cols], values)?,
+    }
     if !data.unlabelled.is_empty() {
         let list = narrow("unlabelled", data.unlabelled.iter().copied())?;
         w.integers("unlabelled", &[list.len()], &list)?;
@@ -313,6 +315,19 @@ mod tests {
         assert_eq!((&read.class_names, &read.node_names), (&data.class_names, &data.node_names));
         assert_eq!(read.edge_weights, data.edge_weights);
         assert_eq!((read.name.as_str(), read.class_name(1).as_ref()), ("karate", "the officer"));
+    }
+
+    #[test]
+    fn dense_features_stay_dense_in_a_file() {
+        let mut data = karate();
+        let values: Vec<f32> = (0..34 * 2000).map(|k| (k % 3) as f32).collect();
+        data.features = FeatureMatrix::from_rows(34, 2000, values);
+        assert!(matches!(data.features, FeatureMatrix::Dense { .. }));
+        let bytes = encode(&data).unwrap();
+        let npz = Npz::new(Path::new("a.npz"), bytes.clone()).unwrap();
+        assert!(npz.has("x") && !npz.has("x_data"));
+        let read = decode_bytes(Path::new("a.npz"), bytes).unwrap();
+        assert_eq!(read.features, data.features);
     }
 
     fn archive(change: &dyn Fn(&mut Writer)) -> Result<Dataset, String> {

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use models::gnn::Split;
-use sprs::CsMat;
+use models::gnn::data::features::Csr;
 
 use super::classes::Classes;
 use super::csr;
@@ -50,8 +50,10 @@ pub fn planetoid(folder: &Path, set: &str, name: &str) -> Result<Reading, CliErr
     if known.rows() > nodes {
         return Err(graph.wrong(format!("has {nodes} nodes, allx {}", known.rows())));
     }
-    let rows = known.iter().map(|(v, (i, j))| (i, j, *v));
-    let rows = rows.chain(tested.iter().map(|(v, (k, j))| (test[k], j, *v))).filter(|(.., v)| *v != 0.0);
+    let rows = known.iter().map(|(v, (i, j))| (i as usize, j as usize, *v));
+    let rows = rows
+        .chain(tested.iter().map(|(v, (k, j))| (test[k as usize], j as usize, *v)))
+        .filter(|(.., v)| *v != 0.0);
     let features = sparse(nodes, Some(known.cols()), rows);
     let mut classes = vec![None; nodes];
     classes[..known.rows()].copy_from_slice(&known_labels);
@@ -144,8 +146,8 @@ impl File {
     }
 
     /// A sparse matrix of SciPy.
-    fn features(&self) -> Result<CsMat<f32>, CliError> {
-        let matrix = || -> Result<CsMat<f32>, String> {
+    fn features(&self) -> Result<Csr, CliError> {
+        let matrix = || -> Result<Csr, String> {
             let part = |name: &str| self.pickle.attribute(self.pickle.root, name);
             let sizes = self.pickle.sizes(part("_shape").or_else(|_| part("shape"))?)?;
             let [rows, cols] = sizes[..] else { return Err("has a shape that is no pair".into()) };
@@ -156,8 +158,9 @@ impl File {
             if let Some(v) = values.iter().find(|v| !v.is_finite()) {
                 return Err(format!("holds a feature {v}; finite numbers are wanted"));
             }
-            let places = |name: &str| indices(&self.pickle.array(part(name)?)?, name);
-            csr::matrix((rows, cols), places("indptr")?, places("indices")?, values)
+            let array = |name: &str| self.pickle.array(part(name)?);
+            let starts = indices(&array("indptr")?, "indptr")?;
+            csr::matrix((rows, cols), starts, indices(&array("indices")?, "indices")?, values)
         };
         matrix().map_err(|what| self.wrong(what))
     }
@@ -174,9 +177,11 @@ impl File {
     }
 }
 
-fn indices(array: &Array, name: &str) -> Result<Vec<usize>, String> {
+/// Numbers that are places.
+fn indices<I: TryFrom<i64>>(array: &Array, name: &str) -> Result<Vec<I>, String> {
     let entries = array.integers().ok_or(format!("has {name} of floating-point numbers"))?;
-    let entries = entries.map(|v| usize::try_from(v).map_err(|_| format!("has a negative number in {name}")));
+    let entries = entries
+        .map(|v| I::try_from(v).map_err(|_| format!("has the number {v} in {name}, which is no place")));
     entries.collect()
 }
 
@@ -268,7 +273,7 @@ mod tests {
         let edges = [(0, 1), (0, 5), (1, 0), (1, 2), (2, 1), (2, 3), (3, 2), (3, 5), (5, 0), (5, 3)];
         assert_eq!((d.edges, d.raw_edges), (edges.to_vec(), None));
         assert_eq!((d.labels, d.classes, d.unlabelled), (vec![0, 1, 0, 0, 0, 1], 2, vec![4]));
-        let set: Vec<_> = d.features.iter().map(|(v, place)| (place, *v)).collect();
+        let set: Vec<_> = d.features.entries().map(|(i, j, v)| ((i, j), v)).collect();
         let want = [(0, 0), (1, 1), (2, 2), (3, 2), (5, 1)].map(|place| (place, 1.0));
         assert_eq!((d.features.shape(), set), ((6, 3), want.to_vec()));
         let public = d.public.unwrap();

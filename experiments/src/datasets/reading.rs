@@ -3,9 +3,8 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use models::gnn::Dataset;
 use models::gnn::data::synthetic::both_ways;
-use sprs::CsMat;
+use models::gnn::{Dataset, FeatureMatrix};
 
 use super::classes::Classes;
 use crate::run::error::CliError;
@@ -125,7 +124,7 @@ pub(super) fn dataset(
     name: &str,
     source: &Path,
     listed: Listed,
-    features: CsMat<f32>,
+    features: FeatureMatrix,
     classes: Classes,
 ) -> Result<Reading, CliError> {
     if classes.labels.is_empty() {
@@ -152,7 +151,7 @@ mod tests {
     fn read(pairs: &[(u32, u32)], weights: &[f32]) -> Reading {
         let listed = Listed { pairs: pairs.to_vec(), weights: weights.to_vec(), unknown: 1, weightless: 0 };
         let classes = Classes::of_codes(&[Some(0), Some(1), Some(1)]).unwrap();
-        dataset("a", Path::new("a"), listed, CsMat::zero((3, 1)), classes).unwrap()
+        dataset("a", Path::new("a"), listed, FeatureMatrix::zero(3, 1), classes).unwrap()
     }
 
     #[test]

@@ -44,8 +44,8 @@ pub(super) fn facts(data: &Dataset) -> Vec<(String, String)> {
         rows.push(row("share of the largest class", format!("{:.1} %", 100.0 * majority(&sizes).1)));
     }
     let x = &data.features;
-    let zero = (x.nnz() < x.rows() * x.cols()).then_some(0.0);
-    let of_x = range(x.data().iter().copied().chain(zero));
+    let zero = (x.stored().len() < x.rows() * x.cols()).then_some(0.0);
+    let of_x = range(x.stored().iter().copied().chain(zero));
     let values = of_x.map_or_else(String::new, |(low, high)| format!(", {low} to {high}"));
     rows.push(row("features", format!("{}{values}", x.cols())));
     let splits = match data.splits.first() {
@@ -133,6 +133,7 @@ fn range(values: impl Iterator<Item = f32>) -> Option<(f32, f32)> {
 
 #[cfg(test)]
 mod tests {
+    use models::gnn::FeatureMatrix;
     use models::gnn::data::synthetic::from_edges;
 
     use super::*;
@@ -173,6 +174,8 @@ mod tests {
         assert_eq!(of("share of the largest class"), "66.7 %");
         assert_eq!(of("nodes"), "4, 2 without an edge");
         assert_eq!(of("features"), "4, 0 to 1");
+        data.features = FeatureMatrix::Dense { shape: (4, 1), values: vec![0.5, -1.0, 2.0, 0.0] };
+        assert!(super::facts(&data).contains(&("features".into(), "1, -1 to 2".into())));
         data.unlabelled = (0..4).collect();
         assert!(super::facts(&data).contains(&("classes".into(), "none: no node has a label".into())));
     }

@@ -205,7 +205,7 @@ impl OversmoothingConfig {
     pub(super) fn ready(&self, data: Dataset) -> Result<Dataset, CliError> {
         let data = self.used(data)?;
         self.depths().try_for_each(|(name, depth)| {
-            let problem = self.model(name, depth).check_data(&data);
+            let problem = self.model(name, depth).check_data(&data, 1.0);
             problem.map_err(|problem| CliError::usage(format!("{name} at depth {depth}: {problem}")))
         })?;
         Ok(data)

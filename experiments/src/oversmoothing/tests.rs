@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use models::gnn::Dataset;
-use models::gnn::data::synthetic::{dense, karate};
+use models::gnn::FeatureMatrix;
+use models::gnn::data::synthetic::karate;
 
 use super::{Arm, OversmoothingConfig, OversmoothingRequest};
 use crate::run::error::CliError;
@@ -61,9 +62,9 @@ fn what_becomes_of_the_data_is_said_for_all_arms() {
 #[test]
 fn features_are_scaled_as_asked() {
     let mut data = karate();
-    data.features = dense(34, 2, &[1.0, 3.0].repeat(34));
+    data.features = FeatureMatrix::from_rows(34, 2, [1.0, 3.0].repeat(34));
     let row = used(&data, &["a=gcn", "b=sage", "c=mlp"], &["data.scale=row"]).unwrap();
-    assert_eq!(row.features.to_dense().iter().take(2).copied().collect::<Vec<f32>>(), [0.25, 0.75]);
+    assert_eq!(row.features.row(0).map(|(_, v)| v).collect::<Vec<f32>>(), [0.25, 0.75]);
     assert_eq!(used(&data, &["a=gcn"], &[]).unwrap().features, data.features);
     let grid = plan(None, &arms(&["a=gcn"]), &["data.scale=row"]).unwrap_err().to_string();
     assert!(grid.contains("data.scale = \"row\" has no effect here"), "{grid}");

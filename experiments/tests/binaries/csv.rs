@@ -58,7 +58,7 @@ fn pairs(data: &Dataset) -> Vec<(u32, u32)> {
 }
 
 fn column(data: &Dataset, j: usize) -> Vec<f32> {
-    (0..data.nodes()).map(|i| data.features.get(i, j).copied().unwrap_or(0.0)).collect()
+    (0..data.nodes()).map(|i| data.features.get(i, j)).collect()
 }
 
 const X: &str = "1\n2\n3\n4\n";
@@ -404,7 +404,7 @@ fn packed_files_and_folders_of_the_open_graph_benchmark() {
     assert_eq!((pairs(&data), data.raw_edges), (vec![(0, 1), (0, 2)], Some(vec![(2, 0), (0, 1), (1, 0)])));
     assert_eq!((&data.labels[..], &data.unlabelled[..]), (&[1, 0, 0][..], &[2][..]));
     assert_eq!(data.class_names, ["1", "4"]);
-    let entries: Vec<f32> = data.features.data().to_vec();
+    let entries: Vec<f32> = data.features.stored().to_vec();
     assert_eq!((entries, data.splits[0].validation[0]), (vec![0.5, -1.0, 2.0, 0.3], 2));
     put("split/random/train.csv.gz", "");
     binary::refused(&mut import(&[]), "holds the splits random, time; choose one by --split NAME");

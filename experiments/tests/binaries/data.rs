@@ -59,14 +59,14 @@ fn every_format_is_imported() {
     let d = import(dir.path(), &["csv", "--edges", &edges, "--features", &features, "--labels", &labels]);
     assert_eq!(d.edges, [(0, 1), (1, 0), (1, 2), (2, 1)]);
     // Zeros are not stored.
-    assert_eq!((d.features.shape(), d.features.nnz()), ((3, 2), 4));
+    assert_eq!((d.features.shape(), d.features.set()), ((3, 2), 4));
     // Classes are in the order of their names.
     assert_eq!((d.labels, d.class_names), (vec![1, 0, 1], vec!["blue".to_string(), "red".into()]));
 
     write("out1_node_feature_label.txt", "node_id\tfeature\tlabel\n1\t0,1\t2\n0\t1,1\t0\n");
     write("out1_graph_edges.txt", "node_id\tnode_id\n0\t1\n");
     let d = import(dir.path(), &["geom-gcn", "--from", dir.path().to_str().unwrap()]);
-    assert_eq!((d.labels, d.features.nnz(), d.edges.len()), (vec![0, 1], 3, 2));
+    assert_eq!((d.labels, d.features.set(), d.edges.len()), (vec![0, 1], 3, 2));
     assert_eq!(d.class_names, ["0", "2"]);
 
     let content = write("a.content", "p1\t1\t0\tML\np2\t0\t1\tDB\n");
@@ -386,7 +386,7 @@ fn files_that_are_there_already_are_imported_and_held_against_what_is_known() {
     assert!(out.status.code() == Some(1) && printed.contains("WRONG: 3 nodes, 10000 are known"), "{printed}");
     let d = decode(&dir.path().join("minesweeper.npz")).unwrap();
     assert_eq!((d.edges, d.raw_edges), (vec![(0, 1), (1, 0), (1, 2), (2, 1)], None));
-    assert_eq!((d.labels, d.features.nnz(), d.splits.len()), (vec![1, 0, 1], 3, 1));
+    assert_eq!((d.labels, d.features.set(), d.splits.len()), (vec![1, 0, 1], 3, 1));
 
     // The directed list of the filtered sets.
     let from = source.join("minesweeper.npz");

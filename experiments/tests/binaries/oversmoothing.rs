@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use experiments::datasets::encode;
-use models::gnn::data::synthetic::{dense, karate};
+use models::gnn::FeatureMatrix;
+use models::gnn::data::synthetic::karate;
 
 use crate::binary;
 
@@ -186,7 +187,7 @@ fn data_that_do_not_suit_an_arm_are_told_of_and_scaled_if_asked() {
     let mut data = karate();
     data.edge_weights = vec![2.0; data.edges.len()];
     let features: Vec<f32> = (0..34).flat_map(|i| [3e38 * (i % 2) as f32, 3e38]).collect();
-    data.features = dense(34, 2, &features);
+    data.features = FeatureMatrix::from_rows(34, 2, features);
     std::fs::write(&file, encode(&data).unwrap()).unwrap();
     let own = ["--data", file.to_str().unwrap(), "--depths", "2", "--set", "train.epochs=2"];
     let out_at = ["--out", out.to_str().unwrap()];

@@ -213,7 +213,7 @@ fn new_nodes_are_predicted_by_a_network_that_fits_them() {
     assert!(said.starts_with("new: 50 nodes without labels\n"), "{said}");
 
     refused(
-        &|d| d.features = models::gnn::data::synthetic::dense(90, 2, &[0.5; 180]),
+        &|d| d.features = models::gnn::FeatureMatrix::from_rows(90, 2, vec![0.5; 180]),
         "data set new: has 2 features a node; the run was trained on 8",
     );
     refused(
@@ -292,7 +292,7 @@ fn a_star_is_refused_where_its_pairs_do_not_fit() {
     let n = leaves as usize + 1;
     let labels = (0..n).map(|i| (i % 2) as u32).collect();
     let mut data = models::gnn::data::synthetic::from_edges("star", n, &edges, labels, 2);
-    data.features = models::gnn::data::synthetic::dense(n, 1, &vec![1.0; n]);
+    data.features = models::gnn::FeatureMatrix::from_rows(n, 1, vec![1.0; n]);
     let part = |first: u32| (first..first + 10).collect::<Vec<u32>>();
     data.splits = vec![models::gnn::Split { train: part(0), validation: part(10), test: part(20) }];
     let file = save(dir.path(), "star.npz", &data);

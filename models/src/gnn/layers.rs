@@ -1,5 +1,6 @@
-//! Layers that the networks share: linear maps, the encoder of sparse features, decoders.
+//! Layers that the networks share: linear maps, the first layer of features, the encoder, decoders.
 
+use std::cell::OnceCell;
 use std::sync::Arc;
 
 use engine::rng::Stream;
@@ -7,7 +8,7 @@ use engine::sparse::Sparse;
 use engine::{ParamId, Params, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
-use super::{Adjacency, Dataset, Dropout, Normalisation};
+use super::{Adjacency, Dataset, Dropout, FeatureMatrix, Normalisation};
 
 /// Where a network is built: on a graph, its parameters registered after those that are there.
 pub struct Builder<'a, T> {
@@ -17,9 +18,16 @@ pub struct Builder<'a, T> {
     pub params: &'a mut Params<T>,
     /// Seed of the parameters' first values.
     pub seed: u64,
+    /// The features as layers take them: made once, however many take them.
+    table: OnceCell<Arc<Table<T>>>,
 }
 
-impl<T: Real> Builder<'_, T> {
+impl<'a, T: Real> Builder<'a, T> {
+    /// On a graph.
+    pub fn new(data: &'a Dataset, params: &'a mut Params<T>, seed: u64) -> Self {
+        Self { data, params, seed, table: OnceCell::new() }
+    }
+
     /// A linear map.
     pub fn linear(&mut self, name: &str, inputs: usize, outputs: usize) -> Linear {
         Linear::new(self.params, name, inputs, outputs, self.seed)
@@ -34,8 +42,8 @@ impl<T: Real> Builder<'_, T> {
 
     /// The features and what maps them.
     pub fn features_by(&self, map: Linear) -> Features<T> {
-        let (sparse, values) = Sparse::new(&self.data.features.map(|v| T::of(f64::from(*v))));
-        Features { map, sparse, values }
+        let table = self.table.get_or_init(|| Arc::new(Table::new(&self.data.features))).clone();
+        Features { map, table }
     }
 
     /// The adjacency matrix of the graph, with the weights of its edges.
@@ -116,20 +124,47 @@ impl Linear {
     }
 }
 
-/// The nodes' features, sparse, and a linear map of them.
+/// The nodes' features, a column for each node in the product with weights.
+enum Table<T> {
+    /// The structure nodes x features, and the entries.
+    Sparse(Sparse, Vec<T>),
+    /// Number of features, and node after node.
+    Dense(usize, Vec<T>),
+}
+
+impl<T: Real> Table<T> {
+    fn new(features: &FeatureMatrix) -> Self {
+        let numbers = |values: &[f32]| values.iter().map(|v| T::of(f64::from(*v))).collect();
+        match features {
+            FeatureMatrix::Sparse(x) => {
+                let (sparse, values) = Sparse::new(x);
+                Self::Sparse(sparse, numbers(&values))
+            }
+            FeatureMatrix::Dense { shape: (_, cols), values } => Self::Dense(*cols, numbers(values)),
+        }
+    }
+}
+
+/// The nodes' features and a linear map of them.
 pub struct Features<T> {
-    sparse: Sparse,
-    values: Vec<T>,
+    table: Arc<Table<T>>,
     map: Linear,
 }
 
 impl<T: Real> Features<T> {
     /// W features (outputs x nodes), after dropout at `rate` of the features.
-    pub fn product(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>, rate: f64) -> Var {
-        let values = g.constant(1, self.values.len(), &self.values);
-        let values = dropout.apply(g, values, rate);
-        let w = g.param(self.map.w);
-        g.sparse_columns(&self.sparse, values, w)
+    pub fn product(&self, g: &mut Recording<T>, dropout: &mut Dropout, rate: f64) -> Var {
+        match &*self.table {
+            Table::Sparse(sparse, values) => {
+                let values = dropout.constant(g, (1, values.len()), values, rate);
+                let w = g.param(self.map.w);
+                g.sparse_columns(sparse, values, w)
+            }
+            Table::Dense(cols, values) => {
+                let x = dropout.constant(g, (*cols, values.len() / (*cols).max(1)), values, rate);
+                self.map.product(g, x)
+            }
+        }
     }
 
     /// x + b.
@@ -138,7 +173,7 @@ impl<T: Real> Features<T> {
     }
 
     /// W features + b (outputs x nodes), after dropout at `rate` of the features.
-    pub fn apply(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>, rate: f64) -> Var {
+    pub fn apply(&self, g: &mut Recording<T>, dropout: &mut Dropout, rate: f64) -> Var {
         let x = self.product(g, dropout, rate);
         self.map.shift(g, x)
     }
@@ -180,7 +215,7 @@ impl<T: Real> Encoder<T> {
     }
 
     /// hidden x nodes.
-    pub fn apply(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Var {
+    pub fn apply(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Var {
         let mut x = self.features.apply(g, dropout, self.rates.0);
         let Some(layers) = &self.residual else { return x };
         if self.form == Form::Gread {
@@ -228,7 +263,7 @@ impl Decoder {
     }
 
     /// classes x nodes.
-    pub fn apply<T: Real>(&self, g: &mut Recording<T>, mut x: Var, dropout: &mut Dropout<T>) -> Var {
+    pub fn apply<T: Real>(&self, g: &mut Recording<T>, mut x: Var, dropout: &mut Dropout) -> Var {
         if self.relu {
             x = g.relu(x);
         }
@@ -244,5 +279,47 @@ impl Decoder {
         x = g.tanh(x);
         let scores = self.last.apply(g, x);
         if self.form == Form::Gread { dropout.apply(g, scores, self.rate) } else { scores }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::Tape;
+    use engine::rng::Stream;
+
+    use super::*;
+    use crate::gnn::data::synthetic::karate;
+
+    /// W features + b and its gradient in W and b, after dropout.
+    fn layer(features: FeatureMatrix, rate: f64) -> (Vec<f64>, Vec<f64>) {
+        let mut data = karate();
+        data.features = features;
+        let mut params = Params::<f64>::new();
+        let layer = Builder::new(&data, &mut params, 3).features("layer", 5);
+        let (mut tape, mut dropout) = (Tape::new(), Dropout::new());
+        dropout.begin(Stream::new(0, "dropout", 0, 0));
+        let mut g = tape.record(params.values());
+        let y = layer.apply(&mut g, &mut dropout, rate);
+        let y_bar: Vec<f64> = (0..g.shape(y).len()).map(|k| (k as f64).sin()).collect();
+        let mut gradient = vec![0.0; params.len()];
+        let values = g.value(y).data.to_vec();
+        g.backward_from(y, &y_bar, &mut gradient);
+        (values, gradient)
+    }
+
+    #[test]
+    fn dense_features_are_mapped_as_sparse_ones_are() {
+        // None is 0, so that both kinds draw the same mask.
+        let values: Vec<f32> = (0..34 * 7).map(|k| 0.1 + (k as f32).cos()).collect();
+        let sparse = FeatureMatrix::from_rows(34, 7, values.clone());
+        assert!(matches!(sparse, FeatureMatrix::Sparse(_)));
+        let dense = FeatureMatrix::Dense { shape: (34, 7), values };
+        for rate in [0.0, 0.4] {
+            let (a, b) = (layer(sparse.clone(), rate), layer(dense.clone(), rate));
+            for (a, b) in [(a.0, b.0), (a.1, b.1)] {
+                assert!(a.len() == b.len() && a.iter().zip(&b).all(|(a, b)| (a - b).abs() < 1e-12), "{rate}");
+            }
+        }
+        assert_ne!(layer(dense.clone(), 0.4), layer(dense, 0.0));
     }
 }

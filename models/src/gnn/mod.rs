@@ -10,6 +10,6 @@ pub mod oversmoothing;
 pub mod space;
 pub mod training;
 
-pub use data::{Adjacency, Dataset, Normalisation, Split};
+pub use data::{Adjacency, Dataset, FeatureMatrix, Normalisation, Split};
 pub use networks::Network;
 pub use training::Dropout;

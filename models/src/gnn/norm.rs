@@ -5,12 +5,14 @@
 //! training, as PyTorch has it (a tenth new at each step, v over n - 1). These are kept among the parameters, where
 //! the optimiser finds no gradient and weight decay leaves them alone.
 
-use engine::{ParamId, Real, Recording, Var};
+use engine::{ParamId, Real, Recording, Var, parallel};
 use serde::{Deserialize, Serialize};
 
 use super::Dropout;
 use super::layers::Builder;
 
+/// Rows whose statistics one task takes.
+const ROWS: usize = 64;
 /// Added to variances.
 const EPS: f64 = 1e-5;
 
@@ -56,7 +58,7 @@ impl Normalised {
     }
 
     /// x normalised; statistics are measured in a training step.
-    pub fn apply<T: Real>(&self, g: &mut Recording<T>, x: Var, dropout: &mut Dropout<T>) -> Var {
+    pub fn apply<T: Real>(&self, g: &mut Recording<T>, x: Var, dropout: &mut Dropout) -> Var {
         let normal = match self.running {
             None => g.normalise_columns(x, EPS),
             Some([mean, variance]) if dropout.is_on() => {
@@ -74,8 +76,7 @@ impl Normalised {
             }
         };
         let (w, b) = (g.param(self.w), g.param(self.b));
-        let y = g.mul(normal, w);
-        g.add(y, b)
+        g.scale_shift(normal, w, b)
     }
 }
 
@@ -84,12 +85,19 @@ fn statistics<T: Real>(g: &Recording<T>, x: Var) -> [Vec<f64>; 2] {
     let (x, shape) = (g.value(x).data, g.shape(x));
     let mut sums = [vec![0.0; shape.rows], vec![0.0; shape.rows]];
     let [means, squares] = &mut sums;
-    let columns = || x.chunks_exact(shape.rows.max(1));
-    columns().for_each(|x| means.iter_mut().zip(x).for_each(|(m, x)| *m += x.f64()));
-    means.iter_mut().for_each(|m| *m /= shape.cols.max(1) as f64);
-    for x in columns() {
-        squares.iter_mut().zip(x).zip(&*means).for_each(|((s, x), m)| *s += (x.f64() - m).powi(2));
-    }
+    // Some rows in a task, each summed over the columns in order.
+    let columns =
+        |c: usize, n: usize| x.chunks_exact(shape.rows.max(1)).map(move |x| &x[c * ROWS..c * ROWS + n]);
+    parallel::for_chunks(means, ROWS, |c, means| {
+        columns(c, means.len()).for_each(|x| means.iter_mut().zip(x).for_each(|(m, x)| *m += x.f64()));
+        means.iter_mut().for_each(|m| *m /= shape.cols.max(1) as f64);
+    });
+    parallel::for_chunks(squares, ROWS, |c, squares| {
+        let means = &means[c * ROWS..c * ROWS + squares.len()];
+        for x in columns(c, squares.len()) {
+            squares.iter_mut().zip(x).zip(means).for_each(|((s, x), m)| *s += (x.f64() - m).powi(2));
+        }
+    });
     squares.iter_mut().for_each(|s| *s /= shape.cols.saturating_sub(1).max(1) as f64);
     sums
 }
@@ -104,7 +112,7 @@ mod tests {
     #[test]
     fn running_statistics_follow_those_of_training_steps() {
         let (data, mut params) = (karate(), Params::<f64>::new());
-        let on = &mut Builder { data: &data, params: &mut params, seed: 0 };
+        let on = &mut Builder::new(&data, &mut params, 0);
         let norm = Normalised::new(on, "norm", 2, Norm::Batch).unwrap();
         let mut dropout = Dropout::new();
         // Rows (1, 2, 6) and (0, 4, -4): means 3 and 0, variances over two 7 and 16.

@@ -91,7 +91,7 @@ fn columns_moved_by_several_tasks() {
     for (rows, n, count) in [(ROWS, 200, COLS), (1, 20_000, 40_000)] {
         let mut s = Stream::new(1, "indices", 0, 0);
         let indices: Vec<usize> = (0..count).map(|_| s.index(n)).collect();
-        let moves = Moves::new(indices.clone(), n).unwrap();
+        let moves = Moves::new(indices.iter().map(|i| *i as u32).collect(), n).unwrap();
         let x = entries(rows, n, 2, false);
         let want = Matrix::from_fn(rows, count, |i, k| x[(i, indices[k])]);
         check("gather", &[x], &want, |g, x| g.gather(x[0], &moves));

@@ -85,7 +85,7 @@ impl Reference<'_> {
         Dense::from_fn(y.rows(), y.cols(), |i, j| y[(i, j)] + b[(i, 0)])
     }
     pub(crate) fn features(&self) -> Dense {
-        let of = |i, j: usize| self.data.features.get(j, i).map_or(0.0, |v| f64::from(*v));
+        let of = |i, j: usize| f64::from(self.data.features.get(j, i));
         Dense::from_fn(self.data.features.cols(), self.data.nodes(), of)
     }
     /// The weights of the edges, and ones on the diagonal with `loops`.

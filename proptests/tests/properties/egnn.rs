@@ -143,7 +143,8 @@ fn check_even(pairs: Pairs, states: usize, hidden: usize, seed: u64) -> Result<(
     v[0] = one;
     let op = Arc::new(Messages::new(pairs));
     let uniform = Arc::new(op.for_uniform_nodes());
-    let spread = Moves::new(state.clone(), states).map_err(|e| TestCaseError::fail(e.to_string()))?;
+    let spread = Moves::new(state.iter().map(|s| *s as u32).collect(), states)
+        .map_err(|e| TestCaseError::fail(e.to_string()))?;
     let f = |g: &mut Recording<f64>, x: &[Var]| {
         let mut x = x.to_vec();
         x[0] = g.gather(x[0], &spread);

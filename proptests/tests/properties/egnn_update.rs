@@ -78,7 +78,7 @@ proptest! {
         let uniform = Arc::new(op.for_uniform_nodes());
         check(&inputs(pairs, nodes, nodes, hidden, seed), |g, x| g.apply(op.clone(), x), plain)?;
         // In a first layer all particles of a state have one h, and the gradient to that is the sum of theirs.
-        let state: Vec<usize> = (0..nodes).map(|i| i / particles).collect();
+        let state: Vec<u32> = (0..nodes).map(|i| (i / particles) as u32).collect();
         let spread = Moves::new(state, states).map_err(|e| TestCaseError::fail(e.to_string()))?;
         let alike = |g: &mut Recording<f64>, x: &[Var]| {
             let mut x = x.to_vec();

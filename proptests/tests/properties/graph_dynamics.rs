@@ -47,7 +47,7 @@ fn built(
     seed: u64,
 ) -> (Params<f64>, Arc<dyn Dynamics<f64>>) {
     let mut params = Params::new();
-    let on = &mut Builder { data, params: &mut params, seed };
+    let on = &mut Builder::new(data, &mut params, seed);
     let mixing = Mixing::new(on, on.adjacency(normalisation, loops), CHANNELS, 0);
     let dynamics = equation.build(on, mixing, CHANNELS);
     (params, dynamics)
@@ -123,12 +123,9 @@ fn renaming_the_nodes_renames_the_result() {
     other.edges.sort_unstable();
     let old: Vec<u32> = (0..n as u32).map(|k| (0..n as u32).find(|i| name(*i) == k).unwrap()).collect();
     let row = |i: u32| (0..5).map(move |j| (i, j));
-    let x: Vec<f32> = old
-        .iter()
-        .flat_map(|i| row(*i))
-        .map(|(i, j)| data.features.get(i as usize, j).copied().unwrap_or(0.0))
-        .collect();
-    other.features = models::gnn::data::synthetic::dense(n, 5, &x);
+    let x: Vec<f32> =
+        old.iter().flat_map(|i| row(*i)).map(|(i, j)| data.features.get(i as usize, j)).collect();
+    other.features = models::gnn::FeatureMatrix::from_rows(n, 5, x);
     for model in variants() {
         let (a, b) = (logits(&model, &data), logits(&model, &other));
         assert!(a.iter().all(|v| v.is_finite()), "{model:?}");

@@ -48,7 +48,7 @@ impl Flow {
         let form = Form::Variational;
         let settings = GradeSettings { form, diffusion, aggregation, source, ..GradeSettings::default() };
         let mut params = Params::new();
-        let on = &mut Builder { data, params: &mut params, seed };
+        let on = &mut Builder::new(data, &mut params, seed);
         let adjacency = on.adjacency(Normalisation::Row, loops);
         let n = data.nodes();
         let mut mean = vec![vec![0.0; n]; n];

@@ -220,10 +220,29 @@ proptest! {
     }
 
     #[test]
+    fn scaled_and_shifted_rows_have_the_right_gradients(rows in size(), cols in size(), seed in 0_u64..1 << 40) {
+        let one = |k| entries(rows, 1, seed ^ k, false);
+        let x = [entries(rows, cols, seed, false), one(1), one(2)];
+        let got = run::<f64>(&x, |g, x| g.scale_shift(x[0], x[1], x[2]));
+        let want = run::<f64>(&x, |g, x| {
+            let y = g.mul(x[0], x[1]);
+            g.add(y, x[2])
+        });
+        prop_assert_eq!(got, want);
+        check("scale_shift", &x, |g, x| g.scale_shift(x[0], x[1], x[2]));
+    }
+
+    #[test]
+    fn dropout_has_the_right_gradient(rows in size(), cols in size(), rate in 0.0..0.9, seed in 0_u64..1 << 40) {
+        let x = [entries(rows, cols, seed, false)];
+        check("dropout", &x, |g, x| g.dropout(x[0], rate, &mut Stream::new(seed, "mask", 0, 0)));
+    }
+
+    #[test]
     fn moving_columns_has_the_right_gradients(rows in size(), n in 1_usize..20, count in 0_usize..40, seed in 0_u64..1 << 40) {
         let mut s = Stream::new(seed, "indices", 0, 0);
         let indices: Vec<usize> = (0..count).map(|_| s.index(n)).collect();
-        let moves = Moves::new(indices.clone(), n).unwrap();
+        let moves = Moves::new(indices.iter().map(|i| *i as u32).collect(), n).unwrap();
         let x = [entries(rows, n, seed, false)];
         let got = run::<f64>(&x, |g, x| g.gather(x[0], &moves));
         let want: Vec<f64> = indices.iter().flat_map(|i| x[0].col(*i)).copied().collect();

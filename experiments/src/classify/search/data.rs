@@ -16,7 +16,7 @@ pub(super) struct SearchData {
 impl SearchData {
     pub fn new(data: &Dataset, base: &GraphConfig) -> Result<Self, CliError> {
         let (own, splits_of_own) = splits(data.clone(), &base.data)?;
-        base.model.check_data(&own).map_err(CliError::usage)?;
+        base.model.check_data(&own, base.train.share()).map_err(CliError::usage)?;
         let scarce = splits_of_own.iter().all(|s| 10 * s.train.len() < own.nodes());
         let (nodes, edges) = (own.nodes(), own.edges.len());
         let mut uses = vec![(base.data.edges, own)];
@@ -27,7 +27,7 @@ impl SearchData {
             choice.edges = edges;
             // Directed edges may lack the weights that undirected ones have, or have some that the network cannot take.
             if let Ok((used, _)) = splits(data.clone(), &choice)
-                && base.model.check_data(&used).is_ok()
+                && base.model.check_data(&used, base.train.share()).is_ok()
             {
                 uses.push((edges, used));
             }

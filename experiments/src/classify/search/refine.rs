@@ -40,6 +40,8 @@ const LATER: &[&str] = &[
     "nonlinear",
     "nonlinearity",
     "optimiser",
+    "parts",
+    "parts_per_step",
     "propagation_dropout",
     "repulsion",
     "residual_branch",

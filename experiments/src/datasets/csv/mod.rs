@@ -12,7 +12,7 @@ mod table;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sprs::CsMat;
+use models::gnn::FeatureMatrix;
 
 pub use self::edges::EdgesFormat;
 
@@ -151,7 +151,7 @@ impl Csv {
                 let rows = read.swap_remove(0);
                 rows.features.placed(rows.width, &places[0])
             }
-            _ => CsMat::zero((nodes.count, 0)),
+            _ => FeatureMatrix::zero(nodes.count, 0),
         };
         let source = tables.first().map_or(&self.edges, |table| &table.path);
         let mut reading = dataset(name, source, listed, features, classes)?;

@@ -6,7 +6,7 @@ mod parse;
 use std::collections::HashMap;
 use std::path::Path;
 
-use models::gnn::Split;
+use models::gnn::{FeatureMatrix, Split};
 
 use self::parse::{Graph, Key};
 use super::features::{FeatureRows, WORDS, made};
@@ -128,7 +128,7 @@ impl Graph<'_> {
         stated.iter().map(|name| self.called(name, "")).collect()
     }
 
-    fn features(&self, keys: &[&Key]) -> Result<sprs::CsMat<f32>, CliError> {
+    fn features(&self, keys: &[&Key]) -> Result<FeatureMatrix, CliError> {
         let mut rows = FeatureRows::default();
         for node in &self.nodes {
             for (j, key) in keys.iter().enumerate() {
@@ -230,7 +230,7 @@ mod tests {
         assert_eq!(d.edges, [(0, 1), (1, 0), (1, 2), (2, 1)]);
         assert_eq!(d.edge_weights, [0.5, 0.5, 1.0, 1.0]);
         assert_eq!(d.raw_edges.unwrap(), [(0, 1), (1, 0), (1, 2)]);
-        assert_eq!((d.features.shape(), d.features.data()), ((3, 1), &[1.0, 2.5, 2.5][..]));
+        assert_eq!((d.features.shape(), d.features.stored()), ((3, 1), &[1.0, 2.5, 2.5][..]));
         assert_eq!(read.facts[0].1, "label = class, features: size");
     }
 
@@ -270,11 +270,11 @@ mod tests {
         );
         let with = |split: &'static str| read(&graph("3", "4"), &Choice { split: Some(split), ..ALL });
         let data = with("none").unwrap().data;
-        assert_eq!((data.splits.len(), data.features.data()), (0, &[2.5, 3.0, 2.5, 4.0][..]));
+        assert_eq!((data.splits.len(), data.features.stored()), (0, &[2.5, 3.0, 2.5, 4.0][..]));
         assert!(with("parts").err().unwrap().contains("is called parts; name the parts by --split"));
         let data = read(&graph("train", "test"), &ALL).unwrap().data;
         assert_eq!((&data.splits[0].train[..], &data.splits[0].test[..]), (&[0][..], &[1][..]));
-        assert_eq!(data.features.data(), [2.5, 2.5]);
+        assert_eq!(data.features.stored(), [2.5, 2.5]);
     }
 
     #[test]

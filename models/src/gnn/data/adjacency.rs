@@ -1,10 +1,12 @@
 //! Normalised adjacency matrices. A_ij is the weight with which receiver i takes from sender j.
 
+use std::sync::OnceLock;
+
 use engine::Real;
 use engine::ops::index::Moves;
 use engine::sparse::Sparse;
 use serde::{Deserialize, Serialize};
-use sprs::CsMat;
+use sprs::CsMatI;
 
 /// How the entries of A are made from the weights w of edges, each 1 unless data say otherwise, and degrees d: a node's
 /// sum of weights, its loop of weight 1 counted.
@@ -32,10 +34,9 @@ pub struct Adjacency<T> {
     pub row_sums: Vec<T>,
     /// Number of entries in each row.
     pub degrees: Vec<usize>,
-    /// Edge -> its receiver.
-    pub receiver: Moves,
-    /// Edge -> its sender.
-    pub sender: Moves,
+    /// Made on first use: most networks take the structure alone.
+    receiver: OnceLock<Moves>,
+    sender: OnceLock<Moves>,
 }
 
 impl<T: Real> Adjacency<T> {
@@ -79,18 +80,21 @@ impl<T: Real> Adjacency<T> {
         (0..nodes).for_each(|i| starts[i + 1] = starts[i] + rows[i]);
         let mut row_sums = vec![T::ZERO; nodes];
         entries.iter().zip(&weights).for_each(|(((i, _), _), w)| row_sums[*i as usize] += *w);
-        let sender: Vec<usize> = entries.iter().map(|((_, j), _)| *j as usize).collect();
-        let receiver: Vec<usize> = entries.iter().map(|((i, _), _)| *i as usize).collect();
-        let matrix = CsMat::new((nodes, nodes), starts, sender.clone(), weights);
-        let (sparse, weights) = Sparse::new(&matrix);
-        Self {
-            sparse,
-            weights,
-            row_sums,
-            degrees: rows,
-            receiver: moves(receiver, nodes),
-            sender: moves(sender, nodes),
-        }
+        let senders: Vec<u32> = entries.iter().map(|((_, j), _)| *j).collect();
+        drop(entries);
+        let (sparse, weights) = Sparse::new(&CsMatI::new((nodes, nodes), starts, senders, weights));
+        let (receiver, sender) = Default::default();
+        Self { sparse, weights, row_sums, degrees: rows, receiver, sender }
+    }
+
+    /// Edge -> its receiver.
+    pub fn receiver(&self) -> &Moves {
+        self.receiver.get_or_init(|| moves(self.sparse.pattern().rows().collect(), self.nodes()))
+    }
+
+    /// Edge -> its sender.
+    pub fn sender(&self) -> &Moves {
+        self.sender.get_or_init(|| moves(self.sparse.pattern().columns().to_vec(), self.nodes()))
     }
 
     /// Number of nodes.
@@ -100,7 +104,7 @@ impl<T: Real> Adjacency<T> {
 }
 
 /// Indices into `n` columns, all of them known to be below.
-pub(crate) fn moves(indices: Vec<usize>, n: usize) -> Moves {
+pub(crate) fn moves(indices: Vec<u32>, n: usize) -> Moves {
     match Moves::new(indices, n) {
         Ok(moves) => moves,
         Err(e) => panic!("an edge of the graph: {e}"),

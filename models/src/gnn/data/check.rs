@@ -33,7 +33,7 @@ pub fn check(data: &Dataset) -> Vec<Finding> {
     if data.features.rows() != n {
         fatal(format!("there are features of {} nodes, labels of {n}", data.features.rows()));
     }
-    if let Some((v, (i, j))) = data.features.iter().find(|(v, _)| !v.is_finite()) {
+    if let Some((i, j, v)) = data.features.entries().find(|(.., v)| !v.is_finite()) {
         fatal(format!("feature {j} of node {i} is {v}"));
     }
     for (k, split) in data.splits.iter().enumerate() {
@@ -161,6 +161,7 @@ fn duplicates(data: &Dataset) -> Option<Finding> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::gnn::FeatureMatrix;
     use crate::gnn::data::synthetic::{from_edges, karate};
 
     fn first(data: &Dataset) -> String {
@@ -181,7 +182,13 @@ mod tests {
         assert!(broken(&|d| d.edges.swap(0, 1)).contains("not sorted; `data import npz`"));
         assert!(broken(&|d| d.edges.extend([(0, 1), (1, 0)])).contains("edge (0, 1) is stored twice"));
         assert!(broken(&|d| d.labels[3] = 2).contains("node 3 has class 2"));
-        assert!(broken(&|d| d.features.data_mut()[5] = f32::NAN).contains("feature 5 of node 5"));
+        assert!(broken(&|d| d.features.row_mut(5)[0] = f32::NAN).contains("feature 5 of node 5"));
+        let dense = |d: &mut Dataset| {
+            let mut values = vec![1.0; 34 * 2];
+            values[2 * 7 + 1] = f32::INFINITY;
+            d.features = FeatureMatrix::Dense { shape: (34, 2), values };
+        };
+        assert!(broken(&dense).contains("feature 1 of node 7"));
         assert!(broken(&|d| d.splits[2].test.clear()).contains("split 2: the test part is empty"));
         assert!(
             broken(&|d| d.splits[0].test = d.splits[0].train.clone())

@@ -1,7 +1,5 @@
 //! Connected components, and the graph restricted to some of its nodes.
 
-use sprs::TriMat;
-
 use super::{Dataset, Split};
 
 impl Dataset {
@@ -59,19 +57,13 @@ impl Dataset {
         };
         let split =
             |s: &Split| Split { train: list(&s.train), validation: list(&s.validation), test: list(&s.test) };
-        let mut features = TriMat::new((nodes.len(), self.features.cols()));
-        for (k, i) in nodes.iter().enumerate() {
-            if let Some(row) = self.features.outer_view(*i as usize) {
-                row.iter().for_each(|(j, v)| features.add_triplet(k, j, *v));
-            }
-        }
         Self {
             name: self.name.clone(),
             edges: pairs(&self.edges),
             raw_edges: self.raw_edges.as_deref().map(pairs),
             edge_weights: weights(&self.edges, &self.edge_weights),
             raw_weights: weights(self.raw_edges.as_deref().unwrap_or_default(), &self.raw_weights),
-            features: features.to_csr(),
+            features: self.features.select(nodes),
             labels: nodes.iter().map(|i| self.labels[*i as usize]).collect(),
             classes: self.classes,
             // The new numbers are not the source's: what is left keeps the old ones as names.
@@ -97,8 +89,7 @@ mod tests {
         let part = data.restrict(&[1, 2, 5]);
         assert_eq!(part.edges, [(0, 1), (1, 0), (1, 2), (2, 1)]);
         assert_eq!(part.labels, [1, 0, 1]);
-        let one_hot: Vec<_> = part.features.iter().map(|(v, at)| (*v, at)).collect();
-        assert_eq!(one_hot, [(1.0, (0, 1)), (1.0, (1, 2)), (1.0, (2, 5))]);
+        assert_eq!(part.features.entries().collect::<Vec<_>>(), [(0, 1, 1.0), (1, 2, 1.0), (2, 5, 1.0)]);
         assert_eq!(part.splits[0].train, [0]);
         assert_eq!(part.splits[0].test, [2]);
         assert_eq!(part.node_names, ["1", "2", "5"]);

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use sprs::CsMat;
+use super::FeatureMatrix;
 
 /// Which nodes a model learns from, is selected on, and is judged by: sorted node numbers.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,8 +46,8 @@ pub struct Dataset {
     pub edge_weights: Vec<f32>,
     /// The same of `raw_edges`.
     pub raw_weights: Vec<f32>,
-    /// Features as in the source, without any normalisation: nodes x features, CSR.
-    pub features: CsMat<f32>,
+    /// Features as in the source, without any normalisation: nodes x features.
+    pub features: FeatureMatrix,
     /// The class of each node, below `classes`.
     pub labels: Vec<u32>,
     /// Number of classes.
@@ -69,7 +69,7 @@ impl Dataset {
     pub fn new(
         name: &str,
         edges: Vec<(u32, u32)>,
-        features: CsMat<f32>,
+        features: FeatureMatrix,
         labels: Vec<u32>,
         classes: usize,
     ) -> Self {

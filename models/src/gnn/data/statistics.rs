@@ -102,8 +102,7 @@ fn others(count: usize) -> String {
 
 /// The feature of the largest size: (node, feature, value).
 pub fn largest_feature(data: &Dataset) -> Option<(usize, usize, f32)> {
-    let entries = data.features.iter().map(|(v, (i, j))| (i, j, *v));
-    entries.max_by(|a, b| a.2.abs().total_cmp(&b.2.abs()))
+    data.features.entries().max_by(|a, b| a.2.abs().total_cmp(&b.2.abs()))
 }
 
 fn unscaled(data: &Dataset) -> Option<String> {
@@ -114,8 +113,8 @@ fn unscaled(data: &Dataset) -> Option<String> {
     let x = &data.features;
     let (mut low, mut high) = (vec![f32::INFINITY; x.cols()], vec![f32::NEG_INFINITY; x.cols()]);
     let mut filled = vec![0; x.cols()];
-    for (v, (_, j)) in x {
-        (low[j], high[j], filled[j]) = (low[j].min(*v), high[j].max(*v), filled[j] + 1);
+    for (_, j, v) in x.entries() {
+        (low[j], high[j], filled[j]) = (low[j].min(v), high[j].max(v), filled[j] + 1);
     }
     let span = |j: usize| match filled[j] == x.rows() {
         true => high[j] - low[j],
@@ -133,7 +132,8 @@ fn unscaled(data: &Dataset) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::synthetic::{dense, from_edges};
+    use super::super::FeatureMatrix;
+    use super::super::synthetic::from_edges;
     use super::*;
 
     fn found(change: &dyn Fn(&mut Dataset)) -> String {
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn unscaled_features_are_named() {
-        let scaled = |x: [f32; 12]| found(&|d| d.features = dense(6, 2, &x));
+        let scaled = |x: [f32; 12]| found(&|d| d.features = FeatureMatrix::from_rows(6, 2, x.to_vec()));
         let mut x = [0.5; 12];
         assert_eq!(scaled(x), "");
         x[7] = -2e3;
@@ -180,5 +180,19 @@ mod tests {
         x[7] = 9e2;
         x[0] = 0.6;
         assert!(scaled(x).starts_with("features are not on one scale: feature 1 spans 899.5, feature 0 0.1"));
+    }
+
+    #[test]
+    fn a_dense_matrix_tells_the_same() {
+        let mut values = vec![0.5; 6 * 2];
+        (values[7], values[3]) = (-2e3, 0.0);
+        let dense = |values: &[f32]| {
+            found(&|d| d.features = FeatureMatrix::Dense { shape: (6, 2), values: values.to_vec() })
+        };
+        assert!(dense(&values).starts_with("features are not scaled: feature 1 of node 3 is -2e3; `--set"));
+        values[7] = 0.5;
+        assert_eq!(dense(&values), "");
+        (values[1], values[0]) = (1e3, 0.6);
+        assert!(dense(&values).contains("feature 1 spans 1000, feature 0 0.1"), "{}", dense(&values));
     }
 }

@@ -2,9 +2,8 @@
 //! random graphs.
 
 use engine::rng::Stream;
-use sprs::{CsMat, TriMat};
 
-use super::{Dataset, Split};
+use super::{Dataset, FeatureMatrix, Split};
 use crate::memory;
 
 /// Edges of the karate club (Zachary 1977, J. Anthropological Research 33:452-473), 34 members.
@@ -30,8 +29,7 @@ pub fn from_edges(
     labels: Vec<u32>,
     classes: usize,
 ) -> Dataset {
-    let features = CsMat::new((nodes, nodes), (0..=nodes).collect(), (0..nodes).collect(), vec![1.0; nodes]);
-    Dataset::new(name, both_ways(edges), features, labels, classes)
+    Dataset::new(name, both_ways(edges), FeatureMatrix::identity(nodes), labels, classes)
 }
 
 /// Both directions, sorted, without loops and duplicates.
@@ -66,12 +64,12 @@ fn per_class(data: &Dataset, train: usize, validation: usize, seed: u64) -> Spli
     sorted(Split { train: first, validation: rest, test })
 }
 
-fn sorted(mut split: Split) -> Split {
+pub(super) fn sorted(mut split: Split) -> Split {
     [&mut split.train, &mut split.validation, &mut split.test].into_iter().for_each(|p| p.sort_unstable());
     split
 }
 
-fn shuffled(n: usize, seed: u64) -> Vec<u32> {
+pub(super) fn shuffled(n: usize, seed: u64) -> Vec<u32> {
     let mut stream = Stream::new(seed, "split", n as u64, 0);
     let mut order: Vec<u32> = (0..n as u32).collect();
     (1..n).for_each(|k| order.swap(k, stream.index(k + 1)));
@@ -118,8 +116,8 @@ impl BlockModel {
     /// # Errors
     /// Nodes and degree, with an estimate.
     pub fn check(&self) -> Result<(), String> {
-        // A feature as it is drawn, with its place, and in the matrix; of each split a node; of an edge both ways.
-        let node = 36.0 * self.features as f64 + 64.0;
+        // A feature as it is drawn, and in a layer; of each split a node; of an edge both ways.
+        let node = 8.0 * self.features as f64 + 64.0;
         let bytes = self.nodes as f64 * (node + 24.0 * self.degree);
         memory::check(&[(format!("a block model of {} nodes of degree {}", self.nodes, self.degree), bytes)])
     }
@@ -150,8 +148,8 @@ impl BlockModel {
             let mean = &means[labels[i] as usize * features..][..features];
             x.iter_mut().zip(mean).for_each(|(x, m)| *x += m);
         }
-        let mut data = from_edges("csbm", nodes, &edges, labels, classes);
-        data.features = dense(nodes, features, &x);
+        let features = FeatureMatrix::from_rows(nodes, features, x);
+        let mut data = Dataset::new("csbm", both_ways(&edges), features, labels, classes);
         data.splits = (0..10).map(|k| shares(nodes, seed ^ (k + 1))).collect();
         data
     }
@@ -162,15 +160,6 @@ fn shares(nodes: usize, seed: u64) -> Split {
     let order = shuffled(nodes, seed);
     let (a, b) = (nodes * 48 / 100, nodes * 80 / 100);
     sorted(Split { train: order[..a].to_vec(), validation: order[a..b].to_vec(), test: order[b..].to_vec() })
-}
-
-/// A feature matrix that is given node after node, as CSR without its zeros.
-pub fn dense(nodes: usize, features: usize, x: &[f32]) -> CsMat<f32> {
-    let mut m = TriMat::with_capacity((nodes, features), x.len());
-    for (k, v) in x.iter().enumerate().filter(|(_, v)| **v != 0.0) {
-        m.add_triplet(k / features, k % features, *v);
-    }
-    m.to_csr()
 }
 
 /// A `side x side` grid; the classes are its four quarters.
@@ -253,7 +242,7 @@ mod tests {
             signal: 1.5,
         };
         let error = model.check().unwrap_err();
-        let said = "a block model of 1000000000000 nodes of degree 20: about 1019 TiB of memory are needed, ";
+        let said = "a block model of 1000000000000 nodes of degree 20: about 611 TiB of memory are needed, ";
         assert!(error.starts_with(said), "{error}");
         assert_eq!(BlockModel { nodes: 100_000, ..model }.check(), Ok(()));
     }

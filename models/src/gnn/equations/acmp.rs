@@ -101,7 +101,7 @@ impl<T: Real> Dynamics<T> for Acmp<T> {
             Version::Code => self.mixing.diffuse(g, w, x),
             Version::Paper => {
                 let pulled = self.mixing.mix(g, w, x);
-                let total = g.scatter_add(w, &self.mixing.adjacency.receiver);
+                let total = g.scatter_add(w, self.mixing.adjacency.receiver());
                 let own = g.mul(x, total);
                 g.sub(pulled, own)
             }

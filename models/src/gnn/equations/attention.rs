@@ -7,7 +7,7 @@ use engine::rng::Stream;
 use engine::sparse::Sparse;
 use engine::{ParamId, Params, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
-use sprs::CsMat;
+use sprs::CsMatI;
 
 use crate::gnn::Adjacency;
 use crate::gnn::data::adjacency::moves;
@@ -150,8 +150,8 @@ impl<T: Real> DotAttention<T> {
         let p = match (self.settings.attention_weights, &self.senders) {
             (Weights::Softmax, None) => g.edge_softmax(&self.adjacency.sparse, s),
             (Weights::Softmax, Some(senders)) => senders.softmax(g, s),
-            (Weights::Squareplus, None) => squareplus(g, s, &self.adjacency.receiver),
-            (Weights::Squareplus, Some(_)) => squareplus(g, s, &self.adjacency.sender),
+            (Weights::Squareplus, None) => squareplus(g, s, self.adjacency.receiver()),
+            (Weights::Squareplus, Some(_)) => squareplus(g, s, self.adjacency.sender()),
         };
         if heads == 1 { p } else { g.column_mean(p) }
     }
@@ -185,16 +185,16 @@ impl BySender {
     fn new<T: Real>(adjacency: &Adjacency<T>) -> Self {
         let pattern = adjacency.sparse.pattern();
         let ends: Vec<(u32, u32)> = pattern.columns().iter().copied().zip(pattern.rows()).collect();
-        let mut order: Vec<usize> = (0..ends.len()).collect();
-        order.sort_unstable_by_key(|e| ends[*e]);
+        let mut order: Vec<u32> = (0..ends.len() as u32).collect();
+        order.sort_unstable_by_key(|e| ends[*e as usize]);
         let mut back = vec![0; order.len()];
-        order.iter().enumerate().for_each(|(place, e)| back[*e] = place);
+        (0..).zip(&order).for_each(|(place, e)| back[*e as usize] = place);
         let mut starts = vec![0; adjacency.nodes() + 1];
         ends.iter().for_each(|(sender, _)| starts[*sender as usize + 1] += 1);
         (0..adjacency.nodes()).for_each(|j| starts[j + 1] += starts[j]);
-        let receivers: Vec<usize> = order.iter().map(|e| ends[*e].1 as usize).collect();
+        let receivers: Vec<u32> = order.iter().map(|e| ends[*e as usize].1).collect();
         let (nodes, edges) = (adjacency.nodes(), order.len());
-        let (sparse, _) = Sparse::new(&CsMat::new((nodes, nodes), starts, receivers, vec![T::ZERO; edges]));
+        let (sparse, _) = Sparse::new(&CsMatI::new((nodes, nodes), starts, receivers, vec![T::ZERO; edges]));
         Self { sparse, order: moves(order, edges), back: moves(back, edges) }
     }
 
@@ -237,7 +237,7 @@ impl<T: Real> PairAttention<T> {
         // a (W x) = (a W) x: two numbers a node instead of `size`.
         let (a, b) = (g.matmul(a, w), g.matmul(b, w));
         let (p, q) = (g.matmul(a, x), g.matmul(b, x));
-        let (p, q) = (g.gather(p, &self.adjacency.receiver), g.gather(q, &self.adjacency.sender));
+        let (p, q) = (g.gather(p, self.adjacency.receiver()), g.gather(q, self.adjacency.sender()));
         let s = g.add(p, q);
         let s = g.leaky_relu(s);
         g.edge_softmax(&self.adjacency.sparse, s)

@@ -71,15 +71,15 @@ impl<T: Real> EncoderDecoder<T> {
     pub(super) fn around(
         &self,
         g: &mut Recording<T>,
-        dropout: &mut Dropout<T>,
-        evolve: impl FnOnce(&mut Recording<T>, &mut Dropout<T>, Var) -> Var,
+        dropout: &mut Dropout,
+        evolve: impl FnOnce(&mut Recording<T>, &mut Dropout, Var) -> Var,
     ) -> Outputs {
         let first = self.encoder.apply(g, dropout);
         let last = evolve(g, dropout, first);
         self.decoded(g, dropout, first, last)
     }
 
-    fn decoded(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>, first: Var, last: Var) -> Outputs {
+    fn decoded(&self, g: &mut Recording<T>, dropout: &mut Dropout, first: Var, last: Var) -> Outputs {
         let seen = if self.skip { g.concat_rows(&[last, first]) } else { last };
         Outputs { first, last, logits: self.decoder.apply(g, seen, dropout) }
     }
@@ -183,10 +183,10 @@ impl<E: Equation> Architecture for Continuous<E> {
         }
     }
 
-    fn memory(&self, data: &Dataset) -> Vec<Part> {
+    fn memory(&self, data: &Dataset, share: f64) -> Vec<Part> {
         let i = &self.integration;
         let settings = format!("model.time = {:?}, model.step = {:?}", i.time, i.step);
-        vec![kept_states(data, self.ends.width.hidden, i.states(), settings)]
+        vec![kept_states((data, share), self.ends.width.hidden, i.states(), settings)]
     }
 }
 
@@ -333,7 +333,7 @@ impl<T: Real> RightHandSide<T> for Velocity<T> {
 }
 
 impl<T: Real> Classifier<T> for Ode<T> {
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Outputs {
         self.ends.around(g, dropout, |g, dropout, x0| match &self.choice {
             Some(choice) if !dropout.is_on() => {
                 let chosen = g.param(choice.chosen);

@@ -81,11 +81,11 @@ impl Architecture for Frond {
         Training::default()
     }
 
-    fn memory(&self, data: &Dataset) -> Vec<Part> {
+    fn memory(&self, data: &Dataset, share: f64) -> Vec<Part> {
         let settings = format!("model.time = {:?}, model.step = {:?}", self.time, self.step);
         // A product and a sum for each earlier step.
         let n = steps(self.time, self.step) as f64;
-        vec![kept_states(data, self.ends.width.hidden, n * (n + 1.0), settings)]
+        vec![kept_states((data, share), self.ends.width.hidden, n * (n + 1.0), settings)]
     }
 
     fn remedy(&self) -> &'static str {
@@ -112,7 +112,7 @@ struct Fractional<T: Real> {
 }
 
 impl<T: Real> Classifier<T> for Fractional<T> {
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Outputs {
         self.ends.around(g, dropout, |g, _, x0| self.integrate(g, x0))
     }
 }

@@ -119,7 +119,7 @@ impl Scores {
         g: &mut Recording<T>,
         pairs: &Adjacency<T>,
         x: Var,
-        dropout: &mut Dropout<T>,
+        dropout: &mut Dropout,
         rate: f64,
     ) -> Var {
         let (rows, nodes) = (g.shape(x).rows, g.shape(x).cols);
@@ -131,7 +131,7 @@ impl Scores {
             g.reshape(sums, self.heads, nodes)
         };
         let (p, q) = (side(self.receiver), side(self.sender));
-        let (p, q) = (g.gather(p, &pairs.receiver), g.gather(q, &pairs.sender));
+        let (p, q) = (g.gather(p, pairs.receiver()), g.gather(q, pairs.sender()));
         let s = g.add(p, q);
         let s = g.leaky_relu(s);
         if rate == 0.0 {
@@ -144,7 +144,7 @@ impl Scores {
 }
 
 impl<T: Real> Classifier<T> for Net<T> {
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Outputs {
         let (pairs, (input, between, weights)) = (&*self.adjacency, self.rates);
         let first = self.features.apply(g, dropout, input);
         let (mut x, mut last) = (self.attention[0].attend(g, pairs, first, dropout, weights), first);

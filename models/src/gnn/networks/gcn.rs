@@ -38,15 +38,17 @@ struct Net<T> {
 }
 
 impl<T: Real> Classifier<T> for Net<T> {
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Outputs {
         let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
         let first = self.features.apply(g, dropout, self.rates.0);
         let (mut x, mut last) = (g.sparse_columns(&self.adjacency.sparse, weights, first), first);
         for layer in &self.layers {
             last = g.relu(x);
+            let before = g.mark();
             let kept = dropout.apply(g, last, self.rates.1);
             let h = layer.apply(g, kept);
-            x = g.sparse_columns(&self.adjacency.sparse, weights, h);
+            let mixed = g.sparse_columns(&self.adjacency.sparse, weights, h);
+            x = g.release(before, mixed);
         }
         Outputs { first, last, logits: x }
     }

@@ -64,7 +64,7 @@ struct Net<T> {
 }
 
 impl<T: Real> Classifier<T> for Net<T> {
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Outputs {
         let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
         let first = self.features.apply(g, dropout, self.rates.0);
         let start = g.relu(first);

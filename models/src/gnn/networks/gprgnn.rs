@@ -76,7 +76,7 @@ struct Powers<T> {
 }
 
 impl<T: Real> Classifier<T> for Powers<T> {
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Outputs {
         let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
         let outputs = self.mlp.forward(g, dropout);
         let mut x = dropout.apply(g, outputs.logits, self.rate);
@@ -106,7 +106,7 @@ mod tests {
     fn decay_spares_gamma_where_it_is_asked_to() {
         let spared = |gamma_decay: bool| {
             let (data, mut params) = (karate(), Params::<f32>::new());
-            let on = &mut Builder { data: &data, params: &mut params, seed: 0 };
+            let on = &mut Builder::new(&data, &mut params, 0);
             let own = Gprgnn { gamma_decay, ..Default::default() };
             own.build(Width::default(), 2, on).undecayed()
         };

@@ -109,9 +109,9 @@ impl Architecture for GraphCon {
         (ends.deep_encoder, ends.deep_decoder, ends.relu) = (draw.coin(), draw.coin(), draw.coin());
     }
 
-    fn memory(&self, data: &Dataset) -> Vec<Part> {
+    fn memory(&self, data: &Dataset, share: f64) -> Vec<Part> {
         let settings = format!("model.layers = {}", self.layers);
-        vec![kept_states(data, self.ends.width.hidden, self.layers as f64, settings)]
+        vec![kept_states((data, share), self.ends.width.hidden, self.layers as f64, settings)]
     }
 
     fn remedy(&self) -> &'static str {
@@ -164,13 +164,13 @@ struct Oscillators<T> {
 }
 
 impl<T: Real> Classifier<T> for Oscillators<T> {
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Outputs {
         self.ends.around(g, dropout, |g, dropout, x0| self.integrate(g, dropout, x0))
     }
 }
 
 impl<T: Real> Oscillators<T> {
-    fn integrate(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>, x0: Var) -> Var {
+    fn integrate(&self, g: &mut Recording<T>, dropout: &mut Dropout, x0: Var) -> Var {
         let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
         let (mut x, mut y) = (x0, x0);
         for _ in 0..self.settings.layers {
@@ -217,7 +217,7 @@ impl<T: Real> OfCode<T> {
 }
 
 impl<T: Real> Classifier<T> for OfCode<T> {
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Outputs {
         let Width { input_dropout, dropout: rate, .. } = self.settings.ends.width;
         let encoded = self.encoder.apply(g, dropout, input_dropout);
         let first = g.relu(encoded);

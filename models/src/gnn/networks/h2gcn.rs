@@ -62,7 +62,7 @@ struct Rounds<T> {
 }
 
 impl<T: Real> Classifier<T> for Rounds<T> {
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Outputs {
         let weights = [0, 1].map(|k| g.constant(1, self.hops[k].weights.len(), &self.hops[k].weights));
         let first = self.features.apply(g, dropout, self.rates.0);
         let mut x = g.relu(first);

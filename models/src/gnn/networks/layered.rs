@@ -101,9 +101,9 @@ impl<N: Layers> Architecture for Layered<N> {
         }
     }
 
-    fn memory(&self, data: &Dataset) -> Vec<Part> {
+    fn memory(&self, data: &Dataset, share: f64) -> Vec<Part> {
         let settings = format!("model.layers = {}", self.layers);
-        let states = kept_states(data, self.width.hidden, self.layers as f64, settings);
+        let states = kept_states((data, share), self.width.hidden, self.layers as f64, settings);
         [states].into_iter().chain(self.own.memory(data)).collect()
     }
 }

@@ -39,7 +39,7 @@ impl<T: Real> Perceptron<T> {
 }
 
 impl<T: Real> Classifier<T> for Perceptron<T> {
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Outputs {
         let first = self.features.apply(g, dropout, self.rates.0);
         let mut x = g.relu(first);
         for layer in &self.layers {

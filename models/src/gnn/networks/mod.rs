@@ -21,7 +21,6 @@ mod tuned;
 
 use engine::{ParamId, Params, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
-use sprs::CsMat;
 
 pub use continuous::{Continuous, Ends};
 pub use frond::Frond;
@@ -44,7 +43,7 @@ use super::equations::{
 use super::layers::Builder;
 use super::space::{Draw, Width};
 use super::training::Training;
-use super::{Dataset, Dropout};
+use super::{Dataset, Dropout, FeatureMatrix};
 use crate::memory::{self, Part};
 
 /// What a network makes of a graph.
@@ -61,7 +60,7 @@ pub struct Outputs {
 /// A network with its parameters registered.
 pub trait Classifier<T: Real>: Send + Sync {
     /// Records the whole network.
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs;
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Outputs;
 
     /// Logits in evaluation after several numbers of steps, of which validation chooses one, and the parameter that
     /// keeps it; none if there is nothing to choose.
@@ -142,16 +141,17 @@ pub trait Architecture {
         ""
     }
 
-    /// What a training on a graph keeps besides the parameters, where that may be much.
-    fn memory(&self, _: &Dataset) -> Vec<Part> {
+    /// What a training keeps besides the parameters, where that may be much, if its steps are on a share of the nodes.
+    fn memory(&self, _: &Dataset, _: f64) -> Vec<Part> {
         Vec::new()
     }
 }
 
-/// The states of all nodes that a backward pass needs, `count` of them, and their gradients.
-fn kept_states(data: &Dataset, hidden: usize, count: f64, settings: String) -> Part {
-    let bytes = 2.0 * size_of::<f32>() as f64 * data.nodes() as f64 * hidden as f64 * count;
-    (format!("model.hidden = {hidden}, {settings} on {} nodes", data.nodes()), bytes)
+/// The states of a share of the nodes that a backward pass needs, `count` of them, and their gradients.
+fn kept_states((data, share): (&Dataset, f64), hidden: usize, count: f64, settings: String) -> Part {
+    let nodes = (share * data.nodes() as f64).ceil();
+    let bytes = 2.0 * size_of::<f32>() as f64 * nodes * hidden as f64 * count;
+    (format!("model.hidden = {hidden}, {settings} on {nodes} nodes"), bytes)
 }
 
 /// How settings become a network.
@@ -249,7 +249,8 @@ impl Default for Network {
 }
 
 impl Network {
-    /// The network for a graph, with its parameters.
+    /// The network for a graph, with its parameters. Whether there is memory for a training, [`Network::check_data`]
+    /// tells.
     ///
     /// # Errors
     /// A setting is outside its range, or settings do not go together, or the data are broken.
@@ -260,18 +261,18 @@ impl Network {
         seed: u64,
     ) -> Result<Box<dyn Classifier<T>>, String> {
         self.settings().check()?;
-        self.check_data(data)?;
+        self.check_data(data, 0.0)?;
         data.problem().map_or(Ok(()), Err)?;
-        self.builder().build(&mut Builder { data, params, seed })
+        self.builder().build(&mut Builder::new(data, params, seed))
     }
 
-    /// Whether it can be trained on a graph: it has a place for weights of edges if there are some, it has a meaning on
-    /// such edges, and there is memory, which is asked before any is taken.
+    /// Whether it can be trained on a graph in steps on a share of the nodes: it has a place for weights of edges if
+    /// there are some, it has a meaning on such edges, and there is memory, which is asked before any is taken.
     ///
     /// # Errors
     /// How to do without the weights; what its edges must be; or the settings that take the most memory, with an
     /// estimate.
-    pub fn check_data(&self, data: &Dataset) -> Result<(), String> {
+    pub fn check_data(&self, data: &Dataset, share: f64) -> Result<(), String> {
         if !data.edge_weights.is_empty() && !self.settings().takes_weights() {
             let (name, data) = (self.name(), &data.name);
             return Err(format!(
@@ -279,18 +280,18 @@ impl Network {
             ));
         }
         self.settings().suits(data)?;
-        self.check_memory(data)
+        self.check_memory(data, share)
     }
 
-    fn check_memory(&self, data: &Dataset) -> Result<(), String> {
+    fn check_memory(&self, data: &Dataset, share: f64) -> Result<(), String> {
         let mut params = Params::<f32>::counting();
         // The same parameters as on the graph, at once.
-        let features = CsMat::zero((1, data.features.cols()));
+        let features = FeatureMatrix::zero(1, data.features.cols());
         let node = Dataset::new("", Vec::new(), features, vec![0], data.classes);
-        self.builder().build(&mut Builder { data: &node, params: &mut params, seed: 0 })?;
+        self.builder().build(&mut Builder::new(&node, &mut params, 0))?;
         // With a gradient, Adam's moments, and those of the best epoch.
         let bytes = 5.0 * size_of::<f32>() as f64 * params.len() as f64;
-        let mut parts = self.settings().memory(data);
+        let mut parts = self.settings().memory(data, share);
         let width = self.clone().settings_mut().width().map(|w| format!(" and model.hidden = {}", w.hidden));
         let (name, width) = (self.name(), width.unwrap_or_default());
         parts.push((format!("model.name = {name}{width} with {} parameters", params.len()), bytes));
@@ -311,7 +312,7 @@ impl Network {
         self.settings().check()?;
         data.problem().map_or(Ok(()), Err)?;
         self.settings().suits(data)?;
-        Ok(self.builder().evolution(&mut Builder { data, params, seed }, channels))
+        Ok(self.builder().evolution(&mut Builder::new(data, params, seed), channels))
     }
 
     /// The same without aggregation; none if it has none.
@@ -353,12 +354,15 @@ mod tests {
         let edges: Vec<(u32, u32)> =
             (1..=leaves).map(|i| (0, i)).chain((1..=leaves).map(|i| (i, 0))).collect();
         let nodes = leaves as usize + 1;
-        Dataset::new("star", edges, CsMat::zero((nodes, 3)), vec![0; nodes], 2)
+        Dataset::new("star", edges, FeatureMatrix::zero(nodes, 3), vec![0; nodes], 2)
     }
 
     /// What is said up to what the machine has.
     fn refused(network: Network, data: &Dataset) -> String {
-        let error = network.build::<f32>(data, &mut Params::new(), 0).err().unwrap_or_default();
+        let error = network
+            .check_data(data, 1.0)
+            .and_then(|()| network.build::<f32>(data, &mut Params::new(), 0).map(|_| ()));
+        let error = error.err().unwrap_or_default();
         error.split(" are needed").next().unwrap_or_default().to_string()
     }
 
@@ -402,7 +406,7 @@ mod tests {
         (grade.mixing.attention, grade.mixing.normalisation) = (false, Normalisation::Row);
         let error = |grade: &Continuous<GradeSettings>, data: &Dataset| {
             let network = Network::Grade(grade.clone());
-            let checked = network.check_data(data).err().unwrap_or_default();
+            let checked = network.check_data(data, 1.0).err().unwrap_or_default();
             let evolved = network.evolution::<f32>(data, &mut Params::new(), 2, 0).err().unwrap_or_default();
             assert_eq!(checked, evolved);
             checked
@@ -438,8 +442,12 @@ mod tests {
         (grade.integration.time, grade.integration.step) = (1e5, 1.0);
         (grade.integration.solver, grade.integration.backward) = (Solver::Euler, Backward::Tape);
         let many = Dataset { labels: vec![0; 1_000_000], ..data };
+        let grade = Network::Grade(grade);
+        // A step on a part of the nodes takes as much less.
+        let parts = grade.check_data(&many, 1e-8);
+        assert_eq!(parts.err().unwrap_or_default(), "");
         assert_eq!(
-            refused(Network::Grade(grade), &many),
+            refused(grade, &many),
             "model.hidden = 16384, model.time = 100000.0, model.step = 1.0 on 1000000 nodes: about 12 PiB of memory"
         );
     }

@@ -37,7 +37,7 @@ struct Net<T> {
 }
 
 impl<T: Real> Classifier<T> for Net<T> {
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Outputs {
         let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
         let first = self.features[0].apply(g, dropout, self.rates.0);
         let mean = self.features[1].apply(g, dropout, self.rates.0);
@@ -45,10 +45,12 @@ impl<T: Real> Classifier<T> for Net<T> {
         let (mut x, mut last) = (g.add(first, mean), first);
         for [own, mean] in &self.layers {
             last = g.relu(x);
+            let before = g.mark();
             let kept = dropout.apply(g, last, self.rates.1);
             let (a, b) = (own.apply(g, kept), mean.apply(g, kept));
             let b = g.sparse_columns(&self.adjacency.sparse, weights, b);
-            x = g.add(a, b);
+            let sum = g.add(a, b);
+            x = g.release(before, sum);
         }
         Outputs { first, last, logits: x }
     }

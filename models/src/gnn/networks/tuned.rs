@@ -89,7 +89,7 @@ impl<T: Real> Map<T> {
     }
 
     /// W x; of the features, dropped at `rate`, whatever x is.
-    fn product(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>, x: Var, rate: f64) -> Var {
+    fn product(&self, g: &mut Recording<T>, dropout: &mut Dropout, x: Var, rate: f64) -> Var {
         match self {
             Self::State(map) => map.product(g, x),
             Self::Features(features) => features.product(g, dropout, rate),
@@ -121,14 +121,19 @@ struct Net<T> {
 }
 
 impl<T: Real> Net<T> {
-    /// C(x) [+ V x + c].
-    fn convolve(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>, layer: &Layer<T>, x: Var) -> Var {
+    /// C(x) [+ V x + c] with the weights of A.
+    fn convolve(
+        &self,
+        g: &mut Recording<T>,
+        dropout: &mut Dropout,
+        layer: &Layer<T>,
+        (x, weights): (Var, Var),
+    ) -> Var {
         let rate = self.rates.0;
         let h = layer.main.product(g, dropout, x, rate);
         let mut y = match &layer.scores {
             Some(scores) => scores.attend(g, &self.adjacency, h, dropout, 0.0),
             None => {
-                let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
                 let mixed = g.sparse_columns(&self.adjacency.sparse, weights, h);
                 layer.main.shift(g, mixed)
             }
@@ -147,20 +152,24 @@ impl<T: Real> Net<T> {
 }
 
 impl<T: Real> Classifier<T> for Net<T> {
-    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout<T>) -> Outputs {
+    fn forward(&self, g: &mut Recording<T>, dropout: &mut Dropout) -> Outputs {
+        let weights = g.constant(1, self.adjacency.weights.len(), &self.adjacency.weights);
         // The first layer maps the features, and no state.
         let mut x = g.constant(0, 0, &[]);
         let mut first = x;
         for (l, layer) in self.layers.iter().enumerate() {
-            let mut y = self.convolve(g, dropout, layer, x);
+            let mut before = g.mark();
+            let mut y = self.convolve(g, dropout, layer, (x, weights));
             if l == 0 {
-                first = y;
+                first = g.release(before, y);
+                (y, before) = (first, g.mark());
             }
             if let Some(norm) = &layer.norm {
                 y = norm.apply(g, y, dropout);
             }
             let y = g.relu(y);
-            x = dropout.apply(g, y, self.rates.1);
+            let kept = dropout.apply(g, y, self.rates.1);
+            x = g.release(before, kept);
         }
         Outputs { first, last: x, logits: self.last.apply(g, x) }
     }

@@ -8,17 +8,16 @@ use engine::{ParamId, Real, Recording, Var};
 const MOMENTUM: f64 = 0.1;
 
 /// On in training, with the stream of one step; off in evaluation.
-pub struct Dropout<T> {
+pub struct Dropout {
     stream: Option<Stream>,
-    mask: Vec<T>,
     /// What was measured in this step, each with the parameter that keeps its running mean.
     measured: Vec<(ParamId, Vec<f64>)>,
 }
 
-impl<T: Real> Dropout<T> {
+impl Dropout {
     /// Leaves everything as it is.
     pub fn off() -> Self {
-        Self { stream: None, mask: Vec::new(), measured: Vec::new() }
+        Self { stream: None, measured: Vec::new() }
     }
 
     /// Off until [`Dropout::begin`].
@@ -43,7 +42,7 @@ impl<T: Real> Dropout<T> {
     }
 
     /// Brings running means among `params` up to date with what was measured.
-    pub fn update(&mut self, params: &mut [T]) {
+    pub fn update<T: Real>(&mut self, params: &mut [T]) {
         for (id, now) in self.measured.drain(..) {
             for (mean, now) in params[id.range()].iter_mut().zip(now) {
                 *mean += T::of(MOMENTUM) * (T::of(now) - *mean);
@@ -57,19 +56,31 @@ impl<T: Real> Dropout<T> {
     }
 
     /// x with entries dropped at `rate`.
-    pub fn apply(&mut self, g: &mut Recording<T>, x: Var, rate: f64) -> Var {
+    pub fn apply<T: Real>(&mut self, g: &mut Recording<T>, x: Var, rate: f64) -> Var {
         let Some(stream) = self.stream.as_mut().filter(|_| rate > 0.0) else { return x };
-        let shape = g.shape(x);
-        self.mask.resize(shape.len(), T::ZERO);
-        stream.fill_uniform(&mut self.mask);
+        g.dropout(x, rate, stream)
+    }
+
+    /// A constant with entries dropped at `rate`: as [`Dropout::apply`] has it, without a copy of what is not dropped.
+    pub fn constant<T: Real>(
+        &mut self,
+        g: &mut Recording<T>,
+        (rows, cols): (usize, usize),
+        x: &[T],
+        rate: f64,
+    ) -> Var {
+        let Some(stream) = self.stream.as_mut().filter(|_| rate > 0.0) else {
+            return g.constant(rows, cols, x);
+        };
         let (rate, kept) = (T::of(rate), T::of(1.0 / (1.0 - rate)));
-        self.mask.iter_mut().for_each(|u| *u = if *u < rate { T::ZERO } else { kept });
-        let mask = g.constant(shape.rows, shape.cols, &self.mask);
-        g.mul(x, mask)
+        g.constant_with(rows, cols, |out| {
+            stream.fill_uniform(out);
+            out.iter_mut().zip(x).for_each(|(u, x)| *u = *x * if *u < rate { T::ZERO } else { kept });
+        })
     }
 }
 
-impl<T: Real> Default for Dropout<T> {
+impl Default for Dropout {
     fn default() -> Self {
         Self::off()
     }

@@ -1,4 +1,4 @@
-//! Training on the whole graph: Adam with weight decay in the gradient; of all epochs the best by validation
+//! Training on the whole graph or in parts: Adam with weight decay in the gradient; of all epochs the best by validation
 //! counts, as [`Select`] says.
 
 use std::ops::Range;
@@ -8,6 +8,7 @@ use engine::rng::Stream;
 use engine::{ParamId, Params, Tape, Var};
 
 use super::classification::{Metric, NotFinite, cross_entropy};
+use super::parts::Parts;
 use super::{Optimiser, Select, Training};
 use crate::gnn::data::check::untrainable;
 use crate::gnn::data::statistics::{LARGE, largest_feature};
@@ -91,49 +92,36 @@ pub fn fit(
     training.check().map_err(TrainError::Settings)?;
     let problem = data.problem().or_else(|| untrainable(split, data.nodes()));
     let problem = problem.or_else(|| metric.problem(&data.labels, split));
+    let problem = problem.or_else(|| network.check_data(data, training.share()).err());
     problem.map_or(Ok(()), |problem| Err(TrainError::Settings(problem)))?;
+    let mut parts = Parts::new(data, split, training).map_err(TrainError::Settings)?;
     let mut params = Params::<f32>::new();
     let classifier = network.build::<f32>(data, &mut params, seed).map_err(TrainError::Settings)?;
-    let mut optimiser = Stepper::new(training.optimiser, params.len());
-    let decayed = without(&classifier.undecayed(), params.len());
-    let (mut tape, mut dropout) = (Tape::new(), Dropout::new());
-    let mut gradient = vec![0.0; params.len()];
-    let mut seed_bar = vec![0.0; data.classes * data.nodes()];
+    let mut kept = params.clone();
+    let mut trainer = Trainer {
+        network,
+        training,
+        seed,
+        optimiser: Stepper::new(training.optimiser, params.len()),
+        decayed: without(&classifier.undecayed(), params.len()),
+        gradient: vec![0.0; params.len()],
+        seed_bar: Vec::new(),
+        tape: Tape::new(),
+        dropout: Dropout::new(),
+        params,
+    };
     let mut epochs: Vec<Epoch> = Vec::with_capacity(training.epochs);
-    let (mut best, mut kept) = (0, params.clone());
+    let mut best = 0;
     for epoch in 0..training.epochs {
         if stop() {
             return Err(TrainError::Stopped);
         }
-        dropout.begin(Stream::new(seed, "dropout", epoch as u64, 0));
-        let mut g = tape.record(params.values());
-        let logits = classifier.forward(&mut g, &mut dropout).logits;
-        let scores = g.value(logits).data;
-        let loss = cross_entropy(scores, data.classes, &data.labels, &split.train, &mut seed_bar);
-        if !loss.is_finite() {
-            let why = g.failure().map_or(String::new(), |e| format!(" ({e})"));
-            let what = format!("the loss is not finite in epoch {epoch}{why}");
-            // Before the first step no learning rate can be at fault.
-            let large = largest_feature(data).filter(|(.., v)| epoch == 0 && v.abs() > LARGE);
-            return Err(match large {
-                Some((i, j, v)) => TrainError::Diverged(format!(
-                    "{what}; feature {j} of node {i} is {v:e}: set data.scale = standard"
-                )),
-                None => diverged(&what, network),
-            });
-        }
-        gradient.fill(0.0);
-        g.backward_from(logits, &seed_bar, &mut gradient);
-        let decay = training.decay as f32;
-        for range in &decayed {
-            let (gradient, params) = (&mut gradient[range.clone()], &params.values()[range.clone()]);
-            gradient.iter_mut().zip(params).for_each(|(g, p)| *g += decay * p);
-        }
-        optimiser.step(params.values_mut(), &gradient, training.learning_rate);
-        dropout.update(params.values_mut());
-
-        dropout.end();
-        let now = evaluate(&*classifier, &mut tape, &mut params, &mut dropout, (data, split, metric))
+        let loss = match &mut parts {
+            None => trainer.step(&*classifier, data, &split.train, (epoch, 0))?,
+            Some(parts) => trainer.pass(parts, epoch)?,
+        };
+        let Trainer { tape, params, dropout, .. } = &mut trainer;
+        let now = evaluate(&*classifier, tape, params, dropout, (data, split, metric))
             .map_err(|e| diverged(&format!("{e} after epoch {epoch}"), network))?;
         epochs.push(Epoch { loss, ..now });
         if now.is_better(&epochs[best], training.select) || epoch == 0 {
@@ -145,6 +133,87 @@ pub fn fit(
         }
     }
     Ok(Outcome { best, epochs, params: kept, seconds: began.elapsed().as_secs_f64() })
+}
+
+/// What steps change.
+struct Trainer<'a> {
+    network: &'a Network,
+    training: &'a Training,
+    seed: u64,
+    params: Params<f32>,
+    optimiser: Stepper,
+    /// What weight decay reaches.
+    decayed: Vec<Range<usize>>,
+    gradient: Vec<f32>,
+    seed_bar: Vec<f32>,
+    tape: Tape<f32>,
+    dropout: Dropout,
+}
+
+impl Trainer<'_> {
+    /// A step for each piece of the graph; the mean loss of the nodes learned from.
+    fn pass(&mut self, parts: &mut Parts<'_>, epoch: usize) -> Result<f64, TrainError> {
+        let (mut sum, mut count) = (0.0, 0.0);
+        for (k, nodes) in (0..).zip(parts.steps(self.seed, epoch)) {
+            let Some(piece) = parts.piece(&nodes) else { continue };
+            // The parameters are there already.
+            let mut counted = Params::counting();
+            let classifier = self.network.build::<f32>(&piece.data, &mut counted, self.seed);
+            let classifier = classifier.map_err(TrainError::Settings)?;
+            if counted.len() != self.params.len() {
+                let name = self.network.name();
+                let what = format!("model.name = {name} has parameters for each node; set train.parts = 1");
+                return Err(TrainError::Settings(what));
+            }
+            let loss = self.step(&*classifier, &piece.data, &piece.train, (epoch, k))?;
+            sum += piece.train.len() as f64 * loss;
+            count += piece.train.len() as f64;
+        }
+        Ok(sum / count)
+    }
+
+    /// One step on a graph, with the loss on some of its nodes.
+    fn step(
+        &mut self,
+        classifier: &dyn Classifier<f32>,
+        data: &Dataset,
+        train: &[u32],
+        (epoch, step): (usize, u64),
+    ) -> Result<f64, TrainError> {
+        self.dropout.begin(Stream::new(self.seed, "dropout", epoch as u64, step));
+        let mut g = self.tape.record(self.params.values());
+        let logits = classifier.forward(&mut g, &mut self.dropout).logits;
+        let scores = g.value(logits).data;
+        self.seed_bar.resize(scores.len(), 0.0);
+        let loss = cross_entropy(scores, data.classes, &data.labels, train, &mut self.seed_bar);
+        if !loss.is_finite() {
+            let why = g.failure().map_or(String::new(), |e| format!(" ({e})"));
+            let what = format!("the loss is not finite in epoch {epoch}{why}");
+            // Before the first step no learning rate can be at fault.
+            let large = largest_feature(data).filter(|(.., v)| (epoch, step) == (0, 0) && v.abs() > LARGE);
+            return Err(match large {
+                Some((i, j, v)) => {
+                    let node = data.node_name(i);
+                    TrainError::Diverged(format!(
+                        "{what}; feature {j} of node {node} is {v:e}: set data.scale = standard"
+                    ))
+                }
+                None => diverged(&what, self.network),
+            });
+        }
+        self.gradient.fill(0.0);
+        g.backward_from(logits, &self.seed_bar, &mut self.gradient);
+        let decay = self.training.decay as f32;
+        for range in &self.decayed {
+            let (gradient, params) =
+                (&mut self.gradient[range.clone()], &self.params.values()[range.clone()]);
+            gradient.iter_mut().zip(params).for_each(|(g, p)| *g += decay * p);
+        }
+        self.optimiser.step(self.params.values_mut(), &self.gradient, self.training.learning_rate);
+        self.dropout.update(self.params.values_mut());
+        self.dropout.end();
+        Ok(loss)
+    }
 }
 
 /// An optimiser with its moments.
@@ -184,7 +253,7 @@ fn evaluate(
     classifier: &dyn Classifier<f32>,
     tape: &mut Tape<f32>,
     params: &mut Params<f32>,
-    dropout: &mut Dropout<f32>,
+    dropout: &mut Dropout,
     (data, split, metric): (&Dataset, &Split, Metric),
 ) -> Result<Epoch, NotFinite> {
     let mut g = tape.record(params.values());
@@ -245,7 +314,8 @@ pub fn states(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::gnn::data::synthetic::{dense, karate};
+    use crate::gnn::FeatureMatrix;
+    use crate::gnn::data::synthetic::karate;
     use crate::gnn::equations::GrandSettings;
     use crate::gnn::networks::{Continuous, Solver};
 
@@ -332,7 +402,7 @@ mod tests {
     #[test]
     fn features_that_blow_up_the_first_epoch_are_named() {
         let mut data = karate();
-        data.features = dense(34, 6, &[3e38; 34 * 6]);
+        data.features = FeatureMatrix::from_rows(34, 6, vec![3e38; 34 * 6]);
         let network = Network::named("mlp").unwrap();
         let training = Training { epochs: 1, ..Training::default() };
         let outcome = fit(&data, &data.splits[0], (&network, &training), Metric::Accuracy, 0, &|| false);
