@@ -142,25 +142,6 @@ mod tests {
         }
     }
 
-    /// A copy would take the memory of both for a while, and the most that was ever taken would rise by one of them.
-    #[cfg(all(target_os = "linux", target_env = "gnu", not(miri)))]
-    #[test]
-    fn a_large_buffer_grows_without_a_copy() {
-        let most = || {
-            let status = std::fs::read_to_string("/proc/self/status").unwrap();
-            let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
-            line.split_whitespace().next().unwrap().parse::<usize>().unwrap() * 1024
-        };
-        let len = 16 << 20;
-        let mut data = AlignedBuffer::<f32>::zeros(len);
-        data[len - 1] = 1.0;
-        let before = most();
-        data.grow(2 * len);
-        // What is new is zeroed, and with that taken.
-        let grown = most() - before;
-        assert!(data[len - 1] == 1.0 && grown < 6 * len, "{} MB", grown >> 20);
-    }
-
     #[test]
     fn a_spare_buffer_is_used_again_but_not_by_two_at_once() {
         let place = |len| with_scratch(len, |x: &mut [f64]| x.as_ptr());

@@ -176,7 +176,10 @@ pub fn table(rows: &[Summary]) -> String {
     let rows: Vec<Vec<String>> = (rows.iter())
         .map(|s| {
             let p = s.ablation_p.and_then(|_| adjusted.next());
-            let ablation = s.ablation.map(|a| format!("{} (p {:.3})", percent(a), p.unwrap_or(f64::NAN)));
+            let ablation = s.ablation.map(|a| match p {
+                Some(p) => format!("{} (p {p:.3})", percent(a)),
+                None => percent(a),
+            });
             vec![
                 s.data.clone(),
                 s.model.clone(),

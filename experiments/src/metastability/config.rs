@@ -141,7 +141,7 @@ impl Default for MetastabilityConfig {
             homophily: 0.9,
             widths: vec![0.05, 0.1, 0.2, 0.5, 1.0, 2.0],
             exponents: vec![1.0, 1.5, 2.0, 2.5, 3.0, 4.0],
-            homophilies: vec![0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0],
+            homophilies: vec![0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],
             exit_widths: vec![0.2, 0.5, 2.0],
             multiples: vec![
                 0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 1.01, 1.02, 1.05, 1.1, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0,
@@ -180,7 +180,7 @@ impl MetastabilityConfig {
     pub fn ratios(&self, form: Studied) -> Vec<f64> {
         let share = |k: usize| k as f64 / (self.steps.max(2) - 1) as f64;
         let all = 0..self.steps;
-        match form {
+        let mut ratios: Vec<f64> = match form {
             Studied::Paper => {
                 let (first, last) = self.ratios;
                 all.map(|k| rounded(first * (last / first).powf(share(k)))).collect()
@@ -189,7 +189,10 @@ impl MetastabilityConfig {
                 let (first, last) = self.strengths;
                 all.map(|k| rounded(first + (last - first) * share(k))).collect()
             }
-        }
+        };
+        // A row is known by its numbers: two that are rounded to one are one.
+        ratios.dedup();
+        ratios
     }
 
     /// Every equation with each of its axes.
@@ -326,25 +329,40 @@ impl MetastabilityConfig {
         if self.forms.iter().enumerate().any(|(k, form)| self.forms[..k].contains(form)) {
             return Err(CliError::usage("forms names an equation twice"));
         }
-        self.phase_points().iter().try_for_each(|point| {
-            let blocks = self.blocks(*point);
-            blocks.check().map_err(|e| {
-                CliError::usage(format!("half = {} and degree = {}: {e}", self.half, self.degree))
-            })?;
-            let (wanted, drawn) = (self.at(*point, Axis::Homophily), blocks.inner as f64 / self.degree as f64);
-            if (wanted - drawn).abs() > FAR {
-                return Err(CliError::usage(format!(
-                    "homophily = {wanted} and degree = {}: neighbours in the own class come in pairs, and {} of them are a homophily of {drawn:.3}; raise degree",
-                    self.degree, blocks.inner
-                )));
-            }
-            Ok(())
-        })
+        for (form, axis) in self.maps() {
+            self.values(axis).iter().try_for_each(|value| self.check_graph(form, axis, *value))?;
+        }
+        // The graph of exits and courses.
+        self.forms.iter().try_for_each(|form| self.check_graph(*form, Axis::Homophily, self.homophily))
+    }
+
+    /// An error if there is no such graph, or its homophily is another, or it falls apart: then there are other
+    /// equilibria than consensus.
+    fn check_graph(&self, form: Studied, axis: Axis, value: f64) -> Result<(), CliError> {
+        let point = Point { form, axis, value, ratio: 0.0, until: self.time };
+        let (blocks, wanted, degree) = (self.blocks(point), self.at(point, Axis::Homophily), self.degree);
+        let graph = blocks
+            .draw(self.seed)
+            .map_err(|e| CliError::usage(format!("half = {} and degree = {degree}: {e}", self.half)))?;
+        let drawn = blocks.inner as f64 / degree as f64;
+        if blocks.inner > degree || (wanted - drawn).abs() > FAR {
+            return Err(CliError::usage(format!(
+                "homophily = {wanted} and degree = {degree}: neighbours in the own class come in pairs, and {} of them are a homophily of {drawn:.3}; raise degree",
+                blocks.inner
+            )));
+        }
+        match graph.components().1 {
+            1 => Ok(()),
+            parts => Err(CliError::usage(format!(
+                "homophily = {wanted}, half = {} and degree = {degree}: the graph falls into {parts} parts; take another homophily, or raise degree",
+                self.half
+            ))),
+        }
     }
 }
 
 /// A number with three digits, as tables show it.
-pub(super) fn rounded(v: f64) -> f64 {
+fn rounded(v: f64) -> f64 {
     if v == 0.0 {
         return 0.0;
     }
@@ -360,7 +378,7 @@ mod tests {
     fn the_defaults_are_sound_and_what_is_not_is_named() {
         let plan = MetastabilityConfig::default();
         plan.check().unwrap();
-        assert_eq!(plan.phase_points().len(), 16 * (6 + 6 + 11 + 11));
+        assert_eq!(plan.phase_points().len(), 16 * (6 + 6 + 10 + 10));
         let error = |change: &dyn Fn(&mut MetastabilityConfig)| {
             let mut plan = plan.clone();
             change(&mut plan);
@@ -368,6 +386,14 @@ mod tests {
         };
         assert!(error(&|p| p.half = 5).contains("half = 5 and degree = 20: a class of 5 nodes"));
         assert!(error(&|p| p.degree = 10).contains("homophily = 0.9 and degree = 10: neighbours"));
+        let apart = |p: &mut MetastabilityConfig| p.homophilies = vec![1.0];
+        assert!(
+            error(&apart).contains("homophily = 1, half = 60 and degree = 20: the graph falls into 2 parts")
+        );
+        let third = |p: &mut MetastabilityConfig| {
+            (p.forms, p.homophilies, p.half) = (vec![Studied::Variational], vec![0.1], 15);
+        };
+        assert!(error(&third).contains("a class of 15 nodes is too small"), "the graph of exits");
         assert!(error(&|p| p.contrast = 0.5).contains("contrast = 0.5 must"));
         assert!(error(&|p| p.forms.clear()).contains("forms is empty"));
         assert!(error(&|p| p.multiples.clear()).contains("multiples = [] must have values"));
@@ -384,6 +410,8 @@ mod tests {
         assert_eq!((paper[0], paper[15], paper.len()), (0.01, 0.3, 16));
         let third = plan.ratios(Studied::Variational);
         assert_eq!((third[0], third[1], third[15]), (1.0, 2.0, 16.0));
+        let close = MetastabilityConfig { strengths: (10.0, 10.3), steps: 50, ..plan.clone() };
+        assert_eq!(close.ratios(Studied::Variational), [10.0, 10.1, 10.2, 10.3]);
         let times = plan.times(plan.time);
         assert_eq!((times[0], times.len()), (1.0, 120));
         assert!((times[119] - 300.0).abs() < 1e-9);

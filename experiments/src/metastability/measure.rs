@@ -9,7 +9,7 @@ use models::gnn::oversmoothing::clusters::{agreement, clusters, spread};
 use models::gnn::oversmoothing::flow::Flow;
 use models::gnn::oversmoothing::smoothing::{plateau, smoothness};
 
-use super::config::{MetastabilityConfig, Point, Studied, rounded};
+use super::config::{MetastabilityConfig, Point, Studied};
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
 
@@ -86,7 +86,7 @@ pub(super) fn exit_points(plan: &MetastabilityConfig) -> Result<Vec<Point>, CliE
         for value in values {
             let still = Point { form: *form, axis, value: *value, ratio: 0.0, until: plan.exit_time };
             let threshold = linear(plan, still)?.threshold;
-            let at = |multiple: &f64| Point { ratio: rounded(multiple * threshold), ..still };
+            let at = |multiple: &f64| Point { ratio: multiple * threshold, ..still };
             // The strength of the third form has an end.
             let known = |point: &Point| plan.network(*point, point.ratio).settings().check().is_ok();
             points

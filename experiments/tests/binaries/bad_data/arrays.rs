@@ -124,7 +124,7 @@ fn arrays() {
         (
             "test_mask",
             vec![],
-            "DIR/b.npz: has no array test_mask; it holds edge_index, train_mask, val_mask, x, y".into(),
+            "DIR/b.npz: array train_mask stands without test_mask; give all three masks of a split, or none and draw splits with graph --split random".into(),
         ),
         (
             "edge_index",

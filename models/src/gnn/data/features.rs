@@ -32,7 +32,9 @@ pub enum FeatureMatrix {
 impl From<Csr> for FeatureMatrix {
     fn from(x: Csr) -> Self {
         let x = if x.is_csr() { x } else { x.to_csr() };
-        if !suits_dense(x.shape(), x.nnz()) {
+        // A file may store zeros: they are not set, whatever the kind.
+        let set = x.data().iter().filter(|v| **v != 0.0).count();
+        if !suits_dense(x.shape(), set) {
             return Self::Sparse(x);
         }
         let (rows, cols) = x.shape();
@@ -102,10 +104,11 @@ impl FeatureMatrix {
 
     /// Number of entries that are set.
     pub fn set(&self) -> usize {
-        match self {
-            Self::Sparse(x) => x.nnz(),
-            Self::Dense { values, .. } => values.iter().filter(|v| **v != 0.0).count(),
-        }
+        let stored: &[f32] = match self {
+            Self::Sparse(x) => x.data(),
+            Self::Dense { values, .. } => values,
+        };
+        stored.iter().filter(|v| **v != 0.0).count()
     }
 
     /// The entries that are stored, row after row: of a dense matrix all.

@@ -71,7 +71,8 @@ impl RegularBlocks {
 
 /// The largest and the smallest eigenvalue mu of the mean over neighbours on a regular graph, but for the 1 of a
 /// constant, each with its eigenvector of unit length: the wave that diffusion forgets last, and the one in which
-/// neighbours differ most. By the power method on 1 + A and 1 - A from a fixed start.
+/// neighbours differ most. By the power method on 1 + A and 1 - A from a fixed start. The graph must be connected: of one
+/// that falls apart the largest is 1 again.
 pub fn extreme_waves(data: &Dataset) -> [(f64, Vec<f64>); 2] {
     [1.0, -1.0].map(|sign| extreme_wave(data, sign))
 }

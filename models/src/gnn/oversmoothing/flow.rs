@@ -13,8 +13,8 @@ use crate::gnn::networks::{Evolution, Network};
 
 /// Error of an explicit step, relative, and at a vanishing state.
 const TOLERANCES: (f64, f64) = (1e-7, 1e-10);
-/// Implicit steps between two times.
-const IMPLICIT_STEPS: usize = 4;
+/// Steps between two times, at most.
+const MOST_STEPS: usize = 1_000_000;
 
 /// A right-hand side on a graph, with its parameters and the state where it begins (channels x nodes).
 pub struct Flow {
@@ -77,9 +77,9 @@ impl Flow {
         Ok(parts.map(|parts| parts.iter().sum()))
     }
 
-    /// Shows the state at each of `times`, which are positive and increase, to `see(t, x)`, which may break off.
-    /// Between them an equation with implicit steps of its own takes four; another one steps of Dormand and Prince with
-    /// a relative error of 1e-7.
+    /// Shows the state at each of `times`, which are positive and increase, to `see(t, x)`, which may break off. Between
+    /// them steps are those of Dormand and Prince with a relative error of 1e-7, for an equation with implicit steps of
+    /// its own too: these are stable at any length, but of first order, and times and rates would be theirs.
     ///
     /// # Errors
     /// Where the equation can be followed no further, and why.
@@ -90,16 +90,7 @@ impl Flow {
     ) -> Result<ControlFlow<()>, String> {
         let (mut x, mut t) = (self.x0.clone(), 0.0);
         for next in times {
-            let h = (next - t) / IMPLICIT_STEPS as f64;
-            match self.implicit_step(&x, h)? {
-                Some(first) => {
-                    x = first;
-                    for _ in 1..IMPLICIT_STEPS {
-                        x = self.implicit_step(&x, h)?.unwrap_or(x);
-                    }
-                }
-                None => self.explicit_steps(&mut x, t, *next)?,
-            }
+            self.follow(&mut x, t, *next)?;
             t = *next;
             if see(self, t, &x).is_break() {
                 return Ok(ControlFlow::Break(()));
@@ -108,14 +99,11 @@ impl Flow {
         Ok(ControlFlow::Continue(()))
     }
 
-    fn implicit_step(&mut self, x: &[f64], h: f64) -> Result<Option<Vec<f64>>, String> {
-        let dynamics = self.dynamics.clone();
-        self.record(x, |g, x, start| dynamics.implicit_step(g, x, h, start))
-    }
-
-    fn explicit_steps(&mut self, x: &mut [f64], from: f64, to: f64) -> Result<(), String> {
+    fn follow(&mut self, x: &mut [f64], from: f64, to: f64) -> Result<(), String> {
         let failure = |e: OdeError| e.to_string();
         let mut solver = Adaptive::new(&DORMAND_PRINCE, TOLERANCES.0, TOLERANCES.1).map_err(failure)?;
+        // A stiff equation is followed all the same: its steps are as short as stability wants.
+        solver.max_steps = MOST_STEPS;
         let dynamics = self.dynamics.clone();
         let velocity = |t: f64, x: &[f64], out: &mut [f64]| {
             match self.record(x, |g, x, start| Some(dynamics.velocity(g, x, t, start))) {
@@ -224,29 +212,31 @@ mod tests {
     fn a_small_wave_is_followed_at_its_rate() {
         let data = blocks();
         let [(_, wave), _] = extreme_waves(&data);
-        for (form, r2, beta, tolerance) in [
-            (Form::Paper, 0.02, -1.0, 1e-3),
-            (Form::Paper, 0.2, -1.0, 1e-3),
-            (Form::Variational, 2.0, 0.0, 2e-2),
-            (Form::Variational, 9.0, 0.0, 2e-2),
-        ] {
-            let x0: Vec<f64> = wave.iter().map(|v| 1.0 + 1e-5 * v).collect();
-            let mut flow = Flow::new(&grade(form, r2, 1.0), &data, &x0, 0).unwrap();
-            flow.set("beta", beta).unwrap();
-            let rate = flow.growth(1.0, &wave).unwrap();
-            let times: Vec<f64> = (1..=100).map(|k| f64::from(k) * 0.02).collect();
-            let mut heights = Vec::new();
-            let along = |x: &[f64]| x.iter().zip(&wave).map(|(x, v)| x * v).sum::<f64>();
-            let end = flow.run(&times, |_, t, x| {
-                heights.push((t, along(x) / 1e-5));
-                ControlFlow::Continue(())
-            });
-            assert_eq!(end, Ok(ControlFlow::Continue(())));
-            let (t, height) = heights[99];
-            assert!(
-                (height.ln() / t - rate).abs() < tolerance * rate.abs(),
-                "{form:?}: {height} at {t}, {rate}"
-            );
+        // Away from the threshold, and close to it, where the rate is a difference that errors of a step would hide.
+        for (form, beta, strengths) in
+            [(Form::Paper, -1.0, [0.02, 0.2, 0.98]), (Form::Variational, 0.0, [0.2, 1.5, 0.98])]
+        {
+            for (k, strength) in strengths.into_iter().enumerate() {
+                let x0: Vec<f64> = wave.iter().map(|v| 1.0 + 1e-3 * v).collect();
+                let rate_at = |r2: f64| {
+                    let mut flow = Flow::new(&grade(form, r2, 1.0), &data, &x0, 0).unwrap();
+                    flow.set("beta", beta).unwrap();
+                    let rate = flow.growth(1.0, &wave).unwrap();
+                    (flow, rate)
+                };
+                let (still, one) = (rate_at(0.0).1, rate_at(1.0).1);
+                let (mut flow, rate) = rate_at(strength * still / (still - one));
+                let last = if k == 2 { 200.0 } else { 2.0 };
+                let mut height = 0.0;
+                let along = |x: &[f64]| x.iter().zip(&wave).map(|(x, v)| x * v).sum::<f64>() / 1e-3;
+                let end = flow.run(&[0.5 * last, last], |_, _, x| {
+                    height = along(x);
+                    ControlFlow::Continue(())
+                });
+                assert_eq!(end, Ok(ControlFlow::Continue(())));
+                let got = height.ln() / last;
+                assert!((got - rate).abs() < 5e-3 * rate.abs(), "{form:?} {strength}: {got}, not {rate}");
+            }
         }
     }
 
@@ -265,7 +255,8 @@ mod tests {
         })
         .map(drop)
         .unwrap();
-        assert!(energies.windows(2).all(|e| e[1] <= e[0] + 1e-12 * e[0].abs()), "{energies:?}");
+        // What rises is the error of the steps.
+        assert!(energies.windows(2).all(|e| e[1] <= e[0] + 1e-9 * e[0].abs()), "{energies:?}");
         assert!(energies[30] < energies[0] - 0.1);
         let mut paper = Flow::new(&grade(Form::Paper, 0.1, 1.0), &data, &x0, 0).unwrap();
         assert_eq!(paper.energy(&x0), Ok(None));
