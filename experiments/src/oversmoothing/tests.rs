@@ -95,10 +95,12 @@ fn an_arm_that_cannot_be_trained_on_the_data_is_refused_before_it_begins() {
 
 #[test]
 fn the_study_of_depth_that_is_documented_has_a_plan() {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("presets/depth/cora.toml");
-    let arms = Arm::read(&file).unwrap();
-    let plan = plan(Some("cora"), &arms, &[]).unwrap();
-    assert_eq!(plan.networks.len(), arms.len());
-    // Any undirected graph without weights will do.
-    plan.ready(karate()).unwrap();
+    for file in ["cora.toml", "cora-way.toml"] {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("presets/depth").join(file);
+        let arms = Arm::read(&file).unwrap();
+        let plan = plan(Some("cora"), &arms, &[]).unwrap();
+        assert_eq!(plan.networks.len(), arms.len());
+        // Any undirected graph without weights will do.
+        plan.ready(karate()).unwrap();
+    }
 }

@@ -147,10 +147,12 @@ pub trait Architecture {
     }
 }
 
-/// The states of a share of the nodes that a backward pass needs, `count` of them, and their gradients.
+/// The states that a backward pass on a share of the nodes needs, `count` of them, and their gradients; or the two of the
+/// whole graph that an evaluation holds, where these are more.
 fn kept_states((data, share): (&Dataset, f64), hidden: usize, count: f64, settings: String) -> Part {
-    let nodes = (share * data.nodes() as f64).ceil();
-    let bytes = 2.0 * size_of::<f32>() as f64 * nodes * hidden as f64 * count;
+    let all = data.nodes() as f64;
+    let (nodes, states) = if share * count >= 1.0 { ((share * all).ceil(), 2.0 * count) } else { (all, 2.0) };
+    let bytes = size_of::<f32>() as f64 * nodes * hidden as f64 * states;
     (format!("model.hidden = {hidden}, {settings} on {nodes} nodes"), bytes)
 }
 
@@ -442,10 +444,14 @@ mod tests {
         (grade.integration.time, grade.integration.step) = (1e5, 1.0);
         (grade.integration.solver, grade.integration.backward) = (Solver::Euler, Backward::Tape);
         let many = Dataset { labels: vec![0; 1_000_000], ..data };
-        let grade = Network::Grade(grade);
-        // A step on a part of the nodes takes as much less.
-        let parts = grade.check_data(&many, 1e-8);
-        assert_eq!(parts.err().unwrap_or_default(), "");
+        let mut narrow = grade.clone();
+        narrow.ends.width.hidden = 64;
+        let (grade, narrow) = (Network::Grade(grade), Network::Grade(narrow));
+        // A step on a part of the nodes takes as much less; an evaluation is of all nodes.
+        assert_eq!(narrow.check_data(&many, 1e-8), Ok(()));
+        assert!(narrow.check_data(&many, 1.0).is_err());
+        let wide = grade.check_data(&many, 1e-8).err().unwrap_or_default();
+        assert!(wide.contains("on 1000000 nodes: about 122 GiB"), "{wide}");
         assert_eq!(
             refused(grade, &many),
             "model.hidden = 16384, model.time = 100000.0, model.step = 1.0 on 1000000 nodes: about 12 PiB of memory"
