@@ -22,8 +22,9 @@ pub struct Timing {
     pub ms: Vec<f64>,
 }
 
-/// Times `step` at every level that the CPU has, one after the other in each of `rounds` rounds. All levels give
-/// the same numbers, so one workload serves them all. The level in use is the same afterwards.
+/// Times `step` at every level that the CPU has, one after the other in each of `rounds` rounds, in every other one
+/// backwards: a step that follows a slow one finds another cache and another clock. All levels give the same numbers, so
+/// one workload serves them all. The level in use is the same afterwards.
 pub fn time(step: &mut Step, rounds: u32) -> Vec<Timing> {
     let before = level();
     let has = |level: &Level| set_level(*level) == *level;
@@ -34,6 +35,7 @@ pub fn time(step: &mut Step, rounds: u32) -> Vec<Timing> {
         step(); // At the highest level, the last that was set.
     }
     for _ in 0..rounds {
+        timings.reverse();
         for timing in timings.iter_mut().filter(|t| t.ms.iter().sum::<f64>() < ENOUGH_MS) {
             set_level(timing.level);
             let start = Instant::now();
@@ -42,6 +44,7 @@ pub fn time(step: &mut Step, rounds: u32) -> Vec<Timing> {
         }
     }
     set_level(before);
+    timings.sort_by_key(|timing| Level::ALL.iter().position(|level| *level == timing.level));
     timings
 }
 
@@ -99,6 +102,10 @@ mod tests {
         let mut step: Step = Box::new(|| std::thread::sleep(Duration::from_millis(1)));
         let timings = time(&mut step, 3);
         assert!(!timings.is_empty() && timings.iter().all(|t| t.ms.len() == 3 && least(&t.ms) >= 1.0));
+        assert!(
+            timings.iter().zip(Level::ALL).all(|(timing, level)| timing.level == level),
+            "lower ones first"
+        );
         assert_eq!(level(), before);
     }
 }
