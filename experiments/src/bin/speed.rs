@@ -34,7 +34,7 @@ struct Args {
     #[arg(long, default_value_t = 9, value_parser = clap::value_parser!(u32).range(1..))]
     reps: u32,
     /// Time every SIMD level of this CPU, and fail (exit code 1) where a higher one is slower than a lower one by
-    /// more than 5 %.
+    /// more than 10 %.
     #[arg(long)]
     levels: bool,
 }

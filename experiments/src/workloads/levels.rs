@@ -10,8 +10,10 @@ use super::Step;
 const WARM_UP: Duration = Duration::from_millis(300);
 /// A level that took longer than this is timed no more: the baseline computes fused products in software.
 const ENOUGH_MS: f64 = 2000.0;
-/// A higher level may take so many times what a lower one takes.
-const TOLERANCE: f64 = 1.05;
+/// A higher level may take so many times what a lower one takes. The same kernels of `spmm`, which memory bounds, took
+/// 0.98 and 1.05 times with AVX-512 what they took with AVX2 in two builds whose buffers lie in other pages; a level that
+/// a compiler has spoilt takes several times as long.
+const TOLERANCE: f64 = 1.1;
 
 /// The milliseconds of each step at one level.
 #[derive(Clone, Debug)]
@@ -82,18 +84,18 @@ mod tests {
 
     #[test]
     fn a_slow_higher_level_is_found() {
-        let t = timings([&[50.0], &[10.0, 11.0, 10.0], &[12.0, 11.0, 13.0]]);
+        let t = timings([&[50.0], &[10.0, 11.0, 10.0], &[13.0, 12.0, 14.0]]);
         let (low, high, factor) = inversion(&t).unwrap();
         assert_eq!((low, high), (Level::Avx2, Level::Avx512));
-        assert!((factor - 1.1).abs() < 1e-12, "{factor}");
+        assert!((factor - 1.2).abs() < 1e-12, "{factor}");
     }
 
     #[test]
     fn a_disturbed_step_or_a_small_difference_is_none() {
-        // Once the ratios are large and the shortest steps equal, once a single step is short, once 4 % are missing.
+        // Once the ratios are large and the shortest steps equal, once a single step is short, once 8 % are missing.
         assert!(inversion(&timings([&[50.0], &[10.0, 10.0, 10.0], &[30.0, 30.0, 10.0]])).is_none());
         assert!(inversion(&timings([&[50.0], &[5.0, 12.0, 12.0], &[12.0, 12.0, 12.0]])).is_none());
-        assert!(inversion(&timings([&[50.0], &[10.0; 5], &[10.4; 5]])).is_none());
+        assert!(inversion(&timings([&[50.0], &[10.0; 5], &[10.8; 5]])).is_none());
     }
 
     #[test]
