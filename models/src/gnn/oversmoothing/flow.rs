@@ -212,12 +212,14 @@ mod tests {
     fn a_small_wave_is_followed_at_its_rate() {
         let data = blocks();
         let [(_, wave), _] = extreme_waves(&data);
+        // So small that the second order of the wave, which upwind fluxes have, is no part of the rate.
+        const SMALL: f64 = 1e-4;
         // Away from the threshold, and close to it, where the rate is a difference that errors of a step would hide.
         for (form, beta, strengths) in
             [(Form::Paper, -1.0, [0.02, 0.2, 0.98]), (Form::Variational, 0.0, [0.2, 1.5, 0.98])]
         {
             for (k, strength) in strengths.into_iter().enumerate() {
-                let x0: Vec<f64> = wave.iter().map(|v| 1.0 + 1e-3 * v).collect();
+                let x0: Vec<f64> = wave.iter().map(|v| 1.0 + SMALL * v).collect();
                 let rate_at = |r2: f64| {
                     let mut flow = Flow::new(&grade(form, r2, 1.0), &data, &x0, 0).unwrap();
                     flow.set("beta", beta).unwrap();
@@ -228,7 +230,7 @@ mod tests {
                 let (mut flow, rate) = rate_at(strength * still / (still - one));
                 let last = if k == 2 { 200.0 } else { 2.0 };
                 let mut height = 0.0;
-                let along = |x: &[f64]| x.iter().zip(&wave).map(|(x, v)| x * v).sum::<f64>() / 1e-3;
+                let along = |x: &[f64]| x.iter().zip(&wave).map(|(x, v)| x * v).sum::<f64>() / SMALL;
                 let end = flow.run(&[0.5 * last, last], |_, _, x| {
                     height = along(x);
                     ControlFlow::Continue(())
