@@ -10,6 +10,10 @@ use rayon::prelude::*;
 /// compared with a core's cache.
 pub const CHUNK: usize = 16 * 1024;
 
+/// Rows of a matrix in one task of a sum over columns, or of a column that is broadcast: a few cache lines of each
+/// column.
+pub const ROWS: usize = 64;
+
 /// Runs `f(chunk_index, chunk)` over chunks of `size` elements; the last may be shorter.
 pub fn for_chunks<T: Send>(data: &mut [T], size: usize, f: impl Fn(usize, &mut [T]) + Sync) {
     if data.len() <= size {

@@ -106,10 +106,10 @@ impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
         let column = |j: usize| j * rows..(j + 1) * rows;
         match (b.shape.rows > 1, b.shape.cols > 1) {
             // One column: each task sums a few rows over the columns, in order.
-            (true, _) => parallel::for_chunks(b_bar, ROWS, |c, b_bar| {
+            (true, _) => parallel::for_chunks(b_bar, parallel::ROWS, |c, b_bar| {
                 for j in 0..a.shape.cols {
-                    let at = j * rows + c * ROWS..j * rows + c * ROWS + b_bar.len();
-                    let b = &b.data[c * ROWS..c * ROWS + b_bar.len()];
+                    let at = j * rows + c * parallel::ROWS..j * rows + c * parallel::ROWS + b_bar.len();
+                    let b = &b.data[c * parallel::ROWS..c * parallel::ROWS + b_bar.len()];
                     second_slopes::<T, B>(&a.data[at.clone()], b, &out_bar[at], b_bar);
                 }
             }),
@@ -131,9 +131,6 @@ impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
         }
     }
 }
-
-/// Rows of a broadcast column per task: one or two cache lines of each column.
-const ROWS: usize = 64;
 
 /// Rows of a, at least 1, as a divisor.
 fn a_rows(a: Shape) -> usize {

@@ -12,8 +12,6 @@ use crate::{Op, Real, Recording, Shape, Var, parallel};
 
 /// Columns whose sums are taken before they are added to those of others.
 const BLOCK: usize = 256;
-/// Rows whose sums one task takes.
-const ROWS: usize = 64;
 
 struct Normalise {
     by_row: bool,
@@ -23,13 +21,13 @@ struct Normalise {
 /// The mean over the columns of what `f` gives for (column, row), for each row: some rows in a task.
 fn row_means<T: Real>(shape: Shape, means: &mut [T], block: &mut [T], f: impl Fn(usize, usize) -> T + Sync) {
     let share = T::of(1.0 / shape.cols.max(1) as f64);
-    let tasks = (means.par_chunks_mut(ROWS), block.par_chunks_mut(ROWS));
+    let tasks = (means.par_chunks_mut(parallel::ROWS), block.par_chunks_mut(parallel::ROWS));
     tasks.into_par_iter().enumerate().for_each(|(c, (means, block))| {
         means.fill(T::ZERO);
         for from in (0..shape.cols).step_by(BLOCK) {
             block.fill(T::ZERO);
             for j in from..shape.cols.min(from + BLOCK) {
-                block.iter_mut().enumerate().for_each(|(i, sum)| *sum += f(j, c * ROWS + i));
+                block.iter_mut().enumerate().for_each(|(i, sum)| *sum += f(j, c * parallel::ROWS + i));
             }
             means.iter_mut().zip(&*block).for_each(|(mean, sum)| *mean += *sum);
         }

@@ -4,9 +4,6 @@
 use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, parallel, simd_fn};
 
-/// Rows of the sums over columns per task.
-const ROWS: usize = 64;
-
 struct ScaleShift;
 
 impl<T: Real> Op<T> for ScaleShift {
@@ -42,16 +39,16 @@ impl<T: Real> Op<T> for ScaleShift {
                 add_products(w, bar(j), x_bar);
             });
         }
-        let own = |c: usize, n: usize| c * ROWS..c * ROWS + n;
+        let own = |c: usize, n: usize| c * parallel::ROWS..c * parallel::ROWS + n;
         if let Some(w_bar) = x_bar.get(1) {
-            parallel::for_chunks(w_bar, ROWS, |c, w_bar| {
+            parallel::for_chunks(w_bar, parallel::ROWS, |c, w_bar| {
                 let at = own(c, w_bar.len());
                 (0..x.shape.cols)
                     .for_each(|j| add_products(&x.col(j)[at.clone()], &bar(j)[at.clone()], w_bar));
             });
         }
         if let Some(b_bar) = x_bar.get(2) {
-            parallel::for_chunks(b_bar, ROWS, |c, b_bar| {
+            parallel::for_chunks(b_bar, parallel::ROWS, |c, b_bar| {
                 let at = own(c, b_bar.len());
                 for j in 0..x.shape.cols {
                     b_bar.iter_mut().zip(&bar(j)[at.clone()]).for_each(|(b, bar)| *b += *bar);

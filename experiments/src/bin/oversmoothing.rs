@@ -73,7 +73,7 @@ Examples:
   oversmoothing --data cora --models gcnii --arm still=grade,aggregation=0 --depths 8,64 --splits 3 --seeds 2
   oversmoothing --data cora --arms arms.toml --depths 2,16,128,1024
   oversmoothing --data cora --models grade,grand --depths 64 --along
-  oversmoothing --metastability                     phase diagrams, in about ten minutes
+  oversmoothing --metastability                     phase diagrams, in about six minutes
   oversmoothing --metastability --set 'forms=[\"variational\"]' --set steps=8 --set time=1000
   oversmoothing --resume results/latest             resume after Ctrl-C
 Writes energy.csv and energy.png, or depth.csv (a row for each training), depth.png (against depth), units.png (against

@@ -13,8 +13,10 @@ use experiments::sample::{
     Extras, KIND, Request, Run, SampleConfig, configure, metrics_json, model_config, reference_inputs,
     shipped,
 };
+use experiments::table::{figure, plain};
 use models::evaluate::Figure;
 use models::sampler::Method;
+use models::target::TargetConfig;
 use models::target::registry::{self, Parameter};
 
 /// Samples an unnormalised density exp(-E) from its energy alone: trains a diffusion sampler by importance weighted
@@ -37,7 +39,8 @@ struct Args {
     data: Option<PathBuf>,
     /// iwsm (above three dimensions distilled from Markov chains: sequential Monte Carlo fills the buffer), idem
     /// (weights of one; on particles distilled from Markov chains, whose moves on the energy fill the buffer), pt
-    /// (parallel tempering), smc (sequential Monte Carlo) or hmc [default: iwsm; idem for particles].
+    /// (parallel tempering), smc (sequential Monte Carlo), nuts (the No-U-Turn Sampler) or hmc [default: iwsm; idem
+    /// for particles].
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
     /// Score network: mlp or residual; pair (equivariant, cheap) or egnn (equivariant) for particles.
@@ -121,6 +124,7 @@ Examples:
   sample --target logistic --data rows.csv       weights of a logistic regression, with the evidence of the labels
   sample --target dw4 --quick                    four particles in double wells, in two minutes
   sample --target lj13 --pretrained              a cluster of 13, with the network that comes with the project
+  sample --target phi4 --method nuts             chains that choose their own steps and scales
   sample --target lj13 --method pt --out runs/r  equilibrium samples of a Markov chain, with checks and log Z
   sample --resume results/latest                 resume after Ctrl-C
   sample --eval-only results/latest              measure once more
@@ -181,13 +185,30 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     }
 }
 
-/// Every target, its parameters and what it is.
+/// Prints the book of targets.
 fn list() -> Result<(), CliError> {
-    for entry in registry::entries() {
+    let cells = |entry: &registry::Entry| -> Result<Vec<String>, CliError> {
+        let target =
+            TargetConfig::of(entry.name).and_then(|config| config.build()).map_err(CliError::usage)?;
+        let dim = target.double().dim();
+        let log_z = entry.page.log_z.map_or("-".into(), |(value, error)| match error {
+            0.0 => figure(value, None),
+            _ => figure(value, Some(error)),
+        });
         let parameters: Vec<&str> = entry.parameters.iter().map(|(key, ..)| *key).collect();
-        let parameters =
-            if parameters.is_empty() { String::new() } else { format!(" ({})", parameters.join(", ")) };
-        console::print(format_args!("{:9} {}{parameters}\n", entry.name, entry.about))?;
+        Ok(vec![entry.name.into(), dim.to_string(), log_z, entry.about.into(), parameters.join(", ")])
+    };
+    let rows = registry::entries().map(cells).collect::<Result<Vec<_>, _>>()?;
+    console::print(format_args!(
+        "{}\n",
+        plain(&["target", "d", "log Z", "what it is", "parameters"], &rows)
+    ))?;
+    for entry in registry::entries() {
+        let page = &entry.page;
+        console::print(format_args!("{}: {}. log Z: {}.\n", entry.name, page.source, page.how))?;
+        for trap in page.traps {
+            console::print(format_args!("  mind: {trap}\n"))?;
+        }
     }
     Ok(())
 }

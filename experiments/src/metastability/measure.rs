@@ -32,13 +32,25 @@ pub(super) struct Sample {
     pub energy: f64,
 }
 
-/// What linear theory says of a point.
+/// What linear theory says of a value, for every strength of aggregation: the growth rates on the consensus of the two
+/// extreme waves, of the slowest one and of that in which neighbours differ most. They are affine in the strength.
+#[derive(Clone, Copy)]
 pub(super) struct Linear {
-    /// The largest growth rate of the two extreme waves: of the slowest one, and of that in which neighbours differ
-    /// most.
-    pub rate: f64,
-    /// The strength of aggregation from which on one of them grows; not a number where none does.
-    pub threshold: f64,
+    /// Without aggregation, and what a strength of 1 adds, for each wave.
+    waves: [[f64; 2]; 2],
+}
+
+impl Linear {
+    /// The largest growth rate at a strength.
+    pub fn rate(self, ratio: f64) -> f64 {
+        self.waves.iter().fold(f64::NEG_INFINITY, |most, [still, slope]| most.max(still + ratio * slope))
+    }
+
+    /// The strength from which on one of the waves grows; not a number where none does.
+    pub fn threshold(self) -> f64 {
+        let each = self.waves.iter().map(|[still, slope]| -still / slope);
+        each.filter(|ratio| *ratio > 0.0 && ratio.is_finite()).fold(f64::NAN, f64::min)
+    }
 }
 
 /// The course of an integration.
@@ -59,23 +71,28 @@ impl Course {
     }
 }
 
-/// Growth rates on a consensus by the velocity itself. They are affine in the strength of aggregation, so that two
-/// strengths give the threshold.
+/// Growth rates on a consensus by the velocity itself, at two strengths of aggregation.
 pub(super) fn linear(plan: &MetastabilityConfig, point: Point) -> Result<Linear, CliError> {
     let data = plan.blocks(point).draw(plan.seed).map_err(CliError::Failed)?;
     let consensus = vec![plan.level; plan.channels * data.nodes()];
-    let mut theory = Linear { rate: f64::NEG_INFINITY, threshold: f64::NAN };
-    for (_, wave) in extreme_waves(&data) {
+    let mut waves = [[0.0; 2]; 2];
+    for (own, (_, wave)) in waves.iter_mut().zip(extreme_waves(&data)) {
         let rate = |ratio: f64| flow(plan, point, ratio, &data, &consensus)?.growth(plan.level, &wave);
-        let rates = || Ok([rate(0.0)?, rate(1.0)?, rate(point.ratio)?]);
-        let [still, one, own] = rates().map_err(CliError::Failed)?;
-        theory.rate = theory.rate.max(own);
-        let threshold = still / (still - one);
-        if threshold > 0.0 && threshold.is_finite() {
-            theory.threshold = theory.threshold.min(threshold);
-        }
+        let still = rate(0.0).map_err(CliError::Failed)?;
+        *own = [still, rate(1.0).map_err(CliError::Failed)? - still];
     }
-    Ok(theory)
+    Ok(Linear { waves })
+}
+
+/// What linear theory says of each point; points that differ in strength and time alone share it.
+pub(super) fn theory(plan: &MetastabilityConfig, points: &[Point]) -> Result<Vec<Linear>, CliError> {
+    let alike = |a: &Point, b: &Point| (a.form, a.axis, a.value) == (b.form, b.axis, b.value);
+    let mut known: Vec<(Point, Linear)> = Vec::new();
+    let mut of = |point: &Point| match known.iter().find(|(other, _)| alike(point, other)) {
+        Some((_, linear)) => Ok(*linear),
+        None => linear(plan, *point).inspect(|linear| known.push((*point, *linear))),
+    };
+    points.iter().map(&mut of).collect()
 }
 
 /// The integrations after which exits are known: at multiples of the threshold of each value.
@@ -85,7 +102,7 @@ pub(super) fn exit_points(plan: &MetastabilityConfig) -> Result<Vec<Point>, CliE
         let (axis, values) = plan.exit_values(*form);
         for value in values {
             let still = Point { form: *form, axis, value: *value, ratio: 0.0, until: plan.exit_time };
-            let threshold = linear(plan, still)?.threshold;
+            let threshold = linear(plan, still)?.threshold();
             let at = |multiple: &f64| Point { ratio: multiple * threshold, ..still };
             // The strength of the third form has an end.
             let known = |point: &Point| plan.network(*point, point.ratio).settings().check().is_ok();
@@ -186,7 +203,7 @@ mod tests {
         let of = |form, axis, value| {
             let point = Point { form, axis, value, ratio: 1.0, until: 100.0 };
             let data = plan.blocks(point).draw(plan.seed).unwrap();
-            (linear(&plan, point).unwrap().threshold, extreme_waves(&data).map(|(mu, _)| mu))
+            (linear(&plan, point).unwrap().threshold(), extreme_waves(&data).map(|(mu, _)| mu))
         };
         for power in [1.0, 2.0, 4.0] {
             let (threshold, [mu, _]) = of(Studied::Paper, Axis::Exponent, power);
@@ -208,7 +225,7 @@ mod tests {
             [(Studied::Paper, Axis::Width, 1.0), (Studied::Variational, Axis::Homophily, 0.8)]
         {
             let mut point = Point { form, axis, value, ratio: 1.0, until: 100.0 };
-            let threshold = linear(&plan, point).unwrap().threshold;
+            let threshold = linear(&plan, point).unwrap().threshold();
             let mut end = |times: f64| {
                 point.ratio = times * threshold;
                 let course = follow(&plan, point, &interrupt).unwrap();

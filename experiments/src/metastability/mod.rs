@@ -40,7 +40,11 @@ pub fn execute(
     let place = |row: &rows::Measured| points.iter().position(|point| row.is_at(*point));
     let done = read(folder, |row| place(row).is_some(), place)?;
     let wanted: Vec<Option<usize>> = (0..points.len()).map(Some).collect();
-    let work = |job: &Option<usize>| rows::measure(plan, points[job.unwrap_or(0)], interrupt);
+    let theory = measure::theory(plan, &points)?;
+    let work = |job: &Option<usize>| {
+        let k = job.unwrap_or(0);
+        rows::measure(plan, points[k], theory[k], interrupt)
+    };
     let save = |done: &[rows::Measured]| write(folder, done);
     let message = |done: &[rows::Measured]| format!("{} of {} integrations", done.len(), points.len());
     let (measured, outcome) = jobs::run(&wanted, done, place, quiet, work, save, message);

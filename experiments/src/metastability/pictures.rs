@@ -111,7 +111,7 @@ pub(super) fn courses(
         stages.next(&format!("courses of the {form} form"));
         let (axis, value) = (Axis::Homophily, plan.homophily);
         let base = Point { form: *form, axis, value, ratio: 0.0, until: plan.exit_time };
-        let threshold = linear(plan, base)?.threshold;
+        let threshold = linear(plan, base)?.threshold();
         let (mut contrasts, mut clusters, mut energies) = (Vec::new(), Vec::new(), Vec::new());
         for times in [0.0, 0.7, 0.95, 1.3, 3.0] {
             let ratio = times * threshold;

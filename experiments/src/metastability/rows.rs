@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::config::{Axis, MetastabilityConfig, Point, Studied};
-use super::measure::{Sample, follow, linear};
+use super::measure::{Linear, Sample, follow};
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
 use crate::run::rows::Row;
@@ -73,9 +73,9 @@ impl Measured {
 pub(super) fn measure(
     plan: &MetastabilityConfig,
     point: Point,
+    theory: Linear,
     interrupt: &Interrupt,
 ) -> Result<Measured, CliError> {
-    let theory = linear(plan, point)?;
     let course = follow(plan, point, interrupt)?;
     let (from, to, held) = course.plateau(plan.plateau).unwrap_or((f64::NAN, f64::NAN, false));
     // A course that is lost before the first time has no figures, and the others stay.
@@ -89,8 +89,8 @@ pub(super) fn measure(
         value: point.value,
         ratio: point.ratio,
         until: point.until,
-        rate: theory.rate,
-        threshold: theory.threshold,
+        rate: theory.rate(point.ratio),
+        threshold: theory.threshold(),
         contrast: at(last, |s| s.contrast),
         from,
         to,

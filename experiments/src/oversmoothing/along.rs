@@ -2,7 +2,7 @@
 //! learned for the whole of it.
 
 use engine::Params;
-use models::gnn::oversmoothing::clusters::{agreement, clusters};
+use models::gnn::oversmoothing::clusters::{against_classes, clusters};
 use models::gnn::oversmoothing::k_means::k_means;
 use models::gnn::oversmoothing::rank::numerical_rank;
 use models::gnn::oversmoothing::smoothing::smoothness;
@@ -57,24 +57,27 @@ pub(super) fn times(depth: usize) -> Vec<usize> {
     [0].into_iter().chain(powers).chain([depth]).collect()
 }
 
-/// The states of a trained network on its way; none of a network whose parameters belong to single layers.
+/// The states of a trained network on its way from the first state to the last; none of a network whose parameters
+/// belong to single layers.
 pub(super) fn along(
     plan: &OversmoothingConfig,
     data: &Dataset,
     job: Job<'_>,
     params: &Params<f32>,
+    [first, last]: [&[f32]; 2],
 ) -> Result<Vec<Along>, TrainError> {
+    // A network of one layer less than all has all parameters, or its parameters belong to layers.
+    if !has_parameters(&plan.model(job.arm, job.depth.saturating_sub(1).max(1)), data, params, job.seed)? {
+        return Ok(Vec::new());
+    }
     let mut out = Vec::new();
     for time in times(job.depth) {
-        // The state before the integration is the first one of every time.
-        let network = plan.model(job.arm, time.max(1));
-        if !has_parameters(&network, data, params, job.seed)? {
-            return Ok(Vec::new());
+        if time == 0 || time == job.depth {
+            out.push(measure(data, job, time, if time == 0 { first } else { last }));
+            continue;
         }
-        match states(data, &network, params, job.seed) {
-            Ok([first, last, _]) => {
-                out.push(measure(data, job, time, if time == 0 { &first } else { &last }));
-            }
+        match states(data, &plan.model(job.arm, time), params, job.seed) {
+            Ok([_, state, _]) => out.push(measure(data, job, time, &state)),
             // The decoder has learnt nothing of this time: scores that are not finite there are no failure.
             Err(TrainError::Diverged(_)) => {}
             Err(e) => return Err(e),
@@ -97,13 +100,8 @@ fn has_parameters(
 
 fn measure(data: &Dataset, job: Job<'_>, time: usize, x: &[f32]) -> Along {
     let s = smoothness(data, x);
-    let labelled = data.labelled();
-    let agreed = |groups: &[usize]| {
-        let known = (0..data.nodes()).filter(|i| labelled[*i]);
-        agreement(known.map(|i| (groups[i], data.labels[i] as usize)))
-    };
-    let joined = agreed(&clusters(data, x).0);
-    let alike = agreed(&k_means(x, data.nodes(), data.classes, 0));
+    let joined = against_classes(data, &clusters(data, x).0);
+    let alike = against_classes(data, &k_means(x, data.nodes(), data.classes, 0));
     Along {
         model: job.arm.into(),
         depth: job.depth,

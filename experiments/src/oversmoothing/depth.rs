@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
 use models::gnn::Dataset;
-use models::gnn::oversmoothing::clusters::{agreement, clusters};
+use models::gnn::oversmoothing::clusters::{against_classes, clusters};
 use models::gnn::oversmoothing::rank::numerical_rank;
 use models::gnn::oversmoothing::smoothing::smoothness;
 use models::gnn::oversmoothing::units::diffusion_units;
@@ -157,16 +157,15 @@ fn train(
     let settings = (&network, &config.train);
     let trained = fit(data, &data.splits[job.split], settings, config.data.metric, job.seed, &stop);
     let measured = trained.and_then(|o| {
-        let way = if plan.along { along(plan, data, job, &o.params)? } else { Vec::new() };
-        states(data, &network, &o.params, job.seed).map(|s| (o, s, way))
+        let s = states(data, &network, &o.params, job.seed)?;
+        let ends = [&s[0][..], &s[1][..]];
+        let way = if plan.along { along(plan, data, job, &o.params, ends)? } else { Vec::new() };
+        Ok((o, s, way))
     });
     match measured {
         Ok((outcome, [first, last, _], along)) => {
             let [before, after] = [&first, &last].map(|x| smoothness(data, x));
-            let own = clusters(data, &last).0;
-            let labelled = data.labelled();
-            let known = (0..data.nodes()).filter(|i| labelled[*i]);
-            let parts = agreement(known.map(|i| (own[i], data.labels[i] as usize)));
+            let parts = against_classes(data, &clusters(data, &last).0);
             let figures = outcome.figures();
             let row = Trained {
                 diffusion_units: diffusion_units(data, &network, &outcome.params)

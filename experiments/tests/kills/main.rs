@@ -36,6 +36,7 @@ const RUNS: &[(&str, &str, &str)] = &[
         "--target dw4 --method pt --quick --quiet --samples 200 --set sampler.warm_up=100 --save-every 0",
     ),
     ("hmc", "sample", "--method hmc --quick --quiet --samples 200 --set sampler.warm_up=100 --save-every 0"),
+    ("nuts", "sample", "--method nuts --quick --quiet --samples 200 --set sampler.warm_up=60 --save-every 0"),
     ("classify", "graph", "--quick --quiet"),
     ("search", "graph", "--data karate --quick --quiet --no-ablation --search 4"),
     ("dimension", "dimension", "--quick --dims 2,3,4,5,6,7,8,9 --quiet"),

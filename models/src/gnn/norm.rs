@@ -11,8 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::Dropout;
 use super::layers::Builder;
 
-/// Rows whose statistics one task takes.
-const ROWS: usize = 64;
 /// Added to variances.
 const EPS: f64 = 1e-5;
 
@@ -86,14 +84,15 @@ fn statistics<T: Real>(g: &Recording<T>, x: Var) -> [Vec<f64>; 2] {
     let mut sums = [vec![0.0; shape.rows], vec![0.0; shape.rows]];
     let [means, squares] = &mut sums;
     // Some rows in a task, each summed over the columns in order.
-    let columns =
-        |c: usize, n: usize| x.chunks_exact(shape.rows.max(1)).map(move |x| &x[c * ROWS..c * ROWS + n]);
-    parallel::for_chunks(means, ROWS, |c, means| {
+    let columns = |c: usize, n: usize| {
+        x.chunks_exact(shape.rows.max(1)).map(move |x| &x[c * parallel::ROWS..c * parallel::ROWS + n])
+    };
+    parallel::for_chunks(means, parallel::ROWS, |c, means| {
         columns(c, means.len()).for_each(|x| means.iter_mut().zip(x).for_each(|(m, x)| *m += x.f64()));
         means.iter_mut().for_each(|m| *m /= shape.cols.max(1) as f64);
     });
-    parallel::for_chunks(squares, ROWS, |c, squares| {
-        let means = &means[c * ROWS..c * ROWS + squares.len()];
+    parallel::for_chunks(squares, parallel::ROWS, |c, squares| {
+        let means = &means[c * parallel::ROWS..c * parallel::ROWS + squares.len()];
         for x in columns(c, squares.len()) {
             squares.iter_mut().zip(x).zip(means).for_each(|((s, x), m)| *s += (x.f64() - m).powi(2));
         }

@@ -6,17 +6,15 @@
 //! recorded. A trajectory is that of [`hmc`].
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
-use engine::rng::Stream;
 use serde::{Deserialize, Serialize};
 
 use super::{Diagnostics, MethodConfig, Named, Sampler, SamplerError, consistent, fingerprint};
 use crate::evaluate::energies;
-use crate::mcmc::recorded::{self, STARTS};
-use crate::mcmc::{adapted, convergence, hmc};
+use crate::mcmc::chains::{Chains, Shape};
+use crate::mcmc::{adapted, hmc, recorded};
 use crate::memory::{self, Part};
-use crate::metrics::{mean, sd};
 use crate::range::{self, Range::Between};
-use crate::target::{AnyTarget, Target, TargetError};
+use crate::target::{AnyTarget, Target};
 
 /// How fast step sizes adapt.
 const ADAPTATION: f64 = 0.2;
@@ -58,6 +56,10 @@ impl Config {
             .then(|| format!("sampler.walkers = {} must be even", self.walkers));
         range::check(&ranges).err().or(even)
     }
+
+    fn shape(&self) -> Shape {
+        Shape { walkers: self.walkers, warm_up: self.warm_up, thin: self.thin }
+    }
 }
 
 impl MethodConfig for Settings {
@@ -75,23 +77,11 @@ impl MethodConfig for Settings {
     }
 
     fn memory(&self, target: &dyn AnyTarget, samples: usize) -> Vec<Part> {
-        let (Config { walkers, thin, .. }, d) = (&self.sampler, target.double().dim());
-        let (number, each) = (size_of::<f64>() as f64, samples.div_ceil((*walkers).max(1)) as f64);
-        let (walkers, thin) = (*walkers as f64, *thin as f64);
-        vec![
-            (format!("sampler.walkers = {walkers} in {d} dimensions"), 4.0 * number * walkers * d as f64),
-            (format!("{samples} samples in {d} dimensions"), number * each * walkers * d as f64),
-            (
-                format!("sampler.thin = {thin} for {samples} samples: their energies"),
-                2.0 * number * each * walkers * thin,
-            ),
-        ]
+        self.sampler.shape().memory(target.double().dim(), samples)
     }
 
     fn steps(&self, samples: usize) -> u64 {
-        let (warm_up, thin) = (self.sampler.warm_up as u64, self.sampler.thin as u64);
-        let rounds = samples.div_ceil(self.sampler.walkers.max(1)) as u64;
-        warm_up.saturating_add(rounds.saturating_mul(thin))
+        self.sampler.shape().steps(samples)
     }
 
     fn build<'t>(
@@ -103,8 +93,18 @@ impl MethodConfig for Settings {
         match self.problem(target).or_else(|| memory::check(&self.memory(target, samples)).err()) {
             Some(problem) => Err(SamplerError::Settings(problem)),
             None => {
-                let total = self.steps(samples);
-                Ok(Box::new(Walkers::new(self.sampler.clone(), target.double(), total, seed)?))
+                let (shape, double) = (self.sampler.shape(), target.double());
+                let chains = Chains::dispersed(double, shape, self.sampler.scale, (seed, "hmc starts"))?;
+                Ok(Box::new(Walkers {
+                    target: double,
+                    seed,
+                    total: self.steps(samples),
+                    step: 0,
+                    step_size: 0.05 * self.sampler.scale,
+                    acceptance: 0.0,
+                    chains,
+                    config: self.sampler.clone(),
+                }))
             }
         }
     }
@@ -117,74 +117,9 @@ struct Walkers<'t> {
     seed: u64,
     total: u64,
     step: u64,
-    /// States as columns.
-    x: Vec<f64>,
     step_size: f64,
     acceptance: f64,
-    /// Recorded states, and one chain of energies for each walker.
-    states: Vec<f64>,
-    energies: Vec<Vec<f64>>,
-}
-
-impl<'t> Walkers<'t> {
-    fn new(config: Config, target: &'t dyn Target<f64>, total: u64, seed: u64) -> Result<Self, TargetError> {
-        let d = target.dim();
-        let draw = |round: u64| {
-            let mut x = vec![0.0; config.walkers * d];
-            target.geometry().fill_normal(&mut Stream::new(seed, "hmc starts", round, 0), &mut x);
-            for (l, x) in x.chunks_exact_mut(d).enumerate() {
-                x.iter_mut().for_each(|x| *x *= config.scale * STARTS[l % 2]);
-            }
-            x
-        };
-        let x = starts(target, draw)?;
-        let (step_size, energies) = (0.05 * config.scale, vec![Vec::new(); config.walkers]);
-        Ok(Self {
-            config,
-            target,
-            seed,
-            total,
-            step: 0,
-            x,
-            step_size,
-            acceptance: 0.0,
-            states: Vec::new(),
-            energies,
-        })
-    }
-
-    /// Records the energies, and every `thin` trajectories the states.
-    fn record(&mut self) -> Result<(), TargetError> {
-        let e = energies(self.target, &self.x)?;
-        self.energies.iter_mut().zip(e).for_each(|(chain, e)| chain.push(e));
-        if self.energies[0].len().is_multiple_of(self.config.thin) {
-            self.states.extend_from_slice(&self.x);
-        }
-        Ok(())
-    }
-}
-
-/// States as columns, each of the first draw in which it has a finite energy.
-fn starts(target: &dyn Target<f64>, draw: impl Fn(u64) -> Vec<f64>) -> Result<Vec<f64>, TargetError> {
-    let d = target.dim();
-    let mut x = draw(0);
-    let mut log_p = vec![0.0; x.len() / d];
-    target.evaluate(&x, &mut log_p, &mut [])?;
-    recorded::some_inside(log_p.iter())?;
-    for round in 1..recorded::DRAWS {
-        if log_p.iter().all(|l| l.is_finite()) {
-            break;
-        }
-        let (again, mut log_p_again) = (draw(round), vec![0.0; log_p.len()]);
-        target.evaluate(&again, &mut log_p_again, &mut [])?;
-        let outside = log_p.iter_mut().enumerate().filter(|(_, l)| !l.is_finite());
-        for (l, log_p) in outside {
-            x[l * d..(l + 1) * d].copy_from_slice(&again[l * d..(l + 1) * d]);
-            *log_p = log_p_again[l];
-        }
-    }
-    recorded::all_inside(log_p.iter())?;
-    Ok(x)
+    chains: Chains,
 }
 
 impl Sampler for Walkers<'_> {
@@ -198,13 +133,13 @@ impl Sampler for Walkers<'_> {
 
     fn step(&mut self) -> Result<(), SamplerError> {
         let moves = (self.step_size, self.config.leapfrog_steps);
-        self.acceptance = hmc(self.target, moves, (self.seed, self.step), &mut self.x)?;
+        self.acceptance = hmc(self.target, moves, (self.seed, self.step), &mut self.chains.x)?;
         self.step += 1;
         let warm_up = self.config.warm_up as u64;
         if self.step <= warm_up {
             self.step_size = adapted(self.step_size, self.acceptance, ADAPTATION);
         } else {
-            self.record()?;
+            self.chains.record(&energies(self.target, &self.chains.x)?);
         }
         Ok(())
     }
@@ -214,19 +149,17 @@ impl Sampler for Walkers<'_> {
     }
 
     fn note(&self) -> String {
-        recorded::note(self.states.len() / self.target.dim())
+        recorded::note(self.chains.recorded())
     }
 
     fn draw(&self, n: usize, _: usize, _: (u64, u64)) -> Result<Vec<f64>, SamplerError> {
-        recorded::first(&self.states, self.target.dim(), n)
+        self.chains.draw(n)
     }
 
     fn checkpoint(&self) -> Checkpoint {
         let mut c = Checkpoint::new();
         fingerprint::put(&mut c, fingerprint::OWN, self.target);
-        c.put_vec("x", &self.x);
-        c.put_vec("states", &self.states);
-        c.put_vec("energies", &self.energies.concat());
+        self.chains.save(&mut c);
         c.note("step", self.step);
         c.note("step_size", self.step_size);
         c.note("acceptance", self.acceptance);
@@ -244,43 +177,24 @@ impl Sampler for Walkers<'_> {
             (size.is_finite() && size > 0.0, format!("step_size = {size}")),
             ((0.0..=1.0).contains(&self.acceptance), format!("acceptance = {}", self.acceptance)),
         ])?;
-        c.get("x", &mut self.x)?;
-        let rows = self.step.saturating_sub(self.config.warm_up as u64) as usize;
-        self.states = c.get_vec("states", (rows / self.config.thin).saturating_mul(self.x.len()))?;
-        let energies: Vec<f64> = c.get_vec("energies", rows.saturating_mul(self.config.walkers))?;
-        self.energies =
-            (0..self.config.walkers).map(|w| energies[w * rows..(w + 1) * rows].to_vec()).collect();
-        Ok(())
+        self.chains.restore(c, step)
     }
 
     fn diagnostics(&self) -> Diagnostics {
-        let c = convergence(&self.energies);
-        let means: Vec<f64> = self.energies.iter().map(|e| mean(e)).collect();
-        let error = sd(&means) / (means.len() as f64).sqrt();
-        Diagnostics {
-            figures: vec![
-                ("energy_mean", mean(&means), Some(error)),
-                ("energy_r_hat", c.r_hat, None),
-                ("energy_bulk_ess", c.bulk_ess, None),
-                ("energy_tail_ess", c.tail_ess, None),
-            ],
-            chains: recorded::by_starts(&self.energies),
-            failures: recorded::r_hat_failure("energy", c.r_hat).into_iter().collect(),
-            remedy: recorded::remedy(self.config.thin),
-            ..Diagnostics::default()
-        }
+        self.chains.diagnostics()
     }
 
     /// Without those of the starts.
     fn evaluations(&self) -> u64 {
-        let rows = self.energies.first().map_or(0, Vec::len) as u64;
-        (self.step * (self.config.leapfrog_steps as u64 + 1) + rows) * self.config.walkers as u64
+        let moves = self.step * (self.config.leapfrog_steps as u64 + 1) * self.config.walkers as u64;
+        moves + self.chains.recorded_energies()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::{mean, sd};
     use crate::target::Mixture;
 
     fn settings() -> Settings {

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Sampler, SamplerError, hmc, iwsm, smc};
+use super::{Sampler, SamplerError, hmc, iwsm, nuts, smc};
 use crate::mcmc::parallel_tempering;
 use crate::memory::Part;
 use crate::target::AnyTarget;
@@ -86,6 +86,7 @@ methods! {
     Iwsm(iwsm::Iwsm) = "iwsm", "importance weighted score matching";
     Idem(iwsm::Idem) = "idem", "iterated denoising energy matching: weights of one; on particles distilled from Markov chains";
     Hmc(hmc::Settings) = "hmc", "Hamiltonian Monte Carlo of many walkers, on the target itself";
+    Nuts(nuts::Settings) = "nuts", "the No-U-Turn Sampler of many walkers, with step size and scales from its warm-up";
     Pt(parallel_tempering::Settings) = "pt", "parallel tempering of Hamiltonian Monte Carlo";
     Smc(smc::Settings) = "smc", "sequential Monte Carlo of populations, with log Z";
 }

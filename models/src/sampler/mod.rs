@@ -11,6 +11,7 @@ pub(crate) mod fingerprint;
 pub mod hmc;
 pub mod iwsm;
 mod method;
+pub mod nuts;
 pub mod smc;
 
 pub use method::{Method, MethodConfig};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use engine::Real;
 
+use super::book::{At, Page};
 use super::pair_energy::{Pair, PairEnergy, pair_target, pairs_of};
 use super::registry::Entry;
 use super::{Target, TargetError};
@@ -15,6 +16,15 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     parameters: &[],
     scales: |_| Some([1.8, 0.3]),
     build: |_| Ok(Arc::new(DoubleWell::dw4())),
+    page: Page {
+        log_z: Some((29.664, 0.007)),
+        how: "weights of 10 000 paths of the reverse SDE, and of the flow",
+        values: &[(At::Lattice(2.0), 6.4)],
+        source: "Koehler, Klein and Noe 2020",
+        traps: &[
+            "the public test samples are off: their mean energy is -22.469 +- 0.018, the right one -22.537 +- 0.005",
+        ],
+    },
 }];
 
 const QUARTIC: f64 = 0.9;

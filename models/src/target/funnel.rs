@@ -6,6 +6,7 @@ use std::sync::Arc;
 use engine::Real;
 use engine::rng::Stream;
 
+use super::book::{At, Page};
 use super::registry::{Entry, Parameter};
 use super::{Geometry, Target, TargetError};
 
@@ -23,6 +24,16 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     // E[exp x_0] = exp(9 / 2): the root mean square of a coordinate is e^2.25.
     scales: |_| Some([9.5, 1.0]),
     build: |c| Ok(Arc::new(Funnel::new(c.count("dim"))?)),
+    page: Page {
+        log_z: Some((0.0, 0.0)),
+        how: "exact",
+        values: &[(At::All(1.0), -16.499_011)],
+        source: "Neal 2003, Slice sampling, section 8",
+        traps: &[
+            "the benchmark of the field cuts its exact samples at +-30, ours are not cut",
+            "chains that miss the neck have good diagnostics and a wrong log Z",
+        ],
+    },
 }];
 
 /// The funnel of Neal (2003, "Slice sampling", section 8), x_0 ~ N(0, 3^2) and x_i ~ N(0, exp x_0) for i > 0:

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use engine::Real;
 use engine::rng::Stream;
 
+use super::book::{At, Page};
 use super::registry::{Entry, Parameter};
 use super::tabulated::Tabulated;
 use super::{Geometry, Target, TargetError};
@@ -17,6 +18,15 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     // E a^2 = 2.960 and E b^2 = 1; the curvature at the deeper well is 12 a^2 - 12 = 26.
     scales: |_| Some([1.41, 0.2]),
     build: |c| Ok(Arc::new(ManyWell::new(c.count("pairs"))?)),
+    page: Page {
+        log_z: Some((164.695_675, 1e-6)),
+        how: "quadrature",
+        values: &[(At::All(1.0), 80.0)],
+        source: "Noe, Olsson, Koehler and Wu 2019; Midgley et al. 2023",
+        traps: &[
+            "the share of the left well of a pair is 0.155693: a sampler with all 2^16 modes may have it wrong",
+        ],
+    },
 }];
 
 /// Where the double well is as good as 0: at +-4 it is e^-160, at its deeper well e^10.

@@ -6,6 +6,7 @@ use engine::Real;
 use engine::rng::Stream;
 use thiserror::Error;
 
+use super::book::{At, Page};
 use super::mixture_kernel::{Component, log_density_block};
 use super::registry::{AnyTarget, Entry, Parameter, TargetConfig};
 use super::{Geometry, Target, TargetError};
@@ -19,6 +20,13 @@ pub(super) const ENTRIES: &[Entry] = &[
         parameters: &[],
         scales: |_| box_scales(40.0),
         build: |_| Ok(Arc::new(Mixture::gmm40())),
+        page: Page {
+            log_z: Some((0.0, 0.0)),
+            how: "exact",
+            values: &[(At::All(0.0), -23.316_347_944), (At::All(10.0), -22.196_023_425)],
+            source: "Midgley et al. 2023, the means of fab-torch",
+            traps: &["means drawn by a framework change with its version: these are a list in the source"],
+        },
     },
     planar("gmm60", "60 Gaussians in the plane, at random means", |c| equal(60, c)),
     planar("gmm80", "80 Gaussians in the plane, at random means", |c| equal(80, c)),
@@ -30,6 +38,13 @@ pub(super) const ENTRIES: &[Entry] = &[
         parameters: &[SEED],
         scales: |_| box_scales(40.0),
         build: |c| Ok(Arc::new(Mixture::gmm_w(c.seed("seed")))),
+        page: Page {
+            log_z: Some((0.0, 0.0)),
+            how: "exact",
+            values: &[],
+            source: "the means of gmm40, weights drawn by this program from a seed",
+            traps: &[],
+        },
     },
     Entry {
         name: "gmm-d",
@@ -44,6 +59,13 @@ pub(super) const ENTRIES: &[Entry] = &[
             let (dim, spread, seed) = (c.count("dim"), c.real("spread"), c.seed("seed"));
             random(40, dim, spread, true, seed)
         },
+        page: Page {
+            log_z: Some((0.0, 0.0)),
+            how: "exact",
+            values: &[],
+            source: "means and weights drawn by this program from a seed",
+            traps: &["with few of the modes every figure but their number can look right"],
+        },
     },
 ];
 
@@ -56,7 +78,14 @@ type Build = fn(&TargetConfig) -> Result<Arc<dyn AnyTarget>, TargetError>;
 
 const fn planar(name: &'static str, about: &'static str, build: Build) -> Entry {
     const PARAMETERS: &[(&str, Parameter, [f64; 2])] = &[("spread", Parameter::Real(40.0), SPREADS), SEED];
-    Entry { name, about, parameters: PARAMETERS, scales: |c| box_scales(c.real("spread")), build }
+    let page = Page {
+        log_z: Some((0.0, 0.0)),
+        how: "exact",
+        values: &[],
+        source: "means drawn by this program from a seed",
+        traps: &[],
+    };
+    Entry { name, about, parameters: PARAMETERS, scales: |c| box_scales(c.real("spread")), build, page }
 }
 
 /// Means uniform in the box and components of width s have the root mean square sqrt(spread^2 / 3 + s^2) in each

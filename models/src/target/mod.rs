@@ -21,6 +21,7 @@
 //! Targets have names in the [`registry`]: a new one is one file here and one line there.
 
 mod affine;
+pub mod book;
 mod checked;
 mod double;
 mod double_well;
@@ -34,6 +35,7 @@ mod logistic_regression;
 mod many_well;
 mod mixture;
 mod mixture_kernel;
+mod mueller_brown;
 mod multi_well;
 mod pair_energy;
 mod particle_system;
@@ -58,6 +60,7 @@ pub use lennard_jones::LennardJones;
 pub use logistic_regression::LogisticRegression;
 pub use many_well::ManyWell;
 pub use mixture::{GMM_SCALE, Mixture, MixtureError};
+pub use mueller_brown::MuellerBrown;
 pub use multi_well::MultiWell;
 pub use pair_energy::{Pair, PairEnergy};
 pub use particle_system::ParticleSystem;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use engine::Real;
 use engine::rng::Stream;
 
+use super::book::{At, Page};
 use super::registry::{Entry, Parameter};
 use super::tabulated::Tabulated;
 use super::{Geometry, Target, TargetError};
@@ -20,6 +21,15 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     // Wells at +-sqrt(delta), where the curvature is 8 delta.
     scales: |c| Some([c.real("delta").sqrt(), (8.0 * c.real("delta")).sqrt().recip()]),
     build: |c| Ok(Arc::new(MultiWell::new(c.count("dim"), c.real("delta"))?)),
+    page: Page {
+        log_z: Some((-0.541_056, 1e-6)),
+        how: "quadrature",
+        values: &[(At::All(1.0), -45.0)],
+        source: "Richter and Berner 2024",
+        traps: &[
+            "MW(5, 5, 4) of the papers is dim 5 and delta 4: their second 5 counts the coordinates with wells",
+        ],
+    },
 }];
 
 /// The density is as good as 0 this far outside the wells: below e^-256.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::book::Page;
 use super::{Target, TargetError};
 use crate::words::hint;
 
@@ -23,6 +24,7 @@ const FILES: &[&[Entry]] = &[
     super::student_t::ENTRIES,
     super::phi4::ENTRIES,
     super::uniform_box::ENTRIES,
+    super::mueller_brown::ENTRIES,
     super::logistic_regression::ENTRIES,
 ];
 
@@ -78,6 +80,8 @@ pub struct Entry {
     pub scales: fn(&TargetConfig) -> Option<[f64; 2]>,
     /// Builds the target; all parameters are present and within their ranges.
     pub build: fn(&TargetConfig) -> Result<Arc<dyn AnyTarget>, TargetError>,
+    /// What is known of it.
+    pub page: Page,
 }
 
 /// All entries.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use engine::Real;
 use engine::rng::Stream;
 
+use super::book::{At, Page};
 use super::registry::{Entry, Parameter};
 use super::{Geometry, Target, TargetError};
 
@@ -23,6 +24,13 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
         Some([(CENTRE * CENTRE + variance).sqrt(), 1.0])
     },
     build: |c| Ok(Arc::new(StudentT::new(c.count("dim"), c.count("degrees"))?)),
+    page: Page {
+        log_z: Some((0.0, 0.0)),
+        how: "exact",
+        values: &[(At::All(1.0), -37.480_427_304)],
+        source: "Kotz and Nadarajah 2004, Multivariate t distributions",
+        traps: &["tails fall by a power: weights of a Gaussian proposal have no variance"],
+    },
 }];
 
 /// Weights of the components.

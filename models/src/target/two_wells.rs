@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::book::{At, Page};
 use super::registry::{Entry, Parameter};
 use super::{Mixture, TargetError};
 
@@ -23,6 +24,15 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     build: |c| {
         let widths = [c.real("narrow"), c.real("wide")];
         Ok(Arc::new(two_wells(c.count("dim"), c.real("weight"), widths, c.real("separation"))?))
+    },
+    page: Page {
+        log_z: Some((0.0, 0.0)),
+        how: "exact",
+        values: &[(At::All(0.0), -19.740_189_07)],
+        source: "made for this program: the free energies of the wells differ by log 7",
+        traps: &[
+            "at high temperature the lighter well has nearly all of the mass: cooled chains keep it there",
+        ],
     },
 }];
 

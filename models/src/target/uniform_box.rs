@@ -5,6 +5,7 @@ use std::sync::Arc;
 use engine::Real;
 use engine::rng::Stream;
 
+use super::book::{At, Page};
 use super::registry::{Entry, Parameter};
 use super::{Geometry, Target, TargetError};
 
@@ -15,6 +16,13 @@ pub(super) const ENTRIES: &[Entry] = &[Entry {
     parameters: &[("dim", Parameter::Integer(2), [1.0, 1000.0])],
     scales: |_| Some([1.0 / 3f64.sqrt(), 0.3]),
     build: |c| Ok(Arc::new(UniformBox { dim: c.count("dim") })),
+    page: Page {
+        log_z: Some((2.0 * std::f64::consts::LN_2, 0.0)),
+        how: "exact",
+        values: &[(At::All(0.5), 0.0), (At::All(1.5), f64::NEG_INFINITY)],
+        source: "made for this program: hard walls",
+        traps: &["gradients know nothing of the walls"],
+    },
 }];
 
 /// E = 0 in [-1, 1]^dim and +inf outside; log Z = dim log 2. Its gradient is 0 inside and knows nothing of the

@@ -66,6 +66,13 @@ pub fn agreement(pairs: impl IntoIterator<Item = (usize, usize)>) -> Agreement {
     }
 }
 
+/// The agreement of groups of nodes with the classes, over nodes with a label.
+pub fn against_classes(data: &Dataset, groups: &[usize]) -> Agreement {
+    let labelled = data.labelled();
+    let known = (0..data.nodes()).filter(|i| labelled[*i]);
+    agreement(known.map(|i| (groups[i], data.labels[i] as usize)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

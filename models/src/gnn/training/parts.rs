@@ -87,9 +87,7 @@ impl<'a> Parts<'a> {
         let labels = nodes.iter().map(|i| self.data.labels[*i as usize]).collect();
         let features = self.data.features.select(nodes);
         let plain = Dataset::new(&self.data.name, edges, features, labels, self.data.classes);
-        // An error names a node as the whole graph has it.
-        let node_names = nodes.iter().map(|i| self.data.node_name(*i as usize).into_owned()).collect();
-        Some(Piece { data: Dataset { edge_weights, node_names, ..plain }, train })
+        Some(Piece { data: Dataset { edge_weights, ..plain }, train })
     }
 }
 

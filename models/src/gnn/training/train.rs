@@ -117,8 +117,9 @@ pub fn fit(
             return Err(TrainError::Stopped);
         }
         let loss = match &mut parts {
-            None => trainer.step(&*classifier, data, &split.train, (epoch, 0))?,
-            Some(parts) => trainer.pass(parts, epoch)?,
+            None => trainer
+                .step(&*classifier, data, &split.train, (epoch, 0), &|i| data.node_name(i).into_owned())?,
+            Some(parts) => trainer.pass(data, parts, epoch)?,
         };
         let Trainer { tape, params, dropout, .. } = &mut trainer;
         let now = evaluate(&*classifier, tape, params, dropout, (data, split, metric))
@@ -152,7 +153,7 @@ struct Trainer<'a> {
 
 impl Trainer<'_> {
     /// A step for each piece of the graph; the mean loss of the nodes learned from.
-    fn pass(&mut self, parts: &mut Parts<'_>, epoch: usize) -> Result<f64, TrainError> {
+    fn pass(&mut self, whole: &Dataset, parts: &mut Parts<'_>, epoch: usize) -> Result<f64, TrainError> {
         let (mut sum, mut count) = (0.0, 0.0);
         for (k, nodes) in (0..).zip(parts.steps(self.seed, epoch)) {
             let Some(piece) = parts.piece(&nodes) else { continue };
@@ -165,20 +166,23 @@ impl Trainer<'_> {
                 let what = format!("model.name = {name} has parameters for each node; set train.parts = 1");
                 return Err(TrainError::Settings(what));
             }
-            let loss = self.step(&*classifier, &piece.data, &piece.train, (epoch, k))?;
+            // An error names a node as the whole graph has it.
+            let name = |i: usize| whole.node_name(nodes[i] as usize).into_owned();
+            let loss = self.step(&*classifier, &piece.data, &piece.train, (epoch, k), &name)?;
             sum += piece.train.len() as f64 * loss;
             count += piece.train.len() as f64;
         }
         Ok(sum / count)
     }
 
-    /// One step on a graph, with the loss on some of its nodes.
+    /// One step on a graph, with the loss on some of its nodes; `name` gives a node's name for an error.
     fn step(
         &mut self,
         classifier: &dyn Classifier<f32>,
         data: &Dataset,
         train: &[u32],
         (epoch, step): (usize, u64),
+        name: &dyn Fn(usize) -> String,
     ) -> Result<f64, TrainError> {
         self.dropout.begin(Stream::new(self.seed, "dropout", epoch as u64, step));
         let mut g = self.tape.record(self.params.values());
@@ -193,7 +197,7 @@ impl Trainer<'_> {
             let large = largest_feature(data).filter(|(.., v)| (epoch, step) == (0, 0) && v.abs() > LARGE);
             return Err(match large {
                 Some((i, j, v)) => {
-                    let node = data.node_name(i);
+                    let node = name(i);
                     TrainError::Diverged(format!(
                         "{what}; feature {j} of node {node} is {v:e}: set data.scale = standard"
                     ))
