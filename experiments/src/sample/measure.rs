@@ -224,16 +224,15 @@ impl Measurement<'_> {
         chains: &[(&'static str, Vec<f64>)],
     ) -> Result<(), CliError> {
         let (config, target) = (self.config, self.target.double());
-        let write = |name: &str, bytes: Vec<u8>| self.folder.write(name, &bytes);
         let e = |x: &[f64]| particles::energies(target, x).map_err(broken);
         let mine = e(samples)?;
         let theirs = self.reference.as_ref().map(|r| e(&r.states)).transpose()?;
-        write("energies.png", pictures::energies(config, &mine, theirs.as_deref(), chains)?)?;
-        if let Some(png) = pictures::plane(config, target, samples)? {
-            write("samples.png", png)?;
+        pictures::energies(config, &mine, theirs.as_deref(), chains)?.write(self.folder, "energies")?;
+        if let Some(picture) = pictures::plane(config, target, samples)? {
+            picture.write(self.folder, "samples")?;
         }
         if !self.pretrained {
-            write("training.png", pictures::training(config, target, history)?)?;
+            pictures::training(config, target, history)?.write(self.folder, "training")?;
         }
         if let (Geometry::Particles(system), Some(r)) = (target.geometry(), &self.reference) {
             self.draw_particles(
@@ -251,9 +250,8 @@ impl Measurement<'_> {
         samples: (&[f64], &[f64]),
         reference: (&[f64], &[f64]),
     ) -> Result<(), CliError> {
-        let png = pictures::distances(self.config, system, samples.0, reference.0)?;
-        self.folder.write("distances.png", &png)?;
-        let png = pictures::structures(system, samples, reference)?;
-        self.folder.write("structures.png", &png)
+        let picture = pictures::distances(self.config, system, samples.0, reference.0)?;
+        picture.write(self.folder, "distances")?;
+        pictures::structures(system, samples, reference)?.write(self.folder, "structures")
     }
 }
