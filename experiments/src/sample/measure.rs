@@ -9,6 +9,8 @@ use models::sampler::Sampler;
 use models::target::{AnyTarget, Geometry, ParticleSystem, TargetError};
 
 use super::SampleConfig;
+use super::drawn::Drawn;
+use super::modes::Modes;
 use super::pictures::{self, weights_csv};
 use super::reference_cache::Reference;
 use super::run::sampler_failure;
@@ -41,6 +43,14 @@ pub(super) struct Measurement<'a> {
     pub quiet: bool,
     /// Floors of targets in R^d, once they have been asked for.
     pub floors: OnceCell<Floors>,
+}
+
+/// What came of a measurement.
+pub(super) struct Measured {
+    pub figures: Vec<Figure>,
+    /// The checks that failed, and what to do behind them.
+    pub failures: Vec<String>,
+    pub modes: Modes,
 }
 
 fn failed(e: impl std::fmt::Display) -> CliError {
@@ -99,13 +109,13 @@ impl Measurement<'_> {
         }
     }
 
-    /// Draws, measures, writes; returns the figures and the checks that failed.
+    /// Draws, measures, writes.
     pub fn finish(
         &self,
         sampler: &mut dyn Sampler,
         past: &Past,
         stages: &mut Stages,
-    ) -> Result<(Vec<Figure>, Vec<String>), CliError> {
+    ) -> Result<Measured, CliError> {
         let (e, key, target) = (&self.config.evaluation, self.key(), self.target.double());
         let mut tuning = 0;
         if let Some(learned) = sampler.learned() {
@@ -122,6 +132,7 @@ impl Measurement<'_> {
             }
         };
         let diagnostics = sampler.diagnostics();
+        let mine = energies(target, &samples).map_err(broken)?;
         stages.next("distances to the reference");
         let mut figures = self.against_reference(&samples)?;
         figures.extend(self.of_reference());
@@ -145,10 +156,24 @@ impl Measurement<'_> {
         ] {
             figures.push(Figure::plain(name, value));
         }
+        stages.next("modes of the samples");
+        let modes = self.modes(&samples, &log_w, sampler.chains());
+        figures.extend(modes.figures());
         let single: Vec<f32> = samples.iter().map(|v| *v as f32).collect();
         self.folder.write("samples.npy", &npy::encode(target.dim(), &single))?;
         if !log_w.is_empty() {
             self.folder.write("log_weights.npy", &npy::encode(1, &log_w))?;
+        }
+        let (x, chains) = (&samples[..], sampler.chains());
+        let drawn = Drawn { dim: target.dim(), x, energies: &mine, log_w: &log_w, chains };
+        self.folder.write("samples.npz", &drawn.npz()?)?;
+        if let Geometry::Particles(system) = target.geometry() {
+            self.folder.write("samples.extxyz", &drawn.extxyz(system))?;
+        }
+        match modes.csv() {
+            Some(table) => self.folder.write("modes.csv", table.as_bytes())?,
+            // One of an earlier measurement.
+            None => self.folder.remove("modes.csv")?,
         }
         if let Some(learned) = sampler.learned().filter(|_| !self.pretrained) {
             // Weights are those of the training's buffer, which a network alone does not bring.
@@ -162,12 +187,12 @@ impl Measurement<'_> {
             self.folder.write("diagnostics.csv", pictures::lists_csv(&diagnostics.lists).as_bytes())?;
         }
         stages.next("pictures");
-        self.draw(&samples, &past.history, &diagnostics.chains)?;
+        self.draw((&samples, mine), &past.history, &diagnostics.chains)?;
         let mut failures = diagnostics.failures;
         if !failures.is_empty() {
             failures.push(diagnostics.remedy);
         }
-        Ok((figures, failures))
+        Ok(Measured { figures, failures, modes })
     }
 
     pub(super) fn against_reference(&self, samples: &[f64]) -> Result<Vec<Figure>, CliError> {
@@ -219,14 +244,14 @@ impl Measurement<'_> {
 
     fn draw(
         &self,
-        samples: &[f64],
+        (samples, mut mine): (&[f64], Vec<f64>),
         history: &History,
         chains: &[(&'static str, Vec<f64>)],
     ) -> Result<(), CliError> {
         let (config, target) = (self.config, self.target.double());
-        let e = |x: &[f64]| particles::energies(target, x).map_err(broken);
-        let mine = e(samples)?;
-        let theirs = self.reference.as_ref().map(|r| e(&r.states)).transpose()?;
+        particles::bound(&mut mine);
+        let theirs = self.reference.as_ref().map(|r| particles::energies(target, &r.states));
+        let theirs = theirs.transpose().map_err(broken)?;
         pictures::energies(config, &mine, theirs.as_deref(), chains)?.write(self.folder, "energies")?;
         if let Some(picture) = pictures::plane(config, target, samples)? {
             picture.write(self.folder, "samples")?;

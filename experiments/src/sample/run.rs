@@ -7,13 +7,14 @@ use engine::checkpoint::{Checkpoint, CheckpointError};
 use models::evaluate::Figure;
 use models::sampler::{Learned, Sampler, SamplerError};
 use models::target::AnyTarget;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::SampleConfig;
-use super::measure::Measurement;
+use super::measure::{Measured, Measurement};
 use super::presets::{Shipped, preset};
 use super::reference_cache::Reference;
 use super::reference_source::{ReferenceSource, SOURCE};
+use super::report::Report;
 use crate::config::{exact, load_exact, to_toml};
 use crate::figures;
 use crate::run::error::CliError;
@@ -145,15 +146,18 @@ impl Run {
                 self.folder.write("model.safetensors", &self.model(learned)?)?;
             }
         }
-        let figures = measurement.finish(&mut *sampler, &past, &mut stages)?;
+        let measured = measurement.finish(&mut *sampler, &past, &mut stages)?;
         stages.pause();
         let steps = if self.pretrained.is_some() { sampler.total() } else { sampler.done() };
-        self.folder
-            .write("metrics.json", metrics_json(config, steps, &figures.0, &figures.1, 1).as_bytes())?;
+        let Measured { figures, failures, modes } = &measured;
+        let json = with_modes(config, steps, figures, failures, modes.json());
+        self.folder.write("metrics.json", json.as_bytes())?;
+        let report = Report { config, steps: (steps, sampler.total()), figures, failures, modes };
+        report.write(&self.folder)?;
         if steps == sampler.total() {
             self.folder.write("DONE", b"")?;
         }
-        Ok(figures)
+        Ok((measured.figures, measured.failures))
     }
 
     /// An error if only measurements are wanted and there is nothing to measure. A model in training can be measured.
@@ -207,7 +211,24 @@ pub fn metrics_json(
     failures: &[String],
     seeds: usize,
 ) -> String {
-    let head = [
+    figures::metrics_json(&head(config, steps, failures, seeds), figures)
+}
+
+/// The same of a single run, whose modes are known.
+fn with_modes(
+    config: &SampleConfig,
+    steps: u64,
+    figures: &[Figure],
+    failures: &[String],
+    modes: Value,
+) -> String {
+    let mut head = head(config, steps, failures, 1);
+    head.push(("modes", modes));
+    figures::metrics_json(&head, figures)
+}
+
+fn head(config: &SampleConfig, steps: u64, failures: &[String], seeds: usize) -> Vec<(&'static str, Value)> {
+    vec![
         ("target", json!(config.target.name)),
         ("method", json!(config.method.name())),
         ("distilled_from_markov_chains", json!(config.method.config().distils())),
@@ -216,8 +237,7 @@ pub fn metrics_json(
         ("seed", json!(config.seed)),
         ("seeds", json!(seeds)),
         ("failed_checks", json!(failures)),
-    ];
-    figures::metrics_json(&head, figures)
+    ]
 }
 
 pub(super) fn sampler_failure(e: SamplerError) -> CliError {

@@ -221,6 +221,10 @@ impl Sampler for Walkers<'_> {
         recorded::first(&self.states, self.target.dim(), n)
     }
 
+    fn chains(&self) -> Option<usize> {
+        Some(self.config.walkers)
+    }
+
     fn checkpoint(&self) -> Checkpoint {
         let mut c = Checkpoint::new();
         fingerprint::put(&mut c, fingerprint::OWN, self.target);
