@@ -5,7 +5,7 @@ use models::memory;
 use models::range::{self, Range::Between};
 use serde::{Deserialize, Serialize};
 
-use crate::plot::{Panel, Series, panels};
+use crate::plot::{Panel, Picture, Series, panels};
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
 use crate::run::rows::{self, Row, plain};
@@ -191,7 +191,7 @@ pub fn execute(
     let message = |done: &[Found]| format!("{} of {} dimensions", done.len(), wanted.len());
     let (rows, outcome) = jobs::run(&wanted, done, place, quiet, work, save, message);
     outcome?;
-    folder.write("dimension.png", &picture(plan, &rows)?)?;
+    picture(plan, &rows)?.write(folder, "dimension")?;
     folder.write("DONE", b"")?;
     let header = [
         "dim",
@@ -215,7 +215,7 @@ fn share(s: f64) -> String {
     if s < 0.01 { format!("{s:.1e}") } else { format!("{s:.3}") }
 }
 
-fn picture(plan: &DimensionConfig, rows: &[Found]) -> Result<Vec<u8>, CliError> {
+fn picture(plan: &DimensionConfig, rows: &[Found]) -> Result<Picture, CliError> {
     let line = |name: &str, of: fn(&Found) -> f64| {
         let mut points: Vec<(f64, f64)> = rows.iter().map(|r| ((r.dim as f64).log2(), of(r))).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -6,6 +6,7 @@
 
 pub mod dimension;
 mod floors;
+pub mod modes;
 pub mod particles;
 
 pub use floors::Floors;

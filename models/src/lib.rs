@@ -3,6 +3,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod audit;
 #[cfg(test)]
 mod bad_settings;
 pub mod diffusion;

@@ -36,7 +36,7 @@ struct Args {
     /// Only up to this step.
     #[arg(long, default_value_t = f64::INFINITY, hide_default_value = true, value_parser = step)]
     until: f64,
-    /// The picture to write.
+    /// The picture to write: SVG if its name ends so, else PNG.
     #[arg(long, default_value = "curves.png", value_name = "FILE")]
     out: PathBuf,
 }
@@ -92,18 +92,25 @@ fn body(args: &Args) -> Result<(), CliError> {
     };
     let all = args.columns.iter().map(panel).collect::<Result<Vec<_>, _>>()?;
     let picture = panels("", &args.x, &all)?;
-    write_atomic(&args.out, &picture).map_err(|e| CliError::io(&args.out, &e))
+    let bytes = if is_svg(&args.out) { picture.svg } else { picture.png };
+    write_atomic(&args.out, &bytes).map_err(|e| CliError::io(&args.out, &e))
 }
 
 /// An error if there is something at --out that is no picture of this program's kind.
 fn check_out(out: &Path) -> Result<(), CliError> {
     let Ok(there) = out.symlink_metadata() else { return Ok(()) };
+    let (kind, want) = if is_svg(out) { ("SVG", *b"<svg xml") } else { ("PNG", *b"\x89PNG\r\n\x1a\n") };
     let mut start = [0; 8];
     let read = |start: &mut [u8]| std::fs::File::open(out)?.read_exact(start);
-    if there.is_file() && read(&mut start).is_ok() && start == *b"\x89PNG\r\n\x1a\n" {
+    if there.is_file() && read(&mut start).is_ok() && start == want {
         return Ok(());
     }
-    Err(CliError::usage(format!("{}: is there and no PNG picture; choose another --out", out.display())))
+    Err(CliError::usage(format!("{}: is there and no {kind} picture; choose another --out", out.display())))
+}
+
+/// Whether an SVG is asked for, by the ending of its name.
+fn is_svg(out: &Path) -> bool {
+    out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("svg"))
 }
 
 fn name(path: &Path) -> String {

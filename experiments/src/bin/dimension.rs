@@ -36,7 +36,7 @@ Examples:
   dimension --quick                              small, in seconds
   dimension --dims 6,12 --set draws=5000         more draws behind the density of a state
   dimension --resume results/latest              resume after Ctrl-C
-Writes dimension.csv, dimension.png and config.toml (all settings). Columns are effective shares:
+Writes dimension.csv, dimension.png (.svg) and config.toml (all settings). Columns are effective shares:
   marginal, tempered   of weights p_t / proposal with `draws` draws, averaged over noise levels, and of their
                        square roots
   exact, least_exact   with exact densities, averaged over noise levels, and at the worst one

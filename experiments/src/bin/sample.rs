@@ -128,8 +128,8 @@ Examples:
   sample --target lj13 --method pt --out runs/r  equilibrium samples of a Markov chain, with checks and log Z
   sample --resume results/latest                 resume after Ctrl-C
   sample --eval-only results/latest              measure once more
-Writes metrics.json, samples.npy, history.csv, config.toml (all keys) and pictures; a training also
-weights.csv, model.safetensors.
+Writes report.html (the run on one page), metrics.json, modes.csv, samples.npz and .npy (.extxyz of particles),
+history.csv, config.toml (all keys) and pictures; a training also weights.csv, model.safetensors.
 Exit codes: 0 done, 1 failed or a check failed, 2 wrong use, 3 diverged, 130 interrupted.";
 
 fn main() -> ExitCode {

@@ -70,8 +70,8 @@ impl Trained<'_> {
         let [first, last, _] = self.states;
         let n = self.data.nodes().max(1);
         folder.write("embeddings.npy", &npy::encode(last.len() / n, last))?;
-        if let Some(png) = picture::draw(self.data, self.config.model.name(), first, last)? {
-            folder.write("graph.png", &png)?;
+        if let Some(picture) = picture::draw(self.data, self.config.model.name(), first, last)? {
+            picture.write(folder, "graph")?;
         }
         Ok(())
     }
@@ -100,7 +100,7 @@ impl Trained<'_> {
                 series: vec![curve("validation", "validation"), curve("test", "test")],
             },
         ];
-        folder.write("training.png", &panels(&label, "epoch", &parts)?)
+        panels(&label, "epoch", &parts)?.write(folder, "training")
     }
 }
 

@@ -3,7 +3,7 @@
 use models::gnn::Dataset;
 use models::gnn::oversmoothing::project::principal_plane;
 
-use crate::plot::{Cloud, clouds};
+use crate::plot::{Cloud, Picture, clouds};
 use crate::run::error::CliError;
 
 /// Nodes beyond which a picture of all edges shows nothing.
@@ -15,7 +15,7 @@ pub(super) fn draw(
     model: &str,
     first: &[f32],
     last: &[f32],
-) -> Result<Option<Vec<u8>>, CliError> {
+) -> Result<Option<Picture>, CliError> {
     if data.nodes() > MOST {
         return Ok(None);
     }

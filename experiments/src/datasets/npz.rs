@@ -163,6 +163,9 @@ fn broken(place: &str, e: &dyn std::fmt::Display) -> CliError {
     CliError::usage(format!("{place}: not a whole npz archive ({e}); fetch or export it again"))
 }
 
+/// Arrays of more bytes need the long form of an entry, with a margin for what does not compress.
+const LARGE: usize = 1 << 31;
+
 /// An archive in memory.
 pub struct Writer(ZipWriter<Cursor<Vec<u8>>>);
 
@@ -174,13 +177,27 @@ impl Default for Writer {
 
 impl Writer {
     fn put(&mut self, name: &str, descr: &str, shape: &[usize], data: &[u8]) -> Result<(), CliError> {
+        self.put_parts(name, descr, shape, data.len(), std::iter::once(data))
+    }
+
+    fn put_parts<D: AsRef<[u8]>>(
+        &mut self,
+        name: &str,
+        descr: &str,
+        shape: &[usize],
+        size: usize,
+        data: impl Iterator<Item = D>,
+    ) -> Result<(), CliError> {
         let axes: String = shape.iter().map(|s| format!("{s}, ")).collect();
         let failed = |e: &dyn std::fmt::Display| CliError::Failed(format!("cannot write {name}: {e}"));
         // A fixed date, so that the same data give the same bytes.
-        let options = SimpleFileOptions::default().compression_method(CompressionMethod::Deflated);
+        let options = SimpleFileOptions::default()
+            .compression_method(CompressionMethod::Deflated)
+            .large_file(size > LARGE);
         self.0.start_file(format!("{name}.npy"), options).map_err(|e| failed(&e))?;
-        let parts = [&header(descr, &axes), data];
-        parts.iter().try_for_each(|part| self.0.write_all(part)).map_err(|e| failed(&e))
+        self.0.write_all(&header(descr, &axes)).map_err(|e| failed(&e))?;
+        let mut data = data;
+        data.try_for_each(|part| self.0.write_all(part.as_ref())).map_err(|e| failed(&e))
     }
 
     /// An int32 array.
@@ -191,6 +208,13 @@ impl Writer {
     /// A float32 array.
     pub fn floats(&mut self, name: &str, shape: &[usize], values: &[f32]) -> Result<(), CliError> {
         self.put(name, "<f4", shape, &values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>())
+    }
+
+    /// A float64 array.
+    pub fn doubles(&mut self, name: &str, shape: &[usize], values: &[f64]) -> Result<(), CliError> {
+        // Samples may be many: part by part.
+        let bytes = |part: &[f64]| part.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
+        self.put_parts(name, "<f8", shape, size_of_val(values), values.chunks(1 << 16).map(bytes))
     }
 
     /// A boolean array.

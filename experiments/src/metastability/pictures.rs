@@ -62,7 +62,7 @@ pub(super) fn phase(
             });
         }
     }
-    folder.write("phase.png", &maps("Dashed: linear stability of consensus", SHOWN.len(), &all)?)
+    maps("Dashed: linear stability of consensus", SHOWN.len(), &all)?.write(folder, "phase")
 }
 
 /// Writes exit.png: when plateaus end, against the strength of aggregation over its threshold, and what linear theory
@@ -93,7 +93,7 @@ pub(super) fn exits(
         parts.push(Panel { label: format!("{form}: end of the plateau"), log: true, series });
     }
     let title = format!("Plateaus of the plain energy; at t = {} they are cut", plan.exit_time);
-    folder.write("exit.png", &panels(&title, "strength of aggregation over its threshold", &parts)?)
+    panels(&title, "strength of aggregation over its threshold", &parts)?.write(folder, "exit")
 }
 
 /// Writes courses.csv and courses.png: contrast, clusters and the energy of the third form against time at five
@@ -145,5 +145,5 @@ pub(super) fn courses(
     }
     folder.write("courses.csv", text.as_bytes())?;
     let title = format!("Homophily {}, width {}, exponent {}", plan.homophily, plan.width, plan.exponent);
-    folder.write("courses.png", &panels(&title, "log10 of the time", &parts)?)
+    panels(&title, "log10 of the time", &parts)?.write(folder, "courses")
 }

@@ -150,7 +150,7 @@ pub(super) fn picture(
         panel("numerical rank", false, curves(|row| row.rank)),
     ];
     let title = format!("{}: states of trained networks on the way to their depth", data.name);
-    folder.write("trajectory.png", &panels(&title, "log2 of the time (-1: before)", &parts)?)
+    panels(&title, "log2 of the time (-1: before)", &parts)?.write(folder, "trajectory")
 }
 
 #[cfg(test)]

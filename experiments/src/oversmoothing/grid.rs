@@ -73,6 +73,6 @@ pub(super) fn on_grid(
         Panel { label: "mean average distance".into(), log: false, series: distances },
     ];
     let picture = panels("10 x 10 grid, random features, untrained networks", "layer", &parts)?;
-    folder.write("energy.png", &picture)?;
+    picture.write(folder, "energy")?;
     Ok(plain(&["model", "energy, end / start", "plain", "plateau (within 10 %)", "last change"], &rows))
 }

@@ -5,7 +5,7 @@ use models::metrics::{mean, sd};
 
 use super::depth::Trained;
 use super::{OversmoothingConfig, line};
-use crate::plot::{Panel, Series, panels};
+use crate::plot::{Panel, Picture, Series, panels};
 use crate::run::RunFolder;
 use crate::run::error::CliError;
 use crate::table::{figure, plain, shortest};
@@ -79,11 +79,11 @@ pub(super) fn write(
     folder.write("summary.csv", (text + "\n").as_bytes())?;
     type Place = fn(&Mean<'_>) -> f64;
     let pictures: [(&str, &str, Place); 2] = [
-        ("depth.png", "log2 of the depth", |m| m.depth as f64),
-        ("units.png", "log2 of the units of diffusion", |m| m.of(COLUMNS[0].1).0),
+        ("depth", "log2 of the depth", |m| m.depth as f64),
+        ("units", "log2 of the units of diffusion", |m| m.of(COLUMNS[0].1).0),
     ];
-    for (file, label, place) in pictures {
-        folder.write(file, &picture(plan, data, &means, label, place)?)?;
+    for (name, label, place) in pictures {
+        picture(plan, data, &means, label, place)?.write(folder, name)?;
     }
     let names: Vec<&str> = ["model", "depth"]
         .into_iter()
@@ -100,7 +100,7 @@ fn picture(
     means: &[Mean<'_>],
     label: &str,
     place: fn(&Mean<'_>) -> f64,
-) -> Result<Vec<u8>, CliError> {
+) -> Result<Picture, CliError> {
     let curves = |column: fn(&Trained) -> f64, floor: f64| -> Vec<Series> {
         let of = |name: &String| {
             let own = means.iter().filter(|m| m.arm == name && !m.rows.is_empty());

@@ -2,6 +2,7 @@
 
 use plotters::prelude::*;
 
+use super::Picture;
 use super::axis::Axis;
 use super::canvas::{COLORS, FONT, draw};
 use crate::run::error::CliError;
@@ -26,7 +27,7 @@ pub struct Cloud {
 const ROW: usize = 3;
 
 /// Pictures side by side, in rows of three.
-pub fn clouds(parts: &[Cloud]) -> Result<Vec<u8>, CliError> {
+pub fn clouds(parts: &[Cloud]) -> Result<Picture, CliError> {
     let columns = parts.len().clamp(1, ROW);
     let rows = parts.len().div_ceil(columns).max(1);
     draw((760 * columns as u32, 780 * rows as u32), |area| {
@@ -99,6 +100,6 @@ mod tests {
             axes: ["x", "y"],
             to_scale: false,
         };
-        assert!(clouds(&[empty, odd]).unwrap().starts_with(b"\x89PNG"));
+        assert!(clouds(&[empty, odd]).unwrap().png.starts_with(b"\x89PNG"));
     }
 }

@@ -2,6 +2,7 @@
 
 use plotters::prelude::*;
 
+use super::Picture;
 use super::axis::Axis;
 use super::canvas::{Area, COLORS, FONT, draw};
 
@@ -45,7 +46,7 @@ impl Panel {
 const MOST: usize = 100;
 
 /// A picture of `panels`, one below the other, over a common x axis.
-pub fn panels(title: &str, x_label: &str, panels: &[Panel]) -> Result<Vec<u8>, CliError> {
+pub fn panels(title: &str, x_label: &str, panels: &[Panel]) -> Result<Picture, CliError> {
     if panels.len() > MOST {
         let n = panels.len();
         return Err(CliError::usage(format!("{n} panels do not fit into a picture; {MOST} do, draw fewer")));
@@ -180,7 +181,7 @@ mod tests {
         let series = |points: Vec<(f64, f64)>, floor| Series { name: "s".into(), points, floor };
         let odd = vec![series(vec![], false), series(vec![(0.0, f64::NAN), (1.0, -1.0)], true)];
         let panel = Panel { label: "y".into(), log: true, series: odd };
-        let png = panels("t", "step", std::slice::from_ref(&panel)).unwrap();
+        let png = panels("t", "step", std::slice::from_ref(&panel)).unwrap().png;
         assert_eq!(&png[1..4], b"PNG");
         assert!(panels("t", "step", &[]).is_ok());
         assert!(panel.is_blank() && !Panel { log: false, ..panel }.is_blank());

@@ -2,8 +2,9 @@
 
 use plotters::prelude::*;
 
+use super::Picture;
 use super::axis::Axis;
-use super::canvas::{COLORS, FONT, draw};
+use super::canvas::{COLORS, FONT, Pixels, draw};
 use super::contour::segments;
 use crate::run::error::CliError;
 
@@ -20,7 +21,7 @@ pub struct Grid<'a> {
 }
 
 /// A picture of the density as shades and contours, of `samples` (x, y pairs) as points.
-pub fn density_samples(title: &str, grid: &Grid, samples: &[[f64; 2]]) -> Result<Vec<u8>, CliError> {
+pub fn density_samples(title: &str, grid: &Grid, samples: &[[f64; 2]]) -> Result<Picture, CliError> {
     draw((1000, 1000), |area| {
         let (low, high) = (grid.low, grid.high);
         let axis = || Axis::linear(low..high);
@@ -34,13 +35,8 @@ pub fn density_samples(title: &str, grid: &Grid, samples: &[[f64; 2]]) -> Result
             grid.log_density.iter().copied().filter(|v| v.is_finite()).fold(f64::NEG_INFINITY, f64::max);
         let cell = (high - low) / grid.n.max(2) as f64;
         let place = |k: f64| low + (k + 0.5) * cell;
-        chart.draw_series(grid.log_density.iter().enumerate().filter(|(_, v)| **v > top - DEPTH).map(
-            |(k, v)| {
-                let (i, j) = ((k % grid.n) as f64, (k / grid.n) as f64);
-                let corner = |di: f64| (low + (i + di) * cell, low + (j + di) * cell);
-                Rectangle::new([corner(0.0), corner(1.0)], shade((v - top) / DEPTH + 1.0).filled())
-            },
-        ))?;
+        let plane = chart.plotting_area();
+        plane.strip_coord_spec().draw(&shades(grid, top, plane.dim_in_pixel()))?;
         for below in [0.5, 2.0, 4.5, 8.0] {
             let lines = segments(grid.log_density, grid.n, grid.n, top - below);
             let style = RGBColor(90, 90, 130).mix(0.5);
@@ -67,6 +63,19 @@ pub fn density_samples(title: &str, grid: &Grid, samples: &[[f64; 2]]) -> Result
 /// Natural-log units below the highest density that still have a shade.
 const DEPTH: f64 = 12.0;
 
+/// The density in pixels: as rectangles, cells would make an SVG of megabytes.
+fn shades(grid: &Grid, top: f64, (width, height): (u32, u32)) -> Pixels {
+    let cell = |pixel: u32, of: u32| pixel as usize * grid.n / of.max(1) as usize;
+    let shade_of = |(i, j): (usize, usize)| match grid.log_density.get(j * grid.n + i) {
+        Some(v) if *v > top - DEPTH => shade((v - top) / DEPTH + 1.0),
+        _ => WHITE,
+    };
+    // The highest row of the grid is the first of the pixels.
+    let pixels = (0..height).rev().flat_map(|y| (0..width).map(move |x| (cell(x, width), cell(y, height))));
+    let bytes = pixels.map(shade_of).flat_map(|c| [c.0, c.1, c.2]).collect();
+    Pixels { size: (width, height), bytes }
+}
+
 /// White to blue.
 fn shade(level: f64) -> RGBColor {
     let mix = |a: f64, b: f64| (a + (b - a) * level.clamp(0.0, 1.0)) as u8;
@@ -78,10 +87,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_picture_is_a_png_even_of_nothing() {
+    fn a_picture_is_a_png_and_an_svg_even_of_nothing() {
         let grid = Grid { log_density: &[0.0, -1.0, -2.0, f64::NEG_INFINITY], n: 2, low: -1.0, high: 1.0 };
-        let png = density_samples("test", &grid, &[[0.0, 0.0], [9.0, f64::NAN]]).unwrap();
-        assert_eq!(&png[1..4], b"PNG");
+        let picture = density_samples("a < b", &grid, &[[0.0, 0.0], [9.0, f64::NAN]]).unwrap();
+        assert_eq!(&picture.png[1..4], b"PNG");
+        let svg = String::from_utf8(picture.svg).unwrap();
+        assert!(svg.starts_with("<svg ") && svg.ends_with("</svg>\n") && svg.contains(">a &lt; b<"), "{svg}");
+        assert_eq!((svg.matches("<image ").count(), svg.matches("<circle ").count()), (1, 1));
         let nothing = Grid { log_density: &[], n: 0, low: -1.0, high: 1.0 };
         assert!(density_samples("", &nothing, &[]).is_ok());
     }

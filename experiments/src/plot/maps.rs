@@ -2,6 +2,7 @@
 
 use plotters::prelude::*;
 
+use super::Picture;
 use super::axis::Axis;
 use super::canvas::{Area, FONT, draw};
 use crate::run::error::CliError;
@@ -29,7 +30,7 @@ pub struct Map {
 }
 
 /// A picture of maps, `columns` of them beside each other.
-pub fn maps(title: &str, columns: usize, all: &[Map]) -> Result<Vec<u8>, CliError> {
+pub fn maps(title: &str, columns: usize, all: &[Map]) -> Result<Picture, CliError> {
     let columns = columns.max(1);
     let rows = all.len().div_ceil(columns).max(1);
     draw((480 * columns as u32, 60 + 360 * rows as u32), |area| {
@@ -157,7 +158,7 @@ mod tests {
         let full =
             map(vec![0.1, 1.0, 10.0], vec![1.0, 2.0], vec![0.0, 0.5, f64::NAN, 1.0, 2.0, f64::INFINITY]);
         let one = map(vec![1.0], vec![1.0], vec![0.5]);
-        let png = maps("title", 2, &[full, one, map(vec![], vec![], vec![])]).unwrap();
+        let png = maps("title", 2, &[full, one, map(vec![], vec![], vec![])]).unwrap().png;
         assert_eq!(&png[1..4], b"PNG");
         assert!(maps("", 0, &[]).is_ok());
     }

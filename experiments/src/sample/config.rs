@@ -50,6 +50,13 @@ pub struct Evaluation {
     /// Sets of paths, of `set_size` each, whose log Z are compared with the known one; 0 leaves it out.
     #[serde(default)]
     pub calibration: usize,
+    /// Samples that are moved to the minima of their basins, to find the modes and their weights; 0 leaves them out.
+    #[serde(default = "modes")]
+    pub modes: usize,
+    /// States of each of three independent explorations that the verdict holds the samples against, in R^d; 0 leaves them
+    /// out.
+    #[serde(default = "audit")]
+    pub audit: usize,
     /// States at each noise level behind weights.csv.
     pub weight_samples: usize,
     /// Rows of history.csv.
@@ -75,6 +82,16 @@ fn floor_pairs() -> usize {
     50
 }
 
+/// Settings from before had none of these either.
+fn modes() -> usize {
+    1000
+}
+
+/// Nor of these.
+fn audit() -> usize {
+    512
+}
+
 impl Default for Evaluation {
     /// For targets in R^d.
     fn default() -> Self {
@@ -92,6 +109,8 @@ impl Default for Evaluation {
             correction_jumps: 0,
             populations: 0,
             calibration: 0,
+            modes: modes(),
+            audit: audit(),
             weight_samples: 1000,
             snapshots: 40,
         }
@@ -138,6 +157,8 @@ impl Evaluation {
             ("evaluation.correction_jumps", between(self.correction_jumps, 0, 1e6)),
             ("evaluation.populations", between(self.populations, 0, 1e4)),
             ("evaluation.calibration", between(self.calibration, 0, 1e5)),
+            ("evaluation.modes", between(self.modes, 0, 1e6)),
+            ("evaluation.audit", between(self.audit, 0, 1e6)),
             ("evaluation.weight_samples", between(self.weight_samples, 10, 1e6)),
             ("evaluation.snapshots", between(self.snapshots as usize, 1, 1e6)),
         ];

@@ -9,6 +9,9 @@ use models::sampler::Sampler;
 use models::target::{AnyTarget, Geometry, ParticleSystem, TargetError};
 
 use super::SampleConfig;
+use super::drawn::Drawn;
+use super::judge::{Judgement, Said};
+use super::modes::Modes;
 use super::pictures::{self, weights_csv};
 use super::reference_cache::Reference;
 use super::run::sampler_failure;
@@ -41,6 +44,15 @@ pub(super) struct Measurement<'a> {
     pub quiet: bool,
     /// Floors of targets in R^d, once they have been asked for.
     pub floors: OnceCell<Floors>,
+}
+
+/// What came of a measurement.
+pub(super) struct Measured {
+    pub figures: Vec<Figure>,
+    /// The checks that failed, and what to do behind them.
+    pub failures: Vec<String>,
+    pub modes: Modes,
+    pub judgement: Judgement,
 }
 
 fn failed(e: impl std::fmt::Display) -> CliError {
@@ -99,13 +111,13 @@ impl Measurement<'_> {
         }
     }
 
-    /// Draws, measures, writes; returns the figures and the checks that failed.
+    /// Draws, measures, writes.
     pub fn finish(
         &self,
         sampler: &mut dyn Sampler,
         past: &Past,
         stages: &mut Stages,
-    ) -> Result<(Vec<Figure>, Vec<String>), CliError> {
+    ) -> Result<Measured, CliError> {
         let (e, key, target) = (&self.config.evaluation, self.key(), self.target.double());
         let mut tuning = 0;
         if let Some(learned) = sampler.learned() {
@@ -122,6 +134,7 @@ impl Measurement<'_> {
             }
         };
         let diagnostics = sampler.diagnostics();
+        let mine = energies(target, &samples).map_err(broken)?;
         stages.next("distances to the reference");
         let mut figures = self.against_reference(&samples)?;
         figures.extend(self.of_reference());
@@ -145,10 +158,24 @@ impl Measurement<'_> {
         ] {
             figures.push(Figure::plain(name, value));
         }
+        stages.next("modes of the samples");
+        let modes = self.modes(&samples, &log_w, sampler.chains());
+        figures.extend(modes.figures());
         let single: Vec<f32> = samples.iter().map(|v| *v as f32).collect();
         self.folder.write("samples.npy", &npy::encode(target.dim(), &single))?;
         if !log_w.is_empty() {
             self.folder.write("log_weights.npy", &npy::encode(1, &log_w))?;
+        }
+        let (x, chains) = (&samples[..], sampler.chains());
+        let drawn = Drawn { dim: target.dim(), x, energies: &mine, log_w: &log_w, chains };
+        self.folder.write("samples.npz", &drawn.npz()?)?;
+        if let Geometry::Particles(system) = target.geometry() {
+            self.folder.write("samples.extxyz", &drawn.extxyz(system))?;
+        }
+        match modes.csv() {
+            Some(table) => self.folder.write("modes.csv", table.as_bytes())?,
+            // One of an earlier measurement.
+            None => self.folder.remove("modes.csv")?,
         }
         if let Some(learned) = sampler.learned().filter(|_| !self.pretrained) {
             // Weights are those of the training's buffer, which a network alone does not bring.
@@ -161,13 +188,24 @@ impl Measurement<'_> {
         if !diagnostics.lists.is_empty() {
             self.folder.write("diagnostics.csv", pictures::lists_csv(&diagnostics.lists).as_bytes())?;
         }
-        stages.next("pictures");
-        self.draw(&samples, &past.history, &diagnostics.chains)?;
         let mut failures = diagnostics.failures;
+        stages.next("independent explorations, for the verdict");
+        let said = Said {
+            samples: &samples,
+            energies: &mine,
+            log_w: &log_w,
+            chains,
+            figures: &figures,
+            failures: &failures,
+        };
+        let judgement = self.judge(&said);
+        figures.push(Figure::plain("audit_evaluations", judgement.evaluations as f64));
+        stages.next("pictures");
+        self.draw((&samples, mine), &past.history, &diagnostics.chains)?;
         if !failures.is_empty() {
             failures.push(diagnostics.remedy);
         }
-        Ok((figures, failures))
+        Ok(Measured { figures, failures, modes, judgement })
     }
 
     pub(super) fn against_reference(&self, samples: &[f64]) -> Result<Vec<Figure>, CliError> {
@@ -219,21 +257,20 @@ impl Measurement<'_> {
 
     fn draw(
         &self,
-        samples: &[f64],
+        (samples, mut mine): (&[f64], Vec<f64>),
         history: &History,
         chains: &[(&'static str, Vec<f64>)],
     ) -> Result<(), CliError> {
         let (config, target) = (self.config, self.target.double());
-        let write = |name: &str, bytes: Vec<u8>| self.folder.write(name, &bytes);
-        let e = |x: &[f64]| particles::energies(target, x).map_err(broken);
-        let mine = e(samples)?;
-        let theirs = self.reference.as_ref().map(|r| e(&r.states)).transpose()?;
-        write("energies.png", pictures::energies(config, &mine, theirs.as_deref(), chains)?)?;
-        if let Some(png) = pictures::plane(config, target, samples)? {
-            write("samples.png", png)?;
+        particles::bound(&mut mine);
+        let theirs = self.reference.as_ref().map(|r| particles::energies(target, &r.states));
+        let theirs = theirs.transpose().map_err(broken)?;
+        pictures::energies(config, &mine, theirs.as_deref(), chains)?.write(self.folder, "energies")?;
+        if let Some(picture) = pictures::plane(config, target, samples)? {
+            picture.write(self.folder, "samples")?;
         }
         if !self.pretrained {
-            write("training.png", pictures::training(config, target, history)?)?;
+            pictures::training(config, target, history)?.write(self.folder, "training")?;
         }
         if let (Geometry::Particles(system), Some(r)) = (target.geometry(), &self.reference) {
             self.draw_particles(
@@ -251,9 +288,8 @@ impl Measurement<'_> {
         samples: (&[f64], &[f64]),
         reference: (&[f64], &[f64]),
     ) -> Result<(), CliError> {
-        let png = pictures::distances(self.config, system, samples.0, reference.0)?;
-        self.folder.write("distances.png", &png)?;
-        let png = pictures::structures(system, samples, reference)?;
-        self.folder.write("structures.png", &png)
+        let picture = pictures::distances(self.config, system, samples.0, reference.0)?;
+        picture.write(self.folder, "distances")?;
+        pictures::structures(system, samples, reference)?.write(self.folder, "structures")
     }
 }

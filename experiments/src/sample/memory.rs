@@ -12,7 +12,8 @@ impl Evaluation {
         vec![
             (
                 format!("evaluation.samples = {} in {dim} dimensions", self.drawn()),
-                2.0 * states(self.drawn()),
+                // Once more as samples.npz, whose numbers hardly compress.
+                3.0 * states(self.drawn()),
             ),
             // Two of the reference for each that is measured.
             (

@@ -1,14 +1,19 @@
 //! Sampling a target: train or run a method, and measure what it gives.
 
 mod config;
+mod drawn;
+mod judge;
 mod learned;
 mod measure;
 mod memory;
+mod modes;
 mod pictures;
 mod presets;
 mod reference_cache;
 mod reference_source;
+mod report;
 mod run;
+mod verdict;
 
 pub use config::{Evaluation, Request, SampleConfig, configure};
 pub use presets::{Shipped, shipped};

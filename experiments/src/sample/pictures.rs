@@ -6,7 +6,7 @@ use models::sampler::iwsm::weight_report::WeightLevel;
 use models::target::{ParticleSystem, Target};
 
 use super::SampleConfig;
-use crate::plot::{Cloud, Grid, Panel, Series, clouds, density_samples, panels};
+use crate::plot::{Cloud, Grid, Panel, Picture, Series, clouds, density_samples, panels};
 use crate::run::error::CliError;
 use crate::run::history::History;
 use crate::table::shortest;
@@ -35,7 +35,7 @@ pub(super) fn plane(
     config: &SampleConfig,
     target: &dyn Target<f64>,
     samples: &[f64],
-) -> Result<Option<Vec<u8>>, CliError> {
+) -> Result<Option<Picture>, CliError> {
     const N: usize = 250;
     let d = target.dim();
     let marginal = target.first_plane();
@@ -65,7 +65,7 @@ pub(super) fn training(
     config: &SampleConfig,
     target: &dyn Target<f64>,
     history: &History,
-) -> Result<Vec<u8>, CliError> {
+) -> Result<Picture, CliError> {
     let modes = target.modes().map_or(0.0, |m| m.weights.len() as f64);
     // Column, label, logarithmic, and a level to compare with.
     type Level = Option<(&'static str, f64)>;
@@ -107,7 +107,7 @@ pub(super) fn energies(
     samples: &[f64],
     reference: Option<&[f64]>,
     chains: &[Named<Vec<f64>>],
-) -> Result<Vec<u8>, CliError> {
+) -> Result<Picture, CliError> {
     let curves = vec![panel("density", histograms(samples, reference.unwrap_or_default(), chains))];
     panels(&format!("{}: energy", config.target.name), "energy", &curves)
 }
@@ -173,7 +173,7 @@ pub(super) fn distances(
     system: ParticleSystem,
     samples: &[f64],
     reference: &[f64],
-) -> Result<Vec<u8>, CliError> {
+) -> Result<Picture, CliError> {
     let wrong = |e| CliError::Failed(format!("the samples cannot be drawn: {e}"));
     let pairs = |x: &[f64]| pair_distances(x, system).map_err(wrong);
     let radii = |x: &[f64]| -> Vec<f64> {
@@ -209,7 +209,7 @@ pub(super) fn structures(
     system: ParticleSystem,
     (samples, energies): (&[f64], &[f64]),
     (reference, reference_energies): (&[f64], &[f64]),
-) -> Result<Vec<u8>, CliError> {
+) -> Result<Picture, CliError> {
     let (d, n) = (system.space, system.particles);
     let near = 1.3 * nearest_neighbour(system, reference);
     let cloud = |name: &str, x: &[f64], energy: f64, class: u32| {

@@ -6,20 +6,22 @@ use std::sync::Arc;
 use engine::checkpoint::{Checkpoint, CheckpointError};
 use models::evaluate::Figure;
 use models::sampler::{Learned, Sampler, SamplerError};
-use models::target::AnyTarget;
-use serde_json::json;
+use models::target::{AnyTarget, Geometry};
+use serde_json::{Value, json};
 
 use super::SampleConfig;
-use super::measure::Measurement;
+use super::measure::{Measured, Measurement};
 use super::presets::{Shipped, preset};
 use super::reference_cache::Reference;
 use super::reference_source::{ReferenceSource, SOURCE};
+use super::report::Report;
+use super::verdict::{Metrics, Sentence, verdict, word};
 use crate::config::{exact, load_exact, to_toml};
 use crate::figures;
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::Stages;
-use crate::run::{Curve, Inputs, Options, RunFolder, Start, Steps, environment, sha256};
+use crate::run::{Curve, Inputs, Options, RunFolder, Start, Steps, console, environment, sha256};
 
 /// Where the reference comes from, and whether a network does.
 #[derive(Clone, Debug, Default)]
@@ -145,15 +147,25 @@ impl Run {
                 self.folder.write("model.safetensors", &self.model(learned)?)?;
             }
         }
-        let figures = measurement.finish(&mut *sampler, &past, &mut stages)?;
+        let measured = measurement.finish(&mut *sampler, &past, &mut stages)?;
         stages.pause();
         let steps = if self.pretrained.is_some() { sampler.total() } else { sampler.done() };
-        self.folder
-            .write("metrics.json", metrics_json(config, steps, &figures.0, &figures.1, 1).as_bytes())?;
+        let Measured { figures, failures, modes, judgement } = &measured;
+        let steps_of = (steps, sampler.total());
+        // Of particles they are those from a reference that the program makes of any of them.
+        let exact = matches!(target.double().geometry(), Geometry::Euclidean(_));
+        let said = verdict(&Metrics { figures, failures, steps: steps_of, modes, judgement, exact });
+        let json = with_modes(config, steps, figures, failures, (modes.json(), &said));
+        self.folder.write("metrics.json", json.as_bytes())?;
+        let report = Report { config, steps: steps_of, figures, said: &said, modes };
+        report.write(&self.folder)?;
+        if !self.options.quiet {
+            console::print(format_args!("{}", paragraph(&said)))?;
+        }
         if steps == sampler.total() {
             self.folder.write("DONE", b"")?;
         }
-        Ok(figures)
+        Ok((measured.figures, measured.failures))
     }
 
     /// An error if only measurements are wanted and there is nothing to measure. A model in training can be measured.
@@ -207,7 +219,39 @@ pub fn metrics_json(
     failures: &[String],
     seeds: usize,
 ) -> String {
-    let head = [
+    figures::metrics_json(&head(config, steps, failures, seeds), figures)
+}
+
+/// The same of a single run, whose modes are known.
+fn with_modes(
+    config: &SampleConfig,
+    steps: u64,
+    figures: &[Figure],
+    failures: &[String],
+    (modes, said): (Value, &[Sentence]),
+) -> String {
+    let mut head = head(config, steps, failures, 1);
+    head.push(("modes", modes));
+    head.push(("verdict", json!(word(said.iter()))));
+    // Without what nobody knows of an own density: exact samples, and log Z.
+    head.push(("blind_verdict", json!(word(said.iter().filter(|s| !s.known)))));
+    let finding =
+        |s: &Sentence| json!({ "level": word(std::iter::once(s)), "text": s.text, "blind": !s.known });
+    head.push(("findings", said.iter().map(finding).collect()));
+    figures::metrics_json(&head, figures)
+}
+
+/// The verdict for a terminal.
+fn paragraph(said: &[Sentence]) -> String {
+    let mut text = format!("\nverdict: {}\n", word(said.iter()));
+    for s in said {
+        text += &format!("  {}: {}\n", word(std::iter::once(s)), s.text);
+    }
+    text + "\n"
+}
+
+fn head(config: &SampleConfig, steps: u64, failures: &[String], seeds: usize) -> Vec<(&'static str, Value)> {
+    vec![
         ("target", json!(config.target.name)),
         ("method", json!(config.method.name())),
         ("distilled_from_markov_chains", json!(config.method.config().distils())),
@@ -216,8 +260,7 @@ pub fn metrics_json(
         ("seed", json!(config.seed)),
         ("seeds", json!(seeds)),
         ("failed_checks", json!(failures)),
-    ];
-    figures::metrics_json(&head, figures)
+    ]
 }
 
 pub(super) fn sampler_failure(e: SamplerError) -> CliError {

@@ -103,6 +103,12 @@ fn a_file_that_is_no_picture_is_not_replaced() {
     assert_eq!(std::fs::read_to_string(dir.path().join("notes.txt")).unwrap(), "mine");
     binary::succeed(&mut compare("curves.png"));
     binary::succeed(&mut compare("curves.png"));
+    // The ending says which kind.
+    binary::succeed(&mut compare("curves.svg"));
+    binary::succeed(&mut compare("curves.svg"));
+    assert!(std::fs::read_to_string(dir.path().join("curves.svg")).unwrap().starts_with("<svg "));
+    std::fs::copy(dir.path().join("curves.png"), dir.path().join("other.svg")).unwrap();
+    binary::refused(&mut compare("other.svg"), "other.svg: is there and no SVG picture");
     #[cfg(unix)]
     {
         std::os::unix::fs::symlink("curves.png", dir.path().join("link.png")).unwrap();

@@ -32,8 +32,13 @@ impl Sizes {
 /// Where the target cannot be evaluated.
 pub fn energies(target: &dyn Target<f64>, x: &[f64]) -> Result<Vec<f64>, TargetError> {
     let mut energies = super::energies(target, x)?;
-    energies.iter_mut().for_each(|e| *e = e.min(LARGEST_ENERGY));
+    bound(&mut energies);
     Ok(energies)
+}
+
+/// Lowers energies to at most 1e100.
+pub fn bound(energies: &mut [f64]) {
+    energies.iter_mut().for_each(|e| *e = e.min(LARGEST_ENERGY));
 }
 
 /// x_w2, e_w2, eq_w2, d_tv, and mean and standard deviation of the energy; all states mean-free.

@@ -13,6 +13,7 @@ mod particles;
 mod summary;
 mod transport;
 mod wasserstein_1d;
+mod weighted;
 
 pub use histogram::{tv_1d, tv_2d};
 pub use modes::{ModeReport, Modes, covering_radius, mode_report};
@@ -20,6 +21,7 @@ pub use particles::{distance_tv, equivariant_w2, pair_distances};
 pub use summary::{disjoint_sets, mean, resampled_sets, sd, select};
 pub use transport::{assigned_cost, assignment, squared_distances, w2};
 pub use wasserstein_1d::w2_1d;
+pub use weighted::Weighted;
 
 use thiserror::Error;
 

@@ -106,6 +106,12 @@ pub trait Sampler: Send {
     /// If there are fewer samples than `n`.
     fn draw(&self, n: usize, steps: usize, key: (u64, u64)) -> Result<Vec<f64>, SamplerError>;
 
+    /// The number of Markov chains whose states [`draw`](Self::draw) gives in turn: sample k is a state of chain k modulo
+    /// this. None for samples that no chain has made.
+    fn chains(&self) -> Option<usize> {
+        None
+    }
+
     /// The state that changes from step to step.
     fn checkpoint(&self) -> Checkpoint;
 

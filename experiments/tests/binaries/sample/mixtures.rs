@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use experiments::datasets::npz::Npz;
+
 use super::{refused, run, sample, succeed};
 use crate::binary::{self, metrics, stderr, stdout};
 
@@ -27,7 +29,9 @@ const SMALL: &[&str] = &[
 ];
 
 fn assert_same_run(a: &Path, b: &Path) {
-    binary::assert_same_run(a, b, &["samples.npy", "history.csv", "weights.csv", "model.safetensors"]);
+    let files = ["samples.npy", "history.csv", "weights.csv", "model.safetensors"];
+    let shown = ["samples.npz", "modes.csv", "samples.png", "samples.svg", "energies.svg", "training.svg"];
+    binary::assert_same_run(a, b, &[&files[..], &shown].concat());
 }
 
 #[test]
@@ -49,10 +53,42 @@ fn a_resumed_run_equals_an_unbroken_one() {
     std::fs::write(&history, format!("{text}{ahead}\n")).unwrap();
     run(&["--quiet", "--resume", broken.to_str().unwrap()]);
     assert_same_run(&whole, &broken);
-    // Measuring once more gives the same figures.
+    // Measuring once more gives the same figures, and the report again.
     let before = metrics(&whole);
+    std::fs::remove_file(whole.join("report.html")).unwrap();
     run(&["--quiet", "--eval-only", whole.to_str().unwrap()]);
     assert_eq!(metrics(&whole), before);
+    let report = std::fs::read_to_string(whole.join("report.html")).unwrap();
+    assert!(report.contains("<svg ") && report.contains("What may be believed"));
+    assert!(!report.contains(dir.path().to_str().unwrap()), "a folder of this machine");
+}
+
+#[test]
+fn modes_and_their_weights_are_found_or_left_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let wells = ["--target", "two-wells", "--dim", "4", "--method", "smc", "--quick", "--quiet"];
+    let out = dir.path().join("run");
+    let run = |more: &[&str]| {
+        let output = sample(&[&wells, more, &["--out", out.to_str().unwrap()]].concat()).output().unwrap();
+        // So short a run may fail its checks, which its exit code says.
+        assert!([Some(0), Some(1)].contains(&output.status.code()), "{}", stderr(&output));
+        let text = std::fs::read_to_string(out.join("metrics.json")).unwrap();
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    let found = run(&["--set", "evaluation.modes=300"]);
+    let modes = &found["modes"];
+    assert_eq!((modes["found"].as_u64(), found["basins"].as_f64()), (Some(2), Some(2.0)), "{modes}");
+    assert_eq!(modes["descents"].as_u64(), Some(300));
+    let weight = |k: usize| modes["list"][k]["weight"].as_f64().unwrap();
+    assert!((weight(0) + weight(1) - 1.0).abs() < 1e-9 && weight(0) > 0.6, "{modes}");
+    let known = (0.875_f64 / 0.125).ln();
+    assert!((modes["list"][1]["free_energy"].as_f64().unwrap() - known).abs() < 1.0, "{modes}");
+    let table = std::fs::read_to_string(out.join("modes.csv")).unwrap();
+    assert!(table.starts_with("mode,weight,weight_se,") && table.lines().count() == 3, "{table}");
+    assert!(table.lines().next().unwrap().ends_with(",x3,sd0,sd1,sd2,sd3"), "{table}");
+    let without = run(&["--set", "evaluation.modes=0", "--force"]);
+    assert_eq!(without["modes"]["skipped"].as_str(), Some("evaluation.modes = 0"));
+    assert!(!out.join("modes.csv").exists() && without["basins"].is_null());
 }
 
 #[test]
@@ -124,10 +160,15 @@ fn parallel_tempering_samples_a_mixture_and_is_measured_against_exact_samples() 
         assert!(text.contains(&format!("\"{name}\"")), "{name}: {text}");
     }
     assert!(
-        ["samples.png", "energies.png", "history.csv", "diagnostics.csv"]
+        ["samples.png", "energies.png", "history.csv", "diagnostics.csv", "samples.npz", "report.html"]
             .iter()
             .all(|f| out.join(f).exists())
     );
+    let npz = Npz::read(&out.join("samples.npz")).unwrap();
+    let (chains, draws) = (npz.integers("chain").unwrap().1, npz.integers("draw").unwrap().1);
+    let walkers = *chains.iter().max().unwrap() + 1;
+    assert!(walkers > 1 && chains.len() == 500, "{walkers}");
+    assert!((0..500).all(|k| draws[k as usize] * walkers + chains[k as usize] == k));
 }
 
 #[test]

@@ -58,7 +58,9 @@ const TEMPERED: &[&str] = &[
 ];
 
 fn assert_same_run(a: &Path, b: &Path) {
-    binary::assert_same_run(a, b, &["samples.npy", "model.safetensors", "history.csv", "weights.csv"]);
+    let files = ["samples.npy", "model.safetensors", "history.csv", "weights.csv"];
+    let shown = ["samples.npz", "samples.extxyz", "modes.csv", "distances.svg", "structures.svg"];
+    binary::assert_same_run(a, b, &[&files[..], &shown].concat());
 }
 
 /// A figure of metrics.json.
@@ -77,6 +79,10 @@ fn a_run_writes_what_it_promises_and_one_and_two_threads_give_the_same_bits() {
     for name in ["energies.png", "distances.png", "structures.png", "training.png", "config.toml", "DONE"] {
         assert!(one.join(name).exists(), "{name}");
     }
+    assert!(one.join("report.html").exists());
+    let states = std::fs::read_to_string(one.join("samples.extxyz")).unwrap();
+    assert_eq!(states.lines().count(), 100 * 6);
+    assert!(states.starts_with("4\nProperties=species:S:1:pos:R:3 energy="), "{states}");
     let text = metrics(&one).join("\n");
     for name in ["x_w2", "e_w2", "eq_w2", "d_tv", "x_w2_floor", "eq_w2_floor", "log_z", "ess", "khat"] {
         assert!(text.contains(&format!("\"{name}\"")), "{name}");

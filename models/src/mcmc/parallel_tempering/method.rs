@@ -117,6 +117,10 @@ impl Sampler for Run<'_> {
         recorded::first(self.sampler.states(), self.sampler.dim(), n)
     }
 
+    fn chains(&self) -> Option<usize> {
+        Some(self.sampler.walkers())
+    }
+
     fn checkpoint(&self) -> Checkpoint {
         self.sampler.checkpoint()
     }

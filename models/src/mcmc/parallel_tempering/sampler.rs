@@ -141,6 +141,11 @@ impl<'a> ParallelTempering<'a> {
         rungs.iter().sum::<f64>() / rungs.len() as f64
     }
 
+    /// The number of walkers.
+    pub fn walkers(&self) -> usize {
+        self.config.walkers
+    }
+
     /// The mean energy of the states on the target's rung.
     pub fn energy(&self) -> f64 {
         let blocks = &self.blocks[..self.groups()];
