@@ -139,7 +139,7 @@ fn log_z(m: &Metrics<'_>, say: &mut impl FnMut(Grade, String)) {
         (Some(f), _) => {
             let sd = f.sd.unwrap_or(f64::NAN);
             let off = f.floor.map(|known| (f.value - known) / sd.hypot(f.floor_se.unwrap_or(0.0)));
-            let text = format!("log Z = {} ({})", figure(f.value, f.sd).replace("+-", "±"), f.name);
+            let text = format!("log Z = {} {}", figure(f.value, f.sd).replace("+-", "±"), origin(f.name));
             match (off, f.floor) {
                 (Some(off), Some(known)) if off.abs() > ERRORS => say(
                     Grade::Bad,
@@ -161,9 +161,22 @@ fn log_z(m: &Metrics<'_>, say: &mut impl FnMut(Grade, String)) {
         }
         (None, Some(f)) => say(
             Grade::Doubt,
-            format!("log Z is at least about {:.2} ({}): a lower bound, without an error.", f.value, f.name),
+            format!(
+                "log Z is at least about {:.2} {}: a lower bound, without an error.",
+                f.value,
+                origin(f.name)
+            ),
         ),
         (None, None) => {}
+    }
+}
+
+/// What an estimate of log Z comes from.
+fn origin(name: &str) -> &'static str {
+    match name {
+        "smc_log_z" => "(by populations along the paths)",
+        "trajectory_log_z" => "(by the weights of sampled paths)",
+        _ => "(log_z)",
     }
 }
 
@@ -181,8 +194,13 @@ fn distances(m: &Metrics<'_>, say: &mut impl FnMut(Grade, String)) {
     };
     let known: Vec<(&str, f64)> =
         names.iter().filter_map(|(name, what)| Some((*what, ratio(name)?))).collect();
-    let off: Vec<String> =
-        (known.iter().filter(|(_, r)| *r > FLOORS)).map(|(what, r)| format!("{what} {r:.1} times")).collect();
+    let off: Vec<String> = (known.iter().filter(|(_, r)| *r > FLOORS))
+        .map(
+            |(what, r)| {
+                if *r < 10.0 { format!("{what} {r:.1} times") } else { format!("{what} {r:.0} times") }
+            },
+        )
+        .collect();
     match (known.is_empty(), off.is_empty()) {
         (true, _) => {}
         (false, true) => say(
