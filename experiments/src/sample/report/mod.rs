@@ -9,7 +9,7 @@ mod words;
 use models::evaluate::Figure;
 use serde_json::Value;
 
-use self::page::{cards, escaped_lines, page, section, table, tight};
+use self::page::{cards, listed, page, section, table, tight};
 use super::SampleConfig;
 use super::modes::Modes;
 use super::verdict::{Grade, Metrics, verdict};
@@ -239,7 +239,7 @@ impl Report<'_> {
         put("system", word("os").zip(word("arch")).map(|(os, arch)| format!("{os}, {arch}")));
         put("seed", Some(self.config.seed.to_string()));
         put("command", command.map(|words| words.collect::<Vec<_>>().join(" ")));
-        let files = escaped_lines(words::FILES);
+        let files = listed(words::FILES);
         table(&["", ""], &rows)
             + &format!("<details><summary>Files beside this one</summary>{files}</details>")
     }

@@ -54,9 +54,9 @@ pub(super) fn section(heading: &str, body: &str) -> String {
 /// Names with short values.
 pub(super) fn cards(all: &[(&str, String)]) -> String {
     let one = |(name, value): &(&str, String)| {
-        format!("<div><dt>{}</dt><dd>{}</dd></div>", escaped(name), escaped(value))
+        format!("<div><dt>{}</dt><dd>{}</dd></div>\n", escaped(name), escaped(value))
     };
-    format!("<dl class=\"cards\">{}</dl>", all.iter().map(one).collect::<String>())
+    format!("<dl class=\"cards\">\n{}</dl>\n", all.iter().map(one).collect::<String>())
 }
 
 /// A table; the header is HTML, or empty for none, cells are text.
@@ -76,8 +76,8 @@ pub(super) fn tight(header: &[&str], rows: &[Vec<String>]) -> String {
     table(header, rows).replacen("<table>", "<table class=\"tight\">", 1)
 }
 
-/// Names with what they are, as a table.
-pub(super) fn escaped_lines(lines: &[(&str, &str)]) -> String {
+/// What names stand for, as a table.
+pub(super) fn listed(lines: &[(&str, &str)]) -> String {
     let rows: Vec<Vec<String>> =
         lines.iter().map(|(name, what)| vec![name.to_string(), what.to_string()]).collect();
     table(&["", ""], &rows)
