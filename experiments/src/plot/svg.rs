@@ -85,7 +85,9 @@ impl<'a> Svg<'a> {
     pub fn circle(&mut self, (x, y): BackendCoord, radius: u32, color: BackendColor, width: Option<u32>) {
         if color.alpha > 0.0 {
             self.within(paint(color, width));
-            put(self.text, format_args!("<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}\"/>\n"));
+            // Pixels reach half of their size farther than their middle.
+            let half = if width.is_none() { ".5" } else { "" };
+            put(self.text, format_args!("<circle cx=\"{x}\" cy=\"{y}\" r=\"{radius}{half}\"/>\n"));
         }
     }
 
@@ -114,9 +116,9 @@ impl<'a> Svg<'a> {
         };
         // From the anchor down to the line that letters stand on.
         let down = match anchor.v_pos {
-            VPos::Top => 0.8,
-            VPos::Center => 0.32,
-            VPos::Bottom => -0.2,
+            VPos::Top => 0.62,
+            VPos::Center => 0.28,
+            VPos::Bottom => -0.35,
         };
         let size = style.size() / LINE;
         self.within(format!("{} font-size=\"{}\" text-anchor=\"{across}\"", paint(color, None), short(size)));
@@ -217,8 +219,8 @@ mod tests {
             body,
             [
                 "<g fill=\"#000000\">",
-                "<circle cx=\"1\" cy=\"2\" r=\"3\"/>",
-                "<circle cx=\"4\" cy=\"5\" r=\"3\"/>",
+                "<circle cx=\"1\" cy=\"2\" r=\"3.5\"/>",
+                "<circle cx=\"4\" cy=\"5\" r=\"3.5\"/>",
                 "</g>",
                 "<g fill=\"none\" stroke=\"#000000\" stroke-width=\"2\" stroke-opacity=\"0.25\">",
                 "<path d=\"M0 0L1 0 1 1\"/>",

@@ -120,7 +120,7 @@ fn log_z(m: &Metrics<'_>, say: &mut impl FnMut(Grade, String)) {
         return;
     };
     let sd = f.sd.unwrap_or(f64::NAN);
-    let text = format!("log Z = {} ({})", figure(f.value, f.sd).replace("+-", "±"), f.name);
+    let text = format!("log Z = {} {}", figure(f.value, f.sd).replace("+-", "±"), origin(f.name));
     let Some(known) = f.floor else {
         return say(Grade::Good, format!("{text}; its error is that of the modes that were found."));
     };
@@ -139,6 +139,15 @@ fn log_z(m: &Metrics<'_>, say: &mut impl FnMut(Grade, String)) {
     }
 }
 
+/// What an estimate of log Z comes from.
+fn origin(name: &str) -> &'static str {
+    match name {
+        "smc_log_z" => "(by populations along the paths)",
+        "trajectory_log_z" => "(by the weights of sampled paths)",
+        _ => "(log_z)",
+    }
+}
+
 fn distances(m: &Metrics<'_>, say: &mut impl FnMut(Grade, String)) {
     let names = [
         ("x_w2", "positions (X-W2)"),
@@ -153,8 +162,13 @@ fn distances(m: &Metrics<'_>, say: &mut impl FnMut(Grade, String)) {
     };
     let known: Vec<(&str, f64)> =
         names.iter().filter_map(|(name, what)| Some((*what, ratio(name)?))).collect();
-    let off: Vec<String> =
-        (known.iter().filter(|(_, r)| *r > FLOORS)).map(|(what, r)| format!("{what} {r:.1} times")).collect();
+    let off: Vec<String> = (known.iter().filter(|(_, r)| *r > FLOORS))
+        .map(
+            |(what, r)| {
+                if *r < 10.0 { format!("{what} {r:.1} times") } else { format!("{what} {r:.0} times") }
+            },
+        )
+        .collect();
     match (known.is_empty(), off.is_empty()) {
         (true, _) => {}
         (false, true) => say(

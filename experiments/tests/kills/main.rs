@@ -126,7 +126,11 @@ fn digests(folder: &Path) -> BTreeMap<String, String> {
             }
             let bytes = std::fs::read(&path).unwrap();
             let bytes = match last {
-                "metrics.json" => without_clocks(&bytes),
+                "metrics.json" => without(&["seconds", "peak_mib", "epoch_ms"], &bytes),
+                "report.html" => without(
+                    &["<dt>time</dt>", "<td>threads</td>", "<td>command</td>", "Time of the run"],
+                    &bytes,
+                ),
                 "jobs.csv" | "depth.csv" => without_last_column(&bytes),
                 // The seconds of the training are among its notes.
                 "checkpoint.safetensors" => tensors(&bytes),
@@ -140,10 +144,10 @@ fn digests(folder: &Path) -> BTreeMap<String, String> {
     found
 }
 
-fn without_clocks(bytes: &[u8]) -> Vec<u8> {
+/// Lines that hold none of these.
+fn without(parts: &[&str], bytes: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(bytes);
-    let clocks = ["seconds", "peak_mib", "epoch_ms"];
-    let kept = text.lines().filter(|line| !clocks.iter().any(|clock| line.contains(clock)));
+    let kept = text.lines().filter(|line| !parts.iter().any(|part| line.contains(part)));
     kept.map(|line| format!("{line}\n")).collect::<String>().into_bytes()
 }
 

@@ -10,11 +10,13 @@ use crate::metrics::{Weighted, mean, sd};
 const REGIONS: usize = 12;
 /// States that the regions are made of, at most.
 const FEW: usize = 2000;
-/// The neighbour whose distance tells how dense states lie.
-const NEIGHBOUR: usize = 20;
-/// How many times as far as another exploration's its neighbour among the samples is, for a state that they miss. The
-/// ratio of two such distances among 20 neighbours is above 3 in less than one of 2000 cases in one dimension, and more
-/// rarely in more.
+/// States that distances are taken to, at most.
+const SET: usize = 1024;
+/// The neighbour among the samples whose distance tells whether they come near a state, and the one among other states of
+/// the same law that it is held against. Where 25 of 1024 states lie in a mode, samples of the same law have fewer than 5
+/// there in one of 10^6 cases; modes of fewer states have their 25th neighbour elsewhere, and give no alarm.
+const NEIGHBOURS: [usize; 2] = [5, 25];
+/// How many times as far as that one the neighbour among the samples is, for a state that they miss.
 const FAR: f64 = 3.0;
 
 /// A sample to be judged.
@@ -165,9 +167,11 @@ fn square(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-/// See [`Comparison::unseen`]. Sets of one size are compared: the sizes of explorations.
+/// See [`Comparison::unseen`]. Sets of one size are compared.
 fn unseen(samples: &[f64], weights: &[f64], rounds: &[Vec<f64>], d: usize) -> [f64; 2] {
-    let size = rounds.iter().map(|x| x.len() / d).min().unwrap_or(0);
+    let Some((first, others)) = rounds.split_first() else { return [0.0; 2] };
+    let others = others.concat();
+    let size = SET.min(others.len() / d).min(samples.len() / d);
     // Columns with a weight, each as often as its weight says.
     let (mut drawn, mut at, mut sum) = (Vec::with_capacity(size * d), 0, 0.0);
     for (x, w) in samples.chunks_exact(d).zip(weights) {
@@ -177,23 +181,20 @@ fn unseen(samples: &[f64], weights: &[f64], rounds: &[Vec<f64>], d: usize) -> [f
             at += 1;
         }
     }
-    if rounds.len() < 2 || size <= NEIGHBOUR || drawn.len() / d <= NEIGHBOUR {
+    let others = thinned(&others, d, size);
+    if size <= NEIGHBOURS[1] || drawn.len() < others.len() {
         return [0.0; 2];
     }
-    let far = |x: &[f64], set: &[f64]| -> f64 {
+    let far = |x: &[f64], set: &[f64], neighbour: usize| -> f64 {
         let mut distances: Vec<f64> = set.chunks_exact(d).map(|y| square(x, y)).collect();
-        *distances.select_nth_unstable_by(NEIGHBOUR - 1, f64::total_cmp).1
+        *distances.select_nth_unstable_by(neighbour - 1, f64::total_cmp).1
     };
     let share = |of: &[f64], among: &[f64], beside: &[f64]| -> f64 {
-        let missed: usize =
-            of.par_chunks_exact(d).map(|x| usize::from(far(x, among) > FAR * FAR * far(x, beside))).sum();
-        missed as f64 / (of.len() / d) as f64
+        let missed = |x: &[f64]| far(x, among, NEIGHBOURS[0]) > FAR * FAR * far(x, beside, NEIGHBOURS[1]);
+        let count: usize = of.par_chunks_exact(d).map(|x| usize::from(missed(x))).sum();
+        count as f64 / (of.len() / d) as f64
     };
-    // A sample beside other samples: the first half beside the second has half the density, which is as far as
-    // 2^(1/d) at most; the explored states are thinned alike.
-    let half = drawn.len() / d / 2 * d;
-    let thin = thinned(&rounds[0], d, half / d);
-    [share(&rounds[0], &drawn, &rounds[1]), share(&drawn[..half], &thin, &drawn[half..2 * half])]
+    [share(first, &drawn, &others), share(&drawn, &others, &drawn)]
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ mod words;
 use models::evaluate::Figure;
 use serde_json::Value;
 
-use self::page::{cards, escaped_lines, page, section, table};
+use self::page::{cards, listed, page, section, table, tight};
 use super::SampleConfig;
 use super::modes::Modes;
 use super::verdict::{Grade, Sentence, word};
@@ -37,8 +37,12 @@ const PICTURES: [(&str, &str); 5] = [
     ("structures", "Some of the samples, and some of the reference"),
     ("training", "Along the run"),
 ];
+/// How a picture of three columns begins.
+const WIDE: &str = "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"2";
 /// Modes on the page, at most.
-const MODES: usize = 40;
+const MODES: usize = 100;
+/// Those that are shown at once.
+const FIRST_MODES: usize = 12;
 /// Coordinates of a centre on the page, at most.
 const COORDINATES: usize = 6;
 
@@ -97,10 +101,10 @@ impl Report<'_> {
         if let Some(share) = self.value("trajectory_ess") {
             all.push(("effective share of weights", spread(share, None)));
         }
-        if let Some(count) = self.value("energy_evaluations") {
+        if let Some(count) = self.value("energy_evaluations").filter(|n| *n > 0.0) {
             all.push(("energy evaluations", whole(count)));
         }
-        if let Some(seconds) = self.value("seconds") {
+        if let Some(seconds) = self.value("seconds").filter(|s| *s > 0.0) {
             all.push(("time", duration(seconds)));
         }
         let samples = self.config.evaluation.drawn();
@@ -149,7 +153,7 @@ impl Report<'_> {
             let more = if is_cut { ", …" } else { "" };
             let s = &m.share;
             let mut row = vec![k.to_string(), spread(s.weight, finite(s.weight_error))];
-            row.extend(is_weighted.then(|| spread(m.raw, None)));
+            row.extend(is_weighted.then(|| format!("{:.4}", m.raw)));
             row.push(if k == 0 { "0".into() } else { spread(s.free_energy, finite(s.free_energy_error)) });
             row.extend([spread(m.energy, None), m.samples.to_string(), format!("{}{more}", list(&m.centre))]);
             row
@@ -165,12 +169,20 @@ impl Report<'_> {
             "<p>{} of the samples were moved down the energy, each to the minimum of its basin; a mode is a basin, and its weight that of the samples that came to it. Free energies are −log(w / w₀), w₀ the weight of the heaviest mode. modes.csv has centres and widths in all coordinates.{left}</p>",
             found.descents
         );
-        section("Modes", &(text + &table(&header, &rows)))
+        let (first, others) = rows.split_at(rows.len().min(FIRST_MODES));
+        let others = match others.len() {
+            0 => String::new(),
+            n => format!("<details><summary>{n} more</summary>{}</details>", tight(&header, others)),
+        };
+        section("Modes", &(text + &tight(&header, first) + &others))
     }
 
     fn pictures(&self, pictures: &[(&str, String)]) -> String {
+        // Pictures of several columns scroll where there is no room.
+        let is_wide = |svg: &str| svg.starts_with(WIDE);
         let one = |(caption, svg): &(&str, String)| {
-            format!("<figure>{svg}<figcaption>{}</figcaption></figure>", escaped(caption))
+            let class = if is_wide(svg) { " class=\"wide\"" } else { "" };
+            format!("<figure{class}>{svg}<figcaption>{}</figcaption></figure>", escaped(caption))
         };
         let all: String = pictures.iter().map(one).collect();
         if all.is_empty() { all } else { section("Pictures", &all) }
@@ -227,7 +239,7 @@ impl Report<'_> {
         put("system", word("os").zip(word("arch")).map(|(os, arch)| format!("{os}, {arch}")));
         put("seed", Some(self.config.seed.to_string()));
         put("command", command.map(|words| words.collect::<Vec<_>>().join(" ")));
-        let files = escaped_lines(words::FILES);
+        let files = listed(words::FILES);
         table(&["", ""], &rows)
             + &format!("<details><summary>Files beside this one</summary>{files}</details>")
     }

@@ -28,7 +28,9 @@ table{border-collapse:collapse;width:100%;font-size:.92rem}\
 th,td{text-align:left;vertical-align:top;padding:.32rem .9rem .32rem 0;border-bottom:1px solid var(--line)}\
 th{color:var(--quiet);font-weight:600;white-space:nowrap}\
 td{font-variant-numeric:tabular-nums;white-space:nowrap}td:last-child{white-space:normal;min-width:11rem;padding-right:0}\
-figure{margin:1rem 0;padding:0}figure svg{display:block;width:100%;max-width:48rem;height:auto;background:#fff;\
+figure{margin:1rem 0;padding:0}.tight td:last-child{white-space:nowrap}\
+.wide{overflow-x:auto}.wide svg{max-width:none;min-width:58rem}\
+figure svg{display:block;width:100%;max-width:48rem;height:auto;background:#fff;\
 border:1px solid var(--line);border-radius:.5rem}figcaption{font-size:.88rem;margin-top:.3rem}\
 details{margin:.6rem 0}summary{cursor:pointer}\
 pre{overflow-x:auto;background:var(--card);padding:.8rem;border-radius:.5rem;font-size:.82rem;line-height:1.4}\
@@ -52,9 +54,9 @@ pub(super) fn section(heading: &str, body: &str) -> String {
 /// Names with short values.
 pub(super) fn cards(all: &[(&str, String)]) -> String {
     let one = |(name, value): &(&str, String)| {
-        format!("<div><dt>{}</dt><dd>{}</dd></div>", escaped(name), escaped(value))
+        format!("<div><dt>{}</dt><dd>{}</dd></div>\n", escaped(name), escaped(value))
     };
-    format!("<dl class=\"cards\">{}</dl>", all.iter().map(one).collect::<String>())
+    format!("<dl class=\"cards\">\n{}</dl>\n", all.iter().map(one).collect::<String>())
 }
 
 /// A table; the header is HTML, or empty for none, cells are text.
@@ -69,8 +71,13 @@ pub(super) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     format!("<div class=\"scroll\"><table>{head}<tbody>{body}</tbody></table></div>\n")
 }
 
-/// Names with what they are, as a table.
-pub(super) fn escaped_lines(lines: &[(&str, &str)]) -> String {
+/// The same where no cell may be broken.
+pub(super) fn tight(header: &[&str], rows: &[Vec<String>]) -> String {
+    table(header, rows).replacen("<table>", "<table class=\"tight\">", 1)
+}
+
+/// What names stand for, as a table.
+pub(super) fn listed(lines: &[(&str, &str)]) -> String {
     let rows: Vec<Vec<String>> =
         lines.iter().map(|(name, what)| vec![name.to_string(), what.to_string()]).collect();
     table(&["", ""], &rows)
