@@ -1,11 +1,11 @@
 //! Where a run's reference comes from. It is kept with the run, so that a resumed one is measured against the
 //! same.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use models::evaluate::exact_samples;
 use models::sampler::Method;
-use models::target::AnyTarget;
+use models::target::{AnyTarget, TargetConfig, own};
 use serde::{Deserialize, Serialize};
 
 use super::config::of_particles;
@@ -28,8 +28,8 @@ const DATA: &str = "data file";
 pub(super) struct ReferenceSource {
     /// The user's own, if there is one.
     own: Option<Own>,
-    /// The file that the target is made of, if there is one.
-    data: Option<Input>,
+    /// The files that the target is made of, by what they are.
+    data: Inputs,
     /// What is kept with the run.
     kept: Kept,
     /// The folder of those made here.
@@ -83,7 +83,7 @@ impl ReferenceSource {
     /// The files that the run reads.
     pub fn inputs(&self) -> Inputs {
         let own = self.own.iter().map(|own| (REFERENCE.to_string(), own.input.clone()));
-        own.chain(self.data.iter().map(|input| (DATA.to_string(), input.clone()))).collect()
+        own.chain(self.data.clone()).collect()
     }
 
     /// The same with the sha256 of the states; the one of before if that was another.
@@ -126,18 +126,26 @@ impl ReferenceSource {
     }
 }
 
-/// The target's data, which must be those that the run in `folder` began with.
-fn data_of(config: &SampleConfig, folder: Option<&RunFolder>) -> Result<Option<Input>, CliError> {
-    let path = config.target.text("data");
-    if path.is_empty() {
-        return Ok(None);
+/// The target's files, which must be those that the run in `folder` began with.
+fn data_of(config: &SampleConfig, folder: Option<&RunFolder>) -> Result<Inputs, CliError> {
+    let mut inputs = Inputs::new();
+    for (what, path) in files_of(&config.target)? {
+        let input = Input::new(&path, &read::bytes(&path, read::DATA)?);
+        if let Some(folder) = folder {
+            folder.check_input(&what, &path, &input)?;
+        }
+        inputs.insert(what, input);
     }
-    let path = PathBuf::from(path);
-    let input = Input::new(&path, &read::bytes(&path, read::DATA)?);
-    if let Some(folder) = folder {
-        folder.check_input(DATA, &path, &input)?;
+    Ok(inputs)
+}
+
+/// The files that a target is made of, with what they are to a run.
+pub(super) fn files_of(target: &TargetConfig) -> Result<Vec<(String, PathBuf)>, CliError> {
+    match (target.text("data"), target.text("file")) {
+        ("", "") => Ok(Vec::new()),
+        ("", file) => own::files(Path::new(file)).map_err(CliError::usage),
+        (data, _) => Ok(vec![(DATA.into(), data.into())]),
     }
-    Ok(Some(input))
 }
 
 impl Own {

@@ -35,6 +35,7 @@ mod many_well;
 mod mixture;
 mod mixture_kernel;
 mod multi_well;
+pub mod own;
 mod pair_energy;
 mod particle_system;
 mod phi4;

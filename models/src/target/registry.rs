@@ -24,6 +24,7 @@ const FILES: &[&[Entry]] = &[
     super::phi4::ENTRIES,
     super::uniform_box::ENTRIES,
     super::logistic_regression::ENTRIES,
+    super::own::ENTRIES,
 ];
 
 /// A target in single and in double precision.
