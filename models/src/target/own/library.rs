@@ -3,24 +3,43 @@
 //! Whole batches are handed over as they are. A library that several threads may call at once gets blocks of [`BLOCK`]
 //! rows in parallel; any other one batch at a time, so that in either case what it is asked does not depend on the
 //! number of threads.
+// Functions of C are called.
+#![allow(unsafe_code)]
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
 use std::path::{Path, PathBuf};
 use std::ptr::{null, null_mut};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use engine::parallel;
 use libloading::os::unix::{Library as Object, RTLD_LOCAL, RTLD_NOW};
 
-use super::batch_energy::BatchEnergy;
-use crate::target::{BLOCK, TargetError};
+use super::batch_energy::{BatchEnergy, Elsewhere};
+use super::pieces::pieces;
+use super::{Built, Description, Keys};
+use crate::target::{BLOCK, Double, TargetError};
 
 /// The version of the header.
 const VERSION: c_int = 1;
 
+/// Builds the energy of the kind `library`.
+pub(super) fn build(description: &Description, mut keys: Keys<'_>) -> Built {
+    let path = keys.need("path", "path = \"libmine.so\"")?;
+    let threads = keys.take("threads").map(|v| v.word(&["one", "many"])).transpose()?;
+    let config = LibraryConfig {
+        path: description.path(&path.text()?),
+        threads: if threads == Some(1) { Threads::Many } else { Threads::One },
+        config: keys.take("config").map(|v| v.text()).transpose()?.unwrap_or_default(),
+    };
+    keys.finish()?;
+    let geometry = description.geometry;
+    let energy = Library::open(&config, geometry.dim()).map_err(|what| path.error(format!("= {what}")))?;
+    Ok(Arc::new(Double(Elsewhere { energy, geometry })))
+}
+
 /// Who may call a library.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Threads {
+enum Threads {
     /// One thread at a time.
     #[default]
     One,
@@ -30,17 +49,17 @@ pub enum Threads {
 
 /// Where a library is, and how it is called.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct LibraryConfig {
+struct LibraryConfig {
     /// The file.
-    pub path: PathBuf,
+    path: PathBuf,
     /// Who may call it.
-    pub threads: Threads,
+    threads: Threads,
     /// The text for its function `open`.
-    pub config: String,
+    config: String,
 }
 
 /// A library that was opened. It stays loaded until the process ends, because threads of its own may.
-pub(super) struct Library {
+struct Library {
     /// For errors.
     name: String,
     state: *mut c_void,
@@ -69,7 +88,7 @@ impl Library {
     ///
     /// # Errors
     /// [`TargetError::Parameter`], with what is wrong with the file, its functions, version or dimension.
-    pub fn open(config: &LibraryConfig, d: usize) -> Result<Self, TargetError> {
+    fn open(config: &LibraryConfig, d: usize) -> Result<Self, TargetError> {
         let name = config.path.display().to_string();
         let wrong = |what: String| TargetError::Parameter(format!("{name}: {what}"));
         if let Err(e) = std::fs::metadata(&config.path) {
@@ -156,16 +175,10 @@ impl BatchEnergy for Library {
         if self.one.is_some() || energy.len() <= BLOCK {
             return self.call(d, x, energy, gradient);
         }
-        let wants_gradient = !gradient.is_empty();
-        let mut gradients = gradient.chunks_mut(BLOCK * d);
-        let mut blocks: Vec<_> = y
-            .chunks(BLOCK * d)
-            .zip(energy.chunks_mut(BLOCK))
-            .map(|(y, e)| (y, e, if wants_gradient { gradients.next().unwrap_or_default() } else { &mut [] }))
-            .map(|block| (block, Ok(())))
-            .collect();
+        let mut blocks: Vec<_> =
+            pieces(BLOCK, d, (x, energy, gradient)).map(|block| (block, Ok(()))).collect();
         parallel::for_chunks(&mut blocks, 1, |_, block| {
-            for ((y, energy, gradient), result) in block {
+            for ((x, energy, gradient), result) in block {
                 *result = self.call(d, x, energy, gradient);
             }
         });

@@ -126,7 +126,10 @@ fn what_is_wrong_with_a_library_is_named() {
         said.strip_prefix(&format!("{}: ", config.path.display())).unwrap().to_string()
     };
     for (k, (macros, what)) in [
-        (&["-DVERSION=2"][..], "is for version 2 of metastable_energy.h, this program for 1; compile it with"),
+        (
+            &["-DVERSION=2"][..],
+            "is for version 2 of metastable_energy.h, this program for 1; compile it with",
+        ),
         (&["-DNO_VERSION"], "has no function metastable_energy_version; implement metastable_energy.h"),
         (&["-DNO_ENERGY"], "has no function metastable_energy; implement metastable_energy.h"),
         (&["-DDIM=4"], "its states have 4 coordinates, the target's 3; correct dim"),
@@ -144,7 +147,8 @@ fn what_is_wrong_with_a_library_is_named() {
     let Some(config) = compiled(folder.path(), &[]) else { return };
     let odd = LibraryConfig { config: "no number".into(), ..config.clone() };
     assert_eq!(said(&odd), "metastable_energy_open failed: cannot read `no number`");
-    let far = target(&config).unwrap().evaluate(&[1.0, 2.0, 3.0, 4e3, 0.0, 0.0], &mut [0.0; 2], &mut [0.0; 6]);
+    let far =
+        target(&config).unwrap().evaluate(&[1.0, 2.0, 3.0, 4e3, 0.0, 0.0], &mut [0.0; 2], &mut [0.0; 6]);
     let far = far.unwrap_err().to_string();
     assert!(far.ends_with("libmine.so: metastable_energy returned 7: row 1 of 2 is too far out"), "{far}");
     let none = LibraryConfig { path: folder.path().join("libnone.so"), ..LibraryConfig::default() };

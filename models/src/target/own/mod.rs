@@ -5,14 +5,21 @@
 //! the keys that are its own and builds the energy E. Units, the meaning of NaN and the check of the gradient are the
 //! same for all of them.
 
+mod batch_energy;
 mod description;
 mod formula;
+mod ipi;
 mod keys;
+mod library;
+mod pieces;
+mod program;
 mod scaled;
+mod timed;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 pub use description::{Description, Nan};
 pub use keys::{Keys, Source, Value};
@@ -43,7 +50,12 @@ struct Kind {
 }
 
 /// All kinds.
-const KINDS: &[Kind] = &[Kind { name: "formula", files: &[], build: formula::build }];
+const KINDS: &[Kind] = &[
+    Kind { name: "formula", files: &[], build: formula::build },
+    Kind { name: "library", files: &["path"], build: library::build },
+    Kind { name: "program", files: &["command"], build: program::build },
+    Kind { name: "ipi", files: &[], build: ipi::build },
+];
 
 /// What is sampled without a file: two wells in the plane, at x = -1 and, deeper, 1.
 const EXAMPLE: &str = r#"
@@ -129,6 +141,15 @@ fn kind(keys: &mut Keys<'_>) -> Result<&'static Kind, TargetError> {
     let names: Vec<&str> = KINDS.iter().map(|kind| kind.name).collect();
     let value = keys.need("kind", &format!("kind = \"{}\" ({})", names[0], names.join(", ")))?;
     Ok(&KINDS[value.word(&names)?])
+}
+
+/// A time in seconds, up to a year.
+fn seconds(value: Option<Value<'_>>, default: f64) -> Result<Duration, TargetError> {
+    let Some(value) = value else { return Ok(Duration::from_secs_f64(default)) };
+    match value.positive()? {
+        time if (1e-3..=3.2e7).contains(&time) => Ok(Duration::from_secs_f64(time)),
+        time => Err(value.error(format!("= {time} must lie between 0.001 and 3.2e7 seconds"))),
+    }
 }
 
 /// Targets by file, with the text that they were built from.

@@ -5,8 +5,22 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::target::TargetError;
 
-/// Runs `answer(y, energy, gradient)` on each piece of `size` rows of `y` (rows of `d` numbers), at most `width` at a
-/// time. The caller's thread waits, and takes up nothing else, so that `answer` may wait for one who computes.
+/// A batch: rows of x, their energies, and their gradients or none.
+pub(super) type Batch<'b> = (&'b [f64], &'b mut [f64], &'b mut [f64]);
+
+/// The pieces of `size` rows of `d` numbers; the last may be shorter.
+pub(super) fn pieces<'b>(
+    size: usize,
+    d: usize,
+    (x, energy, gradient): Batch<'b>,
+) -> impl Iterator<Item = Batch<'b>> {
+    let mut gradients = gradient.chunks_mut(size * d);
+    let parts = x.chunks(size * d).zip(energy.chunks_mut(size));
+    parts.map(move |(x, energy)| (x, energy, gradients.next().unwrap_or_default()))
+}
+
+/// Runs `answer(x, energy, gradient)` on each piece of `size` rows of `d` numbers, at most `width` at a time. The
+/// caller's thread waits, and takes up nothing else, so that `answer` may wait for one who computes.
 ///
 /// # Errors
 /// The first error; what has not been begun by then is left out.
@@ -14,26 +28,21 @@ pub(super) fn in_pieces(
     width: usize,
     size: usize,
     d: usize,
-    (y, energy, gradient): (&[f64], &mut [f64], &mut [f64]),
+    batch: Batch<'_>,
     answer: impl Fn(&[f64], &mut [f64], &mut [f64]) -> Result<(), TargetError> + Sync,
 ) -> Result<(), TargetError> {
-    let count = energy.len().div_ceil(size);
-    let wants_gradient = !gradient.is_empty();
-    let mut gradients = gradient.chunks_mut(size * d);
-    let pieces = y.chunks(size * d).zip(energy.chunks_mut(size)).map(|(y, energy)| {
-        let gradient = if wants_gradient { gradients.next().unwrap_or_default() } else { &mut [] };
-        (y, energy, gradient)
-    });
+    let count = batch.1.len().div_ceil(size);
+    let mut pieces = pieces(size, d, batch);
     if width.min(count) <= 1 {
-        return { pieces }.try_for_each(|(y, energy, gradient)| answer(y, energy, gradient));
+        return pieces.try_for_each(|(x, energy, gradient)| answer(x, energy, gradient));
     }
     // None once there is an error.
     let left = Mutex::new(Some(pieces.collect::<Vec<_>>().into_iter()));
     let work = || -> Result<(), TargetError> {
         loop {
             let next = left.lock().unwrap_or_else(PoisonError::into_inner).as_mut().and_then(Iterator::next);
-            let Some((y, energy, gradient)) = next else { return Ok(()) };
-            if let Err(e) = answer(y, energy, gradient) {
+            let Some((x, energy, gradient)) = next else { return Ok(()) };
+            if let Err(e) = answer(x, energy, gradient) {
                 *left.lock().unwrap_or_else(PoisonError::into_inner) = None;
                 return Err(e);
             }

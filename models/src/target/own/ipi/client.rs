@@ -123,13 +123,7 @@ impl Client {
             })?;
             let n = self.batch.min(e.len() - done);
             let gradient = if g.is_empty() { &mut [][..] } else { &mut g[done * d..(done + n) * d] };
-            self.compute(
-                molecule,
-                &x[done * d..(done + n) * d],
-                &mut e[done..done + n],
-                gradient,
-                deadline,
-            )?;
+            self.compute(molecule, &x[done * d..(done + n) * d], &mut e[done..done + n], gradient, deadline)?;
             done += n;
         }
         Ok(())
@@ -215,7 +209,9 @@ impl Client {
             let length = i32::from_le_bytes(bytes[..].try_into().unwrap_or_default());
             match usize::try_from(length) {
                 Ok(length) if length <= TEXT => self.receive(&mut bytes, length, deadline)?,
-                _ => return Err(Failure::Confused(format!("sends a text of {length} bytes after the virial"))),
+                _ => {
+                    return Err(Failure::Confused(format!("sends a text of {length} bytes after the virial")));
+                }
             }
         }
         self.bytes = bytes;

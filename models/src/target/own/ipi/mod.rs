@@ -9,37 +9,76 @@ mod client;
 mod server;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use self::client::{Failure, Molecule};
 use self::server::Server;
-use super::batch_energy::BatchEnergy;
+use super::batch_energy::{BatchEnergy, Elsewhere};
 use super::pieces::in_pieces;
-use crate::target::TargetError;
+use super::{Built, Description, Keys, seconds};
+use crate::target::{Double, TargetError};
 
 /// Clients that a piece may lose before the run ends.
 const LOST: usize = 3;
 
+/// Builds the energy of the kind `ipi`.
+pub(super) fn build(description: &Description, mut keys: Keys<'_>) -> Built {
+    let (inet, unix) = (keys.take("address"), keys.take("unix"));
+    let (place, address) = match (inet, unix) {
+        (Some(place), None) => (place.clone(), Address::Inet(place.text()?)),
+        (None, Some(place)) => (place.clone(), Address::Unix(place.text()?)),
+        (Some(_), Some(place)) => return Err(place.error("and address are given; keep one")),
+        (None, None) => {
+            return Err(keys.source().whole(
+                "neither address nor unix is given; write address = \"localhost:31415\", or unix = \"NAME\"",
+            ));
+        }
+    };
+    let mut count = |key, default| keys.take(key).map_or(Ok(default), |v| v.count(1, 10_000));
+    let config = IpiConfig {
+        address,
+        clients: count("clients", 1)?,
+        batch: count("batch", 1)?,
+        timeout: seconds(keys.take("timeout"), 600.0)?,
+        cell: keys.take("cell").map_or(Ok(CELL), |v| v.positive())?,
+        shift: keys.take("shift").map_or(Ok(0.0), |v| v.number())?,
+    };
+    let source = keys.source();
+    keys.finish()?;
+    let geometry = description.geometry;
+    if !geometry.dim().is_multiple_of(3) || geometry.particles().is_some_and(|system| system.space != 3) {
+        return Err(
+            source.whole("atoms have three coordinates; give particles = N with space = 3, or dim = 3 N")
+        );
+    }
+    let energy = Ipi::listen(config).map_err(|what| place.error(format!("= {what}")))?;
+    Ok(Arc::new(Double(Elsewhere { energy, geometry })))
+}
+
+/// Side of the cell if none is given, in bohr.
+const CELL: f64 = 1000.0;
+
 /// Where clients find us, and what they are sent.
 #[derive(Clone, Debug, PartialEq)]
-pub struct IpiConfig {
+struct IpiConfig {
     /// Where we listen.
-    pub address: Address,
+    address: Address,
     /// Clients that must have come before the first is asked.
-    pub clients: usize,
+    clients: usize,
     /// States that a client gets at a time. Above 1 only for clients that know batches (i-PI 3.3).
-    pub batch: usize,
+    batch: usize,
     /// How long a client may take to answer, and how long none at all may be there.
-    pub timeout: Duration,
+    timeout: Duration,
     /// Side of the cubic cell, in bohr.
-    pub cell: f64,
+    cell: f64,
     /// What is added to each coordinate, in bohr.
-    pub shift: f64,
+    shift: f64,
 }
 
 /// A place to listen at.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Address {
+enum Address {
     /// `HOST:PORT`.
     Inet(String),
     /// The file `/tmp/ipi_NAME`, as i-PI has it.
@@ -63,7 +102,7 @@ impl std::fmt::Display for Address {
 }
 
 /// Clients that compute one energy.
-pub(super) struct Ipi {
+struct Ipi {
     config: IpiConfig,
     server: Server,
 }
@@ -73,7 +112,7 @@ impl Ipi {
     ///
     /// # Errors
     /// [`TargetError::Parameter`] if the address cannot be had.
-    pub fn listen(config: IpiConfig) -> Result<Self, TargetError> {
+    fn listen(config: IpiConfig) -> Result<Self, TargetError> {
         let server = Server::listen(&config.address, config.batch)?;
         Ok(Self { config, server })
     }

@@ -179,19 +179,19 @@ fn what_a_lost_client_had_goes_to_another_one() {
     evaluate(&target).unwrap();
     drop(target);
     let [gone, stayed] = clients.map(|client| client.join().unwrap().0);
-    assert_eq!((gone, stayed), (1, 43));
-    // Nobody gets through with it.
-    let (target, address) = server(IpiConfig { clients: 4, ..config() });
-    let clients = [1; 4].map(|at| client(&address, goes(at)));
+    assert!(gone <= 1 && gone + stayed == 44, "{gone} {stayed}");
+    // Nobody gets through with it: all states are one piece.
+    let (target, address) = server(IpiConfig { clients: 4, batch: 16, ..config() });
+    let clients = [1; 4].map(|at| client(&address, Manner { asks_for_init: true, ..goes(at) }));
     let said = evaluate(&target).unwrap_err();
     assert!(said.contains("3 clients were lost on the same state; the last closed the connection"), "{said}");
     drop(target);
-    clients.map(|client| client.join().unwrap());
+    assert!(clients.into_iter().all(|client| client.join().is_ok()));
 }
 
 #[test]
 fn nobody_is_waited_for_longer_than_said() {
-    let short = IpiConfig { timeout: Duration::from_millis(100), ..config() };
+    let short = IpiConfig { timeout: Duration::from_millis(100), batch: 16, ..config() };
     let (target, address) = server(short.clone());
     let said = evaluate(&target).unwrap_err();
     let place = format!("clients of i-PI at {address}: ");
@@ -199,13 +199,13 @@ fn nobody_is_waited_for_longer_than_said() {
         said.split_once(&place).unwrap().1,
         "0 of 1 came within 0.1 s (timeout); start them with this address"
     );
-    let silent = Manner { silent: true, ..Manner::default() };
+    let silent = Manner { silent: true, asks_for_init: true, ..Manner::default() };
     let clients = [silent; 3].map(|manner| client(&address, manner));
     // All three have come.
     target.energy.server.wait_for(3, Duration::from_secs(60)).unwrap();
     let said = evaluate(&target).unwrap_err();
     assert!(said.ends_with("the last gave no answer in time (timeout)"), "{said}");
-    clients.map(|client| client.join().unwrap());
+    assert!(clients.into_iter().all(|client| client.join().is_ok()));
     // The one who was there went.
     let said = evaluate(&target).unwrap_err();
     assert!(said.ends_with("none was there for 0.1 s (timeout); start one with this address"), "{said}");

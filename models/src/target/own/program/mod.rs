@@ -14,33 +14,56 @@
 mod worker;
 
 use std::path::PathBuf;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::worker::{Failure, Worker};
-use super::batch_energy::BatchEnergy;
+use super::batch_energy::{BatchEnergy, Elsewhere};
 use super::pieces::in_pieces;
-use crate::target::TargetError;
+use super::{Built, Description, Keys, seconds};
+use crate::target::{BLOCK, Double, TargetError};
+
+/// Builds the energy of the kind `program`.
+pub(super) fn build(description: &Description, mut keys: Keys<'_>) -> Built {
+    let command = keys.need("command", "command = [\"python3\", \"energy.py\"]")?;
+    let mut count = |key, default, [least, most]: [usize; 2]| {
+        keys.take(key).map_or(Ok(default), |v| v.count(least, most))
+    };
+    let config = ProgramConfig {
+        command: command.texts()?,
+        folder: description.folder.clone(),
+        workers: count("workers", 1, [1, 1000])?,
+        restarts: count("restarts", 3, [0, 1_000_000])?,
+        piece: count("piece", BLOCK, [1, 1_000_000])?,
+        timeout: seconds(keys.take("timeout"), 120.0)?,
+    };
+    keys.finish()?;
+    if config.command.first().is_none_or(String::is_empty) {
+        return Err(command.error("names no program; write [\"python3\", \"energy.py\"]"));
+    }
+    let energy = Program::start(config).map_err(|what| command.error(format!("= {what}")))?;
+    Ok(Arc::new(Double(Elsewhere { energy, geometry: description.geometry })))
+}
 
 /// A program, and how it is run.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ProgramConfig {
+struct ProgramConfig {
     /// Its name or file, then its arguments.
-    pub command: Vec<String>,
+    command: Vec<String>,
     /// The folder in which it runs.
-    pub folder: PathBuf,
+    folder: PathBuf,
     /// How many of it run at the same time, at most.
-    pub workers: usize,
+    workers: usize,
     /// How often one may be started anew, in all.
-    pub restarts: usize,
+    restarts: usize,
     /// How long one may take to start, and to answer.
-    pub timeout: Duration,
+    timeout: Duration,
     /// Rows that one gets at a time.
-    pub piece: usize,
+    piece: usize,
 }
 
 /// Programs that compute one energy, started as they are needed.
-pub(super) struct Program {
+struct Program {
     config: ProgramConfig,
     pool: Mutex<Pool>,
     changed: Condvar,
@@ -58,7 +81,7 @@ impl Program {
     ///
     /// # Errors
     /// [`TargetError::Parameter`] if it cannot be started, or does not speak the protocol.
-    pub fn start(config: ProgramConfig) -> Result<Self, TargetError> {
+    fn start(config: ProgramConfig) -> Result<Self, TargetError> {
         let first = Worker::start(&config)
             .map_err(|why| TargetError::Parameter(format!("{}: {why}", worker::shown(&config.command))))?;
         let pool = Pool { idle: vec![first], running: 1, restarts: 0 };

@@ -173,7 +173,10 @@ fn what_is_no_answer_is_named() {
         ("prints", "its standard output is for answers, and it printed `energy of 4 states good????"),
         ("prints first", "its standard output is for answers, and it printed `loading my model, please wait"),
         ("floods", "its standard output is for answers, and it printed `xxxxxxxxxx"),
-        ("version", "speaks version 2 of the protocol, this program version 1; take the metastable_energy.py"),
+        (
+            "version",
+            "speaks version 2 of the protocol, this program version 1; take the metastable_energy.py",
+        ),
         ("short", "answered 3 energies where 4 were asked"),
         ("fails", "ValueError: no parameters for this atom"),
     ] {
