@@ -15,6 +15,7 @@ use experiments::sample::{
 };
 use models::evaluate::Figure;
 use models::sampler::Method;
+use models::target::own;
 use models::target::registry::{self, Parameter};
 
 /// Samples an unnormalised density exp(-E) from its energy alone: trains a diffusion sampler by importance weighted
@@ -132,7 +133,10 @@ Exit codes: 0 done, 1 failed or a check failed, 2 wrong use, 3 diverged, 130 int
 
 fn main() -> ExitCode {
     let args = parse::<Args>();
-    run(|| on_threads(args.common.threads, |threads| body(&args, threads)))
+    own::tell_of_waiting(|text| console::note(text));
+    let code = run(|| on_threads(args.common.threads, |threads| body(&args, threads)));
+    own::close();
+    code
 }
 
 fn body(args: &Args, threads: usize) -> Result<(), CliError> {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use engine::rng::Stream;
 use models::sampler::Method;
+use models::target::own::MadeOf;
 use models::target::{Geometry, TargetConfig};
 use serde::{Deserialize, Serialize};
 
@@ -69,7 +70,7 @@ struct Made {
 
 impl Recipe {
     fn new(target: &TargetConfig, samples: usize) -> Result<Self, CliError> {
-        let sum = |(_, path): (String, PathBuf)| Ok(sha256(&read::bytes(&path, read::DATA)?));
+        let sum = |file: MadeOf| Ok(sha256(&read::bytes(&file.path, read::DATA)?));
         let files = files_of(target)?.into_iter().map(sum).collect::<Result<_, CliError>>()?;
         Ok(Self { format: FORMAT, samples, files, settings: preset(target, Some("pt"), false)? })
     }

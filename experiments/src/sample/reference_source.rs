@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use models::evaluate::exact_samples;
 use models::sampler::Method;
-use models::target::{AnyTarget, TargetConfig, own};
+use models::target::own::{self, MadeOf};
+use models::target::{AnyTarget, TargetConfig};
 use serde::{Deserialize, Serialize};
 
 use super::config::of_particles;
@@ -15,7 +16,7 @@ use crate::config::load_exact;
 use crate::read;
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
-use crate::run::{Input, Inputs, MEASURE, Options, RunFolder};
+use crate::run::{Input, Inputs, MEASURE, Options, RunFolder, console};
 
 /// The file in the run folder.
 pub(super) const SOURCE: &str = "reference.toml";
@@ -129,10 +130,16 @@ impl ReferenceSource {
 /// The target's files, which must be those that the run in `folder` began with.
 fn data_of(config: &SampleConfig, folder: Option<&RunFolder>) -> Result<Inputs, CliError> {
     let mut inputs = Inputs::new();
-    for (what, path) in files_of(&config.target)? {
+    for MadeOf { what, path, fixed } in files_of(&config.target)? {
         let input = Input::new(&path, &read::bytes(&path, read::DATA)?);
         if let Some(folder) = folder {
-            folder.check_input(&what, &path, &input)?;
+            match folder.check_input(&what, &path, &input) {
+                Err(_) if !fixed => console::note(format_args!(
+                    "note: {}: is not the {what} that the run began with; the run goes on if it computes the same",
+                    path.display()
+                )),
+                checked => checked?,
+            }
         }
         inputs.insert(what, input);
     }
@@ -140,11 +147,11 @@ fn data_of(config: &SampleConfig, folder: Option<&RunFolder>) -> Result<Inputs, 
 }
 
 /// The files that a target is made of, with what they are to a run.
-pub(super) fn files_of(target: &TargetConfig) -> Result<Vec<(String, PathBuf)>, CliError> {
+pub(super) fn files_of(target: &TargetConfig) -> Result<Vec<MadeOf>, CliError> {
     match (target.text("data"), target.text("file")) {
         ("", "") => Ok(Vec::new()),
         ("", file) => own::files(Path::new(file)).map_err(CliError::usage),
-        (data, _) => Ok(vec![(DATA.into(), data.into())]),
+        (data, _) => Ok(vec![MadeOf { what: DATA.into(), path: data.into(), fixed: true }]),
     }
 }
 

@@ -18,7 +18,7 @@ mod timed;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 pub use description::{Description, Nan};
@@ -43,18 +43,18 @@ type Built = Result<Arc<dyn AnyTarget>, TargetError>;
 struct Kind {
     /// The word of the key `kind`.
     name: &'static str,
-    /// Keys whose files belong to the target: a run is resumed with the same.
-    files: &'static [&'static str],
+    /// A key that names a file among other words, and what that file is to a run.
+    file: Option<(&'static str, &'static str)>,
     /// Takes its keys, [finishes](Keys::finish) them, and builds the energy E, before units.
     build: fn(&Description, Keys<'_>) -> Built,
 }
 
 /// All kinds.
 const KINDS: &[Kind] = &[
-    Kind { name: "formula", files: &[], build: formula::build },
-    Kind { name: "library", files: &["path"], build: library::build },
-    Kind { name: "program", files: &["command"], build: program::build },
-    Kind { name: "ipi", files: &[], build: ipi::build },
+    Kind { name: "formula", file: None, build: formula::build },
+    Kind { name: "library", file: Some(("path", "library")), build: library::build },
+    Kind { name: "program", file: Some(("command", "program")), build: program::build },
+    Kind { name: "ipi", file: None, build: ipi::build },
 ];
 
 /// What is sampled without a file: two wells in the plane, at x = -1 and, deeper, 1.
@@ -172,11 +172,37 @@ fn build(name: &str) -> Built {
     Ok(target)
 }
 
-/// The files that make the target of a description, itself first, with what they are to a run.
+/// Ends programs and sends clients home, where nobody uses their targets any more.
+pub fn close() {
+    let built = std::mem::take(&mut *BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    drop(built);
+}
+
+/// What hears of others that are waited for.
+static HEARS: OnceLock<fn(&str)> = OnceLock::new();
+
+/// Has a function told, in a line, when a target waits for somebody to start a client. The first one stays.
+pub fn tell_of_waiting(hears: fn(&str)) {
+    HEARS.get_or_init(|| hears);
+}
+
+/// A file that a target is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MadeOf {
+    /// What it is to a run, as `description`.
+    pub what: String,
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether a run must go on with the same bytes. Libraries and programs are rebuilt, and what they compute tells
+    /// whether they are the same.
+    pub fixed: bool,
+}
+
+/// The files that make the target of a description, itself first.
 ///
 /// # Errors
 /// If it cannot be read.
-pub fn files(name: &Path) -> Result<Vec<(String, PathBuf)>, TargetError> {
+pub fn files(name: &Path) -> Result<Vec<MadeOf>, TargetError> {
     let Some(name) = name.to_str() else {
         let what = format!("{}: its name is no text; rename it", name.display());
         return Err(TargetError::Parameter(what));
@@ -185,14 +211,12 @@ pub fn files(name: &Path) -> Result<Vec<(String, PathBuf)>, TargetError> {
     let mut keys = file.keys()?;
     let kind = kind(&mut keys)?;
     let description = Description::take(&mut keys)?;
-    let mut all = vec![("description".to_string(), file.path.clone())];
-    for key in kind.files {
-        let names = keys.take(key).map(|value| value.texts()).transpose()?.unwrap_or_default();
-        let several = names.len() > 1;
-        all.extend(names.iter().enumerate().map(|(k, name)| {
-            let what = if several { format!("{key} {k}") } else { (*key).to_string() };
-            (what, description.path(name))
-        }));
+    let mut all = vec![MadeOf { what: "description".into(), path: file.path.clone(), fixed: true }];
+    if let Some((key, what)) = kind.file {
+        let words = keys.take(key).map(|value| value.texts()).transpose()?.unwrap_or_default();
+        // Of a command the interpreter is mostly the system's.
+        let found = words.iter().map(|word| description.path(word)).find(|path| path.is_file());
+        all.extend(found.map(|path| MadeOf { what: what.into(), path, fixed: false }));
     }
     Ok(all)
 }

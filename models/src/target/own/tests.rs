@@ -58,6 +58,63 @@ fn wrong_descriptions_are_named_with_line_and_column() {
 }
 
 #[test]
+fn wrong_keys_of_other_ways_are_named_with_line_and_column() {
+    for (text, want) in [
+        (
+            "kind = \"library\"\ndim = 1\n",
+            "my.toml: the key path is missing; give it, as path = \"libmine.so\"",
+        ),
+        (
+            "kind = \"library\"\ndim = 1\npath = \"a.so\"\nthreads = 4\n",
+            "my.toml:4:11: threads wants a text, and is a number",
+        ),
+        (
+            "kind = \"library\"\ndim = 1\npath = \"a.so\"\nthread = \"one\"\n",
+            "my.toml:4:1: unknown key `thread`, did you",
+        ),
+        (
+            "kind = \"library\"\ndim = 1\npath = \"a.so\"\n",
+            "my.toml:3:8: path = a.so: no such file; compile the library",
+        ),
+        (
+            "kind = \"program\"\ndim = 1\n",
+            "my.toml: the key command is missing; give it, as command = [\"python3\"",
+        ),
+        (
+            "kind = \"program\"\ndim = 1\ncommand = []\n",
+            "my.toml:3:11: command names no program; write [\"python3\"",
+        ),
+        (
+            "kind = \"program\"\ndim = 1\ncommand = \"a\"\nworkers = 0\n",
+            "my.toml:4:11: workers = 0 must lie between 1 and 1000",
+        ),
+        (
+            "kind = \"program\"\ndim = 1\ncommand = \"a\"\ntimeout = 1e9\n",
+            "my.toml:4:11: timeout = 1000000000 must lie between 0.001 and 3.2e7 seconds",
+        ),
+        (
+            "kind = \"program\"\ndim = 1\ncommand = [\"/no/program\", \"x\"]\n",
+            "my.toml:3:11: command = /no/program x: no program `/no/program` is there; correct command",
+        ),
+        ("kind = \"ipi\"\nparticles = 2\n", "my.toml: neither address nor unix is given; write address = "),
+        (
+            "kind = \"ipi\"\nparticles = 2\nunix = \"a\"\naddress = \"b\"\n",
+            "my.toml:3:8: unix and address are given; keep one",
+        ),
+        (
+            "kind = \"ipi\"\ndim = 4\nunix = \"a\"\n",
+            "my.toml: atoms have three coordinates; give particles = N with space = 3, or dim = 3 N",
+        ),
+        (
+            "kind = \"ipi\"\nparticles = 2\naddress = \"nowhere\"\n",
+            "my.toml:3:11: address = nowhere: cannot listen there (",
+        ),
+    ] {
+        assert!(said(text).starts_with(want), "{text}: {}", said(text));
+    }
+}
+
+#[test]
 fn a_file_that_is_none_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("t.toml");
@@ -82,7 +139,23 @@ fn a_file_is_built_once_and_again_when_it_has_changed() {
     std::fs::write(&path, format!("{text}scales = [2.0, 1.0]\n")).unwrap();
     assert!(!Arc::ptr_eq(&first, &config.build().unwrap()));
     assert_eq!(config.scales().unwrap(), Some([2.0, 1.0]));
-    assert_eq!(files(&path).unwrap(), [("description".to_string(), path)]);
+    let description = MadeOf { what: "description".into(), path: path.clone(), fixed: true };
+    assert_eq!(files(&path).unwrap(), std::slice::from_ref(&description));
+    // Of others the file that is there, which may change.
+    let program = folder.path().join("e.py");
+    for (text, found) in [
+        ("kind = \"program\"\ndim = 2\ncommand = [\"python3\", \"-u\", \"e.py\"]\n", Some("program")),
+        ("kind = \"library\"\ndim = 2\npath = \"e.py\"\n", Some("library")),
+        ("kind = \"library\"\ndim = 2\npath = \"none.so\"\n", None),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        std::fs::write(&program, "").unwrap();
+        let found = found.map(|what| MadeOf { what: what.into(), path: program.clone(), fixed: false });
+        assert_eq!(
+            files(&path).unwrap(),
+            [Some(description.clone()), found].into_iter().flatten().collect::<Vec<_>>()
+        );
+    }
 }
 
 /// E = x^2, and no number below -1.

@@ -210,7 +210,9 @@ impl Client {
             match usize::try_from(length) {
                 Ok(length) if length <= TEXT => self.receive(&mut bytes, length, deadline)?,
                 _ => {
-                    return Err(Failure::Confused(format!("sends a text of {length} bytes after the virial")));
+                    return Err(Failure::Confused(format!(
+                        "sends a text of {length} bytes after the virial"
+                    )));
                 }
             }
         }

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::Address;
 use super::client::{Client, Stream};
 use crate::target::TargetError;
+use crate::target::own::HEARS;
 
 /// A listening socket, with a thread that lets clients in.
 pub(super) struct Server {
@@ -114,6 +115,9 @@ impl Server {
     pub fn wait_for(&self, count: usize, timeout: Duration) -> Result<usize, String> {
         let late = Instant::now() + timeout;
         let mut clients = self.shared.clients();
+        if clients.there < count && !clients.begun {
+            self.tell(format_args!("{count} to come"), timeout);
+        }
         while clients.there < count && !clients.begun {
             let missing = || {
                 let (there, seconds) = (clients.there, timeout.as_secs_f64());
@@ -131,6 +135,9 @@ impl Server {
     pub fn take(&self, timeout: Duration) -> Result<Client, String> {
         let late = Instant::now() + timeout;
         let mut clients = self.shared.clients();
+        if clients.there == 0 {
+            self.tell(format_args!("one: all are gone"), timeout);
+        }
         loop {
             if let Some(client) = clients.idle.pop() {
                 return Ok(client);
@@ -144,6 +151,13 @@ impl Server {
             let left = left.max(Duration::from_millis(100));
             clients =
                 self.shared.changed.wait_timeout(clients, left).unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn tell(&self, whom: std::fmt::Arguments<'_>, timeout: Duration) {
+        if let Some(hears) = HEARS.get() {
+            let (address, seconds) = (&self.address, timeout.as_secs_f64());
+            hears(&format!("waiting for clients of i-PI at {address}, {whom} (timeout {seconds} s)"));
         }
     }
 
