@@ -17,10 +17,10 @@ def serve(energy_and_gradient):
         n, d, wants_gradient = struct.unpack("<3I", head)
         x = np.frombuffer(questions.read(8 * n * d), "<f8").reshape(n, d)
         try:
-            result = [np.ascontiguousarray(v, "<f8") for v in energy_and_gradient(x)]
+            result = [np.asarray(v, "<f8") for v in energy_and_gradient(x)]
             for name, v, shape in zip(("energies", "gradients"), result, ((n,), (n, d)), strict=True):
                 if v.shape != shape:
-                    raise ValueError(f"{name} have the shape {v.shape}, wanted is {shape}")
+                    raise ValueError(f"{name} have the shape {v.shape}, wanted are {shape}")
             answer = struct.pack("<4sI", b"good", n) + b"".join(v.tobytes() for v in result[: 1 + wants_gradient])
         except Exception as error:
             place = traceback.extract_tb(error.__traceback__)[-1]
