@@ -16,7 +16,7 @@ use experiments::sample::{
 use experiments::table::{figure, plain};
 use models::evaluate::Figure;
 use models::sampler::Method;
-use models::target::TargetConfig;
+use models::target::{TargetConfig, own};
 use models::target::registry::{self, Parameter};
 
 /// Samples an unnormalised density exp(-E) from its energy alone: trains a diffusion sampler by importance weighted
@@ -25,8 +25,9 @@ use models::target::registry::{self, Parameter};
 #[derive(Parser)]
 #[command(version, allow_negative_numbers = true, after_help = EXAMPLES)]
 struct Args {
-    /// Density to sample; `list` prints all of them [default: gmm40].
-    #[arg(long, value_name = "NAME")]
+    /// Density to sample: a name (`list` prints all of them), or the file that describes one of your own
+    /// [default: gmm40].
+    #[arg(long, value_name = "NAME|FILE.toml")]
     target: Option<String>,
     /// Dimension, for targets of any dimension (gmm-d, funnel, mw, two-wells, student-t, box).
     #[arg(long, value_name = "D")]
@@ -122,6 +123,7 @@ Examples:
   sample --seeds 3 --out runs/a                  three seeds, mean and standard deviation
   sample --config my.toml --set train.batch=256  own settings (see config.toml of a run for all keys)
   sample --target logistic --data rows.csv       weights of a logistic regression, with the evidence of the labels
+  sample --target my.toml                        a density of your own (docs/your-density.md)
   sample --target dw4 --quick                    four particles in double wells, in two minutes
   sample --target lj13 --pretrained              a cluster of 13, with the network that comes with the project
   sample --target phi4 --method nuts             chains that choose their own steps and scales
@@ -134,7 +136,10 @@ Exit codes: 0 done, 1 failed or a check failed, 2 wrong use, 3 diverged, 130 int
 
 fn main() -> ExitCode {
     let args = parse::<Args>();
-    run(|| on_threads(args.common.threads, |threads| body(&args, threads)))
+    own::tell_of_waiting(|text| console::note(text));
+    let code = run(|| on_threads(args.common.threads, |threads| body(&args, threads)));
+    own::close();
+    code
 }
 
 fn body(args: &Args, threads: usize) -> Result<(), CliError> {
@@ -246,7 +251,11 @@ fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
     sets.extend(args.steps.iter().map(|s| format!("train.steps={s}")));
     sets.extend(args.common.seed.iter().map(|s| format!("seed={s}")));
     let base = pretrained.map(model_config).transpose()?;
-    let target = base.as_ref().map(|b| b.target.name.clone()).or(args.target.clone());
+    let mut target = base.as_ref().map(|b| b.target.name.clone()).or(args.target.clone());
+    if let Some(file) = target.as_ref().filter(|name| name.ends_with(".toml")) {
+        sets.push(format!("target.file={}", toml::Value::String(file.clone())));
+        target = Some("own".into());
+    }
     let request = Request {
         target: target.as_deref(),
         method: args.method.as_deref(),
@@ -257,12 +266,14 @@ fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
         sets,
     };
     let mut config = configure(&request)?;
-    if let Some(Parameter::Text(path)) = config.target.parameters.get_mut("data")
-        && !path.is_empty()
-    {
-        // A resumed run may start elsewhere.
-        let whole = std::path::absolute(&*path).map_err(|e| CliError::io(Path::new(path), &e))?;
-        *path = whole.to_string_lossy().into_owned();
+    for parameter in config.target.parameters.values_mut() {
+        if let Parameter::Text(path) = parameter
+            && !path.is_empty()
+        {
+            // A resumed run may start elsewhere.
+            let whole = std::path::absolute(&*path).map_err(|e| CliError::io(Path::new(path), &e))?;
+            *path = whole.to_string_lossy().into_owned();
+        }
     }
     Ok((
         config,

@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 
 use engine::rng::Stream;
 use models::sampler::Method;
+use models::target::own::MadeOf;
 use models::target::{Geometry, TargetConfig};
 use serde::{Deserialize, Serialize};
 
 use super::SampleConfig;
 use super::presets::preset;
+use super::reference_source::files_of;
 use super::run::sampler_failure;
 use crate::config::{load_exact, to_plain_toml};
 use crate::run::error::CliError;
@@ -49,6 +51,9 @@ pub struct Reference {
 struct Recipe {
     format: u32,
     samples: usize,
+    /// The sha256 of the files that the target is made of.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    files: Vec<String>,
     settings: SampleConfig,
 }
 
@@ -65,7 +70,9 @@ struct Made {
 
 impl Recipe {
     fn new(target: &TargetConfig, samples: usize) -> Result<Self, CliError> {
-        Ok(Self { format: FORMAT, samples, settings: preset(target, Some("pt"), false)? })
+        let sum = |file: MadeOf| Ok(sha256(&read::bytes(&file.path, read::DATA)?));
+        let files = files_of(target)?.into_iter().map(sum).collect::<Result<_, CliError>>()?;
+        Ok(Self { format: FORMAT, samples, files, settings: preset(target, Some("pt"), false)? })
     }
 
     /// The chains that record the states, in turn.

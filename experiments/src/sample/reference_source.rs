@@ -1,11 +1,12 @@
 //! Where a run's reference comes from. It is kept with the run, so that a resumed one is measured against the
 //! same.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use models::evaluate::exact_samples;
 use models::sampler::Method;
-use models::target::AnyTarget;
+use models::target::own::{self, MadeOf};
+use models::target::{AnyTarget, TargetConfig};
 use serde::{Deserialize, Serialize};
 
 use super::config::of_particles;
@@ -15,7 +16,7 @@ use crate::config::load_exact;
 use crate::read;
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
-use crate::run::{Input, Inputs, MEASURE, Options, RunFolder};
+use crate::run::{Input, Inputs, MEASURE, Options, RunFolder, console};
 
 /// The file in the run folder.
 pub(super) const SOURCE: &str = "reference.toml";
@@ -28,8 +29,8 @@ const DATA: &str = "data file";
 pub(super) struct ReferenceSource {
     /// The user's own, if there is one.
     own: Option<Own>,
-    /// The file that the target is made of, if there is one.
-    data: Option<Input>,
+    /// The files that the target is made of, by what they are.
+    data: Inputs,
     /// What is kept with the run.
     kept: Kept,
     /// The folder of those made here.
@@ -83,7 +84,7 @@ impl ReferenceSource {
     /// The files that the run reads.
     pub fn inputs(&self) -> Inputs {
         let own = self.own.iter().map(|own| (REFERENCE.to_string(), own.input.clone()));
-        own.chain(self.data.iter().map(|input| (DATA.to_string(), input.clone()))).collect()
+        own.chain(self.data.clone()).collect()
     }
 
     /// The same with the sha256 of the states; the one of before if that was another.
@@ -126,18 +127,32 @@ impl ReferenceSource {
     }
 }
 
-/// The target's data, which must be those that the run in `folder` began with.
-fn data_of(config: &SampleConfig, folder: Option<&RunFolder>) -> Result<Option<Input>, CliError> {
-    let path = config.target.text("data");
-    if path.is_empty() {
-        return Ok(None);
+/// The target's files, which must be those that the run in `folder` began with.
+fn data_of(config: &SampleConfig, folder: Option<&RunFolder>) -> Result<Inputs, CliError> {
+    let mut inputs = Inputs::new();
+    for MadeOf { what, path, fixed } in files_of(&config.target)? {
+        let input = Input::new(&path, &read::bytes(&path, read::DATA)?);
+        if let Some(folder) = folder {
+            match folder.check_input(&what, &path, &input) {
+                Err(_) if !fixed => console::note(format_args!(
+                    "note: {}: is not the {what} that the run began with; the run goes on if it computes the same",
+                    path.display()
+                )),
+                checked => checked?,
+            }
+        }
+        inputs.insert(what, input);
     }
-    let path = PathBuf::from(path);
-    let input = Input::new(&path, &read::bytes(&path, read::DATA)?);
-    if let Some(folder) = folder {
-        folder.check_input(DATA, &path, &input)?;
+    Ok(inputs)
+}
+
+/// The files that a target is made of, with what they are to a run.
+pub(super) fn files_of(target: &TargetConfig) -> Result<Vec<MadeOf>, CliError> {
+    match (target.text("data"), target.text("file")) {
+        ("", "") => Ok(Vec::new()),
+        ("", file) => own::files(Path::new(file)).map_err(CliError::usage),
+        (data, _) => Ok(vec![MadeOf { what: DATA.into(), path: data.into(), fixed: true }]),
     }
-    Ok(Some(input))
 }
 
 impl Own {

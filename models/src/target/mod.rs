@@ -37,6 +37,7 @@ mod mixture;
 mod mixture_kernel;
 mod mueller_brown;
 mod multi_well;
+pub mod own;
 mod pair_energy;
 mod particle_system;
 mod phi4;

@@ -26,6 +26,7 @@ const FILES: &[&[Entry]] = &[
     super::uniform_box::ENTRIES,
     super::mueller_brown::ENTRIES,
     super::logistic_regression::ENTRIES,
+    super::own::ENTRIES,
 ];
 
 /// A target in single and in double precision.

@@ -2,6 +2,7 @@
 //! own files are replaced, output may go away, signals save and stop.
 
 mod begun;
+mod elsewhere;
 mod folders;
 mod output;
 mod signals;
