@@ -8,8 +8,9 @@
 //! one such state makes kappa 0 from then on. Where they are not, it is an error.
 
 use engine::Real;
+use engine::optim::clip_by_norm;
 
-use super::Trainer;
+use super::{Identity, Trainer};
 use super::trainer::BEYOND;
 use crate::target::{TargetError, all_finite};
 
@@ -23,6 +24,11 @@ impl<T: Real> Trainer<'_, T> {
         let (s, buffer) = (&mut self.stored, &self.state.proposal.buffer);
         let (exponent, flat) = (self.state.exponent, self.state.proposal.flat_scale());
         let pull = (1.0 - exponent) / (flat * flat);
+        let adjoint = self.config.train.identity == Identity::Adjoint;
+        let clip = match self.config.train.score_clip {
+            0.0 => f64::INFINITY,
+            clip => clip,
+        };
         for (i, l) in self.batch.from.iter().enumerate() {
             let column = i * d..(i + 1) * d;
             let (log_p, score) = buffer.energy(*l);
@@ -30,6 +36,9 @@ impl<T: Real> Trainer<'_, T> {
             let (a, b) = (&mut s.target[column.clone()], &mut s.denoising[column]);
             buffer.state(*l, b);
             a.copy_from_slice(score);
+            if adjoint {
+                clip_by_norm(a, clip);
+            }
             if exponent < 1.0 {
                 // The score of exp(-b E) N^(1 - b).
                 a.iter_mut().zip(&*b).for_each(|(a, x)| *a = T::of(exponent) * *a - T::of(pull) * *x);
@@ -38,7 +47,8 @@ impl<T: Real> Trainer<'_, T> {
         let step = self.state.step;
         let states = format_args!("stored states of step {step}");
         TargetError::unless_inside(s.log_p.iter().map(|l| l.f64()), states, BEYOND)?;
-        if !all_finite(&s.log_p) {
+        // Adjoint matching leaves them out.
+        if !adjoint && !all_finite(&s.log_p) {
             let outside = s.log_p.iter().filter(|l| !l.is_finite()).count();
             return Err(TargetError::Outside(format!(
                 "{outside} of the {n} {states} have an infinite energy, and a score by stored states misses such a wall: set train.identity = denoising and weights.form = marginal"
