@@ -29,6 +29,9 @@
 //! The energy must be smooth: where it is infinite it has no gradient, and states that end there are left out of the
 //! loss, so that nothing keeps the model away from such a wall but the weights of its samples.
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use super::iwsm::{Config, Identity, Network, Objective, training};

@@ -23,6 +23,9 @@
 //! `network.sigma_max`; the network has the preconditioning and the Fourier features of this program, and no term
 //! c(sigma) grad log p(x), so that a step needs no gradients and the flow has a density.
 
+#[cfg(test)]
+pub(in crate::sampler) mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use super::iwsm::{Config, Network, Objective, training};

@@ -82,3 +82,44 @@ impl<T: Real> Stored<T> {
         [dot(a, a), dot(a, b), dot(b, b)]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Config, Objective};
+    use super::*;
+    use crate::target::Mixture;
+
+    #[test]
+    fn adjoint_scores_are_the_papers_regression_on_the_base_process() {
+        let target = Mixture::new(2, vec![1.0, 0.0, -1.0, 0.5], vec![0.6, 0.9], vec![0.3, 0.7]).unwrap();
+        let mut config = Config { objective: Objective::Idem, ..Config::default() };
+        (config.train.identity, config.train.batch) = (Identity::Adjoint, 60);
+        (config.replay.capacity, config.network.hidden) = (40, 8);
+        (config.network.sigma_data, config.network.mode_scale) = (1.5, 0.5);
+        (config.network.sigma_min, config.network.sigma_max) = (0.05, 9.0);
+        let mut trainer = Trainer::<f64>::new(config, &target, 1).unwrap();
+        trainer.step().unwrap();
+        let (batch, buffer, s2) = (&trainer.batch, &trainer.state.proposal.buffer, 1.5 * 1.5);
+        let mut x_1 = [0.0; 2];
+        for i in 0..60 {
+            let (sigma, x) = (batch.sigma[i], &batch.x[2 * i..2 * i + 2]);
+            buffer.state(batch.from[i], &mut x_1);
+            let minus_grad_e = buffer.energy(batch.from[i]).1;
+            // The variance of the Brownian motion at the time of this noise level, S^2 (S^2 - nu) / nu = sigma^2.
+            let nu = s2 * s2 / (s2 + sigma * sigma);
+            let (a, b) = trainer.network.scaling(sigma);
+            for k in 0..2 {
+                // X_t given X_1: mean and deviation of the bridge.
+                let (mean, deviation) = (nu / s2 * x_1[k], (nu * (s2 - nu) / s2).sqrt());
+                let z = (x[k] - x_1[k]) / sigma;
+                assert!((nu / s2 * x[k] - (mean + deviation * z)).abs() < 1e-12);
+                // u / g = -grad h(X_1), h = E + log N(0, S^2 I), is a score in X_t; x = X_t S^2 / nu.
+                let control = minus_grad_e[k] + x_1[k] / s2;
+                let score = -x[k] / (s2 + sigma * sigma) + nu / s2 * control;
+                let wanted = (score - a * x[k]) / b;
+                let found = batch.target[2 * i + k];
+                assert!((found - wanted).abs() < 1e-9 * (1.0 + wanted.abs()), "{found} {wanted}");
+            }
+        }
+    }
+}
