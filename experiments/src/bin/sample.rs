@@ -20,8 +20,9 @@ use models::target::{TargetConfig, own};
 use models::target::registry::{self, Parameter};
 
 /// Samples an unnormalised density exp(-E) from its energy alone: trains a diffusion sampler by importance weighted
-/// score matching (iwsm) or with weights of one (idem), or runs parallel tempering (pt) or sequential Monte Carlo
-/// (smc), and measures the samples against exact ones or a reference.
+/// score matching (iwsm) or with weights of one (idem), by the weights of its paths (dds) or by adjoint matching
+/// (adjoint), or runs parallel tempering (pt) or sequential Monte Carlo (smc), and measures the samples against exact
+/// ones or a reference.
 #[derive(Parser)]
 #[command(version, allow_negative_numbers = true, after_help = EXAMPLES)]
 struct Args {
@@ -39,9 +40,9 @@ struct Args {
     #[arg(long, value_name = "FILE.csv")]
     data: Option<PathBuf>,
     /// iwsm (above three dimensions distilled from Markov chains: sequential Monte Carlo fills the buffer), idem
-    /// (weights of one; on particles distilled from Markov chains, whose moves on the energy fill the buffer), pt
-    /// (parallel tempering), smc (sequential Monte Carlo), nuts (the No-U-Turn Sampler) or hmc [default: iwsm; idem
-    /// for particles].
+    /// (weights of one; on particles distilled from Markov chains, whose moves on the energy fill the buffer), dds
+    /// (denoising diffusion sampler with the log-variance loss), adjoint (adjoint sampling), pt (parallel tempering),
+    /// smc (sequential Monte Carlo), nuts (the No-U-Turn Sampler) or hmc [default: iwsm; idem for particles].
     #[arg(long, value_name = "NAME")]
     method: Option<String>,
     /// Score network: mlp or residual; pair (equivariant, cheap) or egnn (equivariant) for particles.
@@ -119,6 +120,7 @@ Examples:
   sample --target list                           all densities
   sample --target gmm-w --method idem            unequal weights, trained as iDEM
   sample --target dw4 --method iwsm              particles without a single move on the energy
+  sample --target mw --method dds                the denoising diffusion sampler; adjoint: adjoint sampling
   sample --target gmm-d --dim 10 --spread 8      40 modes in 10 dimensions
   sample --seeds 3 --out runs/a                  three seeds, mean and standard deviation
   sample --config my.toml --set train.batch=256  own settings (see config.toml of a run for all keys)

@@ -150,7 +150,7 @@ impl Measurement<'_> {
         let evaluations = sampler.evaluations() as f64;
         for (name, value) in [
             ("energy_evaluations", evaluations),
-            ("gradient_evaluations", evaluations),
+            ("gradient_evaluations", sampler.gradients() as f64),
             ("tuning_evaluations", tuning as f64),
             ("weight_evaluations", log_w.len() as f64),
             ("seconds", past.seconds),
@@ -181,9 +181,11 @@ impl Measurement<'_> {
             // Weights are those of the training's buffer, which a network alone does not bring.
             stages.next("weights at each noise level");
             let levels = learned.weight_levels(LEVELS, e.weight_samples).map_err(broken)?;
-            self.folder.write("weights.csv", weights_csv(&levels).as_bytes())?;
-            let evaluations: u64 = levels.iter().map(|l| l.evaluations).sum();
-            figures.push(Figure::plain("weights_csv_evaluations", evaluations as f64));
+            if !levels.is_empty() {
+                self.folder.write("weights.csv", weights_csv(&levels).as_bytes())?;
+                let evaluations: u64 = levels.iter().map(|l| l.evaluations).sum();
+                figures.push(Figure::plain("weights_csv_evaluations", evaluations as f64));
+            }
         }
         if !diagnostics.lists.is_empty() {
             self.folder.write("diagnostics.csv", pictures::lists_csv(&diagnostics.lists).as_bytes())?;

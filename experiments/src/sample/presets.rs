@@ -17,7 +17,9 @@ macro_rules! files {
 }
 
 files! {
+    "adjoint", "adjoint-quick",
     "chains", "chains-quick",
+    "dds", "dds-quick",
     "dw4", "dw4-pt", "dw4-quick",
     "funnel", "funnel-iwsm",
     "lj13", "lj13-iwsm", "lj13-pt", "lj13-quick",
@@ -50,6 +52,7 @@ pub(super) fn preset(
         CliError::usage(format!("unknown method `{method}`{hint} (methods: {})", names.join(", ")))
     })?;
     let (learns, own) = (method.config().learns(), method.name());
+    let matches_scores = method.config().matches_scores();
     let mut config =
         SampleConfig { seed: 0, target: target.clone(), evaluation: Evaluation::default(), method };
     let family = match geometry {
@@ -60,14 +63,15 @@ pub(super) fn preset(
     // Each is taken if it exists.
     let of_family = format!("{family}-{own}");
     let mut layers = match learns {
-        true => vec![name.to_string(), of_family.clone(), format!("{name}-{own}")],
+        true if matches_scores => vec![name.to_string(), of_family.clone(), format!("{name}-{own}")],
+        true => vec![own.to_string(), of_family.clone(), format!("{name}-{own}")],
         false => vec!["chains".into(), format!("{name}-{own}")],
     };
     if quick {
         let quick = match learns {
             true if of_family == "wide-iwsm" => [format!("{name}-quick"), "wide-quick".into()],
-            true => [format!("{name}-quick"), "quick".into()],
-            false => [format!("{own}-quick"), "chains-quick".into()],
+            true if matches_scores => [format!("{name}-quick"), "quick".into()],
+            _ => [format!("{own}-quick"), "chains-quick".into()],
         };
         layers.extend(quick.into_iter().find(|layer| file(layer).is_some()));
     }

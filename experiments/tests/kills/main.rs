@@ -31,6 +31,16 @@ const RUNS: &[(&str, &str, &str)] = &[
         "--target dw4 --quick --quiet --steps 60 --samples 100 --set train.batch=16 --set replay.capacity=100 --set replay.first_moves=5 --set evaluation.flow_samples=0 --reference-cache {cache} --save-every 0",
     ),
     (
+        "paths",
+        "sample",
+        "--target mw --method dds --quick --quiet --steps 60 --samples 200 --set evaluation.flow_samples=0 --save-every 0",
+    ),
+    (
+        "adjoint",
+        "sample",
+        "--target mw --method adjoint --quick --quiet --steps 200 --samples 200 --set evaluation.flow_samples=0 --save-every 0",
+    ),
+    (
         "chain",
         "sample",
         "--target dw4 --method pt --quick --quiet --samples 200 --set sampler.warm_up=100 --save-every 0",

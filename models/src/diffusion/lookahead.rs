@@ -106,7 +106,7 @@ impl<T: Real> ReverseProcess<'_, T> {
         for (k, pair) in self.pairs(steps).enumerate() {
             walker.score(&x, pair.0);
             if places.contains(&k) {
-                let mut l = self.denoised_log_p(target, pair.0, &x, &walker.scores)?;
+                let mut l = self.denoised_log_p(target, pair.0, &x, &walker.memory.scores)?;
                 l.iter_mut().zip(&ratios).for_each(|(l, r)| *l += r);
                 told.push(l);
             }
@@ -177,7 +177,7 @@ impl<T: Real> ReverseProcess<'_, T> {
         for (k, pair) in self.pairs(steps).enumerate() {
             walker.score(x, pair.0);
             if let Some(place) = places.next_if(|p| p.step == k) {
-                let told = self.denoised_log_p(target, pair.0, x, &walker.scores)?;
+                let told = self.denoised_log_p(target, pair.0, x, &walker.memory.scores)?;
                 for (((w, before), told), ratio) in log_w.iter_mut().zip(&mut before).zip(&told).zip(&ratios)
                 {
                     let now = place.foretold(told + ratio);
@@ -191,7 +191,7 @@ impl<T: Real> ReverseProcess<'_, T> {
                         picked.iter().flat_map(|i| &x[i * d..(i + 1) * d]).copied().collect()
                     };
                     x.copy_from_slice(&columns(x));
-                    walker.scores = columns(&walker.scores);
+                    walker.memory.scores = columns(&walker.memory.scores);
                     ratios = picked.iter().map(|i| ratios[*i]).collect();
                     before = picked.iter().map(|i| before[*i]).collect();
                     log_w.fill(mean);

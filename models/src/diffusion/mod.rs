@@ -5,6 +5,7 @@ mod denoising_error;
 mod flow;
 mod jump;
 mod lookahead;
+mod recorded;
 mod reverse;
 mod schedule;
 #[cfg(test)]
@@ -14,5 +15,6 @@ mod tuning;
 pub use denoising_error::DenoisingError;
 pub use flow::Flow;
 pub use lookahead::{Lookahead, Populations};
+pub use recorded::RecordedPaths;
 pub use reverse::{ReverseProcess, ScoreModel};
 pub use schedule::Schedule;

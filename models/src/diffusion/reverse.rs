@@ -21,12 +21,19 @@ pub struct ScoreModel<'a, T> {
 impl<T: Real> ScoreModel<'_, T> {
     /// Writes score(x, sigma) for each column of `x`, all at one noise level.
     pub fn score(&self, tape: &mut Tape<T>, x: &[T], sigma: T, out: &mut [T]) {
+        self.score_in(tape, &mut Vec::new(), x, sigma, out);
+    }
+
+    /// The same; `levels` is working memory.
+    fn score_in(&self, tape: &mut Tape<T>, levels: &mut Vec<T>, x: &[T], sigma: T, out: &mut [T]) {
         let d = self.network.dim();
         let n = x.len() / d;
+        levels.clear();
+        levels.resize(n, sigma);
         let mut rec = tape.record(self.params);
         rec.freeze_params();
         let input = rec.constant(d, n, x);
-        let f = self.network.record(&mut rec, input, &vec![sigma; n]);
+        let f = self.network.record(&mut rec, input, levels);
         let (a, b) = self.network.scaling(sigma);
         for ((out, x), f) in out.iter_mut().zip(x).zip(rec.value(f).data) {
             *out = a * *x + b * *f;
@@ -35,7 +42,7 @@ impl<T: Real> ScoreModel<'_, T> {
 }
 
 /// States per task.
-const STATES: usize = 128;
+pub(super) const STATES: usize = 128;
 
 /// The reverse SDE of a score model, from N(0, prior_scale^2 I) at sigma_max in `steps` steps to sigma_min, and in one
 /// more to data. A step from sigma to sigma' < sigma (0 in the last one) is
@@ -85,8 +92,9 @@ impl<T: Real> ReverseProcess<'_, T> {
 
     /// Pairs (sigma, sigma') of the steps, from the prior to data.
     pub(super) fn pairs(&self, steps: usize) -> impl DoubleEndedIterator<Item = (f64, f64)> {
-        let levels: Vec<f64> = self.schedule.levels(steps).chain([0.0]).collect();
-        (0..=steps).map(move |k| (levels[k], levels[k + 1]))
+        let schedule = self.schedule;
+        let level = move |k: usize| if k > steps { 0.0 } else { schedule.level(k, steps) };
+        (0..=steps).map(move |k| (level(k), level(k + 1)))
     }
 
     /// log of the prior's density of a state with that square.
@@ -106,14 +114,35 @@ impl<T: Real> ReverseProcess<'_, T> {
     }
 }
 
-/// Some states on their way back, with the memory that it takes.
-pub(super) struct Walker<'a, T: Real> {
-    process: &'a ReverseProcess<'a, T>,
+/// The working memory of some paths, to be used again.
+pub(super) struct Memory<T: Real> {
     tape: Tape<T>,
+    levels: Vec<T>,
     /// score(x, sigma) of the states, once asked for.
     pub(super) scores: Vec<T>,
-    noise: Vec<T>,
-    variances: Vec<f64>,
+    /// The Gaussians of the last step.
+    pub(super) noise: Vec<T>,
+    pub(super) variances: Vec<f64>,
+    deviations: Vec<T>,
+}
+
+impl<T: Real> Default for Memory<T> {
+    fn default() -> Self {
+        Self {
+            tape: Tape::new(),
+            levels: Vec::new(),
+            scores: Vec::new(),
+            noise: Vec::new(),
+            variances: Vec::new(),
+            deviations: Vec::new(),
+        }
+    }
+}
+
+/// Some states on their way back.
+pub(super) struct Walker<'a, T: Real> {
+    process: &'a ReverseProcess<'a, T>,
+    pub(super) memory: Memory<T>,
 }
 
 /// |x|^2, summed in double precision.
@@ -123,13 +152,15 @@ pub(super) fn square<T: Real>(x: &[T]) -> f64 {
 
 impl<'a, T: Real> Walker<'a, T> {
     pub(super) fn new(process: &'a ReverseProcess<'a, T>, numbers: usize) -> Self {
-        Self {
-            process,
-            tape: Tape::new(),
-            scores: vec![T::ZERO; numbers],
-            noise: vec![T::ZERO; numbers],
-            variances: vec![0.0; process.error.kinds()],
-        }
+        Self::with(process, Memory::default(), numbers)
+    }
+
+    /// The same in memory that was used before.
+    pub(super) fn with(process: &'a ReverseProcess<'a, T>, mut memory: Memory<T>, numbers: usize) -> Self {
+        memory.scores.resize(numbers, T::ZERO);
+        memory.noise.resize(numbers, T::ZERO);
+        memory.variances.resize(process.error.kinds(), 0.0);
+        Self { process, memory }
     }
 
     /// States of the prior, and -log of its density.
@@ -145,8 +176,9 @@ impl<'a, T: Real> Walker<'a, T> {
     /// Computes the scores of the states, some at a time, whose activations are in memory together.
     pub(super) fn score(&mut self, x: &[T], sigma: f64) {
         let numbers = STATES * self.process.model.network.dim();
-        for (x, scores) in x.chunks(numbers).zip(self.scores.chunks_mut(numbers)) {
-            self.process.model.score(&mut self.tape, x, T::of(sigma), scores);
+        let Memory { tape, levels, scores, .. } = &mut self.memory;
+        for (x, scores) in x.chunks(numbers).zip(scores.chunks_mut(numbers)) {
+            self.process.model.score_in(tape, levels, x, T::of(sigma), scores);
         }
     }
 
@@ -162,15 +194,17 @@ impl<'a, T: Real> Walker<'a, T> {
         let geometry = process.model.network.geometry();
         let (d, kinds) = (geometry.dim(), process.error.kinds());
         let drift = sigma * sigma - next * next;
-        geometry.fill_normal(stream, &mut self.noise);
-        process.error.variances(process.schedule, sigma, next, &mut self.variances);
+        let Memory { scores, noise, variances, deviations, .. } = &mut self.memory;
+        geometry.fill_normal(stream, noise);
+        process.error.variances(process.schedule, sigma, next, variances);
         // One for each coordinate.
-        let deviations: Vec<T> = (0..d).map(|i| T::of(self.variances[i % kinds].sqrt())).collect();
-        let logs = self.variances.iter().map(|v| (v / drift).ln());
+        deviations.clear();
+        deviations.extend((0..d).map(|i| T::of(variances[i % kinds].sqrt())));
+        let logs = variances.iter().map(|v| (v / drift).ln());
         let normalisers = 0.5 * per_kind(geometry) * logs.sum::<f64>();
-        let columns = x.chunks_exact_mut(d).zip(self.scores.chunks_exact_mut(d));
-        for (((x, s), z), ratio) in columns.zip(self.noise.chunks_exact(d)).zip(log_ratio.iter_mut()) {
-            for (((x, s), z), deviation) in x.iter_mut().zip(&mut *s).zip(z).zip(&deviations) {
+        let columns = x.chunks_exact_mut(d).zip(scores.chunks_exact_mut(d));
+        for (((x, s), z), ratio) in columns.zip(noise.chunks_exact(d)).zip(log_ratio.iter_mut()) {
+            for (((x, s), z), deviation) in x.iter_mut().zip(&mut *s).zip(z).zip(&*deviations) {
                 let change = T::of(drift) * *s + *deviation * *z;
                 *x += change;
                 *s = change;

@@ -23,8 +23,13 @@ impl Schedule {
     }
 
     /// `steps + 1` levels from sigma_max down to sigma_min.
-    pub fn levels(&self, steps: usize) -> impl Iterator<Item = f64> {
+    pub fn levels(&self, steps: usize) -> impl DoubleEndedIterator<Item = f64> {
         let s = *self;
-        (0..=steps).map(move |i| s.sigma(1.0 - i as f64 / steps.max(1) as f64))
+        (0..=steps).map(move |i| s.level(i, steps))
+    }
+
+    /// Level `i` of them.
+    pub(super) fn level(&self, i: usize, steps: usize) -> f64 {
+        self.sigma(1.0 - i as f64 / steps.max(1) as f64)
     }
 }

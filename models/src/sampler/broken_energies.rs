@@ -3,7 +3,7 @@
 use engine::Real;
 
 use super::iwsm::{Config, Form, Identity, ScoreMatching};
-use super::{Method, Sampler, SamplerError, hmc, smc};
+use super::{Method, MethodConfig, Sampler, SamplerError, adjoint, dds, hmc, smc};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::diffusion::Flow;
@@ -53,7 +53,7 @@ impl<T: Real> Target<T> for Faulty {
     }
 }
 
-const METHODS: [&str; 5] = ["iwsm", "idem", "hmc", "pt", "smc"];
+const METHODS: [&str; 7] = ["iwsm", "idem", "dds", "adjoint", "hmc", "pt", "smc"];
 const INF: f64 = f64::INFINITY;
 
 /// A small method of that name.
@@ -82,8 +82,17 @@ fn method(name: &str) -> Method {
         temperatures: 60,
         ..Default::default()
     };
+    let mut paths = dds::Settings::begin(Some([1.0, 0.5]));
+    (paths.train.batch, paths.train.steps, paths.train.path_steps) = (128, 300, 20);
+    (paths.network.hidden, paths.network.space_features) = (32, 16);
+    let mut matching = adjoint::Settings::begin(Some([1.0, 0.5]));
+    (matching.train.batch, matching.train.steps, matching.replay.capacity) = (128, 600, 600);
+    (matching.replay.refresh_samples, matching.replay.refresh_steps) = (128, 40);
+    (matching.network.hidden, matching.network.space_features) = (32, 16);
     match name {
         "iwsm" => Method::Iwsm(ScoreMatching(config)),
+        "dds" => Method::Dds(paths),
+        "adjoint" => Method::Adjoint(matching),
         "idem" => Method::Idem(ScoreMatching(config)),
         "hmc" => Method::Hmc(hmc::Settings { sampler: walkers }),
         "smc" => Method::Smc(smc::Settings { sampler: particles }),
@@ -136,7 +145,8 @@ fn an_energy_that_is_no_number_is_an_error_that_names_the_point() {
 
 #[test]
 fn a_gradient_that_is_not_finite_is_an_error_that_names_point_and_coordinate() {
-    for name in METHODS {
+    // Paths take no gradients.
+    for name in METHODS.into_iter().filter(|name| *name != "dds") {
         for (fault, said) in [(f64::NAN, "NaN"), (INF, "inf"), (-INF, "-inf")] {
             let (text, first) =
                 without_numbers(&error(name, &Faulty { region: |x| x > 1.0, fault: Fault::Gradient(fault) }));
@@ -160,6 +170,11 @@ fn without_one_finite_energy_a_run_is_an_error() {
     for (name, want) in [
         ("iwsm", noised.to_string()),
         ("idem", noised.to_string()),
+        (
+            "dds",
+            "none of the 128 ends of paths of step 0 has a finite energy: bring network.sigma_data to the scale of the target, or check the energy".into(),
+        ),
+        ("adjoint", noised.replace("noised", "stored")),
         ("hmc", format!("none of the 64 {starts}")),
         ("pt", format!("none of the 120 {starts}")),
         ("smc", "none of the 4000 starts of particles has a finite energy: set sampler.initial_scale so that starts, which are drawn about the origin, meet the support".into()),
@@ -239,6 +254,17 @@ fn a_wall_of_infinite_energy_is_a_boundary_of_the_support() {
         let (x, log_w) = learned.weighted(2000, 60, (3, 0)).unwrap();
         assert!(x.chunks(2).zip(&log_w).all(|(x, w)| (x[0] < 0.0) == (*w == -INF)), "{name}");
         assert!(learned.parameters().iter().all(|p| p.is_finite()), "{name}");
+    }
+    // Paths end behind the wall less and less; adjoint matching does not see it. Weights know it in both.
+    for (name, least) in [("dds", 0.8), ("adjoint", 0.4)] {
+        let mut sampler = run(&method(name), &half, u64::MAX).unwrap();
+        let (x, log_w) = sampler.learned().unwrap().weighted(8000, 20, (3, 0)).unwrap();
+        let inside = x.chunks(2).filter(|x| x[0] >= 0.0).count() as f64 / 8000.0;
+        assert!(x.chunks(2).zip(&log_w).all(|(x, w)| (x[0] < 0.0) == (*w == -INF)), "{name}");
+        let w: Vec<f64> = log_w.iter().map(|l| l.exp()).collect();
+        let sum = x.chunks(2).zip(&w).filter(|(_, w)| **w > 0.0).map(|(x, w)| x[0] * w).sum::<f64>();
+        let weighted = sum / w.iter().sum::<f64>();
+        assert!(inside > least && (weighted - MEAN).abs() < 0.06, "{name} {inside} {weighted}");
     }
     // Stored states alone cannot tell where the wall is. Their weights can.
     let mut config = Config::default();

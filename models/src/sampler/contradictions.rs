@@ -3,7 +3,7 @@
 use engine::checkpoint::Checkpoint;
 
 use super::iwsm::{Config, ScoreMatching};
-use super::{Method, Sampler, hmc, smc};
+use super::{Method, MethodConfig, Sampler, adjoint, dds, hmc, smc};
 use crate::mcmc::parallel_tempering;
 use crate::target::Mixture;
 
@@ -14,6 +14,19 @@ fn method(name: &str) -> Method {
             (config.train.batch, config.train.draws, config.train.steps) = (16, 8, 20);
             (config.network.hidden, config.network.space_features, config.replay.capacity) = (8, 4, 30);
             Method::Iwsm(ScoreMatching(config))
+        }
+        "dds" => {
+            let mut settings = dds::Settings::begin(Some([27.0, 1.3]));
+            (settings.train.batch, settings.train.steps, settings.train.path_steps) = (16, 20, 4);
+            (settings.network.hidden, settings.network.space_features) = (8, 4);
+            Method::Dds(settings)
+        }
+        "adjoint" => {
+            let mut settings = adjoint::Settings::begin(Some([27.0, 1.3]));
+            (settings.train.batch, settings.train.steps, settings.replay.capacity) = (16, 20, 30);
+            (settings.replay.refresh_every, settings.replay.refresh_samples) = (4, 8);
+            (settings.network.hidden, settings.network.space_features) = (8, 4);
+            Method::Adjoint(settings)
         }
         "hmc" => Method::Hmc(hmc::Settings {
             sampler: hmc::Config { walkers: 4, scale: 20.0, leapfrog_steps: 3, warm_up: 5, thin: 2 },
@@ -54,7 +67,7 @@ fn said(name: &str, change: impl FnOnce(&mut Checkpoint)) -> String {
 
 #[test]
 fn counters_that_disagree_are_refused() {
-    for name in ["iwsm", "hmc", "pt", "smc"] {
+    for name in ["iwsm", "dds", "adjoint", "hmc", "pt", "smc"] {
         assert_eq!(said(name, |_| {}), "", "{name}");
     }
     for (name, note, value, want) in [
@@ -70,6 +83,12 @@ fn counters_that_disagree_are_refused() {
         ("iwsm", "buffer.len", "31", "buffer.len = 31 and buffer.next = 0 are no place in its buffer"),
         ("iwsm", "buffer.len", "20", "buffer.len = 20 and buffer.next = 0 are no place in its buffer"),
         ("iwsm", "buffer.next", "30", "buffer.len = 30 and buffer.next = 30 are no place in its buffer"),
+        ("dds", "step", "21", "it is at step 21 of 20"),
+        ("dds", "adam.steps", "7", "adam.steps = 7 at step 8"),
+        ("dds", "energy_evaluations", "127", "energy_evaluations = 127 at step 8"),
+        ("adjoint", "ema.updates", "9", "ema.updates = 9 at step 8"),
+        ("adjoint", "energy_evaluations", "29", "energy_evaluations = 29 at step 8"),
+        ("adjoint", "buffer.next", "30", "buffer.len = 30 and buffer.next = 30 are no place in its buffer"),
         ("hmc", "step", "26", "it is at step 26 of 25"),
         ("hmc", "step_size", "-0.5", "step_size = -0.5"),
         ("hmc", "step_size", "inf", "step_size = inf"),

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Sampler, SamplerError, hmc, iwsm, nuts, smc};
+use super::{Sampler, SamplerError, adjoint, dds, hmc, iwsm, nuts, smc};
 use crate::mcmc::parallel_tempering;
 use crate::memory::Part;
 use crate::target::AnyTarget;
@@ -15,8 +15,13 @@ pub trait MethodConfig {
     where
         Self: Sized;
 
-    /// Whether the method learns a model; presets of targets hold settings of such methods.
+    /// Whether the method learns a model.
     fn learns(&self) -> bool;
+
+    /// Whether settings of score matching, which the presets of targets hold, are settings of this method.
+    fn matches_scores(&self) -> bool {
+        false
+    }
 
     /// Whether the model is distilled from Markov chains: states that moves on the energy have brought to equilibrium.
     fn distils(&self) -> bool {
@@ -85,6 +90,8 @@ macro_rules! methods {
 methods! {
     Iwsm(iwsm::Iwsm) = "iwsm", "importance weighted score matching";
     Idem(iwsm::Idem) = "idem", "iterated denoising energy matching: weights of one; on particles distilled from Markov chains";
+    Dds(dds::Settings) = "dds", "denoising diffusion sampler: paths of the model, trained until their weights are even";
+    Adjoint(adjoint::Settings) = "adjoint", "adjoint sampling: the model's own samples, each with its gradient, teach the drift";
     Hmc(hmc::Settings) = "hmc", "Hamiltonian Monte Carlo of many walkers, on the target itself";
     Nuts(nuts::Settings) = "nuts", "the No-U-Turn Sampler of many walkers, with step size and scales from its warm-up";
     Pt(parallel_tempering::Settings) = "pt", "parallel tempering of Hamiltonian Monte Carlo";

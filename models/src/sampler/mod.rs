@@ -3,10 +3,12 @@
 //! A method is a file with its settings (a [`MethodConfig`]) and its [`Sampler`], and one line in `methods!`, by
 //! which every program knows it.
 
+pub mod adjoint;
 #[cfg(test)]
 mod broken_energies;
 #[cfg(test)]
 mod contradictions;
+pub mod dds;
 pub(crate) mod fingerprint;
 pub mod hmc;
 pub mod iwsm;
@@ -125,8 +127,13 @@ pub trait Sampler: Send {
     /// Diagnostics at the end of a run.
     fn diagnostics(&self) -> Diagnostics;
 
-    /// Energy evaluations so far, each with its gradient.
+    /// Energy evaluations so far.
     fn evaluations(&self) -> u64;
+
+    /// How many of them came with the gradient.
+    fn gradients(&self) -> u64 {
+        self.evaluations()
+    }
 
     /// The learned model, if there is one.
     fn learned(&mut self) -> Option<&mut dyn Learned> {
@@ -183,13 +190,14 @@ pub trait Learned {
     ) -> Result<Populations<f64>, TargetError>;
 
     /// Chooses the variances of the reverse steps by the weights of `n` paths of `steps` steps, with the random numbers
-    /// of `seed`; returns the number of energies that it took.
+    /// of `seed`, unless the method has fixed ones; returns the number of energies that it took.
     ///
     /// # Errors
     /// Where the target cannot be evaluated, or no sample has a finite energy.
     fn tune(&mut self, n: usize, steps: usize, seed: u64) -> Result<u64, TargetError>;
 
-    /// Diagnostics of the importance weights at each of `levels` noise levels, from `n` states each.
+    /// Diagnostics of the importance weights of noised states at each of `levels` noise levels, from `n` states each;
+    /// none for a method that has no such weights.
     ///
     /// # Errors
     /// Where the target cannot be evaluated.

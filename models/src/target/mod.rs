@@ -21,6 +21,7 @@
 //! Targets have names in the [`registry`]: a new one is one file here and one line there.
 
 mod affine;
+mod blocks;
 pub mod book;
 mod checked;
 mod double;
@@ -76,7 +77,7 @@ pub use uniform_box::UniformBox;
 pub(crate) use checked::all_finite;
 
 use engine::rng::Stream;
-use engine::{Real, parallel};
+use engine::Real;
 
 use crate::metrics::Modes;
 
@@ -156,7 +157,7 @@ pub trait Target<T: Real>: Send + Sync {
     /// # Panics
     /// If the lengths do not fit.
     fn log_density_batch(&self, x: &[T], log_p: &mut [T], score: &mut [T]) -> Result<(), TargetError> {
-        in_blocks(self, x, log_p, score)
+        blocks::in_blocks(self, x, log_p, score)
     }
 
     /// Writes -E to `log_p` (n) and, unless `score` is empty, -grad E to `score` (d x n), for each column of `x`
@@ -214,42 +215,4 @@ pub trait Target<T: Real>: Send + Sync {
     fn softened(&self, _core: f64) -> Option<Box<dyn Target<T>>> {
         None
     }
-}
-
-fn in_blocks<T: Real, E: Target<T> + ?Sized>(
-    target: &E,
-    x: &[T],
-    log_p: &mut [T],
-    score: &mut [T],
-) -> Result<(), TargetError> {
-    let d = target.dim();
-    assert_eq!(x.len(), d * log_p.len(), "x has dim numbers for each entry of log_p");
-    let wants_score = !score.is_empty();
-    let parts = parallel::map(log_p.len().div_ceil(BLOCK), |b| {
-        let columns = &x[b * BLOCK * d..((b + 1) * BLOCK * d).min(x.len())];
-        let n = columns.len() / d;
-        let (mut block, mut log_p, mut score) =
-            (vec![T::ZERO; n * d], vec![T::ZERO; n], vec![T::ZERO; n * d]);
-        for l in 0..n {
-            for a in 0..d {
-                block[a * n + l] = columns[l * d + a];
-            }
-        }
-        target.log_density_block(n, &block, &mut log_p, &mut score, &mut Vec::new())?;
-        for l in 0..n {
-            for a in 0..d {
-                block[l * d + a] = score[a * n + l];
-            }
-        }
-        Ok((log_p, block))
-    });
-    for (b, part) in parts.into_iter().enumerate() {
-        let (part, part_score) = part?;
-        let at = b * BLOCK;
-        log_p[at..at + part.len()].copy_from_slice(&part);
-        if wants_score {
-            score[at * d..at * d + part_score.len()].copy_from_slice(&part_score);
-        }
-    }
-    Ok(())
 }

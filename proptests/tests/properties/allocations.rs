@@ -8,7 +8,8 @@ use engine::data_parallel::DataParallel;
 use engine::optim::{Adam, Ema, clip_by_norm};
 use engine::{Params, Recording, Var, parallel};
 use models::sampler::iwsm::{Config, Kind, Trainer};
-use models::target::{DoubleWell, Geometry, Mixture, Target};
+use models::sampler::{MethodConfig, adjoint, dds};
+use models::target::{AnyTarget, DoubleWell, Geometry, Mixture, Target};
 
 struct Counting;
 
@@ -70,6 +71,23 @@ fn the_samplers_trainer_allocates_nothing_between_refreshes() {
     }
     for kind in [Kind::Mlp, Kind::Residual, Kind::Pair, Kind::Egnn] {
         assert_eq!(trained(kind, &DoubleWell::dw4()), 0, "{kind:?}");
+    }
+}
+
+#[test]
+fn trainings_on_paths_and_by_adjoint_matching_allocate_nothing_either() {
+    for target in [&Mixture::gmm40() as &dyn AnyTarget, &DoubleWell::dw4()] {
+        let mut paths = dds::Settings::begin(Some([2.0, 0.5]));
+        // More than one chunk of paths, and shards of different sizes.
+        (paths.train.batch, paths.train.path_steps, paths.network.hidden) = (150, 5, 24);
+        let mut matching = adjoint::Settings::begin(Some([2.0, 0.5]));
+        (matching.train.batch, matching.replay.capacity, matching.network.hidden) = (150, 200, 24);
+        matching.replay.refresh_every = 1000;
+        for settings in [&paths as &dyn MethodConfig, &matching] {
+            let mut sampler = settings.build(target, 10, 0).unwrap();
+            let count = allocations(move || sampler.step().unwrap());
+            assert_eq!(count, 0);
+        }
     }
 }
 

@@ -17,7 +17,7 @@ use engine::Real;
 use engine::rng::Stream;
 
 use super::buffer::Fresh;
-use super::{Explore, Identity, Trainer};
+use super::{Explore, Trainer};
 use crate::importance::{effective_share, normalised_ess, resampled_to, tempered};
 use crate::mcmc::{adapted, hmc};
 use crate::target::TargetError;
@@ -48,7 +48,7 @@ impl<T: Real> Trainer<'_, T> {
         self.reverse().paths(steps, key, &mut x, &mut log_ratio);
         let weighted = self.config.weighs_states();
         let (mut log_p, mut score) = (vec![T::ZERO; n], Vec::new());
-        if weighted || resample || self.config.train.identity == Identity::Stored {
+        if weighted || resample || self.config.train.identity.stored() {
             score.resize(n * d, T::ZERO);
             self.target.evaluate(&x, &mut log_p, &mut score)?;
             self.state.energy_evaluations += n as u64;

@@ -41,7 +41,13 @@ impl Config {
 
     /// Whether the figures of a state include those of moves.
     pub(super) fn shows_moves(&self, geometry: Geometry) -> bool {
-        self.replay.moves > 0 || geometry.particles().is_some()
+        self.replay.moves > 0 || (geometry.particles().is_some() && !self.of_reference())
+    }
+
+    /// Whether the reverse steps keep the variances of the Gaussian N(0, sigma_data^2 I) noised, as `dds` and `adjoint`
+    /// have them, and there are no weights of noised states.
+    pub(super) fn of_reference(&self) -> bool {
+        self.objective == Objective::LogVariance || self.train.identity == Identity::Adjoint
     }
 
     /// Whether stored states carry weights, by which they are drawn.
@@ -51,7 +57,7 @@ impl Config {
 
     /// Whether the buffer keeps energies and gradients of its states: for their scores or for their weights.
     pub(super) fn keeps_energies(&self) -> bool {
-        self.train.identity == Identity::Stored || self.weights.form == Form::Trajectory
+        self.train.identity.stored() || self.weights.form == Form::Trajectory
     }
 
     /// The first setting that is out of range, if any: one line with its key and its range.

@@ -10,6 +10,9 @@ pub enum Objective {
     Iwsm,
     /// No weights (Akhound-Sadegh et al. 2024).
     Idem,
+    /// Not scores but paths of the model, whose weights are to be even (Richter and Berner 2024): see
+    /// [`dds`](crate::sampler::dds). Of the settings of `replay`, `refresh_steps` is the number of their steps.
+    LogVariance,
 }
 
 /// The identity for the scores on which the network is trained.
@@ -27,6 +30,17 @@ pub enum Identity {
     /// kappa (-grad E(x_0)) + (1 - kappa) (x_0 - x_t) / sigma^2. Unbiased if the buffer, weighted, is an
     /// equilibrium sample, and the energy finite wherever stored states are; costs one energy for each state.
     Stored,
+    /// The same with kappa = sigma_data^2 / (sigma_data^2 + sigma^2), that of a Gaussian as wide as the target: see
+    /// [`adjoint`](crate::sampler::adjoint), which has it.
+    #[serde(skip)]
+    Adjoint,
+}
+
+impl Identity {
+    /// Whether scores come from stored states, without draws.
+    pub(super) fn stored(self) -> bool {
+        matches!(self, Self::Stored | Self::Adjoint)
+    }
 }
 
 /// The form of the importance weights.

@@ -173,6 +173,13 @@ impl Sampler for Explored<'_> {
         self.spent[..stage.min(2)].iter().sum::<u64>() + now
     }
 
+    fn gradients(&self) -> u64 {
+        match &self.stage {
+            Stage::Training(s) => self.spent.iter().sum::<u64>() + s.gradients(),
+            _ => self.evaluations(),
+        }
+    }
+
     fn learned(&mut self) -> Option<&mut dyn Learned> {
         match &self.stage {
             Stage::Training(_) => Some(self),

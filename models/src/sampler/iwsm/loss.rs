@@ -1,11 +1,10 @@
 //! The loss of a batch: weights, regression targets, and the update of the parameters.
 
 use engine::Real;
-use engine::optim::{Schedule as LearningRate, clip_by_norm};
 use engine::rng::Stream;
 
 use super::buffer::Fresh;
-use super::trainer::{BEYOND, LEVELS, TrainError};
+use super::trainer::{BEYOND, LEVELS, TrainError, descend};
 use super::weighting::normalise;
 use super::{Identity, Objective, Trainer};
 use crate::importance::{effective_share, exponent, raised, systematic};
@@ -56,9 +55,12 @@ impl<T: Real> Trainer<'_, T> {
         }
         if !iwsm {
             // A state whose draws all have density 0 has no score.
-            let stored = self.config.train.identity == Identity::Stored;
             for (i, w) in batch.w.iter_mut().enumerate() {
-                let known = stored || self.estimates.get(i).log_density.is_finite();
+                let known = match self.config.train.identity {
+                    Identity::Stored => true,
+                    Identity::Adjoint => self.stored.log_p[i].is_finite(),
+                    _ => self.estimates.get(i).log_density.is_finite(),
+                };
                 *w = if known { 1.0 } else { 0.0 };
             }
             let ess = effective_share(&batch.w);
@@ -81,9 +83,11 @@ impl<T: Real> Trainer<'_, T> {
         let (d, n) = (self.target.dim(), self.batch.sigma.len());
         let level = |i: usize| 3 * (i * LEVELS / n);
         let (identity, stored) = (self.config.train.identity, &self.stored);
-        let clip = self.config.train.score_clip;
+        // Those of `adjoint` have been clipped.
+        let clip = if identity == Identity::Adjoint { 0.0 } else { self.config.train.score_clip };
+        let data2 = self.config.network.sigma_data.powi(2);
         for i in 0..n {
-            let moments = if identity == Identity::Stored {
+            let moments = if identity.stored() {
                 stored.moments(d, i)
             } else {
                 let e = self.estimates.get(i);
@@ -103,6 +107,7 @@ impl<T: Real> Trainer<'_, T> {
                 Identity::Target | Identity::Mixed if self.estimates.get(i).outside => 0.0,
                 Identity::Target => 1.0,
                 Identity::Denoising => 0.0,
+                Identity::Adjoint => data2 / (data2 + self.batch.sigma[i].f64().powi(2)),
                 Identity::Stored if self.state.wall => 0.0,
                 Identity::Mixed | Identity::Stored => {
                     let [aa, ab, bb] = [0, 1, 2].map(|k| self.state.covariances[level(i) + k]);
@@ -110,7 +115,7 @@ impl<T: Real> Trainer<'_, T> {
                     if spread > 0.0 { ((bb - ab) / spread).clamp(0.0, 1.0) } else { 0.5 }
                 }
             });
-            let (by_target, by_denoising) = if identity == Identity::Stored {
+            let (by_target, by_denoising) = if identity.stored() {
                 (&stored.target[i * d..(i + 1) * d], &stored.denoising[i * d..(i + 1) * d])
             } else {
                 let e = self.estimates.get(i);
@@ -163,14 +168,7 @@ impl<T: Real> Trainer<'_, T> {
                 loss
             })
         });
-        let norm = clip_by_norm(gradient, self.config.train.clip);
-        if norm.is_finite() && loss.is_finite() {
-            let t = &self.config.train;
-            let rates = LearningRate::WarmUpCosine { warm_up: t.warm_up, floor: 0.01 };
-            let rate = t.learning_rate * rates.factor(state.step, t.steps);
-            state.adam.step(state.params.values_mut(), gradient, rate);
-            state.ema.update(state.params.values());
-        }
+        let norm = descend(state, &self.config.train, loss, gradient);
         (loss, norm)
     }
 

@@ -3,9 +3,8 @@
 use engine::checkpoint::{Checkpoint, CheckpointError};
 use serde::{Deserialize, Serialize};
 
-use super::explored::{self, Explored};
 use super::weight_report::WeightLevel;
-use super::{Config, Explore, Form, Identity, Kind, Objective, TrainError, Trainer, explorers};
+use super::{Config, Explore, Form, Identity, Kind, Objective, TrainError, Trainer, explorers, training};
 use crate::diffusion::{DenoisingError, Flow, Populations};
 use crate::memory::Part;
 use crate::sampler::{Diagnostics, Learned, MethodConfig, Named, Sampler, SamplerError};
@@ -60,6 +59,10 @@ impl<const WEIGHTED: bool> MethodConfig for ScoreMatching<WEIGHTED> {
         true
     }
 
+    fn matches_scores(&self) -> bool {
+        true
+    }
+
     fn distils(&self) -> bool {
         let replay = &self.0.replay;
         replay.moves > 0 || replay.first_moves > 0 || replay.explore.by_chains()
@@ -75,7 +78,7 @@ impl<const WEIGHTED: bool> MethodConfig for ScoreMatching<WEIGHTED> {
     }
 
     fn steps(&self, _: usize) -> u64 {
-        explored::stages(&self.0).iter().sum()
+        training::steps(&self.0)
     }
 
     fn build<'t>(
@@ -84,11 +87,7 @@ impl<const WEIGHTED: bool> MethodConfig for ScoreMatching<WEIGHTED> {
         _: usize,
         seed: u64,
     ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
-        let config = self.config();
-        if config.network.measured() || config.replay.explore.by_chains() {
-            return Ok(Box::new(Explored::new(config, target, seed)?));
-        }
-        Ok(Box::new(Trainer::<f32>::new(config, target.single(), seed)?))
+        training::build(self.config(), target, seed)
     }
 }
 
@@ -162,6 +161,13 @@ impl Sampler for Trainer<'_, f32> {
         self.state.energy_evaluations
     }
 
+    fn gradients(&self) -> u64 {
+        match self.config.objective {
+            Objective::LogVariance => 0,
+            _ => self.state.energy_evaluations,
+        }
+    }
+
     fn learned(&mut self) -> Option<&mut dyn Learned> {
         Some(self)
     }
@@ -217,6 +223,9 @@ impl Learned for Trainer<'_, f32> {
     }
 
     fn weight_levels(&mut self, levels: usize, n: usize) -> Result<Vec<WeightLevel>, TargetError> {
+        if self.config.of_reference() {
+            return Ok(Vec::new());
+        }
         self.weight_report(levels, n)
     }
 

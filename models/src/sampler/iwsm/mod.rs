@@ -18,6 +18,7 @@ mod loss;
 mod memory;
 mod method;
 mod network;
+mod path_loss;
 pub mod noised_score;
 mod proposal;
 mod resume;
@@ -28,6 +29,7 @@ pub mod symmetric;
 #[cfg(test)]
 mod tests;
 mod trainer;
+pub(crate) mod training;
 pub mod weight_report;
 pub mod weighting;
 

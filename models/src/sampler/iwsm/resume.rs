@@ -3,7 +3,7 @@
 use engine::Real;
 use engine::checkpoint::{Checkpoint, CheckpointError};
 
-use super::Trainer;
+use super::{Objective, Trainer};
 use crate::sampler::{consistent, fingerprint};
 
 /// Names of the buffer's states, energies and gradients.
@@ -64,7 +64,8 @@ impl<T: Real> Trainer<'_, T> {
             )));
         }
         let (total, batch) = (self.config.train.steps, self.config.train.batch as u64);
-        let draws = self.draws_needed();
+        // Energies of draws, one of each path, or those of the first stored states.
+        let each_step = self.draws_needed() || self.config.objective == Objective::LogVariance;
         let s = &mut self.state;
         let entries: Vec<_> = s.params.entries().map(|(name, id)| (name.to_string(), id)).collect();
         for (name, id) in entries {
@@ -100,8 +101,7 @@ impl<T: Real> Trainer<'_, T> {
         s.adam.steps = c.read_note("adam.steps")?;
         s.ema.updates = c.read_note("ema.updates")?;
         s.energy_evaluations = c.read_note("energy_evaluations")?;
-        // Energies of draws, or those of the first stored states.
-        let least = if draws { s.step.saturating_mul(batch) } else { s.step.min(1).saturating_mul(len) };
+        let least = if each_step { s.step.saturating_mul(batch) } else { s.step.min(1).saturating_mul(len) };
         let (step, adam, ema) = (s.step, s.adam.steps, s.ema.updates);
         consistent(&[
             (step <= total, format!("it is at step {step} of {total}")),

@@ -102,8 +102,11 @@ impl<T: Real> Trainer<'_, T> {
     }
 
     /// The same towards the target of the training, not softened. Where Markov chains have filled the buffer, its states
-    /// stand for the target, moved on by some trajectories.
+    /// stand for the target, moved on by some trajectories. Variances of a reference process stay as they are.
     pub(super) fn tune_exactly(&mut self, n: usize, steps: usize, seed: u64) -> Result<u64, TargetError> {
+        if self.config.of_reference() {
+            return Ok(0);
+        }
         if self.config.replay.explore.by_chains() && self.config.keeps_energies() {
             let mut stream = Stream::new(seed, "stored states to tune on", 0, 0);
             let (buffer, d) = (&self.state.proposal.buffer, self.target.dim());

@@ -1,14 +1,15 @@
 //! The training loop.
 
 use engine::data_parallel::DataParallel;
-use engine::optim::{Adam, Ema};
+use engine::optim::{Adam, Ema, Schedule as LearningRate, clip_by_norm};
 use engine::rng::Stream;
 use engine::{Params, Real};
 
 use super::buffer::Buffer;
 use super::levels::Levels;
+use super::path_loss::Paths;
 use super::stored_score::Stored;
-use super::{Config, Explore, Form, Identity, Objective, Proposal, network};
+use super::{Config, Explore, Form, Objective, Proposal, Train, network};
 use crate::diffusion::{DenoisingError, Schedule, ScoreModel};
 use crate::sampler::SamplerError;
 use crate::sampler::iwsm::noised_score::Estimates;
@@ -53,6 +54,12 @@ pub enum TrainError {
         "the loss is not finite at step {step}, though all scores of the target are: lower train.learning_rate, or set train.score_clip"
     )]
     Diverged {
+        /// Step number.
+        step: u64,
+    },
+    /// Weights of paths, or a loss of them, that are not finite.
+    #[error("the loss of the paths is not finite at step {step}: lower train.learning_rate")]
+    Paths {
         /// Step number.
         step: u64,
     },
@@ -104,6 +111,18 @@ pub(super) struct Batch<T> {
     pub picked_sigma: Vec<T>,
 }
 
+/// Clips a gradient and takes a step of Adam with it, unless it or the loss is not finite; returns the gradient's norm.
+pub(super) fn descend<T: Real>(state: &mut State<T>, train: &Train, loss: f64, gradient: &mut [T]) -> f64 {
+    let norm = clip_by_norm(gradient, train.clip);
+    if norm.is_finite() && loss.is_finite() {
+        let rates = LearningRate::WarmUpCosine { warm_up: train.warm_up, floor: 0.01 };
+        let rate = train.learning_rate * rates.factor(state.step, train.steps);
+        state.adam.step(state.params.values_mut(), gradient, rate);
+        state.ema.update(state.params.values());
+    }
+    norm
+}
+
 /// Training of a score network on a target, without samples of it (Wang et al. 2025, arXiv 2505.19431).
 ///
 /// Each step draws noised states x_i at noise levels sigma_i from the [`Proposal`], estimates density and score of
@@ -113,7 +132,8 @@ pub(super) struct Batch<T> {
 ///
 /// with F* the estimated score in the network's scaling, score = a x + b F, so that lambda(t) is the inverse square
 /// of the score's scale. With w_i = 1 this is iDEM (Akhound-Sadegh et al. 2024, arXiv 2402.06121). Every
-/// `refresh_every` steps samples of the current model enter the replay buffer.
+/// `refresh_every` steps samples of the current model enter the replay buffer. Two other methods are losses of the
+/// same trainer: [`dds`](crate::sampler::dds) and [`adjoint`](crate::sampler::adjoint).
 ///
 /// A step is a function of (state, seed, step number): a resumed run is bit-identical to an uninterrupted one.
 pub struct Trainer<'e, T: Real> {
@@ -129,6 +149,8 @@ pub struct Trainer<'e, T: Real> {
     pub(super) shards: DataParallel<T>,
     pub(super) batch: Batch<T>,
     pub(super) stored: Stored<T>,
+    /// Those of the log-variance loss.
+    pub(super) paths: Option<Paths<T>>,
     /// Figures of the last step.
     pub(super) last: StepReport,
 }
@@ -175,7 +197,8 @@ impl<'e, T: Real> Trainer<'e, T> {
         let (d, n, net, replay) = (geometry.dim(), config.train.batch, &config.network, &config.replay);
         let mut params = Params::new();
         let network = network::build(net, geometry, &mut params, seed);
-        let flat = 1.2 * net.sigma_data;
+        // A training on paths of a reference begins with its states.
+        let flat = if config.of_reference() { net.sigma_data } else { 1.2 * net.sigma_data };
         let schedule = Schedule { sigma_min: net.sigma_min, sigma_max: net.sigma_max };
         let buffer = Buffer::new(d, replay.capacity, config.keeps_energies());
         let proposal = Proposal::new(geometry, buffer, (flat, replay.defensive), seed);
@@ -216,6 +239,7 @@ impl<'e, T: Real> Trainer<'e, T> {
             shards,
             batch,
             stored: Stored::new(d, n),
+            paths: None,
             last: StepReport::default(),
         })
     }
@@ -252,11 +276,16 @@ impl<'e, T: Real> Trainer<'e, T> {
     /// one state of finite energy in the batch.
     pub fn step(&mut self) -> Result<StepReport, TrainError> {
         let step = self.state.step;
+        if self.config.objective == Objective::LogVariance {
+            return self.path_step();
+        }
         if step == 0 {
             self.prepare_buffer()?;
         } else if step.is_multiple_of(self.config.replay.refresh_every) {
             if self.config.replay.refresh_samples > 0 {
-                self.fit_error();
+                if !self.config.of_reference() {
+                    self.fit_error();
+                }
                 self.refresh_buffer()?;
             }
             self.move_buffer(self.config.replay.moves)?;
@@ -271,7 +300,7 @@ impl<'e, T: Real> Trainer<'e, T> {
             self.estimates.run(&*self.target, &self.batch.x, &self.batch.sigma, draws, (self.seed, step))?;
             self.state.energy_evaluations += (draws * self.batch.sigma.len()) as u64;
         }
-        if self.config.train.identity == Identity::Stored {
+        if self.config.train.identity.stored() {
             self.stored_scores()?;
         }
         let ess = self.weigh(&mut stream)?;
@@ -288,7 +317,7 @@ impl<'e, T: Real> Trainer<'e, T> {
     pub(super) fn draws_needed(&self) -> bool {
         let c = &self.config;
         let marginal = c.objective == Objective::Iwsm && c.weights.form == Form::Marginal;
-        c.train.identity != Identity::Stored || marginal || c.replay.recycle > 0
+        !c.train.identity.stored() || marginal || c.replay.recycle > 0
     }
 
     /// States x_t at stratified noise levels.
