@@ -55,9 +55,12 @@ fn median(mut times: Vec<f64>) -> f64 {
     times[times.len() / 2]
 }
 
+/// A name, the energy in Rust, the names of a formula with its text, and the width of states.
+type Case = (&'static str, Box<dyn Target<f64>>, Names, &'static str, f64);
+
 fn main() {
     let cluster = Geometry::from(models::target::ParticleSystem { particles: 13, space: 3 });
-    let cases: [(&str, Box<dyn Target<f64>>, Names, &str, f64); 4] = [
+    let cases: [Case; 4] = [
         (
             "many-well, 32 dimensions",
             Box::new(ManyWell::new(16).expect("16 pairs")),

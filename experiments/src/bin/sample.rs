@@ -16,8 +16,8 @@ use experiments::sample::{
 use experiments::table::{figure, plain};
 use models::evaluate::Figure;
 use models::sampler::Method;
-use models::target::{TargetConfig, own};
 use models::target::registry::{self, Parameter};
+use models::target::{TargetConfig, own};
 
 /// Samples an unnormalised density exp(-E) from its energy alone: trains a diffusion sampler by importance weighted
 /// score matching (iwsm) or with weights of one (idem), by the weights of its paths (dds) or by adjoint matching
@@ -71,6 +71,10 @@ struct Args {
     /// or lj55 [default here: dw4].
     #[arg(long, conflicts_with_all = ["method", "network", "steps", "seeds", "quick", "config"])]
     pretrained: bool,
+    /// A mean over the samples, as 'right = if(x[0] > 1, 1, 0)': a formula of x (docs/your-density.md), raw and by
+    /// weights with its error; of regions (0 or 1) the free energy too. May be repeated.
+    #[arg(long, value_name = "NAME = FORMULA")]
+    observe: Vec<String>,
     /// Resume an interrupted run in its folder.
     #[arg(long, value_name = "DIR", conflicts_with_all = NEW)]
     resume: Option<PathBuf>,
@@ -94,7 +98,7 @@ fn finite(text: &str) -> Result<f64, String> {
 }
 
 /// What belongs to new runs.
-const NEW: [&str; 16] = [
+const NEW: [&str; 17] = [
     "target",
     "dim",
     "spread",
@@ -103,6 +107,7 @@ const NEW: [&str; 16] = [
     "network",
     "steps",
     "samples",
+    "observe",
     "seeds",
     "quick",
     "pretrained",
@@ -220,6 +225,20 @@ fn list() -> Result<(), CliError> {
     Ok(())
 }
 
+/// An observable as a setting.
+fn observable(given: &str) -> Result<String, CliError> {
+    let is_name =
+        |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    match given.split_once('=').map(|(name, formula)| (name.trim(), formula.trim())) {
+        Some((name, formula)) if is_name(name) && !formula.is_empty() => {
+            Ok(format!("observe.{name}={}", toml::Value::String(formula.into())))
+        }
+        _ => Err(CliError::usage(format!(
+            "--observe {given}: give a name of letters, digits and _, and a formula, as 'right = if(x[0] > 1, 1, 0)'"
+        ))),
+    }
+}
+
 /// Preset or pretrained, file, overrides, flags: the later wins.
 fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
     let pretrained = match args.pretrained {
@@ -238,6 +257,7 @@ fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
     if pretrained.is_some() && sets.iter().any(|s| !s.trim_start().starts_with("evaluation.")) {
         return Err(CliError::usage("with --pretrained only evaluation.* can be set: the network is given"));
     }
+    sets.extend(args.observe.iter().map(|o| observable(o)).collect::<Result<Vec<_>, _>>()?);
     sets.extend(args.dim.iter().map(|d| format!("target.dim={d}")));
     if let Some(path) = &args.data {
         let Some(path) = path.to_str() else {

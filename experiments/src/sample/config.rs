@@ -1,5 +1,6 @@
 //! Settings of a run: target, method, measurements.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use models::evaluate::{Sizes, particles};
@@ -10,7 +11,7 @@ use models::target::registry::Parameter;
 use models::target::{AnyTarget, Geometry, TargetConfig};
 use serde::{Deserialize, Serialize};
 
-use super::presets;
+use super::{observe, presets};
 use crate::config::{layers, resolve};
 use crate::run::error::CliError;
 
@@ -72,6 +73,9 @@ pub struct SampleConfig {
     pub target: TargetConfig,
     /// The measurements.
     pub evaluation: Evaluation,
+    /// Observables: formulas of x by name, whose means are taken.
+    #[serde(default)]
+    pub observe: BTreeMap<String, String>,
     /// The method, `method = NAME` and the sections of its settings.
     #[serde(flatten)]
     pub method: Method,
@@ -180,6 +184,7 @@ impl SampleConfig {
     /// An error if some value is outside its range, or does not fit the target.
     pub fn check(&self, target: &dyn AnyTarget) -> Result<(), CliError> {
         self.evaluation.check()?;
+        observe::formulas(self, target.double().geometry())?;
         self.method.config().problem(target).map_or(Ok(()), |p| Err(CliError::usage(p)))?;
         let method = self.method.config().memory(target, self.evaluation.drawn());
         memory::check(&[method, self.evaluation.memory(target.single().dim())].concat())
@@ -235,10 +240,13 @@ pub fn configure(request: &Request<'_>) -> Result<SampleConfig, CliError> {
             _ => {}
         }
     }
-    let base = match &request.base {
+    let mut base = match &request.base {
         Some(base) => base.clone(),
         None => presets::preset(&target, method.as_deref(), request.quick)?,
     };
+    // Any name is one.
+    let observed = given.get("observe").and_then(|t| t.as_table()).into_iter().flat_map(|t| t.keys());
+    base.observe.extend(observed.map(|name| (name.clone(), String::new())));
     let mut sets = sets.clone();
     sets.push(format!("target.name={name}"));
     sets.extend(method.map(|m| format!("method={m}")));

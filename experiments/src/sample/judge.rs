@@ -21,7 +21,8 @@ const ANCESTORS: f64 = 2.0;
 pub(super) struct Said<'a> {
     pub samples: &'a [f64],
     pub energies: &'a [f64],
-    pub log_w: &'a [f64],
+    /// Of sum 1.
+    pub weights: &'a [f64],
     pub chains: Option<usize>,
     pub figures: &'a [Figure],
     pub failures: &'a [String],
@@ -49,13 +50,12 @@ impl Measurement<'_> {
             Err(why) => (None, Some(why.to_string())),
         };
         evaluations += explored.as_ref().map_or(0, |found| found.evaluations);
-        let weights = normalised(said.log_w, said.energies.len());
         let audit = explored.as_ref().and_then(|found| {
             let theirs: Result<Vec<Vec<f64>>, TargetError> =
                 found.states.iter().map(|x| energies(target, x)).collect();
             let theirs = theirs.ok()?;
             evaluations += theirs.iter().map(Vec::len).sum::<usize>() as u64;
-            self.compared(said, &weights, found, &theirs, seed)
+            self.compared(said, found, &theirs, seed)
         });
         let value = |name: &str| said.figures.iter().find(|f| f.name == name);
         let route = |name: &'static str, figure: &str| {
@@ -89,16 +89,19 @@ impl Measurement<'_> {
     fn compared(
         &self,
         said: &Said<'_>,
-        weights: &[f64],
         found: &Explorations,
         theirs: &[Vec<f64>],
         seed: u64,
     ) -> Option<Audit> {
-        let inflation = if self.config.method.name() == "smc" { ANCESTORS } else { 1.0 };
-        let (states, energies, chains) = (said.samples, said.energies, said.chains);
-        let judged = Judged { states, weights, energies, chains, inflation };
+        let &Said { samples: states, energies, weights, chains, .. } = said;
+        let judged = Judged { states, weights, energies, chains, inflation: self.inflation() };
         let comparison = audit::compare(judged, found, theirs, seed)?;
         Some(Audit { comparison, log_z: found.log_z, may_judge: found.may_judge() })
+    }
+
+    /// A factor of the errors of means over the samples.
+    pub(super) fn inflation(&self) -> f64 {
+        if self.config.method.name() == "smc" { ANCESTORS } else { 1.0 }
     }
 
     /// What is wrong with the gradient at a few samples.
@@ -119,7 +122,7 @@ impl Measurement<'_> {
 }
 
 /// Weights of sum 1.
-fn normalised(log_w: &[f64], n: usize) -> Vec<f64> {
+pub(super) fn normalised(log_w: &[f64], n: usize) -> Vec<f64> {
     if log_w.is_empty() {
         return vec![1.0 / n.max(1) as f64; n];
     }

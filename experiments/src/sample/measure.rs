@@ -10,8 +10,9 @@ use models::target::{AnyTarget, Geometry, ParticleSystem, TargetError};
 
 use super::SampleConfig;
 use super::drawn::Drawn;
-use super::judge::{Judgement, Said};
+use super::judge::{Judgement, Said, normalised};
 use super::modes::Modes;
+use super::observe::{self, Observed};
 use super::pictures::{self, weights_csv};
 use super::reference_cache::Reference;
 use super::run::sampler_failure;
@@ -53,6 +54,7 @@ pub(super) struct Measured {
     pub failures: Vec<String>,
     pub modes: Modes,
     pub judgement: Judgement,
+    pub observed: Vec<Observed>,
 }
 
 fn failed(e: impl std::fmt::Display) -> CliError {
@@ -191,11 +193,22 @@ impl Measurement<'_> {
             self.folder.write("diagnostics.csv", pictures::lists_csv(&diagnostics.lists).as_bytes())?;
         }
         let mut failures = diagnostics.failures;
+        let weights = normalised(&log_w, mine.len());
+        let observed = observe::observe(
+            self.config,
+            target.geometry(),
+            (&samples, &weights),
+            (chains, self.inflation()),
+        )?;
+        match observe::csv(&observed) {
+            Some(table) => self.folder.write("observables.csv", table.as_bytes())?,
+            None => self.folder.remove("observables.csv")?,
+        }
         stages.next("independent explorations, for the verdict");
         let said = Said {
             samples: &samples,
             energies: &mine,
-            log_w: &log_w,
+            weights: &weights,
             chains,
             figures: &figures,
             failures: &failures,
@@ -207,7 +220,7 @@ impl Measurement<'_> {
         if !failures.is_empty() {
             failures.push(diagnostics.remedy);
         }
-        Ok(Measured { figures, failures, modes, judgement })
+        Ok(Measured { figures, failures, modes, judgement, observed })
     }
 
     pub(super) fn against_reference(&self, samples: &[f64]) -> Result<Vec<Figure>, CliError> {

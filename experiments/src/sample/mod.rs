@@ -7,6 +7,7 @@ mod learned;
 mod measure;
 mod memory;
 mod modes;
+mod observe;
 mod pictures;
 mod presets;
 mod reference_cache;

@@ -53,8 +53,13 @@ pub(super) fn preset(
     })?;
     let (learns, own) = (method.config().learns(), method.name());
     let matches_scores = method.config().matches_scores();
-    let mut config =
-        SampleConfig { seed: 0, target: target.clone(), evaluation: Evaluation::default(), method };
+    let mut config = SampleConfig {
+        seed: 0,
+        target: target.clone(),
+        evaluation: Evaluation::default(),
+        observe: Default::default(),
+        method,
+    };
     let family = match geometry {
         Geometry::Particles(_) => "particles",
         Geometry::Euclidean(d) if d > PLAIN => "wide",

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::SampleConfig;
 use super::measure::{Measured, Measurement};
+use super::observe;
 use super::presets::{Shipped, preset};
 use super::reference_cache::Reference;
 use super::reference_source::{ReferenceSource, SOURCE};
@@ -150,17 +151,18 @@ impl Run {
         let measured = measurement.finish(&mut *sampler, &past, &mut stages)?;
         stages.pause();
         let steps = if self.pretrained.is_some() { sampler.total() } else { sampler.done() };
-        let Measured { figures, failures, modes, judgement } = &measured;
+        let Measured { figures, failures, modes, judgement, observed } = &measured;
         let steps_of = (steps, sampler.total());
         // Of particles they are those from a reference that the program makes of any of them.
         let exact = matches!(target.double().geometry(), Geometry::Euclidean(_));
         let said = verdict(&Metrics { figures, failures, steps: steps_of, modes, judgement, exact });
-        let json = with_modes(config, steps, figures, failures, (modes.json(), &said));
+        let json =
+            with_modes(config, steps, figures, failures, (modes.json(), &said, observe::metrics(observed)));
         self.folder.write("metrics.json", json.as_bytes())?;
-        let report = Report { config, steps: steps_of, figures, said: &said, modes };
+        let report = Report { config, steps: steps_of, figures, said: &said, modes, observed };
         report.write(&self.folder)?;
         if !self.options.quiet {
-            console::print(format_args!("{}", paragraph(&said)))?;
+            console::print(format_args!("{}{}", observe::text(observed), paragraph(&said)))?;
         }
         if steps == sampler.total() {
             self.folder.write("DONE", b"")?;
@@ -228,10 +230,10 @@ fn with_modes(
     steps: u64,
     figures: &[Figure],
     failures: &[String],
-    (modes, said): (Value, &[Sentence]),
+    (modes, said, observed): (Value, &[Sentence], Value),
 ) -> String {
     let mut head = head(config, steps, failures, 1);
-    head.push(("modes", modes));
+    head.extend([("modes", modes), ("observables", observed)]);
     head.push(("verdict", json!(word(said.iter()))));
     // Without what nobody knows of an own density: exact samples, and log Z.
     head.push(("blind_verdict", json!(word(said.iter().filter(|s| !s.known)))));

@@ -125,7 +125,12 @@ impl MethodConfig for Settings {
         // Without fresh samples there is nothing to learn from.
         let fresh = ("replay.refresh_samples", self.replay.refresh_samples as f64, Between(1.0, 1e7));
         let own = || range::check(&[fresh]).err();
-        target.single().geometry().problem().or_else(own).or_else(|| self.config().problem_on(target.single()))
+        target
+            .single()
+            .geometry()
+            .problem()
+            .or_else(own)
+            .or_else(|| self.config().problem_on(target.single()))
     }
 
     fn memory(&self, target: &dyn AnyTarget, _: usize) -> Vec<Part> {

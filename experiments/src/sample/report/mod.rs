@@ -12,6 +12,7 @@ use serde_json::Value;
 use self::page::{cards, listed, page, section, table, tight};
 use super::SampleConfig;
 use super::modes::Modes;
+use super::observe::{self, Observed};
 use super::verdict::{Grade, Sentence, word};
 use crate::plot::escaped;
 use crate::run::RunFolder;
@@ -27,6 +28,7 @@ pub(super) struct Report<'a> {
     /// The findings, the worst first.
     pub said: &'a [Sentence],
     pub modes: &'a Modes,
+    pub observed: &'a [Observed],
 }
 
 /// Pictures of a run in the order of the page, with what they show.
@@ -70,6 +72,7 @@ impl Report<'_> {
         let body = [
             self.head(&title),
             self.verdict(),
+            self.observables(),
             self.modes(),
             self.pictures(pictures),
             self.measured(),
@@ -131,6 +134,17 @@ impl Report<'_> {
         let items: String = self.said.iter().map(item).collect();
         let title = format!("What may be believed: {}", word(self.said.iter()));
         section(&title, &format!("<ul class=\"verdict\">{items}</ul>"))
+    }
+
+    fn observables(&self) -> String {
+        if self.observed.is_empty() {
+            return String::new();
+        }
+        let cell = |c: String| c.replace("+-", "±");
+        let rows = observe::rows(self.observed);
+        let rows: Vec<Vec<String>> =
+            rows.into_iter().map(|row| row.into_iter().map(cell).collect()).collect();
+        section("Observables", &table(&observe::COLUMNS, &rows))
     }
 
     fn modes(&self) -> String {

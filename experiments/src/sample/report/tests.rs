@@ -24,7 +24,8 @@ fn html(failures: &[String], modes: &Modes) -> String {
     ];
     let said: Vec<Sentence> =
         failures.iter().map(|f| Sentence { grade: Grade::Bad, text: f.clone(), known: false }).collect();
-    let report = Report { config: &config, steps: (5, 5), figures: &figures, said: &said, modes };
+    let report =
+        Report { config: &config, steps: (5, 5), figures: &figures, said: &said, modes, observed: &[] };
     let environment = json!({
         "version": "1", "threads": 2, "cpu": "A <fast> one",
         "command": ["/home/me/bin/sample", "--out", "/home/me/runs/a", "--set=target.data=\"/data/x.csv\"", "--seed", "3"],

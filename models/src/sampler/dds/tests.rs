@@ -116,7 +116,7 @@ fn a_resumed_training_repeats_an_unbroken_one() {
 #[test]
 fn a_training_has_the_same_bits_for_any_number_of_threads() {
     let target = two_modes();
-    for settings in [&settings() as &dyn MethodConfig, &small_adjoint()] {
+    for settings in [&settings() as &(dyn MethodConfig + Sync), &small_adjoint()] {
         let trained = |threads: usize| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| {

@@ -15,8 +15,8 @@
 
 use engine::Real;
 
-use super::trainer::{StepReport, TrainError, descend};
 use super::Trainer;
+use super::trainer::{StepReport, TrainError, descend};
 use crate::diffusion::{RecordedPaths, ReverseProcess, ScoreModel};
 use crate::importance::normalised_ess;
 use crate::target::TargetError;
