@@ -45,6 +45,10 @@ pub(super) fn in_blocks<T: Real, E: Target<T> + ?Sized>(
 ) -> Result<(), TargetError> {
     let d = target.dim();
     assert_eq!(x.len(), d * log_p.len(), "x has dim numbers for each entry of log_p");
+    if log_p.is_empty() {
+        // A kernel has points.
+        return Ok(());
+    }
     if log_p.len() <= BLOCK {
         return with_block(|block| one(target, block, x, log_p, score));
     }

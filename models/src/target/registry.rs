@@ -232,6 +232,15 @@ mod tests {
         }
     }
 
+    #[test]
+    fn no_points_are_no_error() {
+        for entry in entries() {
+            let target = TargetConfig::of(entry.name).unwrap().build().unwrap();
+            assert_eq!(target.double().evaluate(&[], &mut [], &mut []), Ok(()), "{}", entry.name);
+            assert_eq!(target.single().evaluate(&[], &mut [], &mut []), Ok(()), "{}", entry.name);
+        }
+    }
+
     /// -E and -grad E at one point.
     fn at(target: &dyn Target<f64>, x: &[f64]) -> (f64, Vec<f64>) {
         let (mut log_p, mut score) = ([0.0], vec![0.0; x.len()]);
