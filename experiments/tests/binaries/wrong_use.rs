@@ -30,6 +30,21 @@ fn prepare(dir: &Path) {
     write("broken.toml", b"[train]\nbatch = = 3\n");
     write("other.toml", b"[model]\nname = \"gcn\"\n");
     write("binary.toml", b"\xff\xfe\0");
+    std::fs::create_dir(dir.join("folder.toml")).unwrap();
+    let formula = |name: &str, energy: &str, more: &str| {
+        let text = format!("kind = \"formula\"\ndim = 2\nenergy = \"{energy}\"\n{more}\n");
+        write(name, text.as_bytes());
+    };
+    formula("wells.toml", "(x[0]^2 - 1)^2 + x[1]^2", "");
+    formula("key.toml", "x[0]^2", "temprature = 2.0");
+    formula("value.toml", "x[0]^2", "temperature = -1.0");
+    formula("name.toml", "x[0]^2 + a*y[1]", "[constants]\na = 1.0");
+    formula("index.toml", "sum(i, 0:3, x[i]^2)", "");
+    formula("bracket.toml", "(x[0]^2 + 1", "");
+    formula("matrix.toml", "x[0]^2", "[constants]\nm = [[1.0, 2.0], [3.0]]");
+    formula("support.toml", "x[0]^2", "[support]\nlow = [0.0, 1.0, 2.0]");
+    formula("length.toml", "x[0]^2", "length = 2.0");
+    formula("hole.toml", "log(x[0]) + x[1]^2", "");
     let npy = |name: &str, dim: usize, x: &[f32]| write(name, &experiments::npy::encode(dim, x));
     npy("short.npy", 2, &[0.5; 20]);
     npy("wide.npy", 3, &vec![0.5; 60_000]);

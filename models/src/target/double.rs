@@ -3,7 +3,7 @@
 use super::{Geometry, Target, TargetError};
 
 /// A target in double precision, for single precision too: what methods by name need. States are converted, and what
-/// comes of them.
+/// comes of them; a gradient that overflows there is the largest number.
 ///
 /// ```
 /// use models::target::{Double, Pointwise, Target};
@@ -79,6 +79,8 @@ fn in_double(
     let (mut l, mut s) = (vec![0.0; log_p.len()], vec![0.0; score.len()]);
     evaluate(&x, &mut l, &mut s)?;
     log_p.iter_mut().zip(l).for_each(|(out, v)| *out = v as f32);
-    score.iter_mut().zip(s).for_each(|(out, v)| *out = v as f32);
+    let most = f64::from(f32::MAX);
+    let finite = |v: f64| if v.is_finite() { v.clamp(-most, most) } else { v };
+    score.iter_mut().zip(s).for_each(|(out, v)| *out = finite(v) as f32);
     Ok(())
 }

@@ -9,6 +9,7 @@ mod egnn;
 mod egnn_update;
 mod estimators;
 mod flow;
+mod formula;
 mod graph_dynamics;
 mod graph_gradients;
 mod graph_learning;

@@ -11,6 +11,8 @@ use engine::simd::{Level, set_level};
 use engine::sparse::Sparse;
 use engine::{Matrix, Real, Recording, Tape, Var};
 use models::score::{Messages, Pairs};
+use models::target::own::Names;
+use models::target::{Geometry, Target};
 use sprs::CsMat;
 
 fn random<T: Real>(rows: usize, cols: usize, seed: u64) -> Matrix<T> {
@@ -137,13 +139,28 @@ fn trained<T: Real>() -> Vec<u8> {
     bytes([w.data(), ema.values()])
 }
 
-fn kernels<T: Real>() -> [(&'static str, Vec<u8>); 5] {
+/// Every operation of a formula.
+fn formula() -> Vec<u8> {
+    let text = "sum(i, 0:3, x[i]^4 + x[i]^-2 - 3*x[i] + abs(x[i])^1.5 + x[i]^20*1e-6)
+        + sum(i, j, i+1:3, x[i]*x[j]/(1 + x[i]^2) + log1p(x[i]^2)*tanh(x[j]))
+        + sum(i, exp(-x[i]^2) + log(1 + x[i]^2) + sqrt(1 + x[i]^2) + sin(x[i]) + cos(x[i]) + tan(0.3*x[i]))
+        + sum(i, sinh(x[i]) + cosh(x[i]) + sigmoid(x[i]) + softplus(x[i]) + max(x[i], 0) + if(x[i] < 0.5, x[i]^3, 1))
+        + logsumexp(i, 0:3, -(x[i] - i)^2) + log(3 + prod(i, sin(x[i])))";
+    let formula = Names::new(Geometry::Euclidean(3)).formula(text).unwrap();
+    let x = random::<f64>(3, 200, 4);
+    let (mut log_p, mut score) = (vec![0.0; 200], vec![0.0; 600]);
+    formula.log_density_batch(x.data(), &mut log_p, &mut score).unwrap();
+    bytes([&log_p[..], &score])
+}
+
+fn kernels<T: Real>() -> [(&'static str, Vec<u8>); 6] {
     [
         ("dense", dense::<T>()),
         ("edges", on_edges::<T>()),
         ("panels", in_panels::<T>()),
         ("messages", messages::<T>()),
         ("training", trained::<T>()),
+        ("formula", formula()),
     ]
 }
 

@@ -78,6 +78,34 @@ fn rows_of_a_target_are_those_that_the_run_began_with() {
 }
 
 #[test]
+fn the_description_of_a_target_is_the_one_that_the_run_began_with() {
+    let dir = tempfile::tempdir().unwrap();
+    let [file, whole, out] = ["wells.toml", "whole", "run"].map(|name| dir.path().join(name));
+    let text = "kind = \"formula\"\ndim = 2\nenergy = \"4*(x[0]^2 - 1)^2 - a*x[0] + 2*x[1]^2\"\nscales = [1.0, 0.3]\n[constants]\na = 0.5\n";
+    std::fs::write(&file, text).unwrap();
+    let was = sha256(&file);
+    // The name is a relative one, and the run is resumed elsewhere.
+    let args = [TINY, &["--target", "wells.toml"]].concat();
+    succeed(sample(&args).current_dir(dir.path()).arg("--out").arg(&whole));
+    stopped(sample(&args).current_dir(dir.path()), 60, &out);
+    std::fs::write(&file, text.replace("a = 0.5", "a = 0.6")).unwrap();
+    let line = format!(
+        "{}: is not the description that the run began with (sha256 {}..., it was {was}...); put that one back, or start a new run",
+        file.display(),
+        sha256(&file)
+    );
+    for (flag, run) in [("--resume", &out), ("--eval-only", &whole)] {
+        refused(&mut sample(&["--quiet", flag, run.to_str().unwrap()]), &line);
+    }
+    std::fs::write(&file, text).unwrap();
+    succeed(&mut sample(&["--quiet", "--resume", out.to_str().unwrap()]));
+    binary::assert_same_run(&whole, &out, &["samples.npy", "history.csv", "model.safetensors"]);
+    let before = metrics(&whole);
+    succeed(&mut sample(&["--quiet", "--eval-only", whole.to_str().unwrap()]));
+    assert_eq!(metrics(&whole), before);
+}
+
+#[test]
 fn a_changed_setting_is_refused_by_its_name() {
     let dir = tempfile::tempdir().unwrap();
     let out = dir.path().join("run");

@@ -165,6 +165,19 @@ impl<'t> Value<'t> {
         }
     }
 
+    /// As a number, `inf` and `-inf` included.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub fn bound(&self) -> Result<f64, TargetError> {
+        match self.value.get_ref() {
+            DeValue::Float(x) if x.as_str().trim_start_matches(['+', '-']) == "inf" => {
+                Ok(if x.as_str().starts_with('-') { f64::NEG_INFINITY } else { f64::INFINITY })
+            }
+            _ => self.number(),
+        }
+    }
+
     /// As a number above 0.
     ///
     /// # Errors

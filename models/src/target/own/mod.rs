@@ -22,6 +22,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 pub use description::{Description, Nan};
+pub use formula::{Fault, Formula, FormulaError, Names};
 pub use keys::{Keys, Source, Value};
 
 use super::registry::{AnyTarget, Entry, Parameter};
@@ -124,12 +125,15 @@ impl File {
             let scale = description.scales.map_or(1.0, |[size, _]| size);
             let double: &dyn Target<f64> = target.double();
             check_gradient(double, &pilot_states(double, scale, CHECKED)).map_err(|e| {
-                let remedy = "(check_gradient = false leaves this check out)";
+                let path = self.path.display();
                 match e {
-                    TargetError::Gradient(what) => {
-                        TargetError::Gradient(format!("{}: {what} {remedy}", self.path.display()))
-                    }
-                    other => TargetError::Parameter(format!("{}: {other}", self.path.display())),
+                    TargetError::Gradient(what) => TargetError::Gradient(format!(
+                        "{path}: {what} (check_gradient = false leaves this check out)"
+                    )),
+                    TargetError::Broken(what) => TargetError::Broken(format!(
+                        "{path}: {what} (nan = \"outside\" takes NaN for density 0)"
+                    )),
+                    other => other,
                 }
             })?;
         }
