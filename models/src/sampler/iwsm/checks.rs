@@ -19,7 +19,10 @@ impl Config {
         }
         let particles = target.geometry().particles();
         if self.network.measured() && particles.is_some() {
-            return Some("network.sigma_data = 0 measures scales in R^d: give those of particles".into());
+            return Some(
+                "network.sigma_data = 0 measures scales in R^d: give those of particles (scales = [...] in the file of a density of your own)"
+                    .into(),
+            );
         }
         if self.train.core > 0.0 && target.softened(self.train.core).is_none() {
             return Some(

@@ -6,7 +6,7 @@ use super::keys::{Keys, Value};
 use crate::target::{Geometry, ParticleSystem, TargetError};
 
 /// Most coordinates of a state.
-const MOST_DIM: usize = 10_000;
+const MOST_DIM: usize = 4096;
 
 /// What a NaN of the energy means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

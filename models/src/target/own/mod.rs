@@ -71,8 +71,9 @@ k = 4.0
 
 /// Most bytes of a description.
 const MOST: u64 = 16 << 20;
-/// Points at which a gradient is checked.
+/// Points at which a gradient is checked; fewer in many dimensions, where a check takes up to [`NUMBERS`] coordinates.
 const CHECKED: usize = 8;
+const NUMBERS: usize = 20_000_000;
 
 /// A description's file.
 struct File {
@@ -124,7 +125,10 @@ impl File {
         if description.check_gradient {
             let scale = description.scales.map_or(1.0, |[size, _]| size);
             let double: &dyn Target<f64> = target.double();
-            check_gradient(double, &pilot_states(double, scale, CHECKED)).map_err(|e| {
+            // 14 energies for each coordinate that is compared, of which there are at most 256.
+            let dim = double.dim();
+            let points = (NUMBERS / (14 * dim.min(256) * dim)).clamp(2, CHECKED);
+            check_gradient(double, &pilot_states(double, scale, points)).map_err(|e| {
                 let path = self.path.display();
                 match e {
                     TargetError::Gradient(what) => TargetError::Gradient(format!(

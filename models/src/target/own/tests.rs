@@ -27,7 +27,7 @@ fn wrong_descriptions_are_named_with_line_and_column() {
         ("kind = \"formla\"\n", "my.toml:1:8: kind = \"formla\" is not known, did you mean formula? ("),
         ("kind = 3\n", "my.toml:1:8: kind wants a text, and is a number"),
         ("kind = \"formula\"\n", "my.toml: neither dim nor particles is given; write dim = 4"),
-        ("kind = \"formula\"\ndim = 0\n", "my.toml:2:7: dim = 0 must lie between 1 and 10000"),
+        ("kind = \"formula\"\ndim = 0\n", "my.toml:2:7: dim = 0 must lie between 1 and 4096"),
         ("kind = \"formula\"\ndim = 2\nspace = 3\n", "my.toml:3:9: space belongs to particles"),
         (
             "kind = \"formula\"\ndim = 2\nparticles = 3\n",
@@ -48,6 +48,17 @@ fn wrong_descriptions_are_named_with_line_and_column() {
         ),
         ("check_gradient = 1\n", "my.toml:4:18: check_gradient wants true or false, and is a number"),
         ("nan = \"never\"\n", "my.toml:4:7: nan = \"never\" is not known (error, outside)"),
+        ("length = 2.0\n", "my.toml: length is for energies of other programs"),
+        (
+            "[constants]\nb = [[1.0, 2.0], [3.0]]\n",
+            "my.toml:5:18: constants.b[1] has 1 numbers, and row 0 has 2",
+        ),
+        ("[constants]\nx = 1.0\n", "my.toml:5:5: constants.x has a meaning already; choose another name"),
+        ("[constants]\nb = \"1\"\n", "my.toml:5:5: constants.b wants a number, and is a text"),
+        ("[let]\nr = \"x[0]^2 + q\"\n", "my.toml:5:15: let.r: unknown name `q`"),
+        ("[support]\nlow = [0.0, 1.0]\n", "my.toml:5:7: support.low has 2 numbers; give one, or 1"),
+        ("[support]\nlow = 1.0\nhigh = 0.5\n", "my.toml:6:8: support.high leaves nothing of coordinate 0"),
+        ("[support]\nlo = 1.0\n", "my.toml:5:1: unknown key `support.lo`, did you mean low?"),
         ("scales = [1.0]\n", "my.toml:4:10: scales wants two numbers"),
         ("scales = [1.0, \"a\"]\n", "my.toml:4:16: scales[1] wants a number, and is a text"),
         ("dim = 2\n", "my.toml:4:1: duplicate key"),
@@ -112,6 +123,56 @@ fn wrong_keys_of_other_ways_are_named_with_line_and_column() {
     ] {
         assert!(said(text).starts_with(want), "{text}: {}", said(text));
     }
+}
+
+#[test]
+fn a_formula_is_marked_where_it_is_wrong_and_must_have_all_coordinates() {
+    let of = |dim: usize, energy: &str, more: &str| {
+        said(&format!("kind = \"formula\"\ndim = {dim}\nenergy = {energy}\n{more}"))
+    };
+    let want = "my.toml:3:20: energy: unknown name `y`, did you mean x? here: x[0]^2 + >>y[1]<<^2";
+    assert_eq!(of(2, "\"x[0]^2 + y[1]^2\"", ""), want);
+    let want = "my.toml:5:2: energy: unknown name `y`, did you mean x? here: >>y[1]<<^2";
+    assert_eq!(of(2, "\"\"\"\n  x[0]^2 +\n y[1]^2\"\"\"", ""), want);
+    // A text with escapes is not in the file as it is.
+    assert!(of(2, "\"x[0]^2 +\\ty[1]^2\"", "").starts_with("my.toml:3:10: energy: unknown name `y`"));
+    let want = "my.toml:3:10: energy does not depend on x[1]: a density that is flat in it has no integral";
+    assert!(of(2, "\"x[0]^2\"", "").starts_with(want), "{}", of(2, "\"x[0]^2\"", ""));
+    assert!(of(2, "\"x[0]^2\"", "[support]\nlow = 0.0\n").starts_with(want));
+    assert_eq!(of(2, "\"0\"", "[support]\nlow = 0.0\nhigh = [1.0, 2.0]\n"), "");
+}
+
+#[test]
+fn examples_are_what_they_say() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../experiments/examples/targets");
+    let example = |name: &str| build(folder.join(name).to_str().unwrap()).unwrap();
+    let at_rest = at(&*example("lj13.toml"), &[0.0; 39]).0;
+    assert_eq!(at_rest, f64::NEG_INFINITY);
+    let x: Vec<f64> = (0..39).map(|i| ((7 * i) as f64 * 0.37).sin() * 1.5).collect();
+    let mean: Vec<f64> = (0..3).map(|k| x.iter().skip(k).step_by(3).sum::<f64>() / 13.0).collect();
+    let x: Vec<f64> = x.iter().zip(mean.iter().cycle()).map(|(x, m)| x - m).collect();
+    let (mine, theirs) = (at(&*example("lj13.toml"), &x), at(&crate::target::LennardJones::lj13(), &x));
+    let size = theirs.1.iter().fold(1.0, |m: f64, g| m.max(g.abs()));
+    assert!((mine.0 - theirs.0).abs() < 1e-12 * theirs.0.abs(), "{} {}", mine.0, theirs.0);
+    assert!(mine.1.iter().zip(&theirs.1).all(|(a, b)| (a - b).abs() < 1e-12 * size));
+    // 10 (0.25 - 1)^2 + 2 * 0.5 + 10 (0.3 - 0.25)^2 = 6.65.
+    let wells = at(&*example("two-wells.toml"), &[0.5, 0.3]);
+    assert!((wells.0 + 6.65 / 2.494).abs() < 1e-13, "{wells:?}");
+    // log of the joint density, term by term.
+    let (y, t) = ([5.0, 1.0, 5.0, 14.0, 3.0, 19.0], [94.3, 15.7, 62.9, 126.0, 5.24, 31.4]);
+    let state = [-1.5, 0.2, -2.5, -2.0, -2.4, -2.1, -0.6, -0.4];
+    let normal = |x: f64, mean: f64, sd: f64| {
+        -0.5 * ((x - mean) / sd).powi(2) - (sd * std::f64::consts::TAU.sqrt()).ln()
+    };
+    let (mu, tau) = (state[0], f64::exp(state[1]));
+    let mut want = normal(mu, 0.0, 2.0) - tau + state[1];
+    for n in 0..6 {
+        let rate: f64 = t[n] * f64::exp(state[2 + n]);
+        let factorial: f64 = (1..=y[n] as u64).map(|k| (k as f64).ln()).sum();
+        want += y[n] * rate.ln() - rate - factorial + normal(state[2 + n], mu, tau);
+    }
+    let got = at(&*example("posterior.toml"), &state).0;
+    assert!((got - want).abs() < 1e-12 * want.abs(), "{got} {want}");
 }
 
 #[test]

@@ -80,7 +80,7 @@ impl Function {
             Log => each(a, out, Real::ln),
             Log1p => each(a, out, log1p),
             Sqrt => each(a, out, Real::sqrt),
-            Sin => each(a, out, |a| a.sin_cos().0),
+            Sin => each(a, out, |a| Real::sin_cos(a).0),
             Cos => each(a, out, |a| Real::sin_cos(a).1),
             Tan => each(a, out, |a| {
                 let (s, c) = Real::sin_cos(a);

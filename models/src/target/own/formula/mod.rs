@@ -212,6 +212,7 @@ impl Names {
         };
         let root = graph.node(Node::Combination(Combination { constant, linear, polynomials: Vec::new() }));
         let (nodes, root) = simplify::simplify(graph, root);
+        let absent = absent(&nodes, root, self.geometry);
         let program = schedule::schedule(&nodes, root, self.geometry);
         let memory = (program.rows * WIDTH * size_of::<f64>()) as f64;
         if memory > MOST_BYTES {
@@ -225,8 +226,26 @@ impl Names {
                 ),
             )));
         }
-        Ok(Formula { geometry: self.geometry, program, low: Vec::new(), high: Vec::new() })
+        Ok(Formula { geometry: self.geometry, program, absent, low: Vec::new(), high: Vec::new() })
     }
+}
+
+/// Coordinates that a formula does not depend on.
+fn absent(nodes: &[Node], root: graph::Id, geometry: Geometry) -> Vec<usize> {
+    let space = geometry.particles().map_or(0, |system| system.space);
+    let mut occurs = vec![false; geometry.dim()];
+    for (node, uses) in nodes.iter().zip(simplify::uses(nodes, root)) {
+        match node {
+            Node::Input(a) if uses > 0 => occurs[*a as usize] = true,
+            Node::Distance2(i, j) if uses > 0 => {
+                for first in [*i as usize, *j as usize] {
+                    occurs[first..first + space].fill(true);
+                }
+            }
+            _ => {}
+        }
+    }
+    (0..occurs.len()).filter(|a| !occurs[*a]).collect()
 }
 
 /// Most memory of a program's rows.
@@ -237,6 +256,8 @@ const MOST_BYTES: f64 = 256e6;
 pub struct Formula {
     geometry: Geometry,
     program: Program,
+    /// Coordinates that do not occur.
+    absent: Vec<usize>,
     /// (coordinate, bound).
     low: Vec<(usize, f64)>,
     high: Vec<(usize, f64)>,
@@ -329,6 +350,15 @@ pub(super) fn build(description: &Description, mut keys: Keys<'_>) -> Built {
         }
         None => formula,
     };
+    let is_bounded = |a: &&usize| {
+        let among = |bounds: &[(usize, f64)]| bounds.iter().any(|(b, _)| b == *a);
+        among(&formula.low) && among(&formula.high)
+    };
+    if let Some(a) = formula.absent.iter().find(|a| !is_bounded(a)) {
+        return Err(energy.error(format!(
+            "does not depend on x[{a}]: a density that is flat in it has no integral; add a term in it, lower dim, or give bounds in [support]"
+        )));
+    }
     Ok(Arc::new(Double(formula)))
 }
 

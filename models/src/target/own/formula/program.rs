@@ -131,7 +131,9 @@ impl Program {
                     })
                 });
                 *row = first + at;
-                if last[register] == k && !done.contains(&at) {
+                if last[register] == k {
+                    // Once, if the operation has it twice.
+                    last[register] = usize::MAX;
                     done.push(at);
                 }
             });
