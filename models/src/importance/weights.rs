@@ -21,8 +21,13 @@ pub fn log_mean_exp(x: &[f64]) -> f64 {
 /// A constant added to every log-weight does not change it. NaN if there is no positive weight, or a
 /// log-weight is NaN or +inf.
 pub fn normalised_ess(log_w: &[f64]) -> f64 {
-    let top = largest(log_w);
-    kish(log_w.iter().map(|l| (l - top).exp()), log_w.len())
+    normalised_ess_of(log_w.iter().copied())
+}
+
+/// The same of logarithms that are computed when they are asked for.
+pub(crate) fn normalised_ess_of(log_w: impl Iterator<Item = f64> + Clone) -> f64 {
+    let (top, count) = (log_w.clone().fold(f64::NEG_INFINITY, larger), log_w.clone().count());
+    kish(log_w.map(|l| (l - top).exp()), count)
 }
 
 /// The same from weights themselves; 0 if no weight is positive.
@@ -55,7 +60,12 @@ pub fn log_z(log_w: &[f64]) -> (f64, f64) {
 
 /// The largest of some numbers; -inf for none, NaN if any is NaN.
 pub(super) fn largest(x: &[f64]) -> f64 {
-    x.iter().copied().fold(f64::NEG_INFINITY, |a, b| if a.is_nan() || a > b { a } else { b })
+    x.iter().copied().fold(f64::NEG_INFINITY, larger)
+}
+
+/// The larger of two numbers, NaN if one is.
+fn larger(a: f64, b: f64) -> f64 {
+    if a.is_nan() || a > b { a } else { b }
 }
 
 #[cfg(test)]

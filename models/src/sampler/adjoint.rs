@@ -22,9 +22,14 @@
 //! ([`iwsm`](crate::sampler::iwsm)), and paths have the variances of the base process,
 //! v = Delta (S^2 + sigma'^2) / (S^2 + sigma^2): see [`dds`](crate::sampler::dds), whose process is the same.
 //!
-//! Not as in the paper: paths begin at a finite noise level, `network.sigma_max`, in the base process's Gaussian there;
+//! Not as in the paper: by default the target is annealed from the Gaussian of the base process to exp(-E)
+//! (`train.share`), as fast as the weights of the paths of a refresh allow; paths begin at a finite noise level, `network.sigma_max`, in the base process's Gaussian there;
 //! levels are uniform in log sigma; errors are measured in units of the network's output; the network is one of this
 //! program, with its preconditioning.
+//!
+//! Weights of modes between which no path leads are nearly neutral: samples of any mixture of the right modes teach the
+//! model that mixture, and only states between the modes pull it back. Annealing brings modes apart with their weights
+//! in place; weights of paths tell what is lost of the modes that there are, not a mode that has gone.
 //!
 //! The energy must be smooth: where it is infinite it has no gradient, and states that end there are left out of the
 //! loss, so that nothing keeps the model away from such a wall but the weights of its samples.
@@ -34,7 +39,7 @@ mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::iwsm::{Config, Identity, Network, Objective, training};
+use super::iwsm::{Config, Explore, Identity, Network, Objective, training};
 use super::{MethodConfig, Sampler, SamplerError};
 use crate::memory::Part;
 use crate::range::{self, Range::Between};
@@ -68,6 +73,9 @@ pub struct Train {
     pub clip: f64,
     /// Decay of the moving average of the parameters, from which samples are drawn.
     pub ema: f64,
+    /// Effective share that the weights of paths keep while the target goes from the Gaussian of the reference to
+    /// exp(-E); 0 for the target itself from the first step on, as in the paper.
+    pub share: f64,
     /// Largest norm of a gradient of the energy that the network is trained on; 0 for none. Biased where it acts.
     pub score_clip: f64,
 }
@@ -97,6 +105,9 @@ impl Settings {
         (train.score_clip, train.identity) = (t.score_clip, Identity::Adjoint);
         (config.replay.capacity, config.replay.refresh_every) = (r.capacity, r.refresh_every);
         (config.replay.refresh_samples, config.replay.refresh_steps) = (r.refresh_samples, r.refresh_steps);
+        if t.share > 0.0 {
+            (config.replay.explore, config.replay.share) = (Explore::Annealed, t.share);
+        }
         config.network = self.network.clone();
         config
     }
@@ -111,6 +122,7 @@ impl MethodConfig for Settings {
             warm_up: 100,
             clip: 1.0,
             ema: 0.99,
+            share: 0.1,
             score_clip: 100.0,
         };
         let replay = Replay { capacity: 4096, refresh_every: 50, refresh_samples: 512, refresh_steps: 100 };
@@ -124,7 +136,10 @@ impl MethodConfig for Settings {
     fn problem(&self, target: &dyn AnyTarget) -> Option<String> {
         // Without fresh samples there is nothing to learn from.
         let fresh = ("replay.refresh_samples", self.replay.refresh_samples as f64, Between(1.0, 1e7));
-        let own = || range::check(&[fresh]).err();
+        // Smaller shares are no shares of a batch.
+        let least = if self.train.share == 0.0 { 0.0 } else { 1e-3 };
+        let share = ("train.share", self.train.share, Between(least, 0.99));
+        let own = || range::check(&[fresh, share]).err();
         target
             .single()
             .geometry()

@@ -19,7 +19,8 @@
 //! A network that begins at F = 0 gives log w = -E(x_0) - log N(x_0; 0, S^2 I) at the first step. The loss and its
 //! gradient are in the trainer ([`iwsm`](crate::sampler::iwsm)): one energy for each path, and no gradient of it.
 //!
-//! Not as in the papers: levels are geometric in sigma, not by a cosine; the prior is the reference at
+//! Not as in the papers: by default the target is annealed (`train.share`), without which modes of `mw` are lost in the
+//! first steps; levels are geometric in sigma, not by a cosine; the prior is the reference at
 //! `network.sigma_max`; the network has the preconditioning and the Fourier features of this program, and no term
 //! c(sigma) grad log p(x), so that a step needs no gradients and the flow has a density.
 
@@ -28,7 +29,7 @@ pub(in crate::sampler) mod tests;
 
 use serde::{Deserialize, Serialize};
 
-use super::iwsm::{Config, Network, Objective, training};
+use super::iwsm::{Config, Explore, Network, Objective, training};
 use super::{MethodConfig, Sampler, SamplerError};
 use crate::memory::{self, Part};
 use crate::range::{self, Range::Between};
@@ -62,6 +63,9 @@ pub struct Train {
     pub clip: f64,
     /// Decay of the moving average of the parameters, from which samples are drawn.
     pub ema: f64,
+    /// Effective share that the weights of paths keep while the target goes from the Gaussian of the reference to
+    /// exp(-E); 0 for the target itself from the first step on, as in the paper.
+    pub share: f64,
 }
 
 impl Settings {
@@ -75,6 +79,9 @@ impl Settings {
         // There is no buffer of states.
         (config.replay.capacity, config.replay.refresh_samples) = (1, 0);
         config.replay.refresh_steps = t.path_steps;
+        if t.share > 0.0 {
+            (config.replay.explore, config.replay.share) = (Explore::Annealed, t.share);
+        }
         config.network = self.network.clone();
         config
     }
@@ -99,6 +106,7 @@ impl MethodConfig for Settings {
             warm_up: 100,
             clip: 1.0,
             ema: 0.99,
+            share: 0.3,
         };
         Self { train, network: Network::of_reference(scales) }
     }
@@ -113,7 +121,10 @@ impl MethodConfig for Settings {
             ("train.batch", t.batch as f64, Between(2.0, 1e6)),
             ("train.path_steps", t.path_steps as f64, Between(1.0, 1e5)),
         ];
-        let own = || range::check(&ranges).err();
+        // Smaller shares are no shares of a batch.
+        let least = if self.train.share == 0.0 { 0.0 } else { 1e-3 };
+        let share = ("train.share", self.train.share, Between(least, 0.99));
+        let own = || range::check(&ranges).and_then(|()| range::check(&[share])).err();
         target
             .single()
             .geometry()

@@ -140,6 +140,7 @@ fn settings_that_cannot_work_are_named() {
     for (change, want) in [
         ((|s| s.train.batch = 1) as fn(&mut Settings), "train.batch = 1 must lie between 2 and 1000000"),
         (|s| s.train.path_steps = 0, "train.path_steps = 0 must lie between 1 and 100000"),
+        (|s| s.train.share = 1.0, "train.share = 1 must lie between 0.001 and 0.99"),
         (|s| s.train.steps = 0, "train.steps = 0 must lie between 1 and 1000000000000"),
         (|s| s.train.learning_rate = f64::NAN, "train.learning_rate = NaN must be a positive number"),
         (|s| s.train.clip = 0.0, "train.clip = 0 must be a positive number"),

@@ -18,7 +18,7 @@ use engine::rng::Stream;
 
 use super::buffer::Fresh;
 use super::{Explore, Trainer};
-use crate::importance::{effective_share, normalised_ess, resampled_to, tempered};
+use crate::importance::{effective_share, normalised_ess, normalised_ess_of, resampled_to, tempered};
 use crate::mcmc::{adapted, hmc};
 use crate::target::TargetError;
 
@@ -29,11 +29,14 @@ impl<T: Real> Trainer<'_, T> {
     /// Before the first step: energies and weights of the states of the wide Gaussian, and their moves.
     pub(super) fn prepare_buffer(&mut self) -> Result<(), TargetError> {
         self.evaluate_buffer()?;
-        if self.config.weighs_states() && !self.config.replay.explore.by_chains() {
+        let weighted = self.config.weighs_states();
+        if (weighted || self.config.of_reference()) && !self.config.replay.explore.by_chains() {
             let excess = self.state.proposal.excess();
             let b = self.next_exponent(&vec![0.0; excess.len()], &excess);
             self.state.exponent = b;
-            self.state.proposal.buffer.reweigh(|l| times(b, excess[l]));
+            if weighted {
+                self.state.proposal.buffer.reweigh(|l| times(b, excess[l]));
+            }
         }
         self.move_buffer(self.config.replay.first_moves)
     }
@@ -77,6 +80,13 @@ impl<T: Real> Trainer<'_, T> {
             proposal.buffer.push(Fresh { x: &x, log_w: &log_w, energies: (&log_p, &score) });
             return Ok(());
         }
+        if self.config.of_reference() {
+            let proposal = &self.state.proposal;
+            let flat: Vec<f64> = x.chunks_exact(d).map(|x| proposal.log_flat(x)).collect();
+            let log_w: Vec<f64> = log_ratio.iter().zip(&flat).map(|(ratio, flat)| ratio + flat).collect();
+            let excess: Vec<f64> = log_p.iter().zip(&flat).map(|(p, flat)| p.f64() - flat).collect();
+            self.state.exponent = self.next_exponent(&log_w, &excess);
+        }
         let mut picked: Vec<usize> = (0..n).collect();
         if resample {
             let log_w: Vec<f64> = log_ratio.iter().zip(&log_p).map(|(ratio, p)| ratio + p.f64()).collect();
@@ -97,28 +107,10 @@ impl<T: Real> Trainer<'_, T> {
     /// The exponent b of the target from here on: the largest up to 1 at which weights w exp(b excess) have the
     /// effective share `replay.share`, but not less than before.
     fn next_exponent(&self, log_w: &[f64], excess: &[f64]) -> f64 {
-        let (before, wanted) = (self.state.exponent, self.config.replay.share);
         if self.config.replay.explore != Explore::Annealed {
             return 1.0;
         }
-        let share = |b: f64| {
-            let logs: Vec<f64> = log_w.iter().zip(excess).map(|(w, e)| w + times(b, *e)).collect();
-            let share = normalised_ess(&logs);
-            if share.is_nan() { 0.0 } else { share }
-        };
-        if share(1.0) >= wanted {
-            return 1.0;
-        }
-        // Bisection in b, which may begin at 1e-12 where energies overflow.
-        let (mut low, mut high) = (before, 1.0);
-        if share(low.max(1e-12)) < wanted {
-            return before;
-        }
-        for _ in 0..60 {
-            let middle = if low < 1e-3 * high { (low.max(1e-12) * high).sqrt() } else { 0.5 * (low + high) };
-            if share(middle) >= wanted { low = middle } else { high = middle }
-        }
-        low
+        next_exponent(self.state.exponent, self.config.replay.share, (log_w, excess))
     }
 
     /// Moves every stored state by `trajectories` trajectories of HMC.
@@ -172,6 +164,28 @@ impl<T: Real> Trainer<'_, T> {
         )?;
         Ok(share)
     }
+}
+
+/// The largest exponent from `before` to 1 at which weights w exp(b excess) have the effective share `wanted`; `before`
+/// if there is none.
+pub(super) fn next_exponent(before: f64, wanted: f64, (log_w, excess): (&[f64], &[f64])) -> f64 {
+    let share = |b: f64| {
+        let share = normalised_ess_of(log_w.iter().zip(excess).map(|(w, e)| w + times(b, *e)));
+        if share.is_nan() { 0.0 } else { share }
+    };
+    if share(1.0) >= wanted {
+        return 1.0;
+    }
+    // Bisection in b, which may begin at 1e-12 where energies overflow.
+    let (mut low, mut high) = (before, 1.0);
+    if share(low.max(1e-12)) < wanted {
+        return before;
+    }
+    for _ in 0..60 {
+        let middle = if low < 1e-3 * high { (low.max(1e-12) * high).sqrt() } else { 0.5 * (low + high) };
+        if share(middle) >= wanted { low = middle } else { high = middle }
+    }
+    low
 }
 
 /// b x, 0 for b = 0 also where x is infinite, outside the support.

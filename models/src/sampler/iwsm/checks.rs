@@ -166,7 +166,7 @@ impl Config {
                 "weights.form = marginal weighs noised states, and cannot correct scores by stored ones: set it to trajectory, or train.identity = mixed".into(),
             );
         }
-        if r.explore == Explore::Annealed && !self.weighs_states() {
+        if r.explore == Explore::Annealed && !self.weighs_states() && !self.of_reference() {
             return Some(
                 "replay.explore = annealed needs weights of the stored states: use the method iwsm with weights.form = trajectory and train.identity = stored".into(),
             );

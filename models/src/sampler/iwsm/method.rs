@@ -147,7 +147,10 @@ impl Sampler for Trainer<'_, f32> {
         Diagnostics {
             figures: if annealed { vec![("annealing", b, None)] } else { Vec::new() },
             failures,
-            remedy: "raise train.steps, or lower replay.share".into(),
+            remedy: match self.config.of_reference() {
+                true => "raise train.steps, or lower train.share".into(),
+                false => "raise train.steps, or lower replay.share".into(),
+            },
             ..Diagnostics::default()
         }
     }

@@ -36,12 +36,12 @@ impl<T: Real> Trainer<'_, T> {
             let (a, b) = (&mut s.target[column.clone()], &mut s.denoising[column]);
             buffer.state(*l, b);
             a.copy_from_slice(score);
-            if adjoint {
-                clip_by_norm(a, clip);
-            }
             if exponent < 1.0 {
                 // The score of exp(-b E) N^(1 - b).
                 a.iter_mut().zip(&*b).for_each(|(a, x)| *a = T::of(exponent) * *a - T::of(pull) * *x);
+            }
+            if adjoint {
+                clip_by_norm(a, clip);
             }
         }
         let step = self.state.step;
