@@ -62,7 +62,7 @@ fn the_page_needs_nothing_else_and_shows_no_folder_of_the_machine() {
     }
     assert!(html.contains("sample --out a --set=target.data=x.csv --seed 3"), "{html}");
     for text in
-        ["4.50 ± 0.20", "4.40 ± 0.05", "1\u{202f}234\u{202f}567", "5.0 min", "∞", "0.90 ± 0.01", ", …"]
+        ["4.50 ± 0.20", "4.400 ± 0.050", "1\u{202f}234\u{202f}567", "5.0 min", "∞", "0.900 ± 0.010", ", …"]
     {
         assert!(html.contains(text), "{text}");
     }
