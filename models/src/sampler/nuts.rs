@@ -208,6 +208,10 @@ impl Sampler for Walkers<'_> {
         self.chains.draw(n)
     }
 
+    fn chains(&self) -> Option<usize> {
+        Some(self.config.walkers)
+    }
+
     fn checkpoint(&self) -> Checkpoint {
         let mut c = Checkpoint::new();
         fingerprint::put(&mut c, fingerprint::OWN, self.target);
