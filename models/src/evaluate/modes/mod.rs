@@ -80,7 +80,7 @@ pub struct ModesFound {
     pub evaluations: u64,
 }
 
-/// The modes of samples of `target`. At most 365 evaluations of the energy for each descent, mostly 20 to 60.
+/// The modes of samples of `target`. At most 360 evaluations of the energy for each descent, mostly 20 to 60.
 ///
 /// # Errors
 /// Where the target cannot be evaluated.
