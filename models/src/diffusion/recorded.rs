@@ -134,7 +134,8 @@ impl<T: Real> RecordedPaths<T> {
     /// Writes d/dF of sum_i `by`_i log backward_i at some columns: the cotangent of the network's output there.
     pub fn cotangent(&self, columns: Range<usize>, by: &[f64], out: &mut [T]) {
         let noise = &self.noise[columns.start * self.dim..columns.end * self.dim];
-        for ((column, z), out) in columns.zip(noise.chunks_exact(self.dim)).zip(out.chunks_exact_mut(self.dim))
+        for ((column, z), out) in
+            columns.zip(noise.chunks_exact(self.dim)).zip(out.chunks_exact_mut(self.dim))
         {
             let (path, step) = self.place(column);
             let (by, slopes) = (T::of(by[path]), &self.slopes[step * self.kinds..(step + 1) * self.kinds]);

@@ -140,7 +140,12 @@ impl MethodConfig for Settings {
         let least = if self.train.share == 0.0 { 0.0 } else { 1e-3 };
         let share = ("train.share", self.train.share, Between(least, 0.99));
         let own = || range::check(&[fresh, share]).err();
-        target.single().geometry().problem().or_else(own).or_else(|| self.config().problem_on(target.single()))
+        target
+            .single()
+            .geometry()
+            .problem()
+            .or_else(own)
+            .or_else(|| self.config().problem_on(target.single()))
     }
 
     fn memory(&self, target: &dyn AnyTarget, _: usize) -> Vec<Part> {

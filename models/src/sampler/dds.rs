@@ -71,7 +71,8 @@ pub struct Train {
 impl Settings {
     /// The same as settings of the trainer.
     fn config(&self) -> Config {
-        let (t, mut config) = (&self.train, Config { objective: Objective::LogVariance, ..Config::default() });
+        let (t, mut config) =
+            (&self.train, Config { objective: Objective::LogVariance, ..Config::default() });
         let train = &mut config.train;
         (train.steps, train.batch, train.learning_rate) = (t.steps, t.batch, t.learning_rate);
         (train.warm_up, train.clip, train.ema) = (t.warm_up, t.clip, t.ema);
@@ -89,7 +90,8 @@ impl Settings {
     fn paths(&self, target: &dyn AnyTarget) -> Part {
         let (t, d) = (&self.train, target.single().dim());
         let numbers = (2 * d + 1) as f64 * t.batch as f64 * (t.path_steps + 1) as f64;
-        let what = format!("train.batch = {}, train.path_steps = {} in {d} dimensions", t.batch, t.path_steps);
+        let what =
+            format!("train.batch = {}, train.path_steps = {} in {d} dimensions", t.batch, t.path_steps);
         (what, size_of::<f32>() as f64 * numbers)
     }
 }
@@ -123,7 +125,12 @@ impl MethodConfig for Settings {
         let least = if self.train.share == 0.0 { 0.0 } else { 1e-3 };
         let share = ("train.share", self.train.share, Between(least, 0.99));
         let own = || range::check(&ranges).and_then(|()| range::check(&[share])).err();
-        target.single().geometry().problem().or_else(own).or_else(|| self.config().problem_on(target.single()))
+        target
+            .single()
+            .geometry()
+            .problem()
+            .or_else(own)
+            .or_else(|| self.config().problem_on(target.single()))
     }
 
     fn memory(&self, target: &dyn AnyTarget, _: usize) -> Vec<Part> {

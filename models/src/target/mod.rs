@@ -72,8 +72,8 @@ pub use uniform_box::UniformBox;
 
 pub(crate) use checked::all_finite;
 
-use engine::rng::Stream;
 use engine::Real;
+use engine::rng::Stream;
 
 use crate::metrics::Modes;
 

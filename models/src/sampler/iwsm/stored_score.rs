@@ -10,8 +10,8 @@
 use engine::Real;
 use engine::optim::clip_by_norm;
 
-use super::{Identity, Trainer};
 use super::trainer::BEYOND;
+use super::{Identity, Trainer};
 use crate::target::{TargetError, all_finite};
 
 impl<T: Real> Trainer<'_, T> {
