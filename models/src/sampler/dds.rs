@@ -86,13 +86,16 @@ impl Settings {
         config
     }
 
-    /// States and Gaussians of paths, with the noise level of each.
-    fn paths(&self, target: &dyn AnyTarget) -> Part {
-        let (t, d) = (&self.train, target.single().dim());
-        let numbers = (2 * d + 1) as f64 * t.batch as f64 * (t.path_steps + 1) as f64;
-        let what =
-            format!("train.batch = {}, train.path_steps = {} in {d} dimensions", t.batch, t.path_steps);
-        (what, size_of::<f32>() as f64 * numbers)
+    /// States and Gaussians of paths, with the noise level of each; and gradients of the parts of them.
+    fn paths(&self, target: &dyn AnyTarget) -> [Part; 2] {
+        let (t, geometry, number) = (&self.train, target.single().geometry(), size_of::<f32>() as f64);
+        let (d, columns) = (geometry.dim(), t.batch as f64 * (t.path_steps + 1) as f64);
+        let sizes = format!("train.batch = {}, train.path_steps = {}", t.batch, t.path_steps);
+        let gradients = number * self.config().gradients::<f32>(geometry, columns);
+        [
+            (format!("{sizes} in {d} dimensions"), number * (2 * d + 1) as f64 * columns),
+            (format!("{sizes}, network.hidden = {}", self.network.hidden), gradients),
+        ]
     }
 }
 
@@ -135,7 +138,7 @@ impl MethodConfig for Settings {
 
     fn memory(&self, target: &dyn AnyTarget, _: usize) -> Vec<Part> {
         let mut parts = self.config().memory(target.single());
-        parts.push(self.paths(target));
+        parts.extend(self.paths(target));
         parts
     }
 

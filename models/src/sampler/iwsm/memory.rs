@@ -4,18 +4,31 @@ use engine::{Params, Real};
 
 use super::{Config, network};
 use crate::memory::Part;
-use crate::target::Target;
+use crate::target::{Geometry, Target};
 
 impl Config {
+    /// Number of parameters of the network.
+    pub(crate) fn parameters<T: Real>(&self, geometry: Geometry) -> usize {
+        let mut params = Params::<T>::counting();
+        if !self.network.kind.equivariant() || geometry.particles().is_some() {
+            network::build(&self.network, geometry, &mut params, 0);
+        }
+        params.len()
+    }
+
+    /// Numbers in the gradients of a batch of `columns` states: each shard has one of its own, so that sums have an
+    /// order.
+    pub(crate) fn gradients<T: Real>(&self, geometry: Geometry, columns: f64) -> f64 {
+        let shards = (columns / network::shard(self.network.kind, geometry) as f64).ceil();
+        shards * self.parameters::<T>(geometry) as f64
+    }
+
     /// What grows with the settings: networks, gradients, batches, the buffer.
     pub(crate) fn memory<T: Real>(&self, target: &dyn Target<T>) -> Vec<Part> {
         let geometry = target.geometry();
         let (t, replay, net, d) = (&self.train, &self.replay, &self.network, geometry.dim());
-        let mut params = Params::<T>::counting();
-        if !net.kind.equivariant() || geometry.particles().is_some() {
-            network::build(net, geometry, &mut params, 0);
-        }
-        let (parameters, number) = (params.len() as f64, size_of::<T>() as f64);
+        let count = self.parameters::<T>(geometry);
+        let (parameters, number) = (count as f64, size_of::<T>() as f64);
         let shards = t.batch.div_ceil(network::shard(net.kind, geometry)) as f64;
         let network = format!("network.hidden = {}, network.layers = {}", net.hidden, net.layers);
         let states = |count: usize, numbers: usize| number * count as f64 * (numbers * d) as f64;
@@ -23,7 +36,7 @@ impl Config {
         let coordinates = if net.measured() { 96.0 * (d as f64).powi(2) } else { 0.0 };
         vec![
             // With a gradient, Adam's moments and the moving average.
-            (format!("{network} with {} parameters", params.len()), 5.0 * number * parameters),
+            (format!("{network} with {count} parameters"), 5.0 * number * parameters),
             // Each shard has a gradient of its own, so that sums have an order.
             (format!("train.batch = {}, {network}", t.batch), shards * number * parameters),
             // States and targets, and of the estimates three vectors.
