@@ -31,7 +31,7 @@ pub(super) fn build(description: &Description, mut keys: Keys<'_>) -> Built {
     };
     let config = ProgramConfig {
         command: command.texts()?,
-        folder: description.folder.clone(),
+        folder: description.path("."),
         workers: count("workers", 1, [1, 1000])?,
         restarts: count("restarts", 3, [0, 1_000_000])?,
         piece: count("piece", BLOCK, [1, 1_000_000])?,
