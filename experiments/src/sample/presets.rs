@@ -1,7 +1,7 @@
 //! Settings to begin with: for each method its defaults, then the files of presets/sample that go with the target.
 
 use models::sampler::Method;
-use models::target::{Geometry, TargetConfig};
+use models::target::{Geometry, TargetConfig, own};
 use models::words::hint;
 
 use super::{Evaluation, SampleConfig};
@@ -24,6 +24,7 @@ files! {
     "funnel", "funnel-iwsm",
     "lj13", "lj13-iwsm", "lj13-pt", "lj13-quick",
     "lj55", "lj55-iwsm", "lj55-pt", "lj55-quick",
+    "own-elsewhere",
     "particles-iwsm", "pt-quick", "quick", "smc-quick",
     "wide-iwsm", "wide-quick",
 }
@@ -79,6 +80,9 @@ pub(super) fn preset(
             _ => [format!("{own}-quick"), "chains-quick".into()],
         };
         layers.extend(quick.into_iter().find(|layer| file(layer).is_some()));
+    }
+    if name == "own" && own::is_elsewhere(target.text("file")) {
+        layers.push("own-elsewhere".into());
     }
     for layer in layers {
         if let Some(text) = file(&layer) {

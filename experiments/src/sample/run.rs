@@ -162,7 +162,7 @@ impl Run {
         let report = Report { config, steps: steps_of, figures, said: &said, modes, observed };
         report.write(&self.folder)?;
         if !self.options.quiet {
-            console::print(format_args!("{}{}", observe::text(observed), paragraph(&said)))?;
+            console::show(format_args!("{}{}", observe::text(observed), paragraph(&said)));
         }
         if steps == sampler.total() {
             self.folder.write("DONE", b"")?;

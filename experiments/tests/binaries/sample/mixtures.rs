@@ -143,8 +143,14 @@ fn a_target_named_in_a_file_brings_its_scales() {
 #[test]
 fn targets_are_listed() {
     let text = stdout(&binary::succeed(&mut sample(&["--target", "list"])));
-    assert!(text.lines().any(|l| l.starts_with("gmm-d ") && l.contains("(dim, spread, seed)")), "{text}");
-    assert!(text.lines().any(|l| l.starts_with("lj13 ")), "{text}");
+    let has = |begin: &str, parts: &[&str]| {
+        let fits = |l: &str| l.starts_with(begin) && parts.iter().all(|part| l.contains(part));
+        assert!(text.lines().any(fits), "{begin} {parts:?}: {text}");
+    };
+    has("gmm-d ", &["  10  ", "dim, spread, seed"]);
+    has("lj13 ", &["  39  ", "59.86"]);
+    has("phi4: ", &["Nicoli et al. 2021", "log Z: independent runs"]);
+    has("  mind: ", &["public test samples are off"]);
 }
 
 #[test]

@@ -52,6 +52,8 @@ type Built = Result<Arc<dyn AnyTarget>, TargetError>;
 struct Kind {
     /// The word of the key `kind`.
     name: &'static str,
+    /// Whether the energy is computed by this program; others take microseconds to seconds for a state.
+    inside: bool,
     /// A key that names a file among other words, and what that file is to a run.
     file: Option<(&'static str, &'static str)>,
     /// Takes its keys, [finishes](Keys::finish) them, and builds the energy E, before units.
@@ -60,10 +62,10 @@ struct Kind {
 
 /// All kinds.
 const KINDS: &[Kind] = &[
-    Kind { name: "formula", file: None, build: formula::build },
-    Kind { name: "library", file: Some(("path", "library")), build: library::build },
-    Kind { name: "program", file: Some(("command", "program")), build: program::build },
-    Kind { name: "ipi", file: None, build: ipi::build },
+    Kind { name: "formula", inside: true, file: None, build: formula::build },
+    Kind { name: "library", inside: false, file: Some(("path", "library")), build: library::build },
+    Kind { name: "program", inside: false, file: Some(("command", "program")), build: program::build },
+    Kind { name: "ipi", inside: false, file: None, build: ipi::build },
 ];
 
 /// What is sampled without a file: two wells in the plane, at x = -1 and, deeper, 1.
@@ -186,6 +188,13 @@ fn build(name: &str) -> Built {
     let target = file.build()?;
     built.insert(file.path.clone(), (file.text, target.clone()));
     Ok(target)
+}
+
+/// Whether the energy that a file describes is computed elsewhere, by a library, a program or clients; false where the
+/// file cannot be read.
+pub fn is_elsewhere(name: &str) -> bool {
+    let kind = read(name).and_then(|file| Ok(kind(&mut file.keys()?)?.inside));
+    kind.is_ok_and(|inside| !inside)
 }
 
 /// Ends programs and sends clients home, where nobody uses their targets any more.
