@@ -55,17 +55,24 @@ fn built(name: &str) -> Result<Arc<dyn AnyTarget>, TargetError> {
     config.build()
 }
 
-/// log p of the states, then all scores.
-fn evaluated(target: &dyn AnyTarget, states: &[f64]) -> Result<Vec<f64>, TargetError> {
+/// log p of the states, and their scores.
+fn evaluated(target: &dyn AnyTarget, states: &[f64]) -> Result<(Vec<f64>, Vec<f64>), TargetError> {
     let n = states.len() / target.double().dim();
     let (mut log_p, mut score) = (vec![0.0; n], vec![0.0; states.len()]);
     target.double().evaluate(states, &mut log_p, &mut score)?;
-    Ok([log_p, score].concat())
+    Ok((log_p, score))
 }
 
-/// The largest difference, of numbers above one relatively.
-fn difference(a: &[f64], b: &[f64]) -> f64 {
-    a.iter().zip(b).map(|(a, b)| (a - b).abs() / a.abs().max(1.0)).fold(0.0, f64::max)
+/// The largest difference: of log p relative to it, of a score relative to the largest of its state, both at least 1.
+fn difference(a: &(Vec<f64>, Vec<f64>), b: &(Vec<f64>, Vec<f64>)) -> f64 {
+    let d = a.1.len() / a.0.len();
+    let scores = a.1.chunks(d).zip(b.1.chunks(d));
+    let log_p = a.0.iter().zip(&b.0).map(|(a, b)| (a - b).abs() / a.abs().max(1.0));
+    let scores = scores.map(|(a, b)| {
+        let size = a.iter().fold(1.0, |size: f64, a| size.max(a.abs()));
+        a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max) / size
+    });
+    log_p.chain(scores).fold(0.0, f64::max)
 }
 
 fn rate(target: &dyn AnyTarget, states: &[f64], n: usize) -> Result<f64, TargetError> {
