@@ -23,13 +23,13 @@
 //! v = Delta (S^2 + sigma'^2) / (S^2 + sigma^2): see [`dds`](crate::sampler::dds), whose process is the same.
 //!
 //! Not as in the paper: by default the target is annealed from the Gaussian of the base process to exp(-E)
-//! (`train.share`), as fast as the weights of the paths of a refresh allow; paths begin at a finite noise level, `network.sigma_max`, in the base process's Gaussian there;
-//! levels are uniform in log sigma; errors are measured in units of the network's output; the network is one of this
+//! (`train.share`), as fast as the weights of the paths of a refresh allow; paths begin at a finite noise level,
+//! `network.sigma_max`, in the base process's Gaussian there; levels are uniform in log sigma; errors are measured in units of the network's output; the network is one of this
 //! program, with its preconditioning.
 //!
 //! Weights of modes between which no path leads are nearly neutral: samples of any mixture of the right modes teach the
-//! model that mixture, and only states between the modes pull it back. Annealing brings modes apart with their weights
-//! in place; weights of paths tell what is lost of the modes that there are, not a mode that has gone.
+//! model that mixture, and only states between the modes pull it back. Annealing is meant to bring modes apart with
+//! their weights in place; weights of paths tell what is lost of the modes that there are, not a mode that has gone.
 //!
 //! The energy must be smooth: where it is infinite it has no gradient, and states that end there are left out of the
 //! loss, so that nothing keeps the model away from such a wall but the weights of its samples.
