@@ -71,7 +71,7 @@ struct Args {
     /// or lj55 [default here: dw4].
     #[arg(long, conflicts_with_all = ["method", "network", "steps", "seeds", "quick", "config"])]
     pretrained: bool,
-    /// A mean over the samples, as 'right = if(x[0] > 1, 1, 0)': a formula of x (docs/your-density.md), raw and by
+    /// A mean over the samples of a formula of x (docs/your-density.md; if(c, 1, 0) for a region), raw and by
     /// weights with its error; of regions (0 or 1) the free energy too. May be repeated.
     #[arg(long, value_name = "NAME = FORMULA")]
     observe: Vec<String>,
