@@ -18,7 +18,8 @@ int metastable_energy(void* self, int n, int d, const double* x, double* energy,
 void* metastable_energy_open(const char* config);
 /* The number d of coordinates of a state, which is compared with the target's. */
 int metastable_energy_dim(void* self);
-/* What went wrong last, a text that lives at least until the next call; self is NULL if open failed. */
+/* What went wrong last, a text that lives at least until the next call of the same
+   thread (with threads = "many": keep one for each thread, or texts that are static); self is NULL if open failed. */
 const char* metastable_energy_error(void* self);
 /* At the end, once. */
 void metastable_energy_close(void* self);

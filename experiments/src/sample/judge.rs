@@ -50,7 +50,11 @@ impl Measurement<'_> {
             Err(why) => (None, Some(why.to_string())),
         };
         evaluations += explored.as_ref().map_or(0, |found| found.evaluations);
-        let audit = explored.as_ref().and_then(|found| {
+        let trouble = trouble.or_else(|| {
+            let lost = explored.as_ref().is_some_and(|found| found.states.is_empty());
+            lost.then(|| "short chains do not find how wide it is".to_string())
+        });
+        let audit = explored.as_ref().filter(|found| !found.states.is_empty()).and_then(|found| {
             let theirs: Result<Vec<Vec<f64>>, TargetError> =
                 found.states.iter().map(|x| energies(target, x)).collect();
             let theirs = theirs.ok()?;
@@ -81,7 +85,8 @@ impl Measurement<'_> {
             gradient: self.gradient(said, &mut evaluations),
             audit,
             // Particles are held against a reference of parallel tempering.
-            elsewhere: self.reference.is_some() && matches!(target.geometry(), Geometry::Particles(_)),
+            elsewhere: trouble.is_some()
+                || self.reference.is_some() && matches!(target.geometry(), Geometry::Particles(_)),
         };
         Judgement { verdict: Verdict::of(&evidence), evaluations, trouble }
     }

@@ -29,6 +29,13 @@ pub(super) struct Observed {
 /// # Errors
 /// One that cannot be read, by its name, with its place marked.
 pub(super) fn formulas(config: &SampleConfig, geometry: Geometry) -> Result<Vec<Formula>, CliError> {
+    let is_name =
+        |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+    if let Some(name) = config.observe.keys().find(|name| !is_name(name)) {
+        return Err(CliError::usage(format!(
+            "observe: `{name}` is no name of an observable; use letters, digits and _"
+        )));
+    }
     let names = Names::new(geometry);
     let read = |(name, text): (&String, &String)| {
         names.formula(text).map_err(|e| CliError::usage(format!("observe.{name}: {e}")))
@@ -78,7 +85,12 @@ pub(super) fn csv(all: &[Observed]) -> Option<String> {
         let (free, error) = o.free_energy.unwrap_or((f64::NAN, f64::NAN));
         let numbers = [o.raw.0, o.raw.1, o.mean.0, o.mean.1, free, error, o.undefined].map(shortest);
         // A field of csv in quotes.
-        format!("{},{},\"{}\"\n", o.name, numbers.join(","), o.formula.replace('"', "\"\""))
+        format!(
+            "{},{},\"{}\"\n",
+            o.name,
+            numbers.join(",").replace("NaN", "nan"),
+            o.formula.replace('"', "\"\"")
+        )
     };
     (!all.is_empty()).then(|| header.to_string() + &all.iter().map(row).collect::<String>())
 }
@@ -162,6 +174,12 @@ mod tests {
         let config = config(&[("wrong", "x[0] +* 2")]);
         let said = formulas(&config, Geometry::Euclidean(2)).unwrap_err().to_string();
         assert!(said.starts_with("observe.wrong: "), "{said}");
+    }
+
+    #[test]
+    fn names_are_words() {
+        let said = formulas(&config(&[("a,b", "x[0]")]), Geometry::Euclidean(2)).unwrap_err().to_string();
+        assert!(said.contains("`a,b` is no name"), "{said}");
     }
 
     #[test]

@@ -60,14 +60,17 @@ pub struct Comparison {
     /// Mean energies.
     pub energy: Pair,
     /// The share of the explored states that have no samples near them, and of the samples that have no explored
-    /// states near them.
-    pub unseen: [f64; 2],
+    /// states near them; None where there are too few of either to tell.
+    pub unseen: Option<[f64; 2]>,
+    /// The least share of the mass that a mode must have for its absence to be seen.
+    pub least: f64,
 }
 
 impl Comparison {
     /// The region with the largest difference in standard errors.
     pub fn worst(&self) -> Option<Pair> {
-        self.regions.iter().copied().max_by(|a, b| a.z().abs().total_cmp(&b.z().abs()))
+        let known = self.regions.iter().copied().filter(|pair| !pair.z().is_nan());
+        known.max_by(|a, b| a.z().abs().total_cmp(&b.z().abs()))
     }
 }
 
@@ -117,7 +120,9 @@ pub fn compare(
         samples: judged.mean(judged.energies),
         explored: scatter(&each, |_| sd(&energies.concat()) / count.sqrt()),
     };
-    Some(Comparison { regions, energy, unseen: unseen(&samples, judged.weights, &rounds, d) })
+    let size = sizes(samples.len() / d, &rounds, d);
+    let unseen = unseen(&samples, judged.weights, &rounds, (d, size));
+    Some(Comparison { regions, energy, unseen, least: NEIGHBOURS[1] as f64 / size.max(1) as f64 })
 }
 
 impl Judged<'_> {
@@ -167,11 +172,21 @@ fn square(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum()
 }
 
-/// See [`Comparison::unseen`]. Sets of one size are compared.
-fn unseen(samples: &[f64], weights: &[f64], rounds: &[Vec<f64>], d: usize) -> [f64; 2] {
-    let Some((first, others)) = rounds.split_first() else { return [0.0; 2] };
+/// The size of the sets that are compared for [`unseen`]: one for all.
+fn sizes(samples: usize, rounds: &[Vec<f64>], d: usize) -> usize {
+    let others: usize = rounds.iter().skip(1).map(|x| x.len() / d).sum();
+    SET.min(others).min(samples)
+}
+
+/// See [`Comparison::unseen`].
+fn unseen(
+    samples: &[f64],
+    weights: &[f64],
+    rounds: &[Vec<f64>],
+    (d, size): (usize, usize),
+) -> Option<[f64; 2]> {
+    let (first, others) = rounds.split_first()?;
     let others = others.concat();
-    let size = SET.min(others.len() / d).min(samples.len() / d);
     // Columns with a weight, each as often as its weight says.
     let (mut drawn, mut at, mut sum) = (Vec::with_capacity(size * d), 0, 0.0);
     for (x, w) in samples.chunks_exact(d).zip(weights) {
@@ -183,7 +198,7 @@ fn unseen(samples: &[f64], weights: &[f64], rounds: &[Vec<f64>], d: usize) -> [f
     }
     let others = thinned(&others, d, size);
     if size <= NEIGHBOURS[1] || drawn.len() < others.len() {
-        return [0.0; 2];
+        return None;
     }
     let far = |x: &[f64], set: &[f64], neighbour: usize| -> f64 {
         let mut distances: Vec<f64> = set.chunks_exact(d).map(|y| square(x, y)).collect();
@@ -194,7 +209,7 @@ fn unseen(samples: &[f64], weights: &[f64], rounds: &[Vec<f64>], d: usize) -> [f
         let count: usize = of.par_chunks_exact(d).map(|x| usize::from(missed(x))).sum();
         count as f64 / (of.len() / d) as f64
     };
-    [share(first, &drawn, &others), share(&drawn, &others, &drawn)]
+    Some([share(first, &drawn, &others), share(&drawn, &others, &drawn)])
 }
 
 #[cfg(test)]
@@ -249,7 +264,8 @@ mod tests {
             // The largest of 12 standard normals, with errors from three explorations; fixed seeds.
             assert!(worst.z().abs() < 4.5, "{worst:?}");
             assert!(c.energy.z().abs() < 4.5, "{:?}", c.energy);
-            assert!(c.unseen.iter().all(|u| *u < 0.005), "{:?}", c.unseen);
+            assert!(c.unseen.unwrap().iter().all(|u| *u < 0.005), "{:?}", c.unseen);
+            assert!((c.least - 25.0 / 1024.0).abs() < 1e-12);
         }
     }
 
@@ -270,12 +286,16 @@ mod tests {
         let x = drawn(&wells(0.7), 4000, 8);
         let one: Vec<f64> = x.chunks(4).filter(|x| x[0] > 0.0).flatten().copied().collect();
         let c = compared(&one, &equal(one.len() / 4));
-        assert!((c.unseen[0] - 0.3).abs() < 0.06 && c.unseen[1] < 0.005, "{:?}", c.unseen);
+        let [missed, new] = c.unseen.unwrap();
+        assert!((missed - 0.3).abs() < 0.06 && new < 0.005, "{:?}", c.unseen);
+        // Too few to tell.
+        let few = drawn(&wells(0.7), 20, 8);
+        assert_eq!(compared(&few, &equal(20)).unseen, None);
         // Samples that lie where nothing was explored.
         let mut more = x.clone();
         more.chunks_mut(4).step_by(10).for_each(|x| x.iter_mut().for_each(|x| *x += 20.0));
         let c = compared(&more, &equal(4000));
-        assert!((c.unseen[1] - 0.1).abs() < 0.03, "{:?}", c.unseen);
+        assert!((c.unseen.unwrap()[1] - 0.1).abs() < 0.03, "{:?}", c.unseen);
     }
 
     #[test]

@@ -39,7 +39,8 @@ impl Explorations {
 }
 
 /// Explores the target with sequential Monte Carlo from Gaussians that short chains have placed, each time with other
-/// chains, `states` states each. None on particles, and where chains do not find the target.
+/// chains, `states` states each. None on particles, and for no states; without states where short chains do not find how wide
+/// the target is.
 ///
 /// # Errors
 /// Where the target cannot be evaluated.
@@ -60,7 +61,10 @@ pub fn explore(
             pilot.advance(target)?;
         }
         found.evaluations += pilot.evaluations;
-        let Some(affine) = pilot.surroundings() else { return Ok(None) };
+        let Some(affine) = pilot.surroundings() else {
+            // What was found before tells nothing of the scatter.
+            return Ok(Some(Explorations { evaluations: found.evaluations, ..Explorations::default() }));
+        };
         let offset = pilot.log_p().into_iter().filter(|l| l.is_finite()).fold(f64::NEG_INFINITY, f64::max);
         let whitened = Whitened::new(target, affine.clone(), offset);
         let settings = smc::Settings {

@@ -14,6 +14,8 @@ const FEWEST: f64 = 50.0;
 const DIFFERENCE: f64 = 5.0;
 /// The least difference of shares that counts.
 const SHARE: f64 = 0.01;
+/// The least difference of mean energies that counts, in units of k_B T: a flat energy has rounding alone.
+const ENERGY: f64 = 0.01;
 /// The least difference of log Z that counts.
 const LOG_Z: f64 = 0.05;
 /// The largest share of states without any near them.
@@ -235,7 +237,24 @@ fn explored(e: &Evidence, audit: &Audit, say: Say<'_>) {
     }
     let mut agree = true;
     let c = &audit.comparison;
-    let [missed, new] = c.unseen;
+    let [missed, new] = c.unseen.unwrap_or_default();
+    if c.unseen.is_none() {
+        agree = false;
+        say(
+            Level::Doubtful,
+            "there are too few samples or explored states to tell whether mass is missing".into(),
+            "draw more samples, and raise evaluation.audit",
+        );
+    }
+    // What is no number agrees with nothing.
+    if !(c.energy.z().is_finite() && c.regions.iter().all(|pair| pair.z().is_finite())) {
+        agree = false;
+        say(
+            Level::Doubtful,
+            "a mean of the samples or of the explorations is no number".into(),
+            "look at the samples' energies",
+        );
+    }
     // Explorations in doubt can still find what samples miss: a state of low energy is one, whoever found it.
     if missed > UNSEEN {
         agree = false;
@@ -272,7 +291,7 @@ fn explored(e: &Evidence, audit: &Audit, say: Say<'_>) {
             "use the weighted or corrected samples; if they differ too, train longer or explore more",
         );
     }
-    if differs(&c.energy, 0.0) {
+    if differs(&c.energy, ENERGY) {
         agree = false;
         say(
             at_odds,
@@ -298,8 +317,9 @@ fn explored(e: &Evidence, audit: &Audit, say: Say<'_>) {
         say(
             Level::Good,
             format!(
-                "independent explorations agree: shares of regions within {say_worst:.1} standard errors, mean energies within {:.1}",
-                c.energy.z().abs()
+                "independent explorations agree: shares of regions within {say_worst:.1} standard errors, mean energies within {:.1}; a mode of less than {:.1} % of the mass could be missing unseen",
+                c.energy.z().abs(),
+                100.0 * c.least
             ),
             "",
         );
@@ -312,7 +332,8 @@ mod tests {
 
     fn agreeing() -> Evidence {
         let pair = Pair { samples: (0.5, 0.01), explored: (0.51, 0.01) };
-        let comparison = Comparison { regions: vec![pair; 3], energy: pair, unseen: [0.0; 2] };
+        let comparison =
+            Comparison { regions: vec![pair; 3], energy: pair, unseen: Some([0.0; 2]), least: 0.02 };
         Evidence {
             samples: 1000,
             weights: Some((0.5, 0.2)),
@@ -320,6 +341,14 @@ mod tests {
             audit: Some(Audit { comparison, log_z: Some((1.02, 0.01)), may_judge: true }),
             ..Evidence::default()
         }
+    }
+
+    #[test]
+    fn a_flat_energy_differs_by_rounding_alone() {
+        let mut evidence = agreeing();
+        audit(&mut evidence).comparison.energy =
+            Pair { samples: (3.7, 1e-17), explored: (3.7 + 1e-15, 1e-17) };
+        assert_eq!(Verdict::of(&evidence).level, Level::Good);
     }
 
     #[test]
@@ -333,7 +362,7 @@ mod tests {
     #[test]
     fn each_fault_is_found_and_comes_first() {
         type Spoil = fn(&mut Evidence);
-        let faults: [(Level, &str, Spoil); 11] = [
+        let faults: [(Level, &str, Spoil); 13] = [
             (Level::Bad, "gradient", |e| e.gradient = Some("at 0".into())),
             (Level::Bad, "R-hat", |e| e.failures = vec!["R-hat of the energy is 1.2".into()]),
             (Level::Bad, "k-hat 0.90", |e| e.weights = Some((0.5, 0.9))),
@@ -341,10 +370,12 @@ mod tests {
             (Level::Bad, "one of them is wrong", |e| {
                 e.log_z.push(("the flow", LogZ { value: 1.2, standard_error: 0.01, k_hat: 0.1 }));
             }),
-            (Level::Bad, "mass is missing", |e| audit(e).comparison.unseen[0] = 0.1),
-            (Level::Doubtful, "found nothing", |e| audit(e).comparison.unseen[1] = 0.1),
+            (Level::Bad, "mass is missing", |e| audit(e).comparison.unseen = Some([0.1, 0.0])),
+            (Level::Doubtful, "found nothing", |e| audit(e).comparison.unseen = Some([0.0, 0.1])),
             (Level::Bad, "mean energies differ", |e| audit(e).comparison.energy.samples.0 = 0.7),
             (Level::Bad, "by explorations 1.300", |e| audit(e).log_z = Some((1.3, 0.01))),
+            (Level::Doubtful, "too few samples", |e| audit(e).comparison.unseen = None),
+            (Level::Doubtful, "no number", |e| audit(e).comparison.energy.samples.0 = f64::NAN),
             (Level::Doubtful, "cannot say", |e| audit(e).may_judge = false),
             (Level::Doubtful, "nobody looked", |e| e.audit = None),
         ];

@@ -1,8 +1,9 @@
 //! The No-U-Turn Sampler of many independent walkers on the target itself, with the settings of its papers: a mean
 //! acceptance of 0.8, ten doublings at most, dual averaging and Stan's windows in the warm-up.
 //!
-//! Step size and scales are those of all walkers together: scales are standard deviations within walkers, so that modes
-//! that walkers do not leave do not widen them. On particles all coordinates have the same scale, for moves keep the
+//! Step size and scales are those of all walkers together: the step size brings the harmonic mean of their acceptances
+//! to the wanted one, so that a walker far out, where the energy is steep, is not left behind by the others; scales are
+//! standard deviations within walkers, so that modes that walkers do not leave do not widen them. On particles all coordinates have the same scale, for moves keep the
 //! mean. What is said of starts in [`hmc`](super::hmc) holds here too.
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
@@ -129,7 +130,8 @@ struct Walkers<'t> {
     seed: u64,
     total: u64,
     step: u64,
-    windows: Vec<u64>,
+    /// Where windows of the warm-up begin, and where each ends.
+    windows: (u64, Vec<u64>),
     moves: Moves,
     adaptation: DualAveraging,
     spread: Spread,
@@ -147,13 +149,12 @@ impl Walkers<'_> {
     fn adapt(&mut self, acceptance: f64) {
         let warm_up = self.config.warm_up as u64;
         self.moves.step = self.adaptation.next(acceptance, self.config.acceptance);
-        let last = self.windows.last().copied().unwrap_or(0);
+        let (first, ends) = &self.windows;
         // The first steps, in which the walkers come from their starts, belong to no window.
-        let first = (15 * warm_up / 100).min(75);
-        if self.step > first && self.step <= last {
+        if self.step > *first && ends.last().is_some_and(|last| self.step <= *last) {
             self.spread.add(&self.chains.x);
         }
-        if self.windows.contains(&self.step) {
+        if self.windows.1.contains(&self.step) {
             if self.target.geometry().particles().is_none() {
                 let scales = self.spread.scales(self.target.dim());
                 // The same leapfrog step in the coordinate that allows the shortest.
@@ -186,7 +187,7 @@ impl Sampler for Walkers<'_> {
         self.evaluations += all.evaluations;
         self.step += 1;
         if self.step <= self.config.warm_up as u64 {
-            self.adapt(all.acceptance);
+            self.adapt(all.harmonic);
         } else {
             self.diverged += all.diverged;
             self.long += all.long;
@@ -322,6 +323,20 @@ mod tests {
         let [(_, acceptance), _, (_, each)] = walkers.step_figures()[..] else { panic!("three figures") };
         assert!(each < 20.0, "{each}");
         assert!((acceptance - 0.8).abs() < 0.1, "{acceptance}");
+    }
+
+    #[test]
+    fn walkers_that_begin_on_a_steep_wall_come_down() {
+        // Two wells of a quartic, from starts of 3 at a width of 1.2: the curvature there is 10^3 times that of the wells.
+        let target = Double(Pointwise::new(1, |x: &[f64], g: &mut [f64]| {
+            let w = x[0] * x[0] - 1.5;
+            g[0] = 12.0 * w * x[0];
+            3.0 * w * w
+        }));
+        let walkers = finished(&settings(5.0), &target, 2000);
+        let x = walkers.draw(2000, 0, (0, 0)).unwrap();
+        assert!(x.iter().all(|x| x.abs() < 3.0), "{:?}", x.iter().copied().fold(0.0, f64::max));
+        assert!(walkers.step_figures()[0].1 > 0.6, "{:?}", walkers.step_figures());
     }
 
     #[test]

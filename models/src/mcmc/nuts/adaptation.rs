@@ -36,12 +36,12 @@ impl DualAveraging {
     }
 }
 
-/// Where the warm-up's windows end, as in Stan: the scales are those of the window before. The step size adapts alone
+/// Where the warm-up's windows begin, and where they end, as in Stan: the scales are those of the window before. The step size adapts alone
 /// in the first 75 steps and in the last 50 of them; windows between begin at 25 steps and double, and the last one takes
 /// what is left. A warm-up of less than 150 steps has 15 % and 10 % in place of 75 and 50, and one window.
-pub(crate) fn windows(warm_up: u64) -> Vec<u64> {
+pub(crate) fn windows(warm_up: u64) -> (u64, Vec<u64>) {
     let (first, last, mut length) = match warm_up {
-        0..20 => return Vec::new(),
+        0..20 => return (0, Vec::new()),
         20..150 => {
             let (first, last) = (15 * warm_up / 100, warm_up / 10);
             (first, last, warm_up - first - last)
@@ -55,7 +55,7 @@ pub(crate) fn windows(warm_up: u64) -> Vec<u64> {
         ends.push(end);
         (at, length) = (end, 2 * length);
     }
-    ends
+    (first, ends)
 }
 
 /// The standard deviation of each coordinate within walkers, averaged over walkers: what moves within a mode see.
@@ -124,10 +124,10 @@ mod tests {
     #[test]
     fn windows_are_those_of_stan() {
         // Stan's manual, warm-up 1000: slow windows of 25, 50, 100, 200 and 500 after 75 and before 50.
-        assert_eq!(windows(1000), [100, 150, 250, 450, 950]);
-        assert_eq!(windows(150), [100]);
-        assert_eq!(windows(100), [90]);
-        assert_eq!(windows(10), Vec::<u64>::new());
+        assert_eq!(windows(1000), (75, vec![100, 150, 250, 450, 950]));
+        assert_eq!(windows(150), (75, vec![100]));
+        assert_eq!(windows(100), (15, vec![90]));
+        assert_eq!(windows(10), (0, Vec::new()));
     }
 
     #[test]

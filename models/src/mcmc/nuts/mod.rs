@@ -15,6 +15,9 @@ use tree::{End, Tree};
 /// Walkers whose energies are evaluated together.
 const GROUP: usize = 32;
 
+/// The least acceptance in a harmonic mean.
+const LEAST: f64 = 0.01;
+
 /// Sizes of moves.
 #[derive(Clone, Debug)]
 pub(crate) struct Moves {
@@ -33,6 +36,9 @@ pub(crate) struct Transition {
     pub energies: Vec<f64>,
     /// The mean over walkers of the mean probability of acceptance along the trajectory.
     pub acceptance: f64,
+    /// The harmonic mean of the same, no acceptance below [`LEAST`]: a walker that does not move counts as much as a
+    /// hundred that do, so that a step size that fits it gets it off.
+    pub harmonic: f64,
     /// Energies that were evaluated.
     pub evaluations: u64,
     /// Trajectories that diverged.
@@ -64,14 +70,17 @@ pub(crate) fn nuts(
         let part = part?;
         all.energies.extend(part.energies);
         all.acceptance += part.acceptance / walkers;
+        all.harmonic += part.harmonic;
         all.evaluations += part.evaluations;
         all.diverged += part.diverged;
         all.long += part.long;
     }
+    all.harmonic = walkers / all.harmonic;
     Ok(all)
 }
 
-/// The trajectories of a group; `acceptance` is the sum over its walkers.
+/// The trajectories of a group; `acceptance` and `harmonic` are sums over its walkers, of the acceptance and of its
+/// inverse.
 fn group(
     target: &dyn Target<f64>,
     moves: &Moves,
@@ -112,7 +121,9 @@ fn group(
         // Rounding errors move the mean of particles.
         geometry.project(x);
         all.energies.push(-tree.log_p);
-        all.acceptance += tree.acceptance / tree.leaves.max(1) as f64;
+        let acceptance = tree.acceptance / tree.leaves.max(1) as f64;
+        all.acceptance += acceptance;
+        all.harmonic += 1.0 / acceptance.max(LEAST);
         all.evaluations += tree.leaves;
     }
     Ok(all)

@@ -77,7 +77,13 @@ impl<'t> Keys<'t> {
     /// If it is not.
     pub fn need(&mut self, key: &'static str, for_example: &str) -> Result<Value<'t>, TargetError> {
         self.take(key).ok_or_else(|| {
-            self.source.whole(format!("the key {}{key} is missing; give it, as {for_example}", self.prefix))
+            let left: Vec<&str> = self.table.keys().map(|key| key.get_ref().as_ref()).collect();
+            let near = hint(key, &left);
+            let near = near
+                .strip_prefix(", did you mean ")
+                .map_or(String::new(), |name| format!(", and {} is unknown", name.trim_end_matches('?')));
+            self.source
+                .whole(format!("the key {}{key} is missing{near}; give it, as {for_example}", self.prefix))
         })
     }
 

@@ -49,6 +49,10 @@ simd_fn! {
                         axpy(to, *factor, other, add);
                     }
                 }
+                Op::ProductBack { out, g, b, add } => {
+                    let [out, g, b] = disjoint(rows, [*out, *g, *b]);
+                    hand_on(out, g, b, *add);
+                }
                 Op::Quotient { out, a, b } => {
                     let [out, a, b] = disjoint(rows, [*out, *a, *b]);
                     each(out, a, b, |_, a, b| a / b);
@@ -288,16 +292,12 @@ impl<const N: usize> Polynomial<N> {
     /// P at v and its derivative by v, by Horner's rule.
     #[inline(always)]
     fn at<const INVERSE: bool>(&self, v: f64) -> (f64, f64) {
-        /// Greater inverses are infinite as far as powers are concerned; times a coefficient of 0 they stay 0.
+        /// Greater numbers are infinite as far as powers are concerned; times a coefficient of 0 they stay 0.
         const MOST: f64 = 1e300;
         let u = self.scale.mul_add(v, self.shift);
-        let u = if INVERSE {
-            let w = 1.0 / u;
-            let w = if w > MOST { MOST } else { w };
-            if w < -MOST { -MOST } else { w }
-        } else {
-            u
-        };
+        let u = if INVERSE { 1.0 / u } else { u };
+        let u = if u > MOST { MOST } else { u };
+        let u = if u < -MOST { -MOST } else { u };
         let (mut value, mut slope) = (self.coefficients[0], 0.0);
         for c in &self.coefficients[1..] {
             slope = slope.mul_add(u, value);

@@ -41,6 +41,8 @@ pub(super) enum Op {
     Product { out: u32, a: u32, b: u32, add: bool },
     /// total += c a b, to_a += c b, to_b += c a.
     ProductBoth { total: u32, to: [u32; 2], a: u32, b: u32, factor: f64, add: [bool; 2] },
+    /// out += g b, the derivative of a b by a.
+    ProductBack { out: u32, g: u32, b: u32, add: bool },
     /// out = a / b.
     Quotient { out: u32, a: u32, b: u32 },
     /// out += g / b, the derivative of a / b by a.
@@ -162,7 +164,9 @@ impl Op {
             Self::ProductBoth { total, to: [to_a, to_b], a, b, .. } => {
                 [total, to_a, to_b, a, b].into_iter().for_each(visit)
             }
-            Self::InverseBack { out, g, b, .. } => [out, g, b].into_iter().for_each(visit),
+            Self::ProductBack { out, g, b, .. } | Self::InverseBack { out, g, b, .. } => {
+                [out, g, b].into_iter().for_each(visit)
+            }
             Self::QuotientBack { out, g, r, b, .. } => [out, g, r, b].into_iter().for_each(visit),
             Self::Function { out, a, .. } | Self::Power { out, a, .. } | Self::Most { out, a, .. } => {
                 [out, a].into_iter().for_each(visit)

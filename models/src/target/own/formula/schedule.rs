@@ -349,7 +349,7 @@ impl Scheduler<'_> {
             Node::Product(a, b) => {
                 for (to, other) in [(*a, *b), (*b, *a)] {
                     let (other, (out, add)) = (self.row(other), self.slope_row(to));
-                    self.op(Op::Product { out, a: g, b: other, add });
+                    self.op(Op::ProductBack { out, g, b: other, add });
                 }
             }
             Node::Quotient(a, b) => {

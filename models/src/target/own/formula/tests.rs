@@ -214,6 +214,8 @@ fn what_is_not_chosen_has_no_derivative() {
         ("if(x[0] > 0, 1/(x[0] + 1), 0) + x[1]", [0.0, 1.0]),
         ("if(x[0] > 0, x[1]/(x[0] + 1), x[1])", [0.0, 1.0]),
         ("if(x[1] > 0, x[1], 5*x[0])", [0.0, 1.0]),
+        ("if(x[0] > 0, x[0]*log(x[0]), 0) + x[1]", [0.0, 1.0]),
+        ("if(x[0] > 0, x[1]*sqrt(x[0])*log(x[0]), x[1])", [0.0, 1.0]),
         ("x[1]", [0.0, 1.0]),
     ] {
         assert_eq!(at(&formula(2, text), &[-1.0, 2.0]).1, want, "{text}");
@@ -231,6 +233,13 @@ fn a_support_has_walls_and_energies_far_out_overflow_to_no_density() {
     assert!(
         !inside(&[-1.01, 0.0]) && !inside(&[2.01, 0.0]) && !inside(&[0.0, 3.1]) && !inside(&[f64::NAN, 0.0])
     );
+    // exp(800) is infinite, and so are its powers.
+    for power in [2, 3, 5, 7, 9, 13] {
+        let steep = formula(1, &format!("exp(x[0])^{power}"));
+        let mut log_p = [0.0];
+        steep.evaluate(&[800.0], &mut log_p, &mut [0.0]).unwrap();
+        assert_eq!(log_p, [f64::NEG_INFINITY], "{power}");
+    }
     let lj = cluster();
     let (mut log_p, mut score) = ([0.0], [0.0; 39]);
     lj.evaluate(&[0.0; 39], &mut log_p, &mut score).unwrap();

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -34,6 +35,12 @@ struct Clients {
     begun: bool,
 }
 
+/// Whether a file is the socket of a process that is gone.
+fn is_left_over(file: &std::path::Path) -> bool {
+    let is_socket = std::fs::symlink_metadata(file).is_ok_and(|there| there.file_type().is_socket());
+    is_socket && UnixStream::connect(file).is_err_and(|e| e.kind() == io::ErrorKind::ConnectionRefused)
+}
+
 enum Listener {
     Inet(TcpListener),
     Unix(UnixListener),
@@ -54,7 +61,7 @@ impl Listener {
             Address::Unix(name) => {
                 let file = Address::file(name);
                 match UnixListener::bind(&file) {
-                    Err(e) if e.kind() == io::ErrorKind::AddrInUse && UnixStream::connect(&file).is_err() => {
+                    Err(e) if e.kind() == io::ErrorKind::AddrInUse && is_left_over(&file) => {
                         std::fs::remove_file(&file)?;
                         UnixListener::bind(&file).map(Self::Unix)
                     }
@@ -133,7 +140,7 @@ impl Server {
 
     /// An idle client, once there is one.
     pub fn take(&self, timeout: Duration) -> Result<Client, String> {
-        let late = Instant::now() + timeout;
+        let mut late = Instant::now() + timeout;
         let mut clients = self.shared.clients();
         if clients.there == 0 {
             self.tell(format_args!("one: all are gone"), timeout);
@@ -142,7 +149,10 @@ impl Server {
             if let Some(client) = clients.idle.pop() {
                 return Ok(client);
             }
-            // Those that are busy are waited for by those that have them.
+            // Those that are busy are waited for by those that have them; the time of new ones begins when all are gone.
+            if clients.there > 0 {
+                late = Instant::now() + timeout;
+            }
             let left = late.saturating_duration_since(Instant::now());
             if left.is_zero() && clients.there == 0 {
                 let seconds = timeout.as_secs_f64();
