@@ -13,7 +13,7 @@ use serde_json::Value;
 const PANEL: &str = include_str!("panel.toml");
 /// Runs of seconds.
 const SHORT: [&str; 5] =
-    ["two-wells-6-smc", "mueller-brown-smc", "two-wells-nuts", "gmm40-3-reverse-steps", "funnel-nuts"];
+    ["two-wells-6-smc", "mueller-brown-smc", "two-wells-nuts", "two-wells-20-steps", "funnel-nuts"];
 
 #[derive(Deserialize)]
 struct Panel {
