@@ -46,12 +46,14 @@ fn off(metrics: &Value) -> Vec<String> {
         }
     }
     // The samples that a run stands for: corrected where there are weights.
-    let learned = number(metrics, "trajectory_ess").is_some();
-    for name in ["e_w2", "mode_kl"] {
-        let key = if learned { format!("corrected_{name}") } else { name.into() };
+    let share = number(metrics, "trajectory_ess");
+    // Of weighted samples as few count as their share says: distances fall as 1 / sqrt n, a divergence as 1 / n.
+    for (name, power) in [("e_w2", -0.5), ("mode_kl", -1.0)] {
+        let key = if share.is_some() { format!("corrected_{name}") } else { name.into() };
+        let fewer = share.map_or(1.0, |share| share.powf(power));
         let of = |end: &str| number(metrics, &format!("{key}{end}"));
         if let (Some(value), Some(floor), Some(sd)) = (of(""), of("_floor"), of("_floor_sd"))
-            && value > floor + 5.0 * sd.max(0.1 * floor)
+            && value > fewer * (floor + 5.0 * sd.max(0.1 * floor))
         {
             out.push(format!("{key} {:.1} floors", value / floor));
         }
