@@ -199,7 +199,9 @@ impl Run {
     fn model(&self, learned: &dyn Learned) -> Result<Vec<u8>, CliError> {
         let mut c = Checkpoint::new();
         c.put_vec("ema", learned.parameters());
-        c.put_vec("denoising_error", learned.denoising_error().table());
+        let error = learned.denoising_error();
+        c.put_vec("denoising_error", error.table());
+        c.put_vec("level_spacing", error.spacing().shares());
         if let Some(own) = learned.coordinates() {
             let (center, factor) = own.affine.parts();
             c.put_vec("scales", &[&own.scales[..], &[own.offset]].concat());

@@ -6,6 +6,7 @@ use engine::Tape;
 use engine::rng::Stream;
 use rayon::prelude::*;
 
+use super::spacing::Spacing;
 use super::{Schedule, ScoreModel};
 use crate::target::Geometry;
 
@@ -38,6 +39,7 @@ pub struct DenoisingError {
     kinds: usize,
     /// log r, the kinds of one noise level together.
     log_r: Vec<f64>,
+    spacing: Spacing,
 }
 
 impl DenoisingError {
@@ -46,7 +48,7 @@ impl DenoisingError {
         let kinds = kinds(geometry);
         let r = |knot: usize| scale.powi(2) / (scale.powi(2) + sigma(schedule, knot).powi(2));
         let log_r = (0..KNOTS).flat_map(|knot| std::iter::repeat_n(r(knot).max(LEAST).ln(), kinds)).collect();
-        Self { kinds, log_r }
+        Self { kinds, log_r, spacing: Spacing::uniform(KNOTS) }
     }
 
     /// The table, for a checkpoint: log r, the kinds of one noise level together.
@@ -61,6 +63,16 @@ impl DenoisingError {
             self.log_r.copy_from_slice(table);
         }
         fits
+    }
+
+    /// Where the levels of reverse steps lie: uniform in t before the errors are measured.
+    pub fn spacing(&self) -> &Spacing {
+        &self.spacing
+    }
+
+    /// Takes the shares of another spacing; false if they are none.
+    pub fn restore_spacing(&mut self, shares: &[f64]) -> bool {
+        self.spacing.restore(shares)
     }
 
     /// Number of kinds of coordinates.
@@ -85,7 +97,8 @@ impl DenoisingError {
     }
 
     /// Measures the errors of `model` on `states` (columns of the target, or nearly so), noised anew at each level,
-    /// and gives a table whose log r has moved towards them by the share `rate`. Random numbers are those of `key`.
+    /// and gives a table whose log r has moved towards them by the share `rate`, with the spacing of levels that it asks
+    /// for. Random numbers are those of `key`.
     pub fn fitted<T: Real>(
         &self,
         model: ScoreModel<T>,
@@ -125,6 +138,8 @@ impl DenoisingError {
                 }
             }
         }
+        let r: Vec<f64> = fitted.log_r.iter().map(|l| l.exp()).collect();
+        fitted.spacing = Spacing::of(&r, kinds, schedule);
         fitted
     }
 

@@ -8,6 +8,7 @@ mod lookahead;
 mod recorded;
 mod reverse;
 mod schedule;
+mod spacing;
 #[cfg(test)]
 mod tests;
 mod tuning;
@@ -18,3 +19,4 @@ pub use lookahead::{Lookahead, Populations};
 pub use recorded::RecordedPaths;
 pub use reverse::{ReverseProcess, ScoreModel};
 pub use schedule::Schedule;
+pub use spacing::Spacing;

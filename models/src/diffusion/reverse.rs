@@ -92,8 +92,9 @@ impl<T: Real> ReverseProcess<'_, T> {
 
     /// Pairs (sigma, sigma') of the steps, from the prior to data.
     pub(super) fn pairs(&self, steps: usize) -> impl DoubleEndedIterator<Item = (f64, f64)> {
-        let schedule = self.schedule;
-        let level = move |k: usize| if k > steps { 0.0 } else { schedule.level(k, steps) };
+        let (schedule, spacing) = (self.schedule, self.error.spacing());
+        let share = move |k: usize| 1.0 - k as f64 / steps.max(1) as f64;
+        let level = move |k: usize| if k > steps { 0.0 } else { schedule.sigma(spacing.time(share(k))) };
         (0..=steps).map(move |k| (level(k), level(k + 1)))
     }
 

@@ -21,15 +21,4 @@ impl Schedule {
     pub fn time(&self, sigma: f64) -> f64 {
         (sigma / self.sigma_min).ln() / (self.sigma_max / self.sigma_min).ln()
     }
-
-    /// `steps + 1` levels from sigma_max down to sigma_min.
-    pub fn levels(&self, steps: usize) -> impl DoubleEndedIterator<Item = f64> {
-        let s = *self;
-        (0..=steps).map(move |i| s.level(i, steps))
-    }
-
-    /// Level `i` of them.
-    pub(super) fn level(&self, i: usize, steps: usize) -> f64 {
-        self.sigma(1.0 - i as f64 / steps.max(1) as f64)
-    }
 }

@@ -88,7 +88,7 @@ impl Config {
             ("train.score_clip", (t.score_clip, Range::NotNegative)),
             ("train.core", (t.core, Range::NotNegative)),
             ("train.focus_share", share(t.focus_share)),
-            ("train.focus_sigma", positive(t.focus_sigma)),
+            ("train.focus_sigma", (t.focus_sigma, Range::NotNegative)),
             ("weights.power", share(w.power)),
             ("weights.share", (w.share, Range::Below(0.0, 1.0))),
             ("weights.clip", positive(w.clip)),

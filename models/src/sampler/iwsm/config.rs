@@ -124,9 +124,17 @@ pub struct Train {
     /// Share of a batch with noise levels around `focus_sigma`; the rest is uniform in log sigma.
     #[serde(default)]
     pub focus_share: f64,
-    /// The noise level where the score is hardest to learn.
+    /// The noise level where the score is hardest to learn. 0: as dense as the levels of reverse steps, which follow from
+    /// the denoiser's measured errors.
     #[serde(default = "unit")]
     pub focus_sigma: f64,
+}
+
+impl Train {
+    /// Whether a share of the noise levels follows the measured errors of the denoiser.
+    pub(super) fn focuses_where_measured(&self) -> bool {
+        self.focus_share > 0.0 && self.focus_sigma == 0.0
+    }
 }
 
 /// The form of the importance weights w = p_t / proposal.

@@ -1,29 +1,41 @@
 //! The noise levels of a batch.
 
-use crate::diffusion::Schedule;
+use crate::diffusion::{Schedule, Spacing};
 
 /// Width of the focus, in units of log sigma.
 const WIDTH: f64 = 0.5;
 
-/// The distribution of t(sigma) in a batch: uniform, but for a share `focus_share` that is logistic around
-/// t(focus_sigma) with scale 1/2 in log sigma.
+/// The distribution of t(sigma) in a batch: uniform, but for a share around the levels that are hardest to learn.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Levels {
+pub(super) struct Levels<'a> {
     schedule: Schedule,
     share: f64,
-    centre: f64,
-    width: f64,
-    /// The logistic distribution function at t = 0, and the mass between t = 0 and t = 1.
-    ends: (f64, f64),
+    focus: Focus<'a>,
 }
 
-impl Levels {
-    pub fn new(schedule: Schedule, share: f64, sigma: f64) -> Self {
+/// Where the levels of the share lie.
+#[derive(Clone, Copy, Debug)]
+enum Focus<'a> {
+    /// Logistic around a level with scale 1/2 in log sigma; the distribution function at t = 0, and the mass between
+    /// t = 0 and t = 1.
+    Around { centre: f64, width: f64, ends: (f64, f64) },
+    /// As dense as the levels of reverse steps.
+    Measured(&'a Spacing),
+}
+
+impl<'a> Levels<'a> {
+    /// A share around `sigma`; where that is 0, as dense as reverse steps.
+    pub fn new(schedule: Schedule, share: f64, sigma: f64, spacing: &'a Spacing) -> Self {
         let range = (schedule.sigma_max / schedule.sigma_min).ln();
-        let (centre, width) = (schedule.time(sigma), WIDTH / range);
-        let below = logistic((0.0 - centre) / width);
-        let ends = (below, logistic((1.0 - centre) / width) - below);
-        Self { schedule, share, centre, width, ends }
+        let focus = if sigma > 0.0 {
+            let (centre, width) = (schedule.time(sigma), WIDTH / range);
+            let below = logistic((0.0 - centre) / width);
+            let ends = (below, logistic((1.0 - centre) / width) - below);
+            Focus::Around { centre, width, ends }
+        } else {
+            Focus::Measured(spacing)
+        };
+        Self { schedule, share, focus }
     }
 
     /// The `u`-quantile of the noise level.
@@ -42,8 +54,12 @@ impl Levels {
 
     /// Share of the states below `t`.
     fn share_below(&self, t: f64) -> f64 {
-        let (below, inside) = self.ends;
-        let focused = (logistic((t - self.centre) / self.width) - below) / inside;
+        let focused = match self.focus {
+            Focus::Around { centre, width, ends: (below, inside) } => {
+                (logistic((t - centre) / width) - below) / inside
+            }
+            Focus::Measured(spacing) => spacing.share(t),
+        };
         (1.0 - self.share) * t + self.share * focused
     }
 }
@@ -55,18 +71,39 @@ fn logistic(x: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::diffusion::DenoisingError;
+    use crate::target::Geometry;
 
     const SCHEDULE: Schedule = Schedule { sigma_min: 0.01, sigma_max: 10.0 };
 
+    /// Its levels are uniform.
+    fn unmeasured() -> DenoisingError {
+        DenoisingError::gaussian(Geometry::Euclidean(1), SCHEDULE, 1.0)
+    }
+
     #[test]
     fn without_a_share_levels_are_uniform_in_t() {
-        let levels = Levels::new(SCHEDULE, 0.0, 0.5);
+        let error = unmeasured();
+        let levels = Levels::new(SCHEDULE, 0.0, 0.5, error.spacing());
         assert_eq!(levels.quantile(0.3), SCHEDULE.sigma(0.3));
     }
 
     #[test]
+    fn a_measured_share_is_as_dense_as_the_levels_of_steps() {
+        let mut error = unmeasured();
+        let count = error.spacing().shares().len() as f64;
+        let squares: Vec<f64> = (0..count as usize).map(|k| (k as f64 / (count - 1.0)).powi(2)).collect();
+        assert!(error.restore_spacing(&squares));
+        let levels = Levels::new(SCHEDULE, 0.5, 0.0, error.spacing());
+        // (t + t^2) / 2 of them lie below t.
+        let t = SCHEDULE.time(levels.quantile(0.375));
+        assert!((t - 0.5).abs() < 1e-3, "{t}");
+    }
+
+    #[test]
     fn a_share_is_near_the_focus_and_the_rest_everywhere() {
-        let levels = Levels::new(SCHEDULE, 0.6, 0.5);
+        let error = unmeasured();
+        let levels = Levels::new(SCHEDULE, 0.6, 0.5, error.spacing());
         let sigma: Vec<f64> = (0..1000).map(|i| levels.quantile((i as f64 + 0.5) / 1000.0)).collect();
         assert!(sigma.is_sorted() && sigma[0] < 0.011 && sigma[999] > 9.5);
         // A logistic law has 1 - 2 / (1 + e^2) = 0.762 of its mass within two scales, here |log sigma / 0.5| < 1;

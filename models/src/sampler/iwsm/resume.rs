@@ -26,6 +26,7 @@ impl<T: Real> Trainer<'_, T> {
         }
         c.put_vec("buffer.log_w", log_w);
         c.put_vec("denoising_error", s.error.table());
+        c.put_vec("level_spacing", s.error.spacing().shares());
         c.put_vec("covariances", &s.covariances);
         // The shortest decimal form reads back to the same bits.
         c.note("move_step", s.move_step);
@@ -91,6 +92,13 @@ impl<T: Real> Trainer<'_, T> {
             return Err(CheckpointError::Contradiction(
                 "denoising_error has numbers that are not finite".into(),
             ));
+        }
+        // Levels were uniform in checkpoints of earlier builds.
+        let known = s.error.spacing().shares().len();
+        if let Ok(shares) = c.get_vec("level_spacing", known)
+            && !s.error.restore_spacing(&shares)
+        {
+            return Err(CheckpointError::Contradiction("level_spacing does not rise from 0 to 1".into()));
         }
         c.get("covariances", &mut s.covariances)?;
         s.move_step = c.read_note("move_step")?;

@@ -282,10 +282,11 @@ impl<'e, T: Real> Trainer<'e, T> {
         if step == 0 {
             self.prepare_buffer()?;
         } else if step.is_multiple_of(self.config.replay.refresh_every) {
-            if self.config.replay.refresh_samples > 0 {
-                if !self.config.of_reference() {
-                    self.fit_error();
-                }
+            let fresh = self.config.replay.refresh_samples > 0;
+            if (fresh || self.config.train.focuses_where_measured()) && !self.config.of_reference() {
+                self.fit_error();
+            }
+            if fresh {
                 self.refresh_buffer()?;
             }
             self.move_buffer(self.config.replay.moves)?;
@@ -323,7 +324,8 @@ impl<'e, T: Real> Trainer<'e, T> {
     /// States x_t at stratified noise levels.
     fn draw_batch(&mut self, stream: &mut Stream) {
         let t = &self.config.train;
-        let (n, levels) = (t.batch, Levels::new(self.schedule(), t.focus_share, t.focus_sigma));
+        let spacing = self.state.error.spacing();
+        let (n, levels) = (t.batch, Levels::new(self.schedule(), t.focus_share, t.focus_sigma, spacing));
         let offset = stream.uniform();
         for (i, sigma) in self.batch.sigma.iter_mut().enumerate() {
             *sigma = T::of(levels.quantile((i as f64 + offset) / n as f64));
