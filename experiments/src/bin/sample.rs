@@ -10,8 +10,8 @@ use experiments::run::error::{CliError, run};
 use experiments::run::interrupt::Interrupt;
 use experiments::run::{Given, Inputs, Options, Plan, console};
 use experiments::sample::{
-    Extras, KIND, Request, Run, SampleConfig, configure, metrics_json, model_config, reference_inputs,
-    shipped,
+    Extras, KIND, Request, Run, SampleConfig, configure, metrics_json, model_config, names_an_observable,
+    reference_inputs, shipped,
 };
 use experiments::table::{figure, plain};
 use models::evaluate::Figure;
@@ -227,10 +227,8 @@ fn list() -> Result<(), CliError> {
 
 /// An observable as a setting.
 fn observable(given: &str) -> Result<String, CliError> {
-    let is_name =
-        |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     match given.split_once('=').map(|(name, formula)| (name.trim(), formula.trim())) {
-        Some((name, formula)) if is_name(name) && !formula.is_empty() => {
+        Some((name, formula)) if names_an_observable(name) && !formula.is_empty() => {
             Ok(format!("observe.{name}={}", toml::Value::String(formula.into())))
         }
         _ => Err(CliError::usage(format!(

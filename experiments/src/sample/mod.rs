@@ -17,5 +17,6 @@ mod run;
 mod verdict;
 
 pub use config::{Evaluation, Request, SampleConfig, configure};
+pub use observe::names_an_observable;
 pub use presets::{Shipped, shipped};
 pub use run::{Extras, KIND, Run, metrics_json, model_config, reference_inputs};

@@ -17,11 +17,16 @@ pub(super) struct Observed {
     raw: (f64, f64),
     /// The mean by their weights; the same where they have none.
     mean: (f64, f64),
-    /// Of a region, a formula that is 0 or 1 at all samples: its free energy -log(P / P of the first region) in units of
+    /// Of a region, a formula that is 0 or 1 at all samples, where there are several: its free energy -log(P / P of the first region) in units of
     /// k_B T.
     free_energy: Option<(f64, f64)>,
     /// The share of samples at which the formula is no finite number; they do not count.
     undefined: f64,
+}
+
+/// Whether `name` can be that of an observable: letters, digits and _.
+pub fn names_an_observable(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
 /// The formulas of the settings.
@@ -29,9 +34,7 @@ pub(super) struct Observed {
 /// # Errors
 /// One that cannot be read, by its name, with its place marked.
 pub(super) fn formulas(config: &SampleConfig, geometry: Geometry) -> Result<Vec<Formula>, CliError> {
-    let is_name =
-        |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
-    if let Some(name) = config.observe.keys().find(|name| !is_name(name)) {
+    if let Some(name) = config.observe.keys().find(|name| !names_an_observable(name)) {
         return Err(CliError::usage(format!(
             "observe: `{name}` is no name of an observable; use letters, digits and _"
         )));
@@ -63,7 +66,8 @@ pub(super) fn observe(
     };
     let all = formulas(config, geometry)?.into_iter().map(values).collect::<Result<Vec<_>, _>>()?;
     let is_region = |f: &[f64]| f.iter().all(|v| *v == 0.0 || *v == 1.0);
-    let first = all.iter().find(|f| is_region(f));
+    // One region alone has no other to be compared with.
+    let first = all.iter().find(|f| is_region(f)).filter(|_| all.iter().filter(|f| is_region(f)).count() > 1);
     let one = |((name, formula), f): ((&String, &String), &Vec<f64>)| Observed {
         name: name.clone(),
         formula: formula.clone(),

@@ -16,7 +16,7 @@ use super::presets::{Shipped, preset};
 use super::reference_cache::Reference;
 use super::reference_source::{ReferenceSource, SOURCE};
 use super::report::Report;
-use super::verdict::{Metrics, Sentence, verdict, word};
+use super::verdict::{Metrics, Sentence, gravest, verdict};
 use crate::config::{exact, load_exact, to_toml};
 use crate::figures;
 use crate::run::error::CliError;
@@ -236,20 +236,19 @@ fn with_modes(
 ) -> String {
     let mut head = head(config, steps, failures, 1);
     head.extend([("modes", modes), ("observables", observed)]);
-    head.push(("verdict", json!(word(said.iter()))));
+    head.push(("verdict", json!(gravest(said.iter()))));
     // Without what nobody knows of an own density: exact samples, and log Z.
-    head.push(("blind_verdict", json!(word(said.iter().filter(|s| !s.known)))));
-    let finding =
-        |s: &Sentence| json!({ "level": word(std::iter::once(s)), "text": s.text, "blind": !s.known });
+    head.push(("blind_verdict", json!(gravest(said.iter().filter(|s| !s.known)))));
+    let finding = |s: &Sentence| json!({ "level": s.level, "text": s.text, "blind": !s.known });
     head.push(("findings", said.iter().map(finding).collect()));
     figures::metrics_json(&head, figures)
 }
 
 /// The verdict for a terminal.
 fn paragraph(said: &[Sentence]) -> String {
-    let mut text = format!("\nverdict: {}\n", word(said.iter()));
+    let mut text = format!("\nverdict: {}\n", gravest(said.iter()));
     for s in said {
-        text += &format!("  {}: {}\n", word(std::iter::once(s)), s.text);
+        text += &format!("  {}: {}\n", s.level, s.text);
     }
     text + "\n"
 }

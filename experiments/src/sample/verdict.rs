@@ -7,22 +7,11 @@ use super::judge::Judgement;
 use super::modes::Modes;
 use crate::table::figure;
 
-/// What a sentence means for the samples.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Grade {
-    /// It speaks for them.
-    Good,
-    /// It wants a look.
-    Doubt,
-    /// They cannot be trusted, or a part of them.
-    Bad,
-}
-
 /// One finding.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sentence {
     /// What it means.
-    pub grade: Grade,
+    pub level: Level,
     /// In words, with the numbers and with what to do.
     pub text: String,
     /// Whether it rests on what nobody knows of an own density: exact samples, or log Z.
@@ -72,14 +61,14 @@ pub fn verdict(m: &Metrics<'_>) -> Vec<Sentence> {
     {
         failed.text = format!("{} To do: {remedy}.", failed.text);
     }
-    let mut say = |grade, text: String| said.push(Sentence { grade, text, known: false });
+    let mut say = |level, text: String| said.push(Sentence { level, text, known: false });
     if let Some(why) = &m.judgement.trouble {
-        say(Grade::Doubt, format!("The target could not be explored for the verdict: {why}"));
+        say(Level::Doubtful, format!("The target could not be explored for the verdict: {why}"));
     }
     if m.steps.0 < m.steps.1 {
         let (done, total) = m.steps;
         say(
-            Grade::Doubt,
+            Level::Doubtful,
             format!("The training is at step {done} of {total}: these are figures on the way."),
         );
     }
@@ -87,33 +76,33 @@ pub fn verdict(m: &Metrics<'_>) -> Vec<Sentence> {
         && let Some(r_hat) = m.value("energy_r_hat")
     {
         say(
-            Grade::Good,
+            Level::Good,
             format!("The chains agree: R-hat of the energy is {r_hat:.4}, and no check failed."),
         );
     }
     if let Some(failed) = m.value("reference_failed_checks").filter(|n| *n > 0.0) {
         say(
-            Grade::Doubt,
+            Level::Doubtful,
             format!(
                 "The reference itself failed {failed} checks: distances from it say little. Make a longer one."
             ),
         );
     }
     if let Some(outside) = m.value("outside").filter(|v| *v > 0.0) {
-        say(Grade::Doubt, format!("{} of the raw samples lie outside the support.", percent(outside)));
+        say(Level::Doubtful, format!("{} of the raw samples lie outside the support.", percent(outside)));
     }
     modes(m, &mut say);
-    let mut say = |grade, text: String| said.push(Sentence { grade, text, known: m.exact });
+    let mut say = |level, text: String| said.push(Sentence { level, text, known: m.exact });
     distances(m, &mut say);
-    let mut say = |grade, text: String| said.push(Sentence { grade, text, known: true });
+    let mut say = |level, text: String| said.push(Sentence { level, text, known: true });
     log_z(m, &mut say);
-    said.sort_by_key(|s| std::cmp::Reverse(s.grade));
+    said.sort_by_key(|s| std::cmp::Reverse(s.level));
     said
 }
 
 /// By the estimate that knows most: populations, paths, the flow, or the method's own. A lower bound alone is said by
 /// the weights.
-fn log_z(m: &Metrics<'_>, say: &mut impl FnMut(Grade, String)) {
+fn log_z(m: &Metrics<'_>, say: &mut impl FnMut(Level, String)) {
     let names = ["smc_log_z", "trajectory_log_z", "log_z"];
     let found = names.iter().filter_map(|name| m.of(name));
     let Some(f) = found.into_iter().find(|f| !f.lower_bound && f.sd.is_some_and(f64::is_finite)) else {
@@ -122,20 +111,20 @@ fn log_z(m: &Metrics<'_>, say: &mut impl FnMut(Grade, String)) {
     let sd = f.sd.unwrap_or(f64::NAN);
     let text = format!("log Z = {} {}", figure(f.value, f.sd).replace("+-", "±"), origin(f.name));
     let Some(known) = f.floor else {
-        return say(Grade::Good, format!("{text}; its error is that of the modes that were found."));
+        return say(Level::Good, format!("{text}; its error is that of the modes that were found."));
     };
     let off = ((f.value - known) / sd.hypot(f.floor_se.unwrap_or(0.0))).abs();
     let shown = figure(known, f.sd);
     let shown = shown.split(" +- ").next().unwrap_or_default();
     if off > ERRORS {
         say(
-            Grade::Bad,
+            Level::Bad,
             format!(
                 "{text} is {off:.1} of its standard errors away from the known {shown}: the error is too small, or mass is missing."
             ),
         );
     } else {
-        say(Grade::Good, format!("{text}; known: {shown}."));
+        say(Level::Good, format!("{text}; known: {shown}."));
     }
 }
 
@@ -148,7 +137,7 @@ fn origin(name: &str) -> &'static str {
     }
 }
 
-fn distances(m: &Metrics<'_>, say: &mut impl FnMut(Grade, String)) {
+fn distances(m: &Metrics<'_>, say: &mut impl FnMut(Level, String)) {
     let names = [
         ("x_w2", "positions (X-W2)"),
         ("eq_w2", "positions up to symmetries (eq-W2)"),
@@ -172,14 +161,14 @@ fn distances(m: &Metrics<'_>, say: &mut impl FnMut(Grade, String)) {
     match (known.is_empty(), off.is_empty()) {
         (true, _) => {}
         (false, true) => say(
-            Grade::Good,
+            Level::Good,
             format!(
                 "As near to the reference as exact samples are, within a factor of {FLOORS}: {}.",
                 known.iter().map(|(what, _)| *what).collect::<Vec<_>>().join(", ")
             ),
         ),
         (false, false) => say(
-            Grade::Doubt,
+            Level::Doubtful,
             format!(
                 "Farther from the reference than exact samples are: {}. These are the raw samples.",
                 off.join(", ")
@@ -188,23 +177,23 @@ fn distances(m: &Metrics<'_>, say: &mut impl FnMut(Grade, String)) {
     }
 }
 
-fn modes(m: &Metrics<'_>, say: &mut impl FnMut(Grade, String)) {
+fn modes(m: &Metrics<'_>, say: &mut impl FnMut(Level, String)) {
     let found = match m.modes {
         Modes::Off => return,
-        Modes::Skipped(why) => return say(Grade::Doubt, format!("Modes were not looked for: {why}")),
+        Modes::Skipped(why) => return say(Level::Doubtful, format!("Modes were not looked for: {why}")),
         Modes::Found(found) => found,
     };
     let (n, count) = (found.descents, found.modes.len());
     let of = if count == 1 { "mode".to_string() } else { "modes".into() };
     if found.unfinished * 10 > n {
         say(
-            Grade::Doubt,
+            Level::Doubtful,
             format!("{} of {n} descents came to no minimum: modes may be too many.", found.unfinished),
         );
     }
     if found.unseen > UNSEEN {
         say(
-            Grade::Doubt,
+            Level::Doubtful,
             format!(
                 "{count} {of} in {n} samples, and {} of the samples are alone in theirs: about so much of what the sampler draws lies in modes that are not listed. Raise evaluation.modes.",
                 percent(found.unseen)
@@ -212,7 +201,7 @@ fn modes(m: &Metrics<'_>, say: &mut impl FnMut(Grade, String)) {
         );
     } else if found.effective < FEW {
         say(
-            Grade::Doubt,
+            Level::Doubtful,
             format!(
                 "{count} {of}, but the weights of the {n} samples behind them are worth {:.0}.",
                 found.effective
@@ -220,7 +209,7 @@ fn modes(m: &Metrics<'_>, say: &mut impl FnMut(Grade, String)) {
         );
     } else {
         say(
-            Grade::Good,
+            Level::Good,
             format!(
                 "{count} {of} in {n} samples. A mode with more than {} of what the sampler draws would have been seen in 95 of 100 runs; one where it never goes would not.",
                 percent(3.0 / n.max(1) as f64)
@@ -234,26 +223,17 @@ const FAILED: &str = "A check of the method failed";
 
 /// A finding as a sentence.
 fn sentence(f: &Finding) -> Sentence {
-    let grade = match f.level {
-        Level::Good => Grade::Good,
-        Level::Doubtful => Grade::Doubt,
-        Level::Bad => Grade::Bad,
-    };
     let mut what = f.what.clone();
     if let Some(first) = what.get(..1).map(str::to_uppercase) {
         what.replace_range(..1, &first);
     }
     let next = if f.next.is_empty() { String::new() } else { format!(" Next: {}.", f.next) };
-    Sentence { grade, text: format!("{what}.{next}"), known: false }
+    Sentence { level: f.level, text: format!("{what}.{next}"), known: false }
 }
 
-/// The gravest of some sentences, as a word: good, doubtful, bad.
-pub fn word<'a>(said: impl Iterator<Item = &'a Sentence>) -> &'static str {
-    match said.map(|s| s.grade).max() {
-        None | Some(Grade::Good) => "good",
-        Some(Grade::Doubt) => "doubtful",
-        Some(Grade::Bad) => "bad",
-    }
+/// The gravest level of some sentences.
+pub fn gravest<'a>(said: impl Iterator<Item = &'a Sentence>) -> Level {
+    said.map(|s| s.level).max().unwrap_or(Level::Good)
 }
 
 fn percent(share: f64) -> String {
@@ -266,13 +246,13 @@ mod tests {
     use super::*;
     use models::audit::{Evidence, Verdict};
 
-    fn said(figures: &[Figure], failures: &[String], steps: (u64, u64)) -> Vec<(Grade, String)> {
+    fn said(figures: &[Figure], failures: &[String], steps: (u64, u64)) -> Vec<(Level, String)> {
         let checks = failures.split_last().map_or(Vec::new(), |(_, checks)| checks.to_vec());
         let evidence = Evidence { failures: checks, elsewhere: true, ..Evidence::default() };
         let judgement = Judgement { verdict: Verdict::of(&evidence), evaluations: 0, trouble: None };
         let (modes, judgement) = (&Modes::Off, &judgement);
         let metrics = Metrics { figures, failures, steps, modes, judgement, exact: true };
-        verdict(&metrics).into_iter().map(|s| (s.grade, s.text)).collect()
+        verdict(&metrics).into_iter().map(|s| (s.level, s.text)).collect()
     }
 
     #[test]
@@ -283,8 +263,8 @@ mod tests {
         ];
         let failures = ["R-hat is 1.2".to_string(), "run longer".into()];
         let said = said(&figures, &failures, (5, 10));
-        let grades: Vec<Grade> = said.iter().map(|s| s.0).collect();
-        assert_eq!(grades, [Grade::Bad, Grade::Doubt, Grade::Doubt, Grade::Good]);
+        let levels: Vec<Level> = said.iter().map(|s| s.0).collect();
+        assert_eq!(levels, [Level::Bad, Level::Doubtful, Level::Doubtful, Level::Good]);
         assert_eq!(said[0].1, "A check of the method failed: R-hat is 1.2. To do: run longer.");
         assert!(said[1].1.contains("at step 5 of 10") && said[2].1.starts_with("25 % of the raw samples"));
         assert_eq!(said[3].1, "log Z = 1.05 ± 0.10 (log_z); known: 1.00.");
@@ -302,17 +282,20 @@ mod tests {
         let metrics =
             Metrics { figures: &figures, failures: &[], steps: (1, 1), modes, judgement, exact: true };
         let said = verdict(&metrics);
-        assert!(said[0].grade == Grade::Bad && said[0].text.contains("10.0 of its standard errors"));
-        assert_eq!((word(said.iter()), word(said.iter().filter(|s| !s.known))), ("bad", "good"));
+        assert!(said[0].level == Level::Bad && said[0].text.contains("10.0 of its standard errors"));
+        assert_eq!(
+            (gravest(said.iter()), gravest(said.iter().filter(|s| !s.known))),
+            (Level::Bad, Level::Good)
+        );
     }
 
     #[test]
     fn distances_are_told_in_floors() {
         let f = |name, value| Figure { floor: Some(1.0), ..Figure::plain(name, value) };
         let near = said(&[f("x_w2", 1.1), f("e_w2", 0.9)], &[], (1, 1));
-        assert!(near[0].0 == Grade::Good && near[0].1.contains("X-W2"), "{near:?}");
+        assert!(near[0].0 == Level::Good && near[0].1.contains("X-W2"), "{near:?}");
         let far = said(&[f("x_w2", 1.1), f("e_w2", 5.0)], &[], (1, 1));
-        assert!(far[0].0 == Grade::Doubt && far[0].1.contains("energies (E-W2) 5.0 times"), "{far:?}");
+        assert!(far[0].0 == Level::Doubtful && far[0].1.contains("energies (E-W2) 5.0 times"), "{far:?}");
         assert_eq!(said(&[], &[], (1, 1)), []);
     }
 }

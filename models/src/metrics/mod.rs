@@ -18,10 +18,11 @@ mod weighted;
 pub use histogram::{tv_1d, tv_2d};
 pub use modes::{ModeReport, Modes, covering_radius, mode_report};
 pub use particles::{distance_tv, equivariant_w2, pair_distances};
-pub use summary::{disjoint_sets, mean, resampled_sets, sd, select};
+pub use summary::{disjoint_sets, mean, resampled_sets, sd, select, student_factor};
 pub use transport::{assigned_cost, assignment, squared_distances, w2};
 pub use wasserstein_1d::w2_1d;
 pub use weighted::Weighted;
+pub(crate) use weighted::error_of_sum;
 
 use thiserror::Error;
 

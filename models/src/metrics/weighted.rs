@@ -1,6 +1,6 @@
 //! Means over weighted samples, and over states of Markov chains, with standard errors.
 
-use super::{mean, sd};
+use std::collections::HashMap;
 
 /// Samples with weights.
 #[derive(Clone, Copy, Debug)]
@@ -37,24 +37,37 @@ impl Weighted<'_> {
 
     /// The standard error of a sum of weights times influences, whose expectation is 0.
     fn error(&self, influence: &[f64]) -> f64 {
-        let independent =
-            self.weights.iter().zip(influence).map(|(w, i)| (w * i).powi(2)).sum::<f64>().sqrt();
-        let error = match self.chains.filter(|c| *c > 1 && *c < influence.len()) {
+        let terms: Vec<f64> = self.weights.iter().zip(influence).map(|(w, i)| w * i).collect();
+        let independent = terms.iter().map(|t| t * t).sum::<f64>().sqrt();
+        let error = match self.chains.filter(|c| *c > 1 && *c < terms.len()) {
             None => independent,
-            Some(chains) => {
-                let of =
-                    |c: usize| mean(&influence.iter().skip(c).step_by(chains).copied().collect::<Vec<_>>());
-                let means: Vec<f64> = (0..chains).map(of).collect();
-                (sd(&means) / (chains as f64).sqrt()).max(independent)
-            }
+            Some(chains) => error_of_sum(&terms, |i| i % chains).max(independent),
         };
         self.inflation * error
     }
 }
 
+/// The standard error of a sum of terms, whose expectation is 0, from the sums T_c over groups c = 1..m that are
+/// independent of each other: sqrt(m / (m - 1) sum_c T_c^2), NaN for less than two groups. `group` names that of a term.
+pub(crate) fn error_of_sum(terms: &[f64], group: impl Fn(usize) -> usize) -> f64 {
+    let mut places = HashMap::new();
+    let mut sums: Vec<f64> = Vec::new();
+    for (i, term) in terms.iter().enumerate() {
+        let place = *places.entry(group(i)).or_insert(sums.len());
+        if place == sums.len() {
+            sums.push(0.0);
+        }
+        sums[place] += term;
+    }
+    let m = sums.len() as f64;
+    let small = if m > 1.0 { m / (m - 1.0) } else { f64::NAN };
+    (small * sums.iter().map(|s| s * s).sum::<f64>()).sqrt()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::metrics::sd;
     use engine::rng::Stream;
 
     fn equal(n: usize) -> Vec<f64> {

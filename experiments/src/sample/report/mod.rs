@@ -6,6 +6,7 @@
 mod page;
 mod words;
 
+use models::audit::Level;
 use models::evaluate::Figure;
 use serde_json::Value;
 
@@ -13,7 +14,7 @@ use self::page::{cards, listed, page, section, table, tight};
 use super::SampleConfig;
 use super::modes::Modes;
 use super::observe::{self, Observed};
-use super::verdict::{Grade, Sentence, word};
+use super::verdict::{Sentence, gravest};
 use crate::plot::escaped;
 use crate::run::RunFolder;
 use crate::run::error::CliError;
@@ -124,15 +125,15 @@ impl Report<'_> {
 
     fn verdict(&self) -> String {
         let item = |s: &Sentence| {
-            let (class, sign) = match s.grade {
-                Grade::Good => ("good", "holds"),
-                Grade::Doubt => ("doubt", "look"),
-                Grade::Bad => ("bad", "wrong"),
+            let (class, sign) = match s.level {
+                Level::Good => ("good", "holds"),
+                Level::Doubtful => ("doubt", "look"),
+                Level::Bad => ("bad", "wrong"),
             };
             format!("<li class=\"{class}\"><b>{sign}</b> <span>{}</span></li>", escaped(&s.text))
         };
         let items: String = self.said.iter().map(item).collect();
-        let title = format!("What may be believed: {}", word(self.said.iter()));
+        let title = format!("What may be believed: {}", gravest(self.said.iter()));
         section(&title, &format!("<ul class=\"verdict\">{items}</ul>"))
     }
 

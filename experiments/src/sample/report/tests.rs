@@ -1,3 +1,4 @@
+use models::audit::Level;
 use models::evaluate::modes::{Mode, ModesFound, Share};
 use serde_json::json;
 
@@ -23,7 +24,7 @@ fn html(failures: &[String], modes: &Modes) -> String {
         Figure::plain("seconds", 300.0),
     ];
     let said: Vec<Sentence> =
-        failures.iter().map(|f| Sentence { grade: Grade::Bad, text: f.clone(), known: false }).collect();
+        failures.iter().map(|f| Sentence { level: Level::Bad, text: f.clone(), known: false }).collect();
     let report =
         Report { config: &config, steps: (5, 5), figures: &figures, said: &said, modes, observed: &[] };
     let environment = json!({

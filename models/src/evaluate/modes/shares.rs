@@ -10,9 +10,8 @@
 //! Of independent samples of equal weight the first is w_k (1 - w_k) / (n - 1). As every error of importance sampling
 //! these hold where the weights have a variance that the samples show.
 
-use std::collections::HashMap;
-
 use crate::importance::normalised_ess;
+use crate::metrics::error_of_sum;
 
 /// The weight of a mode.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -44,37 +43,26 @@ pub fn shares(labels: &[usize], modes: usize, log_w: &[f64], chains: Option<&[us
     assert_eq!(labels.len(), log_w.len(), "a weight for each sample");
     let top = log_w.iter().copied().fold(f64::NEG_INFINITY, f64::max);
     let weight = |i: usize| if top == f64::NEG_INFINITY { 1.0 } else { (log_w[i] - top).exp() };
-    // A_k, and A_ck by (c, k) with B_c.
+    let w: Vec<f64> = (0..labels.len()).map(weight).collect();
     let mut of_mode = vec![0.0; modes];
-    let mut numbers: HashMap<usize, usize> = HashMap::new();
-    let mut groups: Vec<(f64, HashMap<usize, f64>)> = Vec::new();
-    for (i, k) in labels.iter().enumerate() {
-        let w = weight(i);
-        of_mode[*k] += w;
-        let next = groups.len();
-        let c = chains.map_or(next, |chains| *numbers.entry(chains[i]).or_insert(next));
-        if c == next {
-            groups.push(Default::default());
-        }
-        groups[c].0 += w;
-        *groups[c].1.entry(*k).or_default() += w;
-    }
+    labels.iter().zip(&w).for_each(|(k, w)| of_mode[*k] += w);
     let total: f64 = of_mode.iter().sum();
-    let m = groups.len() as f64;
-    let small = if m > 1.0 { m / (m - 1.0) } else { f64::NAN };
     let heaviest = (0..modes).max_by(|a, b| of_mode[*a].total_cmp(&of_mode[*b]).then(b.cmp(a)));
     let Some(zero) = heaviest else { return Shares { modes: Vec::new(), effective: 0.0 } };
+    // The error of a sum of weights times what a sample of a mode adds to a figure.
+    let error = |adds: &dyn Fn(usize) -> f64| {
+        let terms: Vec<f64> = labels.iter().zip(&w).map(|(k, w)| w * adds(*k)).collect();
+        error_of_sum(&terms, |i| chains.map_or(i, |chains| chains[i]))
+    };
+    let of = |k: usize, label: usize| f64::from(u8::from(k == label));
     let one = |k: usize| {
-        let of_group = |c: &(f64, HashMap<usize, f64>), k: usize| c.1.get(&k).copied().unwrap_or(0.0);
         let share = of_mode[k] / total;
-        let spread: f64 = groups.iter().map(|c| (of_group(c, k) - share * c.0).powi(2)).sum();
-        let apart = |c| of_group(c, k) / of_mode[k] - of_group(c, zero) / of_mode[zero];
-        let ratio: f64 = groups.iter().map(|c| apart(c).powi(2)).sum();
+        let apart = |label| of(k, label) / of_mode[k] - of(zero, label) / of_mode[zero];
         Share {
             weight: share,
-            weight_error: (small * spread).sqrt() / total,
+            weight_error: error(&|label| (of(k, label) - share) / total),
             free_energy: if k == zero { 0.0 } else { (of_mode[zero] / of_mode[k]).ln() },
-            free_energy_error: if k == zero { 0.0 } else { (small * ratio).sqrt() },
+            free_energy_error: if k == zero { 0.0 } else { error(&apart) },
         }
     };
     let effective = normalised_ess(log_w) * log_w.len() as f64;

@@ -197,6 +197,12 @@ pub fn is_elsewhere(name: &str) -> bool {
     kind.is_ok_and(|inside| !inside)
 }
 
+/// Whether the file asks that its gradient is not held against differences of the energy (`check_gradient = false`), as
+/// for an energy that is smooth only from afar; false where the file cannot be read.
+pub fn has_unchecked_gradient(name: &str) -> bool {
+    read(name).and_then(|file| file.description()).is_ok_and(|description| !description.check_gradient)
+}
+
 /// Ends programs and sends clients home, where nobody uses their targets any more.
 pub fn close() {
     let built = std::mem::take(&mut *BUILT.lock().unwrap_or_else(std::sync::PoisonError::into_inner));

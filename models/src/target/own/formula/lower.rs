@@ -271,6 +271,7 @@ impl<'a> Lowering<'a> {
             _ if self.names().contains(&name) => {
                 Err(self.fault(e, format!("`{name}` is no function; to multiply, write {name} * (...)")))
             }
+            ("ln", _) => Err(self.fault(e, "the natural logarithm is `log`")),
             _ => {
                 let functions = FUNCTIONS.iter().map(|(known, _)| *known);
                 let loops = LOOPS.iter().map(|(known, _)| *known);
