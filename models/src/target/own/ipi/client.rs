@@ -40,10 +40,25 @@ pub(super) enum Stream {
     Unix(UnixStream),
 }
 
+/// Has what was received acknowledged at once. A client that sends an answer in parts, as ASE's does, waits with the
+/// second part for the acknowledgement of the first (Nagle's algorithm), which Linux delays by 40 ms in the hope of
+/// something to send along; the choice holds for a while only.
+#[cfg(target_os = "linux")]
+fn at_once(stream: &TcpStream) {
+    // Slow, not wrong, where it is refused.
+    let _ = rustix::net::sockopt::set_tcp_quickack(stream, true);
+}
+
+#[cfg(not(target_os = "linux"))]
+fn at_once(_: &TcpStream) {}
+
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
-            Self::Inet(stream) => stream.read(buffer),
+            Self::Inet(stream) => {
+                at_once(stream);
+                stream.read(buffer)
+            }
             Self::Unix(stream) => stream.read(buffer),
         }
     }
@@ -117,10 +132,7 @@ impl Client {
         let mut done = 0;
         while done < e.len() {
             let deadline = Instant::now() + timeout;
-            self.ready(deadline).map_err(|failure| match failure {
-                Failure::Lost(_) if done == 0 => Failure::Gone,
-                other => other,
-            })?;
+            self.ready(deadline, done == 0)?;
             let n = self.batch.min(e.len() - done);
             let gradient = if g.is_empty() { &mut [][..] } else { &mut g[done * d..(done + n) * d] };
             self.compute(molecule, &x[done * d..(done + n) * d], &mut e[done..done + n], gradient, deadline)?;
@@ -130,10 +142,16 @@ impl Client {
     }
 
     /// Asks until it waits for positions.
-    fn ready(&mut self, deadline: Instant) -> Result<(), Failure> {
-        for _ in 0..3 {
-            self.send(b"STATUS      ", deadline)?;
-            match &self.word(deadline)? {
+    /// Until it is ready for positions. One that is lost at the first word of an evaluation had gone before; one that is
+    /// lost when it was told its batch cannot compute.
+    fn ready(&mut self, deadline: Instant, first: bool) -> Result<(), Failure> {
+        for round in 0..3 {
+            let word = self.send(b"STATUS      ", deadline).and_then(|()| self.word(deadline));
+            let word = word.map_err(|failure| match failure {
+                Failure::Lost(_) if first && round == 0 => Failure::Gone,
+                other => other,
+            })?;
+            match &word {
                 b"READY       " => return Ok(()),
                 b"NEEDINIT    " => {
                     self.batch = self.offered;
