@@ -1,6 +1,6 @@
-//! Draws the learning curves of several runs over each other.
+//! Draws the learning curves of several runs over each other, or what they came to against what they cost.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -11,14 +11,16 @@ use experiments::run::cli::parse;
 use experiments::run::error::{CliError, run};
 use experiments::run::folder::seed_folders;
 use experiments::run::history::numbers;
+use serde_json::Value;
 
 /// Draws columns of history.csv of several runs over each other, one panel for each column. A folder
-/// made with --seeds gives the mean over its seeds.
+/// made with --seeds gives the mean over its seeds. With --ends a run is one point, by the figures of its metrics.json,
+/// and the runs of a method are a curve.
 #[derive(Parser)]
 #[command(
     version,
     allow_negative_numbers = true,
-    after_help = "Examples:\n  compare runs/gmm-w-iwsm runs/gmm-w-idem --columns in_mode,mode_kl --log mode_kl --out curves.png\n  compare runs/a runs/b --columns mode_kl --x energy_evaluations --out cost.png"
+    after_help = "Examples:\n  compare runs/gmm-w-iwsm runs/gmm-w-idem --columns in_mode,mode_kl --log mode_kl --out curves.png\n  compare runs/a runs/b --columns mode_kl --x energy_evaluations --out cost.png\n  compare runs/smc-* runs/pt-* --ends --columns e_w2 --log e_w2 --x energy_evaluations --out ends.png"
 )]
 struct Args {
     /// Run folders; their names become the legend.
@@ -33,6 +35,10 @@ struct Args {
     /// Column of history.csv on the horizontal axis; a folder of several seeds has its mean at each step.
     #[arg(long, default_value = "step", value_name = "NAME")]
     x: String,
+    /// A point for each run, by metrics.json, and a curve for each method, against the decimal logarithm of --x; the
+    /// floor of a figure is dashed.
+    #[arg(long, conflicts_with = "until")]
+    ends: bool,
     /// Only up to this step.
     #[arg(long, default_value_t = f64::INFINITY, hide_default_value = true, value_parser = step)]
     until: f64,
@@ -57,6 +63,60 @@ fn body(args: &Args) -> Result<(), CliError> {
         return Err(CliError::usage(format!("--log {column}: not one of --columns, which are {drawn}")));
     }
     check_out(&args.out)?;
+    let (label, all) =
+        if args.ends { (format!("log10 {}", args.x), ends(args)?) } else { (args.x.clone(), curves(args)?) };
+    let picture = panels("", &label, &all)?;
+    let bytes = if is_svg(&args.out) { picture.svg } else { picture.png };
+    write_atomic(&args.out, &bytes).map_err(|e| CliError::io(&args.out, &e))
+}
+
+/// A panel for each column, with a curve for each method.
+fn ends(args: &Args) -> Result<Vec<Panel>, CliError> {
+    let read = |path: &PathBuf| -> Result<(PathBuf, Value), CliError> {
+        let file = path.join("metrics.json");
+        let text = std::fs::read_to_string(&file).map_err(|e| CliError::io(&file, &e))?;
+        let value = serde_json::from_str(&text);
+        Ok((file.clone(), value.map_err(|e| CliError::usage(format!("{}: {e}", file.display())))?))
+    };
+    let runs = args.runs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    let number = |(file, run): &(PathBuf, Value), name: &str| {
+        run[name].as_f64().ok_or_else(|| {
+            CliError::usage(format!(
+                "{}: there is no figure `{name}`; choose one that it has",
+                file.display()
+            ))
+        })
+    };
+    let panel = |column: &String| -> Result<Panel, CliError> {
+        let mut methods: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
+        let mut floor: Vec<(f64, f64)> = Vec::new();
+        for run in &runs {
+            let x = number(run, &args.x)?.log10();
+            methods
+                .entry(run.1["method"].as_str().unwrap_or(""))
+                .or_default()
+                .push((x, number(run, column)?));
+            floor.extend(run.1[format!("{column}_floor")].as_f64().map(|y| (x, y)));
+        }
+        let mut series: Vec<Series> = (methods.into_iter())
+            .map(|(method, mut points)| {
+                points.sort_by(|a, b| a.0.total_cmp(&b.0));
+                Series { name: method.into(), points, floor: false }
+            })
+            .collect();
+        if !floor.is_empty() {
+            floor.sort_by(|a, b| a.0.total_cmp(&b.0));
+            let mean = floor.iter().map(|(_, y)| y).sum::<f64>() / floor.len() as f64;
+            floor.iter_mut().for_each(|(_, y)| *y = mean);
+            series.push(Series { name: "floor".into(), points: floor, floor: true });
+        }
+        drawable(Panel { label: column.clone(), log: args.log.contains(column), series })
+    };
+    args.columns.iter().map(panel).collect()
+}
+
+/// A panel for each column, with a curve for each run.
+fn curves(args: &Args) -> Result<Vec<Panel>, CliError> {
     let runs: Vec<_> = args.runs.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
     let panel = |column: &String| -> Result<Panel, CliError> {
         let series = args.runs.iter().zip(&runs).map(|(path, tables)| {
@@ -83,17 +143,18 @@ fn body(args: &Args) -> Result<(), CliError> {
             Ok(Series { name: name(path), points, floor: false })
         });
         let series = series.collect::<Result<_, CliError>>()?;
-        let panel = Panel { label: column.clone(), log: args.log.contains(column), series };
-        if panel.is_blank() {
-            let kind = if panel.log { "positive and finite" } else { "finite" };
-            return Err(CliError::usage(format!("--columns {column}: no value in it is {kind}")));
-        }
-        Ok(panel)
+        drawable(Panel { label: column.clone(), log: args.log.contains(column), series })
     };
-    let all = args.columns.iter().map(panel).collect::<Result<Vec<_>, _>>()?;
-    let picture = panels("", &args.x, &all)?;
-    let bytes = if is_svg(&args.out) { picture.svg } else { picture.png };
-    write_atomic(&args.out, &bytes).map_err(|e| CliError::io(&args.out, &e))
+    args.columns.iter().map(panel).collect()
+}
+
+/// An error if nothing of the panel can be drawn.
+fn drawable(panel: Panel) -> Result<Panel, CliError> {
+    if panel.is_blank() {
+        let (column, kind) = (&panel.label, if panel.log { "positive and finite" } else { "finite" });
+        return Err(CliError::usage(format!("--columns {column}: no value in it is {kind}")));
+    }
+    Ok(panel)
 }
 
 /// An error if there is something at --out that is no picture of this program's kind.

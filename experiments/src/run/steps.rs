@@ -183,7 +183,8 @@ impl Steps<'_> {
                 let (subject, note) = (self.subject, sampler.note());
                 format!("{subject} {} {live}{note} {rate:.1} steps/s", figures.join(" "))
             });
-            if due {
+            // Without rows, the line of progress tells of the last hundredth of the steps, not of a distant start.
+            if due || self.curve.is_none() && step.is_multiple_of((total / 100).max(1)) {
                 (past.sums, past.since) = (zeros(sampler), step);
             }
             let stop = self.interrupt.requested();

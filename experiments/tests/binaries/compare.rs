@@ -68,6 +68,30 @@ fn seeds_are_averaged_over_the_steps_that_all_have() {
     assert_ne!(picture(&["seeds"], dir.path()), until);
 }
 
+#[test]
+fn ends_of_runs_are_points_of_a_curve_for_each_method() {
+    let dir = tempfile::tempdir().unwrap();
+    let end = |run: &str, figures: &str| {
+        std::fs::create_dir_all(dir.path().join(run)).unwrap();
+        std::fs::write(dir.path().join(run).join("metrics.json"), figures).unwrap();
+    };
+    end("a", r#"{"method": "smc", "energy_evaluations": 100, "e_w2": 2.0, "e_w2_floor": 0.5}"#);
+    end("b", r#"{"method": "smc", "energy_evaluations": 1000, "e_w2": 1.0, "e_w2_floor": 0.3}"#);
+    end("c", r#"{"method": "pt", "energy_evaluations": 500, "e_w2": 1.5}"#);
+    let ends = ["--ends", "--columns", "e_w2", "--x", "energy_evaluations"];
+    let all = picture(&[&["a", "b", "c"], &ends[..]].concat(), dir.path());
+    // In any order, and not without one of them.
+    assert_eq!(picture(&[&["b", "c", "a"], &ends[..]].concat(), dir.path()), all);
+    assert_ne!(picture(&[&["a", "b"], &ends[..]].concat(), dir.path()), all);
+    std::fs::remove_file(dir.path().join("curves.png")).unwrap();
+    let refused = |args: &[&str], needle: &str| binary::refused(&mut compare(args, dir.path()), needle);
+    refused(&["a", "--ends"], "there is no figure `step`");
+    refused(&["a", "--ends", "--until", "3"], "--until");
+    end("d", "{");
+    refused(&["d", "--ends"], "d/metrics.json");
+    refused(&["nowhere", "--ends"], "metrics.json");
+}
+
 #[cfg(unix)]
 #[test]
 fn a_picture_that_cannot_be_written_is_no_wrong_use() {
