@@ -23,18 +23,19 @@ use serde_json::Value;
     after_help = "Examples:\n  compare runs/gmm-w-iwsm runs/gmm-w-idem --columns in_mode,mode_kl --log mode_kl --out curves.png\n  compare runs/a runs/b --columns mode_kl --x energy_evaluations --out cost.png\n  compare runs/smc-* runs/pt-* --ends --columns e_w2 --log e_w2 --x energy_evaluations --out ends.png"
 )]
 struct Args {
-    /// Run folders; their names become the legend.
+    /// Run folders; their names become the legend, with --ends those of their methods.
     #[arg(required = true, value_name = "DIR")]
     runs: Vec<PathBuf>,
-    /// Columns of history.csv, separated by commas.
+    /// Columns of history.csv, or with --ends figures of metrics.json, separated by commas.
     #[arg(long, value_delimiter = ',', default_value = "loss", value_name = "NAMES")]
     columns: Vec<String>,
     /// Columns with a logarithmic axis.
     #[arg(long, value_delimiter = ',', value_name = "NAMES")]
     log: Vec<String>,
-    /// Column of history.csv on the horizontal axis; a folder of several seeds has its mean at each step.
-    #[arg(long, default_value = "step", value_name = "NAME")]
-    x: String,
+    /// Column on the horizontal axis; a folder of several seeds has its mean at each step. If left out: step, with
+    /// --ends energy_evaluations.
+    #[arg(long, value_name = "NAME")]
+    x: Option<String>,
     /// A point for each run, by metrics.json, and a curve for each method, against the decimal logarithm of --x; the
     /// floor of a figure is dashed.
     #[arg(long, conflicts_with = "until")]
@@ -63,15 +64,21 @@ fn body(args: &Args) -> Result<(), CliError> {
         return Err(CliError::usage(format!("--log {column}: not one of --columns, which are {drawn}")));
     }
     check_out(&args.out)?;
-    let (label, all) =
-        if args.ends { (format!("log10 {}", args.x), ends(args)?) } else { (args.x.clone(), curves(args)?) };
+    let x = args.x.as_deref();
+    let (label, all) = if args.ends {
+        let x = x.unwrap_or("energy_evaluations");
+        (format!("log10 {x}"), ends(args, x)?)
+    } else {
+        let x = x.unwrap_or("step");
+        (x.to_string(), curves(args, x)?)
+    };
     let picture = panels("", &label, &all)?;
     let bytes = if is_svg(&args.out) { picture.svg } else { picture.png };
     write_atomic(&args.out, &bytes).map_err(|e| CliError::io(&args.out, &e))
 }
 
 /// A panel for each column, with a curve for each method.
-fn ends(args: &Args) -> Result<Vec<Panel>, CliError> {
+fn ends(args: &Args, x: &str) -> Result<Vec<Panel>, CliError> {
     let read = |path: &PathBuf| -> Result<(PathBuf, Value), CliError> {
         let file = path.join("metrics.json");
         let text = std::fs::read_to_string(&file).map_err(|e| CliError::io(&file, &e))?;
@@ -79,19 +86,35 @@ fn ends(args: &Args) -> Result<Vec<Panel>, CliError> {
         Ok((file.clone(), value.map_err(|e| CliError::usage(format!("{}: {e}", file.display())))?))
     };
     let runs = args.runs.iter().map(read).collect::<Result<Vec<_>, _>>()?;
+    if let Some([(first, one), (other, another)]) = (runs.windows(2))
+        .find(|pair| pair[0].1["target"] != pair[1].1["target"] || pair[0].1["dim"] != pair[1].1["dim"])
+    {
+        let of = |run: &Value| format!("{} in {} dimensions", run["target"], run["dim"]);
+        return Err(CliError::usage(format!(
+            "{} is of {}, and {} of {}; give runs of one target",
+            first.display(),
+            of(one),
+            other.display(),
+            of(another)
+        )));
+    }
     let number = |(file, run): &(PathBuf, Value), name: &str| {
         run[name].as_f64().ok_or_else(|| {
-            CliError::usage(format!(
-                "{}: there is no figure `{name}`; choose one that it has",
-                file.display()
-            ))
+            let file = file.display();
+            CliError::usage(format!("{file}: `{name}` is no figure with a value there; choose one that has"))
         })
     };
     let panel = |column: &String| -> Result<Panel, CliError> {
         let mut methods: BTreeMap<&str, Vec<(f64, f64)>> = BTreeMap::new();
         let mut floor: Vec<(f64, f64)> = Vec::new();
         for run in &runs {
-            let x = number(run, &args.x)?.log10();
+            let x = number(run, x)?.log10();
+            if !x.is_finite() {
+                let file = run.0.display();
+                return Err(CliError::usage(format!(
+                    "{file}: what is on the axis must be positive; choose another --x"
+                )));
+            }
             methods
                 .entry(run.1["method"].as_str().unwrap_or(""))
                 .or_default()
@@ -116,12 +139,12 @@ fn ends(args: &Args) -> Result<Vec<Panel>, CliError> {
 }
 
 /// A panel for each column, with a curve for each run.
-fn curves(args: &Args) -> Result<Vec<Panel>, CliError> {
+fn curves(args: &Args, x: &str) -> Result<Vec<Panel>, CliError> {
     let runs: Vec<_> = args.runs.iter().map(|path| read(path)).collect::<Result<_, _>>()?;
     let panel = |column: &String| -> Result<Panel, CliError> {
         let series = args.runs.iter().zip(&runs).map(|(path, tables)| {
             let points = mean_curve(tables, column)?;
-            let across = mean_curve(tables, &args.x)?;
+            let across = mean_curve(tables, x)?;
             let none = match (points.is_empty(), tables.len()) {
                 (false, _) => format!("no step up to --until {}", args.until),
                 (true, 1) => "history.csv has no rows".into(),
@@ -137,7 +160,7 @@ fn curves(args: &Args) -> Result<Vec<Panel>, CliError> {
             }
             points.retain(|(x, _)| x.is_finite());
             if points.is_empty() {
-                let (x, path) = (&args.x, path.display());
+                let path = path.display();
                 return Err(CliError::usage(format!("--x {x}: no value in it is finite in {path}")));
             }
             Ok(Series { name: name(path), points, floor: false })

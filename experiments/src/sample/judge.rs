@@ -36,6 +36,8 @@ pub(super) struct Judgement {
     pub evaluations: u64,
     /// Why there was no exploration, where one was wanted.
     pub trouble: Option<String>,
+    /// Whether the file of the target asks that its gradient is not checked.
+    pub unchecked: bool,
 }
 
 impl Measurement<'_> {
@@ -89,7 +91,7 @@ impl Measurement<'_> {
             elsewhere: trouble.is_some()
                 || self.reference.is_some() && matches!(target.geometry(), Geometry::Particles(_)),
         };
-        Judgement { verdict: Verdict::of(&evidence), evaluations, trouble }
+        Judgement { verdict: Verdict::of(&evidence), evaluations, trouble, unchecked: self.unchecked() }
     }
 
     fn compared(
@@ -110,13 +112,16 @@ impl Measurement<'_> {
         if self.config.method.name() == "smc" { ANCESTORS } else { 1.0 }
     }
 
+    fn unchecked(&self) -> bool {
+        let own = &self.config.target;
+        own.name == "own" && has_unchecked_gradient(own.text("file"))
+    }
+
     /// What is wrong with the gradient at a few samples.
     fn gradient(&self, said: &Said<'_>, evaluations: &mut u64) -> Option<String> {
         let target = self.target.double();
         let d = target.dim();
-        let own = &self.config.target;
-        let unchecked = own.name == "own" && has_unchecked_gradient(own.text("file"));
-        if self.config.evaluation.audit == 0 || d > CHEAP || unchecked {
+        if self.config.evaluation.audit == 0 || d > CHEAP || self.unchecked() {
             return None;
         }
         let inside = said.samples.chunks_exact(d).zip(said.energies).filter(|(_, e)| e.is_finite());

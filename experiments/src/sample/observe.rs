@@ -17,8 +17,8 @@ pub(super) struct Observed {
     raw: (f64, f64),
     /// The mean by their weights; the same where they have none.
     mean: (f64, f64),
-    /// Of a region, a formula that is 0 or 1 at all samples, where there are several: its free energy -log(P / P of the first region) in units of
-    /// k_B T.
+    /// Of a region, a formula that is 0 or 1 at all samples, where there are several: its free energy
+    /// -log(P / P of the first region) in units of k_B T.
     free_energy: Option<(f64, f64)>,
     /// The share of samples at which the formula is no finite number; they do not count.
     undefined: f64,

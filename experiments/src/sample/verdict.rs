@@ -65,6 +65,9 @@ pub fn verdict(m: &Metrics<'_>) -> Vec<Sentence> {
     if let Some(why) = &m.judgement.trouble {
         say(Level::Doubtful, format!("The target could not be explored for the verdict: {why}"));
     }
+    if m.judgement.unchecked {
+        say(Level::Good, "The gradient was not checked: check_gradient = false.".into());
+    }
     if m.steps.0 < m.steps.1 {
         let (done, total) = m.steps;
         say(
@@ -249,7 +252,8 @@ mod tests {
     fn said(figures: &[Figure], failures: &[String], steps: (u64, u64)) -> Vec<(Level, String)> {
         let checks = failures.split_last().map_or(Vec::new(), |(_, checks)| checks.to_vec());
         let evidence = Evidence { failures: checks, elsewhere: true, ..Evidence::default() };
-        let judgement = Judgement { verdict: Verdict::of(&evidence), evaluations: 0, trouble: None };
+        let judgement =
+            Judgement { verdict: Verdict::of(&evidence), evaluations: 0, trouble: None, unchecked: false };
         let (modes, judgement) = (&Modes::Off, &judgement);
         let metrics = Metrics { figures, failures, steps, modes, judgement, exact: true };
         verdict(&metrics).into_iter().map(|s| (s.level, s.text)).collect()
@@ -277,7 +281,8 @@ mod tests {
             Figure { floor: Some(1.0), ..Figure::plain("e_w2", 5.0) },
         ];
         let evidence = Evidence { elsewhere: true, ..Evidence::default() };
-        let judgement = Judgement { verdict: Verdict::of(&evidence), evaluations: 0, trouble: None };
+        let judgement =
+            Judgement { verdict: Verdict::of(&evidence), evaluations: 0, trouble: None, unchecked: false };
         let (modes, judgement) = (&Modes::Off, &judgement);
         let metrics =
             Metrics { figures: &figures, failures: &[], steps: (1, 1), modes, judgement, exact: true };

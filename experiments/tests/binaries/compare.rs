@@ -85,7 +85,10 @@ fn ends_of_runs_are_points_of_a_curve_for_each_method() {
     assert_ne!(picture(&[&["a", "b"], &ends[..]].concat(), dir.path()), all);
     std::fs::remove_file(dir.path().join("curves.png")).unwrap();
     let refused = |args: &[&str], needle: &str| binary::refused(&mut compare(args, dir.path()), needle);
-    refused(&["a", "--ends"], "there is no figure `step`");
+    refused(&["a", "--ends"], "`loss` is no figure with a value there");
+    end("other", r#"{"method": "smc", "target": "mw", "energy_evaluations": 100, "e_w2": 2.0}"#);
+    refused(&["a", "other", "--ends", "--columns", "e_w2"], "give runs of one target");
+    refused(&["c", "--ends", "--columns", "e_w2", "--x", "nothing"], "`nothing` is no figure");
     refused(&["a", "--ends", "--until", "3"], "--until");
     end("d", "{");
     refused(&["d", "--ends"], "d/metrics.json");

@@ -29,7 +29,7 @@ const HEAVY: f64 = 0.5;
 pub enum Level {
     /// It may be.
     Good,
-    /// Nothing says that it is wrong, and something is missing to say that it is right.
+    /// It wants a look: something is missing to say that it is right, or part of it is known to be worse than the rest.
     Doubtful,
     /// It may not be.
     Bad,

@@ -56,7 +56,7 @@ impl DenoisingError {
         &self.log_r
     }
 
-    /// Replaces the table; false if it is not one of as many finite numbers.
+    /// Replaces the table, and leaves the spacing as it is; false if it is not one of as many finite numbers.
     pub fn restore(&mut self, table: &[f64]) -> bool {
         let fits = table.len() == self.log_r.len() && table.iter().all(|v| v.is_finite());
         if fits {
@@ -70,7 +70,12 @@ impl DenoisingError {
         &self.spacing
     }
 
-    /// Takes the shares of another spacing; false if they are none.
+    /// Levels uniform in t.
+    pub(crate) fn space_evenly(&mut self) {
+        self.spacing = Spacing::uniform(KNOTS);
+    }
+
+    /// Takes the shares of another spacing; false unless they are as many as here and rise from 0 to 1.
     pub fn restore_spacing(&mut self, shares: &[f64]) -> bool {
         self.spacing.restore(shares)
     }

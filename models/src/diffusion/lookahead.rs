@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::ReverseProcess;
 use super::reverse::{Walker, square};
 use crate::importance::{effective_share, log_mean_exp, log_z, resampled_to};
+use crate::metrics::student_factor;
 use crate::target::{Target, TargetError};
 
 /// Places along the path at which weights are foretold, at most.
@@ -66,16 +67,17 @@ pub struct Populations<T> {
 
 impl<T> Populations<T> {
     /// log Z from the mean over populations, and its standard error from their scatter, which needs no theory of
-    /// resampling.
+    /// resampling; it is widened as for so few numbers ([`student_factor`]).
     pub fn log_z(&self) -> (f64, f64) {
-        log_z(&self.log_z)
+        let (value, scatter) = log_z(&self.log_z);
+        (value, student_factor(self.log_z.len()) * scatter)
     }
 
     /// The effective share that as many independent weights would have to have, for an error of Z as large: with the
     /// relative variance v of the populations' estimates and n states in each, 1 / (1 + n v). With c populations v has a
     /// relative error of sqrt(2 / (c - 1)).
     pub fn share(&self) -> f64 {
-        let (_, error) = self.log_z();
+        let (_, error) = log_z(&self.log_z);
         let count = self.log_z.len() as f64;
         let n = self.log_w.len() as f64 / count;
         1.0 / (1.0 + n * count * error * error)

@@ -214,7 +214,9 @@ mod tests {
     fn recorded_paths_are_those_that_are_not() {
         let (mut params, n, steps) = (Params::new(), 150, 6);
         let network = network(&mut params);
-        let error = DenoisingError::gaussian(Geometry::Euclidean(2), SCHEDULE, 1.5);
+        let mut error = DenoisingError::gaussian(Geometry::Euclidean(2), SCHEDULE, 1.5);
+        let shares = error.spacing().shares().iter().map(|s| s * s).collect::<Vec<_>>();
+        assert!(error.restore_spacing(&shares));
         let process = process(&network, params.values(), &error);
         let (mut x, mut log_ratio) = (vec![0.0; 2 * n], vec![0.0; n]);
         process.paths(steps, (3, 4), &mut x, &mut log_ratio);

@@ -58,7 +58,7 @@ pub struct ReverseProcess<'a, T> {
     pub schedule: Schedule,
     /// Standard deviation of the Gaussian at sigma_max: hypot(sigma_max, sigma_data).
     pub prior_scale: f64,
-    /// The denoiser's errors, for the variances.
+    /// The denoiser's errors, for the variances and the levels.
     pub error: &'a DenoisingError,
 }
 

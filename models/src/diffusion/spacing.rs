@@ -32,18 +32,8 @@ impl Spacing {
 
     /// The best one for denoising errors `r`, which has `kinds` numbers for each knot.
     pub(super) fn of(r: &[f64], kinds: usize, schedule: Schedule) -> Self {
-        let knots = r.len() / kinds;
-        let du = 2.0 * (schedule.sigma_max / schedule.sigma_min).ln() / (knots - 1) as f64;
-        let mean = |knot: usize, f: &dyn Fn(f64) -> f64| {
-            r[knot * kinds..(knot + 1) * kinds].iter().map(|r| f(*r)).sum::<f64>() / kinds as f64
-        };
-        let costs: Vec<f64> = (0..knots)
-            .map(|k| {
-                let (low, high) = (k.saturating_sub(1), (k + 1).min(knots - 1));
-                let rise = (mean(high, &|r| r) - mean(low, &|r| r)) / (du * (high - low) as f64);
-                mean(k, &|r| r * (1.0 - r)) + rise
-            })
-            .collect();
+        let costs = costs(r, kinds, schedule);
+        let knots = costs.len();
         // Differences of measured errors are noisy.
         let smooth = |k: usize| {
             let of = |k: usize| costs[k.min(knots - 1)];
@@ -54,7 +44,9 @@ impl Spacing {
 
     fn dense(mut density: Vec<f64>) -> Self {
         let knots = density.len();
-        let mean = density.iter().sum::<f64>() / knots as f64;
+        // Of the lines between knots.
+        let ends = 0.5 * (density[0] + density[knots - 1]);
+        let mean = (density.iter().sum::<f64>() - ends) / (knots - 1) as f64;
         if !(mean.is_finite() && mean > 0.0) {
             return Self::uniform(knots);
         }
@@ -97,6 +89,21 @@ impl Spacing {
         let (knot, part) = between(t, self.below.len());
         (1.0 - part) * self.below[knot] + part * self.below[knot + 1]
     }
+}
+
+/// c at each knot, the mean over kinds.
+fn costs(r: &[f64], kinds: usize, schedule: Schedule) -> Vec<f64> {
+    let knots = r.len() / kinds;
+    let du = 2.0 * (schedule.sigma_max / schedule.sigma_min).ln() / (knots - 1) as f64;
+    let mean = |knot: usize, f: &dyn Fn(f64) -> f64| {
+        r[knot * kinds..(knot + 1) * kinds].iter().map(|r| f(*r)).sum::<f64>() / kinds as f64
+    };
+    let cost = |k: usize| {
+        let (low, high) = (k.saturating_sub(1), (k + 1).min(knots - 1));
+        let rise = (mean(high, &|r| r) - mean(low, &|r| r)) / (du * (high - low) as f64);
+        mean(k, &|r| r * (1.0 - r)) + rise
+    };
+    (0..knots).map(cost).collect()
 }
 
 #[cfg(test)]
@@ -156,6 +163,17 @@ mod tests {
         }
         // No error, no cost: uniform.
         assert_eq!(Spacing::of(&[0.0; KNOTS], 1, SCHEDULE), Spacing::uniform(KNOTS));
+    }
+
+    #[test]
+    fn kinds_of_coordinates_with_variances_of_their_own_are_no_cost() {
+        // Two Gaussians, each with its kind: every step is exact, and what is left is the coarseness of the knots.
+        let [a, b] = [0.1, 1.0].map(|s| table(of_gaussian(&[s])));
+        let both: Vec<f64> = a.iter().zip(&b).flat_map(|(a, b)| [*a, *b]).collect();
+        let costs =
+            |r: &[f64], kinds| costs(r, kinds, SCHEDULE).into_iter().fold(0.0, |a: f64, c| a.max(c.abs()));
+        let one: Vec<f64> = a.iter().zip(&b).map(|(a, b)| 0.5 * (a + b)).collect();
+        assert!(costs(&both, 2) < 0.005 && costs(&one, 1) > 0.1, "{} {}", costs(&both, 2), costs(&one, 1));
     }
 
     #[test]

@@ -36,6 +36,19 @@ fn target() -> Mixture {
     Mixture::new(2, vec![1.5, 0.0, -1.5, 0.5], vec![1.0, 0.7], vec![0.7, 0.3]).unwrap()
 }
 
+fn even(scale: f64) -> DenoisingError {
+    DenoisingError::gaussian(Geometry::Euclidean(2), SCHEDULE, scale)
+}
+
+/// Errors of a Gaussian's denoiser, with levels that are dense where t is small.
+fn uneven(scale: f64) -> DenoisingError {
+    let mut error = even(scale);
+    let last = (error.spacing().shares().len() - 1) as f64;
+    let shares: Vec<f64> = (0..=last as usize).map(|k| (k as f64 / last).sqrt()).collect();
+    assert!(error.restore_spacing(&shares));
+    error
+}
+
 fn log_weights(reverse: ReverseProcess<f64>, n: usize, steps: usize, seed: u64) -> (Vec<f64>, Vec<f64>) {
     let (mut x, mut log_w, mut log_p) = (vec![0.0; 2 * n], vec![0.0; n], vec![0.0; n]);
     reverse.paths(steps, (seed, 0), &mut x, &mut log_w);
@@ -49,7 +62,7 @@ fn weights_of_paths_have_the_mean_z_for_any_score_and_any_variances() {
     for (noise, scale) in [(0.0, 3.0), (0.05, 3.0), (0.0, 0.5)] {
         let (net, params) = wrong(noise);
         let model = ScoreModel { network: &net, params: params.values() };
-        let error = DenoisingError::gaussian(Geometry::Euclidean(2), SCHEDULE, scale);
+        let error = if noise > 0.0 { uneven(scale) } else { even(scale) };
         let reverse = ReverseProcess { model, schedule: SCHEDULE, prior_scale: PRIOR, error: &error };
         let (x, log_w) = log_weights(reverse, 60_000, 30, 4);
         let w: Vec<f64> = log_w.iter().map(|l| l.exp()).collect();
@@ -79,7 +92,7 @@ fn tuned_variances_make_weights_more_even_and_leave_their_mean() {
     let (net, params) = wrong(0.02);
     let model = ScoreModel { network: &net, params: params.values() };
     // The least variances, as if the denoiser made no error.
-    let least = DenoisingError::gaussian(Geometry::Euclidean(2), SCHEDULE, 1e-6);
+    let mut least = DenoisingError::gaussian(Geometry::Euclidean(2), SCHEDULE, 1e-6);
     let process = |error| ReverseProcess { model, schedule: SCHEDULE, prior_scale: PRIOR, error };
     let n = 4000;
     let (mut states, mut log_p) = (vec![0.0; 2 * n], vec![0.0; n]);
@@ -87,6 +100,8 @@ fn tuned_variances_make_weights_more_even_and_leave_their_mean() {
     target().evaluate(&states, &mut log_p, &mut []).unwrap();
     let fitted = least.fitted(model, SCHEDULE, &states, 1.0, (6, 0));
     let tuned = process(&fitted).tuned(&states, &log_p, 20, (7, 0));
+    // The same levels for all three.
+    assert!(least.restore_spacing(fitted.spacing().shares()) && tuned.spacing() == fitted.spacing());
     let [least, fitted, tuned] = [&least, &fitted, &tuned].map(|e| log_weights(process(e), 20_000, 20, 8).1);
     let ess = [&least, &fitted, &tuned].map(|w| normalised_ess(w));
     assert!(ess[0] < 0.5 * ess[1] && ess[1] < ess[2], "{ess:?}");
@@ -99,7 +114,7 @@ fn tuned_variances_make_weights_more_even_and_leave_their_mean() {
 fn jumps_leave_the_target_as_it_is_and_reach_it_from_one_mode() {
     let (net, params) = wrong(0.02);
     let model = ScoreModel { network: &net, params: params.values() };
-    let error = DenoisingError::gaussian(Geometry::Euclidean(2), SCHEDULE, 3.0);
+    let error = uneven(3.0);
     let reverse = ReverseProcess { model, schedule: SCHEDULE, prior_scale: PRIOR, error: &error };
     let n = 6000;
     let mut exact = vec![0.0; 2 * n];

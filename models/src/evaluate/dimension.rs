@@ -68,7 +68,6 @@ pub fn shares(dim: usize, study: &Study) -> Result<Shares, TargetError> {
     let exact = MixtureScore(target.clone());
     let [marginal, tempered, exact_density, least_exact] = of_marginals(&target, study)?;
     let start = DenoisingError::gaussian(Geometry::Euclidean(dim), SCHEDULE, SCALE);
-    let least = DenoisingError::gaussian(Geometry::Euclidean(dim), SCHEDULE, 1e-6);
     let of_paths = |model: &MixtureScore, error: &DenoisingError| -> Result<Vec<f64>, TargetError> {
         let n = study.paths.0 * study.paths.1;
         let (mut x, mut log_w, mut log_p) = (vec![0.0; n * dim], vec![0.0; n], vec![0.0; n]);
@@ -78,6 +77,9 @@ pub fn shares(dim: usize, study: &Study) -> Result<Shares, TargetError> {
         Ok(log_w)
     };
     let tuned = tuned_on_exact_samples(&target, &exact, &start, study)?;
+    // The same levels, so that the variances alone differ.
+    let mut least = DenoisingError::gaussian(Geometry::Euclidean(dim), SCHEDULE, 1e-6);
+    least.restore_spacing(tuned.spacing().shares());
     let tuned_wrong = tuned_on_exact_samples(&target, &wrong, &start, study)?;
     let by_wrong = of_paths(&wrong, &tuned_wrong)?;
     let reverse = process(&wrong, &tuned_wrong);

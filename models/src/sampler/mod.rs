@@ -215,6 +215,6 @@ pub trait Learned {
     /// The same, to be replaced.
     fn set_parameters(&mut self) -> &mut [f32];
 
-    /// The errors of the denoiser, from which the variances of reverse steps follow.
+    /// The errors of the denoiser, from which the variances of reverse steps and the places of their levels follow.
     fn denoising_error(&self) -> &DenoisingError;
 }

@@ -125,7 +125,7 @@ pub struct Train {
     #[serde(default)]
     pub focus_share: f64,
     /// The noise level where the score is hardest to learn. 0: as dense as the levels of reverse steps, which follow from
-    /// the denoiser's measured errors.
+    /// the denoiser's measured errors; uniform until the first refresh, where these are measured.
     #[serde(default = "unit")]
     pub focus_sigma: f64,
 }

@@ -93,11 +93,16 @@ impl<T: Real> Trainer<'_, T> {
                 "denoising_error has numbers that are not finite".into(),
             ));
         }
-        // Levels were uniform in checkpoints of earlier builds.
-        let known = s.error.spacing().shares().len();
-        if let Ok(shares) = c.get_vec("level_spacing", known)
-            && !s.error.restore_spacing(&shares)
-        {
+        let spaced = match c.get_vec("level_spacing", s.error.spacing().shares().len()) {
+            Ok(shares) => s.error.restore_spacing(&shares),
+            // Levels were even in checkpoints of earlier builds.
+            Err(CheckpointError::Missing { .. }) => {
+                s.error.space_evenly();
+                true
+            }
+            Err(e) => return Err(e),
+        };
+        if !spaced {
             return Err(CheckpointError::Contradiction("level_spacing does not rise from 0 to 1".into()));
         }
         c.get("covariances", &mut s.covariances)?;

@@ -70,6 +70,12 @@ fn a_resumed_annealed_training_repeats_an_unbroken_one() {
     let saved = whole.checkpoint();
     let exponent = whole.state.exponent;
     let mut resumed = Trainer::<f32>::new(small(), &target, 3).unwrap();
+    for (wrong, what) in [(vec![0.0, 1.0], "level_spacing"), (vec![0.5; 33], "does not rise from 0 to 1")] {
+        let mut damaged = whole.checkpoint();
+        damaged.put_vec("level_spacing", &wrong);
+        let said = resumed.restore(&damaged).unwrap_err().to_string();
+        assert!(said.contains(what), "{said}");
+    }
     resumed.restore(&saved).unwrap();
     for trainer in [&mut whole, &mut resumed] {
         steps(trainer, 60);

@@ -33,6 +33,13 @@ fn an_off_centre_gaussian_has_its_moments_and_log_z() {
     let sampler = run(&settings(1.5, |_| {}), &target, 4000, 1);
     let (log_z, error) = sampler.diagnostics().log_z.unwrap();
     assert!(error < 0.05 && log_z.abs() < 5.0 * error, "{log_z} +- {error}");
+    // The interval of eight populations, and their drift.
+    let said = sampler.diagnostics();
+    let of = |name: &str| said.lists.iter().find(|(n, _)| *n == name).unwrap().1.clone();
+    let drift = said.figures.iter().find(|(name, ..)| *name == "drift").unwrap().1;
+    let scatter = crate::importance::log_z(&of("log_z")).1;
+    let want = (2.3646 / 1.959_964 * scatter).hypot(drift);
+    assert!((error / want - 1.0).abs() < 1e-3 && drift != 0.0, "{error} {want}");
     assert_eq!(sampler.diagnostics().failures, Vec::<String>::new());
     let x = sampler.draw(4000, 0, (0, 0)).unwrap();
     for (a, want) in [3.0, -1.0, 0.5].into_iter().enumerate() {

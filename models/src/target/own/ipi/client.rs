@@ -111,12 +111,14 @@ pub(super) struct Client {
     offered: usize,
     /// States at a time.
     batch: usize,
+    /// Whether it has ever computed.
+    answered: bool,
     bytes: Vec<u8>,
 }
 
 impl Client {
     pub fn new(stream: Stream, offered: usize) -> Self {
-        Self { stream, offered, batch: 1, bytes: Vec::new() }
+        Self { stream, offered, batch: 1, answered: false, bytes: Vec::new() }
     }
 
     /// Energies, and unless `g` is empty gradients, at the rows of `x`.
@@ -136,19 +138,19 @@ impl Client {
             let n = self.batch.min(e.len() - done);
             let gradient = if g.is_empty() { &mut [][..] } else { &mut g[done * d..(done + n) * d] };
             self.compute(molecule, &x[done * d..(done + n) * d], &mut e[done..done + n], gradient, deadline)?;
+            self.answered = true;
             done += n;
         }
         Ok(())
     }
 
-    /// Asks until it waits for positions.
-    /// Until it is ready for positions. One that is lost at the first word of an evaluation had gone before; one that is
-    /// lost when it was told its batch cannot compute.
+    /// Asks until it waits for positions. One that is lost at the first word of an evaluation had gone before, if it has
+    /// ever answered; one that has not, or is lost when it is told its batch, cannot compute.
     fn ready(&mut self, deadline: Instant, first: bool) -> Result<(), Failure> {
         for round in 0..3 {
             let word = self.send(b"STATUS      ", deadline).and_then(|()| self.word(deadline));
             let word = word.map_err(|failure| match failure {
-                Failure::Lost(_) if first && round == 0 => Failure::Gone,
+                Failure::Lost(_) if first && round == 0 && self.answered => Failure::Gone,
                 other => other,
             })?;
             match &word {

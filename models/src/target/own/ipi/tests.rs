@@ -280,9 +280,10 @@ fn clients_that_die_when_they_begin_are_not_replaced_without_end() {
     let said = target.evaluate(&[0.0; 6], &mut [0.0], &mut []).unwrap_err().to_string();
     assert!(said.contains("3 clients were lost on the same state"), "{said}");
     drop(target);
-    clients.into_iter().for_each(|client| drop(client.join().unwrap()));
+    clients.into_iter().for_each(|client| assert_eq!(client.join().unwrap().0, 0));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn an_answer_in_parts_is_not_waited_for() {
     let (target, address) = server(config());
@@ -291,9 +292,9 @@ fn an_answer_in_parts_is_not_waited_for() {
     for _ in 0..10 {
         evaluate(&target).unwrap();
     }
-    // With delayed acknowledgements each of the 110 answers takes 40 ms, together 4.4 s; without, some milliseconds.
+    // With delayed acknowledgements each of the 220 answers takes 40 ms, together 8.8 s; without, some milliseconds.
     let seconds = begin.elapsed().as_secs_f64();
-    assert!(seconds < 2.0, "{seconds} s");
+    assert!(seconds < 4.0, "{seconds} s");
     drop(target);
     client.join().unwrap();
 }
