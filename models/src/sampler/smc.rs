@@ -8,7 +8,7 @@
 //!
 //! and its particles have Z_b for a weight among those of the others. The logarithm is low by about half the square
 //! of the error. The error that is given is the root of (t s)^2 + drift^2: t widens that of few populations
-//! ([`student_factor`](crate::metrics::student_factor)), and the `drift` by which moves at a temperature still shift the
+//! ([`student_factor`]), and the `drift` by which moves at a temperature still shift the
 //! energies is of the size of the bias that all populations share, because their temperatures and moves adapt and
 //! their particles lag behind.
 //!
