@@ -156,7 +156,7 @@ impl Shared {
 }
 
 /// Whether this process was started with a signal ignored, by what Linux says; false elsewhere.
-fn ignored(signal: i32) -> bool {
+pub fn ignored(signal: i32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let mask = status.lines().find_map(|l| l.strip_prefix("SigIgn:"));
     let mask = mask.and_then(|m| u64::from_str_radix(m.trim(), 16).ok()).unwrap_or(0);

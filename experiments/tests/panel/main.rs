@@ -11,9 +11,9 @@ use serde::Deserialize;
 use serde_json::Value;
 
 const PANEL: &str = include_str!("panel.toml");
-/// Runs of seconds.
-const SHORT: [&str; 5] =
-    ["two-wells-6-smc", "mueller-brown-smc", "two-wells-nuts", "two-wells-20-steps", "funnel-nuts"];
+/// Runs of seconds. Spoilt ones are chains that stay where they began: of too short a training (`two-wells-20-steps`) the
+/// weights make right figures, so that it may be called good.
+const SHORT: [&str; 4] = ["two-wells-6-smc", "mueller-brown-smc", "two-wells-nuts", "funnel-nuts"];
 
 #[derive(Deserialize)]
 struct Panel {
