@@ -8,14 +8,13 @@
 //!
 //! and its particles have Z_b for a weight among those of the others. The logarithm is low by about half the square
 //! of the error. The error that is given is the root of (t s)^2 + drift^2: t widens that of few populations
-//! ([`student_factor`]), and the `drift` by which moves at a temperature still shift the
-//! energies is of the size of the bias that all populations share, because their temperatures and moves adapt and
-//! their particles lag behind.
+//! ([`student_factor`]), and the `drift` by which moves at a temperature still shift the energies is of the size of the
+//! bias that all populations share, because their temperatures and moves adapt and their particles lag behind.
 //!
 //! The scatter does not show what all populations miss. Where p is wider or has heavier tails than the Gaussian, or
 //! its modes are hard to find for hot particles, Z_b has rare large values, and log Z is low in most runs, by more
-//! than s: by 0.4 for the funnel and by 1 to 2 for `student-t` with the settings to begin with. The `drift` then has one sign in
-//! all runs, but its check fails in some of them only. What helps is more of `sampler.moves` and a larger
+//! than s: by 0.4 for the funnel and by 1 to 2 for `student-t` with the settings to begin with. The `drift` then has
+//! one sign in all runs, but its check fails in some of them only. What helps is more of `sampler.moves` and a larger
 //! `sampler.ess`; compare two.
 
 mod settings;
