@@ -135,6 +135,7 @@ Examples:
   sample --target lj13 --pretrained              a cluster of 13, with the network that comes with the project
   sample --target phi4 --method nuts             chains that choose their own steps and scales
   sample --target lj13 --method pt --out runs/r  equilibrium samples of a Markov chain, with checks and log Z
+  sample --target mw --method pt --set sampler.model=RUN  chains that a trained model carries between modes
   sample --resume results/latest                 resume after Ctrl-C
   sample --eval-only results/latest              measure once more
 Writes report.html (the run on one page), metrics.json, modes.csv, samples.npz and .npy (.extxyz of particles),
@@ -286,14 +287,18 @@ fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
         sets,
     };
     let mut config = configure(&request)?;
-    for parameter in config.target.parameters.values_mut() {
-        if let Parameter::Text(path) = parameter
-            && !path.is_empty()
-        {
-            // A resumed run may start elsewhere.
-            let whole = std::path::absolute(&*path).map_err(|e| CliError::io(Path::new(path), &e))?;
-            *path = whole.to_string_lossy().into_owned();
-        }
+    let texts = config.target.parameters.values_mut().filter_map(|p| match p {
+        Parameter::Text(path) => Some(path),
+        _ => None,
+    });
+    let model = match &mut config.method {
+        Method::Pt(settings) => Some(&mut settings.sampler.model),
+        _ => None,
+    };
+    for path in texts.chain(model).filter(|path| !path.is_empty()) {
+        // A resumed run may start elsewhere.
+        let whole = std::path::absolute(&*path).map_err(|e| CliError::io(Path::new(path), &e))?;
+        *path = whole.to_string_lossy().into_owned();
     }
     Ok((
         config,

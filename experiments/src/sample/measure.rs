@@ -25,7 +25,7 @@ use crate::run::{MEASURE, Past, RunFolder};
 /// Samples of a snapshot, at most.
 const SNAPSHOT: usize = 1000;
 /// Samples on which the reverse steps are tuned, at most.
-const TUNED: usize = 1024;
+pub(super) const TUNED: usize = 1024;
 /// Keys of the random numbers that tune the reverse steps: others than those of the samples.
 const TUNING: u64 = 1 << 61;
 /// Noise levels in weights.csv.
@@ -143,8 +143,9 @@ impl Measurement<'_> {
         if let Some(learned) = sampler.learned() {
             figures.extend(self.of_learned(learned, (&samples, &log_w), stages)?);
         }
-        if let Some((value, error)) = diagnostics.log_z {
-            figures.push(Figure { sd: Some(error), floor: target.log_z(), ..Figure::plain("log_z", value) });
+        if let Some(z) = diagnostics.log_z {
+            let floor = target.log_z();
+            figures.push(Figure { sd: Some(z.error()), floor, ..Figure::plain("log_z", z.value) });
         }
         figures.extend(
             diagnostics.figures.iter().map(|(name, v, sd)| Figure { sd: *sd, ..Figure::plain(name, *v) }),

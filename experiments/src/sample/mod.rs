@@ -2,6 +2,7 @@
 
 mod config;
 mod drawn;
+mod guide;
 mod judge;
 mod learned;
 mod measure;

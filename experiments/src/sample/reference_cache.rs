@@ -262,7 +262,7 @@ fn make(recipe: &Recipe, path: &Path, interrupt: &Interrupt, options: Options) -
     let bytes = npy::encode(target.single().geometry().dim(), &states);
     folder.write(STATES, &bytes)?;
     let diagnostics = sampler.diagnostics();
-    let log_z = diagnostics.log_z.map_or(f64::NAN, |(value, _)| value);
+    let log_z = diagnostics.log_z.map_or(f64::NAN, |z| z.value);
     let evaluations = sampler.evaluations();
     let made = Made { sha256: sha256(&bytes), log_z, evaluations, failures: diagnostics.failures };
     folder.write(MADE, to_plain_toml(&made)?.as_bytes())?;

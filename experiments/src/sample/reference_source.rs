@@ -10,6 +10,7 @@ use models::target::{AnyTarget, TargetConfig};
 use serde::{Deserialize, Serialize};
 
 use super::config::of_particles;
+use super::guide;
 use super::reference_cache::{self, Reference};
 use super::{Extras, SampleConfig};
 use crate::config::load_exact;
@@ -127,10 +128,14 @@ impl ReferenceSource {
     }
 }
 
-/// The target's files, which must be those that the run in `folder` began with.
+/// The target's files and the model's, which must be those that the run in `folder` began with.
 fn data_of(config: &SampleConfig, folder: Option<&RunFolder>) -> Result<Inputs, CliError> {
     let mut inputs = Inputs::new();
-    for MadeOf { what, path, fixed } in files_of(&config.target)? {
+    let mut files = files_of(&config.target)?;
+    if let Some(model) = config.method.config().model() {
+        files.push(MadeOf { what: guide::MODEL.into(), path: guide::file(model), fixed: true });
+    }
+    for MadeOf { what, path, fixed } in files {
         let input = Input::new(&path, &read::bytes(&path, read::DATA)?);
         if let Some(folder) = folder {
             match folder.check_input(&what, &path, &input) {

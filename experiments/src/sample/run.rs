@@ -10,6 +10,7 @@ use models::target::{AnyTarget, Geometry};
 use serde_json::{Value, json};
 
 use super::SampleConfig;
+use super::guide;
 use super::measure::{Measured, Measurement};
 use super::observe;
 use super::presets::{Shipped, preset};
@@ -113,8 +114,15 @@ impl Run {
         });
         let mut stages = Stages::new(&config.target.name, self.options.quiet);
         stages.next("states to begin with");
-        let mut sampler =
-            config.method.config().build(target, wanted, config.seed).map_err(sampler_failure)?;
+        let method = config.method.config();
+        let sampler = match method.model() {
+            None => method.build(target, wanted, config.seed),
+            Some(model) => {
+                let moves = guide::moves(model, config, target)?;
+                method.build_with(target, wanted, config.seed, moves)
+            }
+        };
+        let mut sampler = sampler.map_err(sampler_failure)?;
         let learned = config.method.config().learns();
         let mut measurement = Measurement {
             config,
@@ -199,9 +207,7 @@ impl Run {
     fn model(&self, learned: &dyn Learned) -> Result<Vec<u8>, CliError> {
         let mut c = Checkpoint::new();
         c.put_vec("ema", learned.parameters());
-        let error = learned.denoising_error();
-        c.put_vec("denoising_error", error.table());
-        c.put_vec("level_spacing", error.spacing().shares());
+        learned.denoising_error().put(&mut c);
         if let Some(own) = learned.coordinates() {
             let (center, factor) = own.affine.parts();
             c.put_vec("scales", &[&own.scales[..], &[own.offset]].concat());

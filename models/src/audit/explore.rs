@@ -2,7 +2,7 @@
 
 use crate::mcmc::pilot::Pilot;
 use crate::metrics::{mean, sd};
-use crate::sampler::{SamplerError, smc};
+use crate::sampler::{LogZEstimate, SamplerError, smc};
 use crate::target::{Geometry, Held, Target, Whitened};
 
 /// Explorations; three tell a scatter.
@@ -53,7 +53,7 @@ pub fn explore(
         return Ok(None);
     }
     let mut found = Explorations::default();
-    let (mut log_z, mut drifts) = (Vec::new(), Vec::new());
+    let mut log_z = Vec::new();
     for round in 0..ROUNDS {
         let own = seed ^ (round + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let mut pilot = Pilot::start(target, own)?;
@@ -85,19 +85,15 @@ pub fn explore(
         found.evaluations += sampler.evaluations();
         let said = sampler.diagnostics();
         found.failures.extend(said.failures.into_iter().next());
-        // What all populations lack, those of other rounds lack too.
-        let drift =
-            said.figures.iter().find(|(name, ..)| *name == "drift").map_or(0.0, |(_, drift, _)| *drift);
-        drifts.push(drift);
-        log_z.extend(
-            said.log_z.map(|(z, error)| (z + offset, (error * error - drift * drift).max(0.0).sqrt())),
-        );
+        log_z.extend(said.log_z.map(|z| LogZEstimate { value: z.value + offset, ..z }));
         found.states.push(affine.forward(&sampler.draw(states, 0, (own, 1))?));
     }
     if log_z.len() as u64 == ROUNDS {
-        let (values, errors): (Vec<f64>, Vec<f64>) = log_z.into_iter().unzip();
-        let scatter = sd(&values).max(mean(&errors));
-        found.log_z = Some((mean(&values), (scatter / (ROUNDS as f64).sqrt()).hypot(mean(&drifts))));
+        let of = |part: fn(&LogZEstimate) -> f64| log_z.iter().map(part).collect::<Vec<f64>>();
+        let values = of(|z| z.value);
+        let scatter = sd(&values).max(mean(&of(|z| z.scatter))) / (ROUNDS as f64).sqrt();
+        // What all populations lack, those of other rounds lack too.
+        found.log_z = Some((mean(&values), scatter.hypot(mean(&of(|z| z.drift)))));
     }
     Ok(Some(found))
 }

@@ -3,6 +3,7 @@
 
 use engine::Real;
 use engine::Tape;
+use engine::checkpoint::{Checkpoint, CheckpointError};
 use engine::rng::Stream;
 use rayon::prelude::*;
 
@@ -17,6 +18,9 @@ const STATES: usize = 128;
 /// Least r: a step's variance stays above that of its posterior given x_0 by this share at least, so that the weights
 /// of paths are finite where a network denoises its own states without an error.
 const LEAST: f64 = 1e-6;
+/// Names in checkpoints.
+const TABLE: &str = "denoising_error";
+const LEVELS: &str = "level_spacing";
 
 /// The mean squared error of the denoised state D(x_t) = x_t + sigma^2 score(x_t, sigma), in units of sigma^2, for
 /// each kind of coordinate,
@@ -54,6 +58,34 @@ impl DenoisingError {
     /// The table, for a checkpoint: log r, the kinds of one noise level together.
     pub fn table(&self) -> &[f64] {
         &self.log_r
+    }
+
+    /// Writes table and levels into a checkpoint.
+    pub fn put(&self, c: &mut Checkpoint) {
+        c.put_vec(TABLE, &self.log_r);
+        c.put_vec(LEVELS, self.spacing.shares());
+    }
+
+    /// Reads what [`put`](Self::put) wrote. Levels are even where an earlier build wrote none.
+    ///
+    /// # Errors
+    /// If they are not there, or are no errors and no levels.
+    pub fn get(&mut self, c: &Checkpoint) -> Result<(), CheckpointError> {
+        let table = c.get_vec::<f64>(TABLE, self.log_r.len())?;
+        let spaced = match c.get_vec(LEVELS, self.spacing.shares().len()) {
+            Ok(shares) => self.restore_spacing(&shares),
+            Err(CheckpointError::Missing { .. }) => {
+                self.space_evenly();
+                true
+            }
+            Err(e) => return Err(e),
+        };
+        let wrong = |what: String| Err(CheckpointError::Contradiction(what));
+        match (self.restore(&table), spaced) {
+            (true, true) => Ok(()),
+            (false, _) => wrong(format!("{TABLE} has numbers that are not finite")),
+            (_, false) => wrong(format!("{LEVELS} does not rise from 0 to 1")),
+        }
     }
 
     /// Replaces the table, and leaves the spacing as it is; false if it is not one of as many finite numbers.

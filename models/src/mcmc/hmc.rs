@@ -109,14 +109,21 @@ impl<T: Real> States<T> {
     fn from_columns(target: &dyn Target<T>, columns: &[T]) -> Result<Self, TargetError> {
         let d = target.dim();
         let mut states = Self::zeros(columns.len() / d, d);
-        for (l, column) in columns.chunks_exact(d).enumerate() {
-            column.iter().enumerate().for_each(|(a, v)| states.x[a * states.n + l] = *v);
-        }
+        states.read_columns(columns);
         states.evaluate(target)?;
         Ok(states)
     }
 
-    fn write_columns(&self, columns: &mut [T]) {
+    /// Takes the states from columns; they must be evaluated anew.
+    pub fn read_columns(&mut self, columns: &[T]) {
+        let (n, d) = (self.n, columns.len() / self.n.max(1));
+        for (l, column) in columns.chunks_exact(d).enumerate() {
+            column.iter().enumerate().for_each(|(a, v)| self.x[a * n + l] = *v);
+        }
+    }
+
+    /// Writes the states as columns.
+    pub fn write_columns(&self, columns: &mut [T]) {
         let d = columns.len() / self.n.max(1);
         for (l, column) in columns.chunks_exact_mut(d).enumerate() {
             column.iter_mut().enumerate().for_each(|(a, v)| *v = self.x[a * self.n + l]);

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Sampler, SamplerError, adjoint, dds, hmc, iwsm, nuts, smc};
-use crate::mcmc::parallel_tempering;
+use crate::mcmc::parallel_tempering::{self, ModelMoves};
 use crate::memory::Part;
 use crate::target::AnyTarget;
 
@@ -47,6 +47,26 @@ pub trait MethodConfig {
         samples: usize,
         seed: u64,
     ) -> Result<Box<dyn Sampler + 't>, SamplerError>;
+
+    /// The folder of the trained model by which the method moves states, if one is asked for; the sampler is then built
+    /// by [`build_with`](Self::build_with).
+    fn model(&self) -> Option<&str> {
+        None
+    }
+
+    /// The same as [`build`](Self::build), with moves by that model.
+    ///
+    /// # Errors
+    /// Those of `build`; and where the method has no such moves.
+    fn build_with<'t>(
+        &self,
+        _target: &'t dyn AnyTarget,
+        _samples: usize,
+        _seed: u64,
+        _moves: ModelMoves<'t>,
+    ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
+        Err(SamplerError::Settings("this method has no moves by a model".into()))
+    }
 }
 
 macro_rules! methods {

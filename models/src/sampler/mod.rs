@@ -49,6 +49,24 @@ pub(crate) fn consistent(claims: &[(bool, String)]) -> Result<(), CheckpointErro
 /// A figure by name.
 pub type Named<T = f64> = (&'static str, T);
 
+/// log Z as a method estimates it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LogZEstimate {
+    /// The value.
+    pub value: f64,
+    /// The standard error from the scatter of independent estimates.
+    pub scatter: f64,
+    /// What all of them may be off by together.
+    pub drift: f64,
+}
+
+impl LogZEstimate {
+    /// The standard error: of scatter and drift together.
+    pub fn error(&self) -> f64 {
+        self.scatter.hypot(self.drift)
+    }
+}
+
 /// Diagnostics of a finished sampler.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Diagnostics {
@@ -58,8 +76,8 @@ pub struct Diagnostics {
     pub lists: Vec<Named<Vec<f64>>>,
     /// Energies of groups of chains, whose distributions must agree.
     pub chains: Vec<Named<Vec<f64>>>,
-    /// log Z with its standard error, if the method estimates it.
-    pub log_z: Option<(f64, f64)>,
+    /// log Z, if the method estimates it.
+    pub log_z: Option<LogZEstimate>,
     /// One line for each convergence check that failed.
     pub failures: Vec<String>,
     /// What to do where one failed.

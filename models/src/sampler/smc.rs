@@ -27,7 +27,7 @@ use engine::checkpoint::{Checkpoint, CheckpointError};
 use engine::rng::Stream;
 use rayon::prelude::*;
 
-use super::{Diagnostics, Named, Sampler, SamplerError, consistent, fingerprint};
+use super::{Diagnostics, LogZEstimate, Named, Sampler, SamplerError, consistent, fingerprint};
 use crate::importance::{log_z, normalised_ess, resampled_to, tempered};
 use crate::mcmc::smc::{Figures, Population, Rules};
 use crate::metrics::{mean, sd, student_factor};
@@ -296,7 +296,7 @@ impl Sampler for Smc<'_> {
         let agreement = normalised_ess(&estimates);
         let (drift, drift_error) = self.drift();
         let (log_z, scatter) = log_z(&estimates);
-        let error = (student_factor(estimates.len()) * scatter).hypot(drift);
+        let scatter = student_factor(estimates.len()) * scatter;
         let chains = self.chains();
         let energies: Vec<f64> = chains.iter().flat_map(|(_, e)| e).copied().collect();
         Diagnostics {
@@ -317,7 +317,7 @@ impl Sampler for Smc<'_> {
                 ("step_sizes", self.figures(|f| f.step_size)),
             ],
             chains,
-            log_z: Some((log_z, error)),
+            log_z: Some(LogZEstimate { value: log_z, scatter, drift: drift.abs() }),
             failures: self.failures(agreement),
             remedy: format!(
                 "use more: --set sampler.particles={} --set sampler.moves={} --set sampler.temperatures={}",

@@ -26,6 +26,18 @@ pub struct Config {
     pub warm_up: usize,
     /// Sweeps from one recorded state to the next.
     pub thin: usize,
+    /// The folder of a finished training of the same target, whose model moves states of the first rung too; empty for
+    /// none.
+    #[serde(default)]
+    pub model: String,
+    /// Sweeps from one such move to the next.
+    #[serde(default = "jump_every")]
+    pub jump_every: usize,
+}
+
+/// Settings from before had none of their own.
+fn jump_every() -> usize {
+    10
 }
 
 impl Default for Config {
@@ -40,6 +52,8 @@ impl Default for Config {
             acceptance: 0.8,
             warm_up: 2000,
             thin: 10,
+            model: String::new(),
+            jump_every: jump_every(),
         }
     }
 }
@@ -73,6 +87,7 @@ impl Config {
             ("leapfrog_steps", self.leapfrog_steps as f64, Between(1.0, 1e5)),
             ("warm_up", self.warm_up as f64, Between(1.0, 1e9)),
             ("thin", self.thin as f64, Between(1.0, 1e6)),
+            ("jump_every", self.jump_every as f64, Between(1.0, 1e9)),
             ("least_lambda", self.least_lambda, Between(1e-12, 1.0)),
             ("scale", self.scale, Between(1e-6, 1e6)),
             ("acceptance", self.acceptance, Between(0.1, 0.99)),
@@ -102,6 +117,7 @@ pub(super) mod tests {
             acceptance: 0.8,
             warm_up: 400,
             thin: 5,
+            ..Config::default()
         }
     }
 

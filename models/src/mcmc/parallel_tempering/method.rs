@@ -3,10 +3,10 @@
 use engine::checkpoint::{Checkpoint, CheckpointError};
 use serde::{Deserialize, Serialize};
 
-use super::{Config, ParallelTempering};
+use super::{Config, ModelMoves, ParallelTempering};
 use crate::mcmc::recorded;
 use crate::memory::{self, Part};
-use crate::sampler::{Diagnostics, MethodConfig, Named, Sampler, SamplerError, consistent};
+use crate::sampler::{Diagnostics, LogZEstimate, MethodConfig, Named, Sampler, SamplerError, consistent};
 use crate::target::{AnyTarget, Held};
 
 /// The method's settings.
@@ -27,6 +27,13 @@ impl Settings {
     ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
         let sampler = ParallelTempering::on(self.sampler.clone(), target, seed)?;
         Ok(Box::new(Run { total: self.steps(samples), sampler }))
+    }
+
+    fn check(&self, target: &dyn AnyTarget, samples: usize) -> Result<(), SamplerError> {
+        if let Some(problem) = self.problem(target) {
+            return Err(SamplerError::Settings(problem));
+        }
+        memory::check(&self.memory(target, samples)).map_err(SamplerError::Settings)
     }
 }
 
@@ -78,11 +85,27 @@ impl MethodConfig for Settings {
         samples: usize,
         seed: u64,
     ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
-        if let Some(problem) = self.problem(target) {
-            return Err(SamplerError::Settings(problem));
+        if let Some(model) = self.model() {
+            return Err(SamplerError::Settings(format!("sampler.model = {model}: nobody has read it")));
         }
-        memory::check(&self.memory(target, samples)).map_err(SamplerError::Settings)?;
+        self.check(target, samples)?;
         self.on(target.double().into(), samples, seed)
+    }
+
+    fn model(&self) -> Option<&str> {
+        Some(&*self.sampler.model).filter(|model| !model.is_empty())
+    }
+
+    fn build_with<'t>(
+        &self,
+        target: &'t dyn AnyTarget,
+        samples: usize,
+        seed: u64,
+        moves: ModelMoves<'t>,
+    ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
+        self.check(target, samples)?;
+        let sampler = ParallelTempering::on(self.sampler.clone(), target.double().into(), seed)?;
+        Ok(Box::new(Run { total: self.steps(samples), sampler: sampler.with_moves(moves) }))
     }
 }
 
@@ -134,6 +157,7 @@ impl Sampler for Run<'_> {
     fn diagnostics(&self) -> Diagnostics {
         let r = self.sampler.report();
         let (energy, spread) = (r.energy, r.spread);
+        let jumps = self.sampler.jump_acceptance().map(|a| ("jump_acceptance", a, None));
         Diagnostics {
             figures: vec![
                 ("energy_mean", r.energy_mean, Some(r.energy_error)),
@@ -151,8 +175,11 @@ impl Sampler for Run<'_> {
                 ("round_trips", r.round_trips as f64, None),
                 ("walkers", r.walkers as f64, None),
                 ("recorded_sweeps", r.sweeps as f64, None),
-            ],
-            log_z: Some((r.log_z.value, r.log_z.error)),
+            ]
+            .into_iter()
+            .chain(jumps)
+            .collect(),
+            log_z: Some(LogZEstimate { value: r.log_z.value, scatter: r.log_z.error, drift: 0.0 }),
             chains: recorded::by_starts(self.sampler.energies()),
             failures: r.failures(),
             remedy: recorded::remedy(self.sampler.thin()),

@@ -9,6 +9,9 @@
 //! independently in each sweep: a state that comes from there is independent of earlier ones, and log Z of the
 //! first rung is absolute, because that of the last is known.
 //!
+//! A trained model of the target may move the states of the first rung as well ([`ModelMoves`]): paths of the model are
+//! accepted by their weights, so that the target stays what is sampled, whatever the model is worth.
+//!
 //! Each of many independent walkers has a state on every rung. A sweep moves every state by one trajectory of
 //! HMC (Duane, Kennedy, Pendleton and Roweth 1987), then proposes swaps between neighbouring rungs, even and odd
 //! pairs in turn (Syed, Bouchard-Cote, Deligiannidis and Doucet 2022, "Non-reversible parallel tempering"). Step
@@ -21,6 +24,7 @@
 mod block;
 mod config;
 mod free_energy;
+mod jumps;
 mod ladder;
 mod method;
 mod report;
@@ -29,6 +33,7 @@ mod sampler;
 
 pub use config::{Config, ConfigError};
 pub use free_energy::LogZ;
+pub use jumps::{ModelMoves, Move};
 pub use method::Settings;
 pub use report::Report;
 pub use sampler::ParallelTempering;

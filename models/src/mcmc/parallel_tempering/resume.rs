@@ -3,6 +3,7 @@
 use engine::checkpoint::{Checkpoint, CheckpointError};
 
 use super::block::Block;
+use super::jumps::Jumps;
 use super::sampler::{ParallelTempering, Record};
 use crate::sampler::{consistent, fingerprint};
 
@@ -28,6 +29,9 @@ impl ParallelTempering<'_> {
         c.put_vec("record.moves", &r.moves);
         c.put_vec("record.excess", &r.excess.concat().concat());
         c.put_vec("record.states", &r.states);
+        if self.moves.is_some() {
+            c.put_vec("record.jumps", &[r.jumps.acceptance, r.jumps.count as f64]);
+        }
         c.note("sweep", self.sweep);
         c.note("evaluations", self.evaluations);
         c.note("settled", self.settled);
@@ -79,6 +83,7 @@ impl ParallelTempering<'_> {
         self.deal(&read("score", rungs * walkers * dim)?, |b| &mut b.score);
         self.from_hot = read("from_hot", rungs * walkers)?.iter().map(|hot| *hot != 0.0).collect();
         let kept = sweeps / self.config.thin;
+        let jumps = if self.moves.is_some() { read("record.jumps", 2)? } else { vec![0.0; 2] };
         let rows = |values: Vec<f64>, len: usize, count: usize| -> Vec<Vec<f64>> {
             (0..count).map(|w| values[w * len..(w + 1) * len].to_vec()).collect()
         };
@@ -92,6 +97,7 @@ impl ParallelTempering<'_> {
             swaps: read("record.swaps", rungs - 1)?,
             offers: read("record.offers", rungs - 1)?,
             moves: read("record.moves", rungs)?,
+            jumps: Jumps { acceptance: jumps[0], count: jumps[1] as usize },
             round_trips,
             excess: excess.chunks_exact(walkers).map(<[_]>::to_vec).collect(),
             states: read("record.states", product([kept, walkers, dim]))?,
@@ -127,6 +133,7 @@ mod tests {
             acceptance: 0.8,
             warm_up: 40,
             thin: 3,
+            ..Config::default()
         };
         ParallelTempering::new(config, cluster, 5).unwrap()
     }

@@ -5,6 +5,7 @@ use rayon::prelude::*;
 
 use super::block::{Block, GROUP, starts};
 use super::config::Config;
+use super::jumps::{Jumps, ModelMoves};
 use super::ladder::{Ladder, interpolate};
 use crate::mcmc::hmc::{Density, Tempering};
 use crate::sampler::SamplerError;
@@ -17,7 +18,9 @@ const PARTS: usize = 8;
 pub struct ParallelTempering<'a> {
     pub(super) config: Config,
     pub(super) target: Held<'a, f64>,
-    seed: u64,
+    pub(super) seed: u64,
+    /// Of a model, if there is one.
+    pub(super) moves: Option<ModelMoves<'a>>,
     pub(super) ladder: Ladder,
     /// Step size on each rung.
     pub(super) steps: Vec<f64>,
@@ -45,6 +48,7 @@ pub(super) struct Record {
     /// How often each pair was offered a swap.
     pub offers: Vec<f64>,
     pub moves: Vec<f64>,
+    pub jumps: Jumps,
     pub round_trips: usize,
     /// E(x) - |x|^2 / 2 s^2 every `thin` sweeps: \[rung\]\[walker\].
     pub excess: Vec<Vec<Vec<f64>>>,
@@ -87,6 +91,7 @@ impl<'a> ParallelTempering<'a> {
         Ok(Self {
             target,
             seed,
+            moves: None,
             ladder,
             steps: vec![0.05 * config.scale; config.rungs],
             blocks,
@@ -97,6 +102,17 @@ impl<'a> ParallelTempering<'a> {
             record: Record::new(config.walkers, config.rungs),
             config,
         })
+    }
+
+    /// The same with moves by a model.
+    pub fn with_moves(self, moves: ModelMoves<'a>) -> Self {
+        Self { evaluations: self.evaluations + moves.before, moves: Some(moves), ..self }
+    }
+
+    /// The mean acceptance of the model's moves since recording began; none without any.
+    pub fn jump_acceptance(&self) -> Option<f64> {
+        let Jumps { acceptance, count } = self.record.jumps;
+        (count > 0).then(|| acceptance / count as f64)
     }
 
     /// Sweeps so far, those of the warm-up included.
@@ -177,6 +193,7 @@ impl<'a> ParallelTempering<'a> {
             self.record = Record::new(self.config.walkers, self.config.rungs);
         }
         self.move_all()?;
+        self.jump_all()?;
         let acceptances = self.acceptances();
         self.swap_all();
         if warm {

@@ -148,7 +148,7 @@ impl<'t> Explored<'t> {
                     .map(|f| format!("{}: {f}", explorers::name(&self.config)))
                     .collect();
                 // States of a target with Z = 1 have weights of one.
-                let mut log_z = found.log_z.map_or(0.0, |(z, _)| z);
+                let mut log_z = found.log_z.map_or(0.0, |z| z.value);
                 if let Some(outer) = &self.affine {
                     // From the target's own coordinates: those of the pilot are skewed by the noise of few chains.
                     let (x, d) = (outer.forward(&states), outer.dim());

@@ -25,8 +25,7 @@ impl<T: Real> Trainer<'_, T> {
             c.put_vec(name, values);
         }
         c.put_vec("buffer.log_w", log_w);
-        c.put_vec("denoising_error", s.error.table());
-        c.put_vec("level_spacing", s.error.spacing().shares());
+        s.error.put(&mut c);
         c.put_vec("covariances", &s.covariances);
         // The shortest decimal form reads back to the same bits.
         c.note("move_step", s.move_step);
@@ -86,25 +85,7 @@ impl<T: Real> Trainer<'_, T> {
                 "buffer.len = {len} and buffer.next = {next} are no place in its buffer"
             )));
         }
-        let mut table = s.error.table().to_vec();
-        c.get("denoising_error", &mut table)?;
-        if !s.error.restore(&table) {
-            return Err(CheckpointError::Contradiction(
-                "denoising_error has numbers that are not finite".into(),
-            ));
-        }
-        let spaced = match c.get_vec("level_spacing", s.error.spacing().shares().len()) {
-            Ok(shares) => s.error.restore_spacing(&shares),
-            // Levels were even in checkpoints of earlier builds.
-            Err(CheckpointError::Missing { .. }) => {
-                s.error.space_evenly();
-                true
-            }
-            Err(e) => return Err(e),
-        };
-        if !spaced {
-            return Err(CheckpointError::Contradiction("level_spacing does not rise from 0 to 1".into()));
-        }
+        s.error.get(c)?;
         c.get("covariances", &mut s.covariances)?;
         s.move_step = c.read_note("move_step")?;
         s.acceptance = c.read_note("acceptance")?;
