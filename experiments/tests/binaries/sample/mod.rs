@@ -1,6 +1,7 @@
 //! The binary `sample`, as a user meets it.
 
 mod mixtures;
+mod model_moves;
 mod particles;
 
 use std::path::{Path, PathBuf};
