@@ -155,6 +155,7 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
         return list();
     }
     let interrupt = Interrupt::install(args.common.stop_after, args.common.quiet)?;
+    interrupt.do_not_wait_while(own::waits);
     let given = args.resume.as_ref().or(args.eval_only.as_ref());
     let given = given.map(|path| Given::open(path, KIND)).transpose()?;
     let (mut config, extras) = settings(args)?;

@@ -5,7 +5,7 @@
 //! files that are whole at every moment, and the process ends at once.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
@@ -16,9 +16,16 @@ use crate::run::error::CliError;
 
 /// A second Ctrl-C within this time is the first one, sent twice: terminals and wrappers do that.
 const SAME: Duration = Duration::from_secs(1);
+/// A step that waits for so long without a break does not end soon.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two looks at that.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// The advice before there is a run.
 const NOTHING: &str = "nothing was begun";
+
+/// What an end in the middle of a step costs.
+const LOST: &str = "what came after the last save is lost; ";
 
 /// Whether the user asked to stop.
 #[derive(Clone, Default)]
@@ -38,6 +45,8 @@ struct Shared {
     /// What to do after an end.
     advice: Mutex<String>,
     quiet: AtomicBool,
+    /// Whether a step waits for something outside of the process.
+    waits: OnceLock<fn() -> bool>,
 }
 
 /// A loop that saves when it is asked to stop, while this lives.
@@ -70,6 +79,11 @@ impl Interrupt {
         };
         std::thread::Builder::new().name("signals".into()).spawn(listen).map_err(wrong)?;
         Ok(this)
+    }
+
+    /// While this holds for a second after a request the step does not end, and the process does.
+    pub fn do_not_wait_while(&self, waits: fn() -> bool) {
+        self.shared.waits.get_or_init(|| waits);
     }
 
     /// True once the user has asked. Each step, epoch or layer asks once.
@@ -112,16 +126,28 @@ impl Interrupt {
 }
 
 impl Shared {
-    fn hear(&self, signal: i32, first: &mut Option<Instant>) {
+    fn hear(self: &Arc<Self>, signal: i32, first: &mut Option<Instant>) {
         if let Some(lost) = self.ends_now(signal, first) {
             self.end(lost);
         }
-        if !self.asked.swap(true, Ordering::SeqCst) && !self.quiet.load(Ordering::Relaxed) {
-            console::note("saving after this step; Ctrl-C once more ends at once");
+        if !self.asked.swap(true, Ordering::SeqCst) {
+            if !self.quiet.load(Ordering::Relaxed) {
+                console::note("saving after this step; Ctrl-C once more ends at once");
+            }
+            let this = self.clone();
+            std::thread::spawn(move || this.end_if_it_waits());
         }
         // The loop may have ended before it could hear this: what it had is saved.
         if self.nothing_to_wait_for() {
             self.end("");
+        }
+    }
+
+    /// Ends the process once a step has waited for long.
+    fn end_if_it_waits(&self) {
+        if let Some(waits) = self.waits.get() {
+            until_it_waited(waits, PATIENCE);
+            self.end(LOST);
         }
     }
 
@@ -132,7 +158,7 @@ impl Shared {
         }
         match first {
             _ if signal != SIGINT => None,
-            Some(at) => (at.elapsed() >= SAME).then_some("what came after the last save is lost; "),
+            Some(at) => (at.elapsed() >= SAME).then_some(LOST),
             None => {
                 *first = Some(Instant::now());
                 None
@@ -152,6 +178,17 @@ impl Shared {
         let advice = if advice.is_empty() { NOTHING } else { &advice };
         console::note(format_args!("stopped; {lost}{advice}"));
         std::process::exit(i32::from(CliError::Interrupted(String::new()).code()))
+    }
+}
+
+/// Comes back once `waits` has held for so long without a break.
+fn until_it_waited(waits: impl Fn() -> bool, long: Duration) {
+    let mut since = Instant::now();
+    while since.elapsed() < long {
+        std::thread::sleep(LOOK);
+        if !waits() {
+            since = Instant::now();
+        }
     }
 }
 
@@ -181,6 +218,20 @@ mod tests {
         // The process may still hang: a second Ctrl-C ends it.
         let long_ago = Instant::now().checked_sub(2 * SAME);
         assert!(this.shared.ends_now(SIGINT, &mut { long_ago }).is_some_and(|lost| !lost.is_empty()));
+    }
+
+    #[test]
+    fn waiting_is_long_where_it_has_no_break() {
+        let (looks, begun) = (std::cell::Cell::new(0), Instant::now());
+        until_it_waited(
+            || {
+                looks.set(looks.get() + 1);
+                // It waits from the fourth look on, and has waited before.
+                looks.get() != 3
+            },
+            6 * LOOK,
+        );
+        assert!(begun.elapsed() >= 9 * LOOK && looks.get() > 6, "{} looks", looks.get());
     }
 
     #[test]

@@ -15,7 +15,21 @@ fn stop_after(steps: &str, args: &[&str], out: &Path) -> String {
     stderr(&output)
 }
 
-const SMALL: &[&str] = &[
+/// What makes measuring short.
+const MEASURED: &[&str] = &[
+    "--set",
+    "evaluation.reverse_steps=20",
+    "--set",
+    "evaluation.set_size=200",
+    "--set",
+    "evaluation.floor_pairs=2",
+    "--set",
+    "evaluation.audit=64",
+    "--set",
+    "evaluation.modes=100",
+];
+
+const TRAINED: &[&str] = &[
     "--quick",
     "--quiet",
     "--steps",
@@ -23,10 +37,16 @@ const SMALL: &[&str] = &[
     "--set",
     "train.batch=64",
     "--set",
+    "network.hidden=16",
+    "--set",
     "evaluation.snapshots=16",
     "--seed",
     "5",
 ];
+
+fn small() -> Vec<&'static str> {
+    [TRAINED, MEASURED].concat()
+}
 
 fn assert_same_run(a: &Path, b: &Path) {
     let files = ["samples.npy", "history.csv", "weights.csv", "model.safetensors"];
@@ -37,9 +57,9 @@ fn assert_same_run(a: &Path, b: &Path) {
 #[test]
 fn a_resumed_run_equals_an_unbroken_one() {
     let dir = tempfile::tempdir().unwrap();
-    let whole = succeed(SMALL, &dir.path().join("whole"));
+    let whole = succeed(&small(), &dir.path().join("whole"));
     let broken = dir.path().join("broken");
-    let said = stop_after("75", SMALL, &broken);
+    let said = stop_after("75", &small(), &broken);
     assert!(
         said.contains("stopped at step 75 of 160") && said.contains("resume with: sample --resume"),
         "{said}"
@@ -94,8 +114,8 @@ fn modes_and_their_weights_are_found_or_left_out() {
 #[test]
 fn one_and_two_threads_give_the_same_bits() {
     let dir = tempfile::tempdir().unwrap();
-    let one = succeed(&[SMALL, &["--threads", "1"]].concat(), &dir.path().join("one"));
-    let two = succeed(&[SMALL, &["--threads", "2"]].concat(), &dir.path().join("two"));
+    let one = succeed(&[&small()[..], &["--threads", "1"]].concat(), &dir.path().join("one"));
+    let two = succeed(&[&small()[..], &["--threads", "2"]].concat(), &dir.path().join("two"));
     assert_same_run(&one, &two);
 }
 
@@ -106,7 +126,7 @@ fn a_run_over_several_seeds_is_resumed_as_a_whole() {
     let short = ["reverse_steps=20", "flow_steps=10", "flow_samples=50", "nll_samples=50", "set_size=100"];
     let short: Vec<String> = short.iter().map(|s| format!("evaluation.{s}")).collect();
     let short = short.iter().flat_map(|s| ["--set", s.as_str()]);
-    let two: Vec<&str> = SMALL.iter().copied().chain(["--seeds", "2"]).chain(short).collect();
+    let two: Vec<&str> = small().into_iter().chain(["--seeds", "2"]).chain(short).collect();
     let whole = succeed(&two, &dir.path().join("whole"));
     let broken = dir.path().join("broken");
     assert!(stop_after("30", &two, &broken).contains("stopped at seed 5"));
@@ -128,6 +148,7 @@ fn a_target_named_in_a_file_brings_its_scales() {
     std::fs::write(&file, "[target]\nname = \"gmm-d\"\ndim = 3\nspread = 6\n").unwrap();
     let args =
         ["--quick", "--quiet", "--steps", "1", "--set", "train.batch=8", "--set", "replay.capacity=100"];
+    let args = [&args[..], MEASURED].concat();
     let file = ["--config", file.to_str().unwrap()];
     let out = succeed(&[&args[..], &file].concat(), &dir.path().join("run"));
     let text = std::fs::read_to_string(out.join("config.toml")).unwrap();
@@ -214,7 +235,7 @@ fn a_folder_in_use_and_a_file_in_the_way_are_refused() {
 #[test]
 fn damaged_and_foreign_checkpoints_are_refused() {
     let dir = tempfile::tempdir().unwrap();
-    let folder = succeed(SMALL, &dir.path().join("run"));
+    let folder = succeed(&small(), &dir.path().join("run"));
     let path = folder.join("checkpoint.safetensors");
     let bytes = std::fs::read(&path).unwrap();
     let resume = ["--resume", folder.to_str().unwrap()];

@@ -1,5 +1,6 @@
 //! Energies that something else computes: a library, a program, clients of a socket.
 
+use super::Keys;
 use crate::target::{Geometry, Target, TargetError};
 
 /// Something that computes energies of whole batches.
@@ -22,6 +23,14 @@ pub(super) trait BatchEnergy: Send + Sync {
 pub(super) struct Elsewhere<E> {
     pub energy: E,
     pub geometry: Geometry,
+    /// What is taken off the energy, in double precision: single precision has seven digits, which total energies of
+    /// many electrons use up before the point.
+    pub offset: f64,
+}
+
+/// The key of [`Elsewhere::offset`].
+pub(super) fn offset(keys: &mut Keys<'_>) -> Result<f64, TargetError> {
+    keys.take("offset").map_or(Ok(0.0), |v| v.number())
 }
 
 impl<E: BatchEnergy> Target<f64> for Elsewhere<E> {
@@ -61,7 +70,8 @@ impl<E: BatchEnergy> Target<f64> for Elsewhere<E> {
             return Ok(());
         }
         self.energy.energies(d, x, log_p, score)?;
-        log_p.iter_mut().chain(score).for_each(|v| *v = -*v);
+        log_p.iter_mut().for_each(|v| *v = self.offset - *v);
+        score.iter_mut().for_each(|v| *v = -*v);
         Ok(())
     }
 }
@@ -69,6 +79,7 @@ impl<E: BatchEnergy> Target<f64> for Elsewhere<E> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::target::Double;
 
     /// E = |x|^2 / 2.
     struct Half;
@@ -87,7 +98,7 @@ mod tests {
 
     #[test]
     fn rows_and_blocks_give_the_same() {
-        let target = Elsewhere { energy: Half, geometry: Geometry::Euclidean(2) };
+        let target = Elsewhere { energy: Half, geometry: Geometry::Euclidean(2), offset: 0.0 };
         let (mut log_p, mut score) = ([0.0; 2], [0.0; 4]);
         target.evaluate(&[1.0, 2.0, 0.0, 1.0], &mut log_p, &mut score).unwrap();
         assert_eq!((log_p, score), ([-2.5, -0.5], [-1.0, -2.0, 0.0, -1.0]));
@@ -96,5 +107,28 @@ mod tests {
         target.evaluate(&[3.0, 4.0], &mut log_p[..1], &mut []).unwrap();
         assert_eq!(log_p[0], -12.5);
         target.evaluate(&[], &mut [], &mut []).unwrap();
+    }
+
+    /// A total energy of -1e7, as of many electrons.
+    struct Deep;
+
+    impl BatchEnergy for Deep {
+        fn energies(&self, d: usize, x: &[f64], e: &mut [f64], g: &mut [f64]) -> Result<(), TargetError> {
+            Half.energies(d, x, e, g)?;
+            e.iter_mut().for_each(|e| *e -= 1e7);
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn an_offset_keeps_the_digits_that_single_precision_would_lose() {
+        let of = |offset: f64| {
+            let target = Double(Elsewhere { energy: Deep, geometry: Geometry::Euclidean(1), offset });
+            let mut log_p = [0.0_f32; 2];
+            target.evaluate(&[0.5, 0.25], &mut log_p, &mut []).unwrap();
+            log_p
+        };
+        assert_eq!(of(-1e7), [-0.125, -0.03125]);
+        assert_eq!(of(0.0), [1e7; 2], "nothing is left of the difference");
     }
 }

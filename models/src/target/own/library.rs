@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use engine::parallel;
 use libloading::os::unix::{Library as Object, RTLD_LOCAL, RTLD_NOW};
 
-use super::batch_energy::{BatchEnergy, Elsewhere};
+use super::batch_energy::{self, BatchEnergy, Elsewhere};
 use super::pieces::pieces;
 use super::{Built, Description, Keys};
 use crate::target::{BLOCK, Double, TargetError};
@@ -31,10 +31,11 @@ pub(super) fn build(description: &Description, mut keys: Keys<'_>) -> Built {
         threads: if threads == Some(1) { Threads::Many } else { Threads::One },
         config: keys.take("config").map(|v| v.text()).transpose()?.unwrap_or_default(),
     };
+    let offset = batch_energy::offset(&mut keys)?;
     keys.finish()?;
     let geometry = description.geometry;
     let energy = Library::open(&config, geometry.dim()).map_err(|what| path.error(format!("= {what}")))?;
-    Ok(Arc::new(Double(Elsewhere { energy, geometry })))
+    Ok(Arc::new(Double(Elsewhere { energy, geometry, offset })))
 }
 
 /// Who may call a library.

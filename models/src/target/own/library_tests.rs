@@ -75,7 +75,7 @@ fn compiled(folder: &Path, macros: &[&str]) -> Option<LibraryConfig> {
 }
 
 fn target(config: &LibraryConfig) -> Result<Elsewhere<Library>, TargetError> {
-    Ok(Elsewhere { energy: Library::open(config, 3)?, geometry: Geometry::Euclidean(3) })
+    Ok(Elsewhere { energy: Library::open(config, 3)?, geometry: Geometry::Euclidean(3), offset: 0.0 })
 }
 
 /// 1000 rows, more than several blocks.

@@ -18,6 +18,7 @@ mod timed;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -215,6 +216,30 @@ static HEARS: OnceLock<fn(&str)> = OnceLock::new();
 /// Has a function told, in a line, when a target waits for somebody to start a client. The first one stays.
 pub fn tell_of_waiting(hears: fn(&str)) {
     HEARS.get_or_init(|| hears);
+}
+
+/// Energies that wait for somebody to start a client.
+static WAITS: AtomicUsize = AtomicUsize::new(0);
+
+/// Counts among those that wait, as long as it lives.
+struct Waiting;
+
+impl Waiting {
+    fn new() -> Self {
+        WAITS.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        WAITS.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Whether an energy waits for somebody to start a client: nothing goes on until then, or until the time is over.
+pub fn waits() -> bool {
+    WAITS.load(Ordering::SeqCst) > 0
 }
 
 /// A file that a target is made of.

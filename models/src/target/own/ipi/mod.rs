@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use self::client::{Failure, Molecule};
 use self::server::Server;
-use super::batch_energy::{BatchEnergy, Elsewhere};
+use super::batch_energy::{self, BatchEnergy, Elsewhere};
 use super::pieces::in_pieces;
 use super::{Built, Description, Keys, seconds};
 use crate::target::{Double, TargetError};
@@ -44,6 +44,7 @@ pub(super) fn build(description: &Description, mut keys: Keys<'_>) -> Built {
         cell: keys.take("cell").map_or(Ok(CELL), |v| v.positive())?,
         shift: keys.take("shift").map_or(Ok(0.0), |v| v.number())?,
     };
+    let offset = batch_energy::offset(&mut keys)?;
     let source = keys.source();
     keys.finish()?;
     let geometry = description.geometry;
@@ -53,7 +54,7 @@ pub(super) fn build(description: &Description, mut keys: Keys<'_>) -> Built {
         );
     }
     let energy = Ipi::listen(config).map_err(|what| place.error(format!("= {what}")))?;
-    Ok(Arc::new(Double(Elsewhere { energy, geometry })))
+    Ok(Arc::new(Double(Elsewhere { energy, geometry, offset })))
 }
 
 /// Side of the cell if none is given, in bohr.

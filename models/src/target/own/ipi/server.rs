@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use super::Address;
 use super::client::{Client, Stream};
 use crate::target::TargetError;
-use crate::target::own::HEARS;
+use crate::target::own::{HEARS, Waiting};
 
 /// A listening socket, with a thread that lets clients in.
 pub(super) struct Server {
@@ -125,6 +125,7 @@ impl Server {
         if clients.there < count && !clients.begun {
             self.tell(format_args!("{count} to come"), timeout);
         }
+        let _waiting = (clients.there < count && !clients.begun).then(Waiting::new);
         while clients.there < count && !clients.begun {
             let missing = || {
                 let (there, seconds) = (clients.there, timeout.as_secs_f64());
@@ -159,6 +160,7 @@ impl Server {
                 return Err(format!("none was there for {seconds} s (timeout); start one with this address"));
             }
             let left = left.max(Duration::from_millis(100));
+            let _waiting = (clients.there == 0).then(Waiting::new);
             clients =
                 self.shared.changed.wait_timeout(clients, left).unwrap_or_else(PoisonError::into_inner).0;
         }

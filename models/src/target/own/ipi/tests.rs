@@ -124,7 +124,7 @@ fn client(address: &Address, manner: Manner) -> JoinHandle<(usize, f64)> {
 fn server(config: IpiConfig) -> (Elsewhere<Ipi>, Address) {
     let ipi = Ipi::listen(config).unwrap();
     let address = ipi.address();
-    (Elsewhere { energy: ipi, geometry: Geometry::Euclidean(6) }, address)
+    (Elsewhere { energy: ipi, geometry: Geometry::Euclidean(6), offset: 0.0 }, address)
 }
 
 fn config() -> IpiConfig {
@@ -220,6 +220,20 @@ fn nobody_is_waited_for_longer_than_said() {
     // The one who was there went.
     let said = evaluate(&target).unwrap_err();
     assert!(said.ends_with("none was there for 0.1 s (timeout); start one with this address"), "{said}");
+}
+
+#[test]
+fn others_can_see_that_somebody_is_waited_for() {
+    let (target, _) = server(IpiConfig { timeout: Duration::from_secs(60), ..config() });
+    std::thread::scope(|scope| {
+        let asked = scope.spawn(|| target.energy.server.wait_for(1, Duration::from_millis(700)));
+        let begun = std::time::Instant::now();
+        while !crate::target::own::waits() {
+            assert!(begun.elapsed() < Duration::from_secs(60), "nobody waits");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(asked.join().unwrap().is_err());
+    });
 }
 
 #[test]

@@ -18,7 +18,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use self::worker::{Failure, Worker};
-use super::batch_energy::{BatchEnergy, Elsewhere};
+use super::batch_energy::{self, BatchEnergy, Elsewhere};
 use super::pieces::in_pieces;
 use super::{Built, Description, Keys, seconds};
 use crate::target::{BLOCK, Double, TargetError};
@@ -37,12 +37,13 @@ pub(super) fn build(description: &Description, mut keys: Keys<'_>) -> Built {
         piece: count("piece", BLOCK, [1, 1_000_000])?,
         timeout: seconds(keys.take("timeout"), 120.0)?,
     };
+    let offset = batch_energy::offset(&mut keys)?;
     keys.finish()?;
     if config.command.first().is_none_or(String::is_empty) {
         return Err(command.error("names no program; write [\"python3\", \"energy.py\"]"));
     }
     let energy = Program::start(config).map_err(|what| command.error(format!("= {what}")))?;
-    Ok(Arc::new(Double(Elsewhere { energy, geometry: description.geometry })))
+    Ok(Arc::new(Double(Elsewhere { energy, geometry: description.geometry, offset })))
 }
 
 /// A program, and how it is run.

@@ -87,7 +87,11 @@ impl Tried {
     }
 
     fn target(&self) -> Result<Elsewhere<Program>, TargetError> {
-        Ok(Elsewhere { energy: Program::start(self.config.clone())?, geometry: Geometry::Euclidean(2) })
+        Ok(Elsewhere {
+            energy: Program::start(self.config.clone())?,
+            geometry: Geometry::Euclidean(2),
+            offset: 0.0,
+        })
     }
 
     /// -E of 11 states, or the words of the failure.
