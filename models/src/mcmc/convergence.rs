@@ -1,6 +1,13 @@
 //! Convergence and effective sample size of Markov chains (Vehtari et al. 2021).
 
+use rustfft::FftPlannerScalar;
+use rustfft::num_complex::Complex;
+
 use super::normal::quantile;
+
+/// Lags whose covariances are summed one by one; those of longer ones come from a Fourier transform, because chains that
+/// are stuck need all of them.
+const DIRECT: usize = 256;
 
 /// Convergence diagnostics of several chains of one quantity: Vehtari, Gelman, Simpson, Carpenter and Buerkner,
 /// "Rank-normalization, folding, and localization" (Bayesian Analysis 16, 2021).
@@ -99,6 +106,34 @@ fn r_hat(chains: &[Vec<f64>]) -> f64 {
     (total / within).sqrt()
 }
 
+/// The sum over chains of the covariances at a lag.
+fn covariance(chains: &[Vec<f64>], means: &[f64], lag: usize) -> f64 {
+    let of = |c: &[f64], mean: f64| {
+        c.iter().zip(&c[lag..]).map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>() / (c.len() - 1) as f64
+    };
+    chains.iter().zip(means).map(|(c, mean)| of(c, *mean)).sum()
+}
+
+/// The same at all lags: the Fourier transform of the squares of that of the chains, padded so that no end meets the
+/// other.
+fn covariances(chains: &[Vec<f64>], means: &[f64]) -> Vec<f64> {
+    let n = chains[0].len();
+    let size = (2 * n).next_power_of_two();
+    let mut planner = FftPlannerScalar::new();
+    let (forward, back) = (planner.plan_fft_forward(size), planner.plan_fft_inverse(size));
+    let (mut power, mut one) = (vec![Complex::default(); size], Vec::with_capacity(size));
+    for (chain, mean) in chains.iter().zip(means) {
+        one.clear();
+        one.extend(chain.iter().map(|v| Complex::from(v - mean)));
+        one.resize(size, Complex::default());
+        forward.process(&mut one);
+        power.iter_mut().zip(&one).for_each(|(sum, v)| *sum += v.norm_sqr());
+    }
+    back.process(&mut power);
+    let scale = (size * (n - 1)) as f64;
+    power[..n].iter().map(|v| v.re / scale).collect()
+}
+
 /// The effective sample size of chains of equal length, without rank normalisation.
 pub fn ess(chains: &[Vec<f64>]) -> Ess {
     let nothing = Ess { size: f64::NAN, time: f64::NAN };
@@ -110,12 +145,13 @@ pub fn ess(chains: &[Vec<f64>]) -> Ess {
     if !(total > 0.0 && total.is_finite()) {
         return nothing;
     }
-    let covariance = |c: &[f64], mean: f64, lag: usize| {
-        c.iter().zip(&c[lag..]).map(|(a, b)| (a - mean) * (b - mean)).sum::<f64>() / (n - 1) as f64
-    };
-    let correlation = |lag: usize| {
-        let mean = chains.iter().zip(&means).map(|(c, mean)| covariance(c, *mean, lag)).sum::<f64>();
-        1.0 - (within - mean / m as f64) / total
+    let mut far = Vec::new();
+    let mut correlation = |lag: usize| {
+        if lag >= DIRECT && far.is_empty() {
+            far = covariances(chains, &means);
+        }
+        let sum = if lag < DIRECT { covariance(chains, &means, lag) } else { far[lag] };
+        1.0 - (within - sum / m as f64) / total
     };
     let (mut sum, mut last) = (0.0, f64::INFINITY);
     for lag in (0..n - 1).step_by(2) {
@@ -172,6 +208,32 @@ mod tests {
             assert!((c.bulk_ess / want - 1.0).abs() < 0.1, "{c:?}");
             assert!(c.r_hat < 1.005 && c.tail_ess > 0.5 * want.min(320_000.0), "{c:?}");
         }
+    }
+
+    #[test]
+    fn covariances_by_fourier_transform_are_those_by_their_definition() {
+        for n in [2, 3, 64, 301] {
+            let chains = autoregressive(0.95, 3, n, n as u64);
+            let means = variances(&chains).2;
+            let all = covariances(&chains, &means);
+            assert_eq!(all.len(), n);
+            let scale = all[0];
+            for (lag, found) in all.iter().enumerate() {
+                let want = covariance(&chains, &means, lag);
+                assert!((found - want).abs() < 1e-12 * scale, "{n} {lag}: {found} {want}");
+            }
+        }
+    }
+
+    #[test]
+    fn long_chains_that_are_stuck_are_told_at_once() {
+        // Two chains each on its own side: what they are worth is about their number.
+        let mut chains = autoregressive(0.5, 8, 100_000, 9);
+        for (m, c) in chains.iter_mut().enumerate() {
+            c.iter_mut().for_each(|v| *v += if m < 4 { 9.0 } else { -9.0 });
+        }
+        let size = ess(&chains).size;
+        assert!(size > 1.0 && size < 16.0, "{size}");
     }
 
     #[test]
