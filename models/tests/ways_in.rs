@@ -147,8 +147,9 @@ int bs_param_unc_num(const bs_model* m) { return m->d; }
 int bs_log_density_gradient(const bs_model* m, bool propto, bool jacobian, const double* x, double* lp, double* g,
                             char** error) {
     if (propto || !jacobian) { *error = strdup("what is asked for"); return -1; }
+    if (x[0] > 40) { *error = strdup("Scale parameter is inf"); return -1; }
     *lp = 0.0;
-    for (int a = 0; a < m->d; a++) { *lp -= 0.5 * x[a] * x[a]; if (g) g[a] = -x[a]; }
+    for (int a = 0; a < m->d; a++) { *lp -= 0.5 * x[a] * x[a]; if (g) g[a] = x[a] > 30 ? -1.0 / 0.0 : -x[a]; }
     return 0;
 }
 int bs_log_density(const bs_model* m, bool propto, bool jacobian, const double* x, double* lp, char** error) {
@@ -169,7 +170,13 @@ fn the_shim_of_bridgestan_with_functions_of_that_name() {
         gradient.copy_from_slice(x);
         0.5 * x.iter().map(|x| x * x).sum::<f64>()
     });
-    agree(&normal, examples.target("stan.toml", &[]).double(), 20);
+    let stan = examples.target("stan.toml", &[]);
+    agree(&normal, stan.double(), 20);
+    // Where Stan throws the density is 0; where only a derivative overflows the state keeps its energy.
+    let (mut log_p, mut score) = ([0.0; 2], [1.0; 6]);
+    stan.double().evaluate(&[41.0, 0.0, 1.0, 32.0, 2.0, 0.0], &mut log_p, &mut score).unwrap();
+    assert_eq!(log_p, [f64::NEG_INFINITY, -514.0]);
+    assert_eq!(score.map(f64::abs), [0.0, 0.0, 0.0, 0.0, 2.0, 0.0]);
     std::fs::write(examples.path("odd.toml"), text.replace("rows", "other")).unwrap();
     let mut config = TargetConfig::of("own").unwrap();
     config.parameters.insert("file".into(), Parameter::Text(examples.path("odd.toml").display().to_string()));

@@ -10,7 +10,7 @@ use experiments::run::error::{CliError, run};
 use experiments::run::interrupt::Interrupt;
 use experiments::run::{Given, Inputs, Options, Plan, console};
 use experiments::sample::{
-    Extras, KIND, Request, Run, SampleConfig, configure, metrics_json, model_config, names_an_observable,
+    Extras, KIND, Request, Run, SampleConfig, configure, model_config, names_an_observable, over_seeds,
     reference_inputs, shipped,
 };
 use experiments::table::{figure, plain};
@@ -190,9 +190,10 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
         Ok((figures, failures, run.folder().clone()))
     };
     let steps = config.method.config().steps(config.evaluation.drawn());
-    let json =
-        |figures: &[Figure], failures: &[String], runs| metrics_json(&config, steps, figures, failures, runs);
-    let failures = plan.execute(KIND, inputs, one, json)?;
+    let report = |figures: &[Figure], failures: &[String], runs: &[Vec<Figure>]| {
+        over_seeds(&config, steps, figures, failures, runs)
+    };
+    let failures = plan.execute(KIND, inputs, one, report)?;
     match failures.is_empty() {
         true => Ok(()),
         false => Err(CliError::Failed(format!("the samples cannot be trusted: {}", failures.join("; ")))),
@@ -296,7 +297,17 @@ fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
         Method::Pt(settings) => Some(&mut settings.sampler.model),
         _ => None,
     };
-    for path in texts.chain(model).filter(|path| !path.is_empty()) {
+    if let Some(model) = model.filter(|model| !model.is_empty()) {
+        let (path, out) = (std::fs::canonicalize(&*model), args.common.out.as_ref());
+        let path = path.map_err(|e| CliError::usage(format!("sampler.model = {model}: {e}")))?;
+        if out.and_then(|out| out.canonicalize().ok()).is_some_and(|out| path.starts_with(out)) {
+            return Err(CliError::usage(format!(
+                "sampler.model = {model}: lies in --out; choose another folder"
+            )));
+        }
+        *model = path.to_string_lossy().into_owned();
+    }
+    for path in texts.filter(|path| !path.is_empty()) {
         // A resumed run may start elsewhere.
         let whole = std::path::absolute(&*path).map_err(|e| CliError::io(Path::new(path), &e))?;
         *path = whole.to_string_lossy().into_owned();

@@ -203,6 +203,11 @@ impl RunFolder {
         self.write(BEGUN, format!("{note}\n{text}").as_bytes())
     }
 
+    /// What a folder holds that is only looked at.
+    pub fn kind_at(path: &Path) -> Result<String, CliError> {
+        load_exact::<Begun>(&path.join(BEGUN)).map(|begun| begun.kind)
+    }
+
     fn begun(&self) -> Result<Begun, CliError> {
         load_exact(&self.file(BEGUN))
     }

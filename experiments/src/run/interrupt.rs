@@ -16,9 +16,9 @@ use crate::run::error::CliError;
 
 /// A second Ctrl-C within this time is the first one, sent twice: terminals and wrappers do that.
 const SAME: Duration = Duration::from_secs(1);
-/// A step that waits for so long without a break does not end soon.
-const PATIENCE: Duration = Duration::from_secs(1);
-/// Between two looks at that.
+/// A step that waits at so many looks without a break, a second or more, does not end soon.
+const LOOKS: u32 = 20;
+/// Between two looks.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// The advice before there is a run.
@@ -146,7 +146,7 @@ impl Shared {
     /// Ends the process once a step has waited for long.
     fn end_if_it_waits(&self) {
         if let Some(waits) = self.waits.get() {
-            until_it_waited(waits, PATIENCE);
+            until_it_waited(waits, LOOKS);
             self.end(LOST);
         }
     }
@@ -181,14 +181,12 @@ impl Shared {
     }
 }
 
-/// Comes back once `waits` has held for so long without a break.
-fn until_it_waited(waits: impl Fn() -> bool, long: Duration) {
-    let mut since = Instant::now();
-    while since.elapsed() < long {
+/// Comes back once `waits` has held at so many looks without a break.
+fn until_it_waited(waits: impl Fn() -> bool, looks: u32) {
+    let mut held = 0;
+    while held < looks {
         std::thread::sleep(LOOK);
-        if !waits() {
-            since = Instant::now();
-        }
+        held = if waits() { held + 1 } else { 0 };
     }
 }
 
@@ -222,16 +220,14 @@ mod tests {
 
     #[test]
     fn waiting_is_long_where_it_has_no_break() {
-        let (looks, begun) = (std::cell::Cell::new(0), Instant::now());
-        until_it_waited(
-            || {
-                looks.set(looks.get() + 1);
-                // It waits from the fourth look on, and has waited before.
-                looks.get() != 3
-            },
-            6 * LOOK,
-        );
-        assert!(begun.elapsed() >= 9 * LOOK && looks.get() > 6, "{} looks", looks.get());
+        let looks = std::cell::Cell::new(0);
+        let waits = || {
+            looks.set(looks.get() + 1);
+            // It waits but for the third look.
+            looks.get() != 3
+        };
+        until_it_waited(waits, 4);
+        assert_eq!(looks.get(), 7);
     }
 
     #[test]

@@ -131,15 +131,15 @@ pub const LAST_SEED: u64 = i64::MAX.unsigned_abs();
 pub type Outcome = (Vec<Figure>, Vec<String>, RunFolder);
 
 impl Plan<'_> {
-    /// Runs it: `run(start, seed)` runs one, `json(figures, failures, runs)` is the metrics.json over several seeds.
-    /// `kind` is what the folder of a run holds, `inputs` are the files that new runs read. Returns the failed
-    /// checks.
+    /// Runs it: `run(start, seed)` runs one, `report(figures, failures, runs)` gives the metrics.json over several seeds
+    /// and a text to show, from means, failed checks and the figures of each run. `kind` is what the folder of a run
+    /// holds, `inputs` are the files that new runs read. Returns the failed checks.
     pub fn execute(
         mut self,
         kind: &str,
         inputs: Inputs,
         run: impl Fn(Start, u64) -> Result<Outcome, CliError>,
-        json: impl Fn(&[Figure], &[String], usize) -> String,
+        report: impl Fn(&[Figure], &[String], &[Vec<Figure>]) -> (String, String),
     ) -> Result<Vec<String>, CliError> {
         let (seed, seeds, given) = (self.seed, self.seeds, self.given.take());
         if seed.checked_add(seeds - 1).is_none_or(|last| last > LAST_SEED) {
@@ -148,10 +148,10 @@ impl Plan<'_> {
             return Err(CliError::usage(text));
         }
         let (figures, failures, folder) = match given {
-            Some(Given::Several(several)) => self.over(&several, kind, run, json)?,
+            Some(Given::Several(several)) => self.over(&several, kind, run, report)?,
             Some(Given::One(folder)) if self.measure => run(Start::Evaluate(folder), seed)?,
             Some(Given::One(folder)) => run(Start::Resume(folder), seed)?,
-            None if seeds > 1 => self.over(&Several::create(&self, kind, inputs)?, kind, run, json)?,
+            None if seeds > 1 => self.over(&Several::create(&self, kind, inputs)?, kind, run, report)?,
             None => {
                 let place = Place::new(self.common.out.as_ref(), self.binary, seed);
                 run(Start::New { place, force: self.common.force }, seed)?
@@ -168,7 +168,7 @@ impl Plan<'_> {
         several: &Several,
         kind: &str,
         run: impl Fn(Start, u64) -> Result<Outcome, CliError>,
-        json: impl Fn(&[Figure], &[String], usize) -> String,
+        report: impl Fn(&[Figure], &[String], &[Vec<Figure>]) -> (String, String),
     ) -> Result<Outcome, CliError> {
         let Several { folder, seeds } = several;
         if self.measure {
@@ -189,10 +189,11 @@ impl Plan<'_> {
         };
         let failures: Vec<String> = (seeds.first..).zip(failures).flat_map(of_seed).collect();
         let figures = over_seeds(&runs);
-        folder.write("metrics.json", json(&figures, &failures, runs.len()).as_bytes())?;
+        let (json, text) = report(&figures, &failures, &runs);
+        folder.write("metrics.json", json.as_bytes())?;
         if !self.common.quiet {
             let count = seeds.count;
-            console::show(format_args!("{count} seeds, mean +- standard deviation over seeds\n"));
+            console::show(format_args!("{text}{count} seeds, mean +- standard deviation over seeds\n"));
         }
         Ok((figures, failures, folder.clone()))
     }

@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use engine::checkpoint::{Checkpoint, CheckpointError};
-use models::mcmc::parallel_tempering::ModelMoves;
-use models::sampler::Sampler;
-use models::target::AnyTarget;
+use engine::checkpoint::Checkpoint;
+use models::mcmc::parallel_tempering::{Jumped, ModelMoves};
+use models::sampler::{Coordinates, Learned, Sampler};
+use models::target::{AnyTarget, TargetError};
 
 use super::SampleConfig;
-use super::measure::{TUNED, broken};
-use super::run::sampler_failure;
+use super::measure::{TUNED, TUNING};
+use super::run::{DONE, KIND, MEASURED};
 use crate::config::load_exact;
-use crate::run::CHECKPOINT;
 use crate::run::error::CliError;
+use crate::run::{CHECKPOINT, RunFolder};
 
 /// What a model is to a run that reads it.
 pub(super) const MODEL: &str = "model";
@@ -23,58 +23,109 @@ pub(super) fn file(folder: &str) -> PathBuf {
     Path::new(folder).join(CHECKPOINT)
 }
 
-/// The moves of the model in `folder`, a finished training of this run's target.
-pub(super) fn moves<'t>(
-    folder: &str,
-    config: &SampleConfig,
-    target: &'t dyn AnyTarget,
-) -> Result<ModelMoves<'t>, CliError> {
-    let refused = |why: String| CliError::usage(format!("sampler.model = {folder}: {why}"));
-    let trained: SampleConfig = load_exact(&Path::new(folder).join("config.toml"))?;
+fn refused(folder: &str, why: impl std::fmt::Display) -> String {
+    format!("sampler.model = {folder}: {why}")
+}
+
+/// The settings of the training in `folder`; an error unless it is a finished one of this run's target.
+pub(super) fn trained(folder: &str, config: &SampleConfig) -> Result<SampleConfig, CliError> {
+    let wrong = |why: String| CliError::usage(refused(folder, why));
+    let path = Path::new(folder);
+    let kind = RunFolder::kind_at(path).map_err(|e| wrong(e.to_string()))?;
+    if kind != KIND {
+        let which = if kind.starts_with(KIND) { "name the folder of one seed" } else { "name a training" };
+        let kind = if kind == MEASURED { "measurement without a training" } else { &kind };
+        return Err(wrong(format!("holds a {kind}; {which}")));
+    }
+    let trained: SampleConfig = load_exact(&path.join("config.toml")).map_err(|e| wrong(e.to_string()))?;
+    if !trained.method.config().learns() {
+        return Err(wrong(format!("{} has no model; name a training", trained.method.name())));
+    }
     if trained.target != config.target {
-        return Err(refused(format!(
+        return Err(wrong(format!(
             "is of {}, whose settings are not those of this run's target, {}",
             trained.target.name, config.target.name
         )));
     }
-    let method = trained.method.config();
-    if !method.learns() {
-        return Err(refused(format!("{} has no model; name a training", trained.method.name())));
+    if !path.join(DONE).is_file() {
+        return Err(wrong(format!("is not finished; first run: sample --resume {folder}")));
     }
-    let (drawn, steps, seed) = (trained.evaluation.drawn(), trained.evaluation.reverse_steps, trained.seed);
-    let mut sampler = method.build(target, drawn, seed).map_err(sampler_failure)?;
-    let wrong = |e: CheckpointError| refused(format!("{CHECKPOINT}: {e}"));
-    sampler.restore(&Checkpoint::load(&file(folder)).map_err(wrong)?).map_err(wrong)?;
-    let (done, total) = (sampler.done(), sampler.total());
-    if done < total {
-        return Err(refused(format!("is at step {done} of {total}; first run: sample --resume {folder}")));
-    }
-    let before = match sampler.learned() {
-        Some(learned) => learned.tune(TUNED, steps, config.seed).map_err(broken)?,
-        None => return Err(refused("has no model".into())),
-    };
-    // The jumps are made one after another; what is random in them follows from their keys.
-    let sampler: Mutex<Box<dyn Sampler + 't>> = Mutex::new(sampler);
+    Ok(trained)
+}
+
+/// The moves of the model in `folder`, which is read when the first one is made: a finished run that is measured again
+/// makes none.
+pub(super) fn moves<'t>(folder: &str, config: &SampleConfig, target: &'t dyn AnyTarget) -> ModelMoves<'t> {
+    let (folder, config) = (folder.to_string(), config.clone());
+    // Moves are made one after another; what is random in them follows from their keys.
+    let model: Mutex<Option<Model<'t>>> = Mutex::new(None);
     let jump = move |x: &mut [f64], key: (u64, u64)| {
-        let mut sampler = sampler.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(learned) = sampler.learned() else { return Ok(0.0) };
-        match learned.coordinates() {
-            None => learned.jump(x, steps, key),
-            Some(own) => {
-                let mut z = own.affine.inverse(x);
-                let before = z.clone();
-                let acceptance = learned.jump(&mut z, steps, key)?;
-                let d = own.affine.parts().0.len();
-                let moved = own.affine.forward(&z);
-                for (k, (z, before)) in z.chunks_exact(d).zip(before.chunks_exact(d)).enumerate() {
-                    // What stays keeps its digits.
-                    if z != before {
-                        x[k * d..(k + 1) * d].copy_from_slice(&moved[k * d..(k + 1) * d]);
-                    }
-                }
-                Ok(acceptance)
-            }
+        let mut held = model.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut tuning = 0;
+        if held.is_none() {
+            let (read, energies) = Model::read(&folder, &config, target)
+                .map_err(|why| TargetError::Evaluation(refused(&folder, why)))?;
+            (*held, tuning) = (Some(read), energies);
         }
+        let acceptance = held.as_mut().map_or(Ok(0.0), |model| model.jump(x, key))?;
+        Ok(Jumped { acceptance, tuning })
     };
-    Ok(ModelMoves { jump: Box::new(jump), each: 2, before })
+    ModelMoves { jump: Box::new(jump), each: 2 }
+}
+
+/// A trained sampler.
+struct Model<'t> {
+    sampler: Box<dyn Sampler + 't>,
+    /// Steps of its reverse process.
+    steps: usize,
+}
+
+impl<'t> Model<'t> {
+    /// Reads and tunes it; the number of energies that the tuning took.
+    fn read(
+        folder: &str,
+        config: &SampleConfig,
+        target: &'t dyn AnyTarget,
+    ) -> Result<(Self, u64), Box<dyn std::error::Error>> {
+        let trained = trained(folder, config)?;
+        let (drawn, steps) = (trained.evaluation.drawn(), trained.evaluation.reverse_steps);
+        let mut sampler = trained.method.config().build(target, drawn, trained.seed)?;
+        sampler.restore(&Checkpoint::load(&file(folder))?)?;
+        let learned = sampler.learned().ok_or("has no model")?;
+        let energies = learned.tune(TUNED, steps, config.seed ^ TUNING)?;
+        Ok((Self { sampler, steps }, energies))
+    }
+
+    fn jump(&mut self, x: &mut [f64], key: (u64, u64)) -> Result<f64, TargetError> {
+        let Some(learned) = self.sampler.learned() else {
+            return Err(TargetError::Evaluation("the model is gone".into()));
+        };
+        match learned.coordinates() {
+            None => learned.jump(x, self.steps, key),
+            Some(own) => jump_within(learned, own, self.steps, key, x),
+        }
+    }
+}
+
+/// A jump in the model's own coordinates.
+fn jump_within(
+    learned: &dyn Learned,
+    own: Coordinates<'_>,
+    steps: usize,
+    key: (u64, u64),
+    x: &mut [f64],
+) -> Result<f64, TargetError> {
+    let mut z = own.affine.inverse(x);
+    let before = z.clone();
+    let acceptance = learned.jump(&mut z, steps, key)?;
+    let d = own.affine.dim();
+    let moved = own.affine.forward(&z);
+    let states = x.chunks_exact_mut(d).zip(moved.chunks_exact(d));
+    for ((x, moved), (z, before)) in states.zip(z.chunks_exact(d).zip(before.chunks_exact(d))) {
+        // What stays keeps its digits.
+        if z != before {
+            x.copy_from_slice(moved);
+        }
+    }
+    Ok(acceptance)
 }

@@ -27,7 +27,7 @@ const SNAPSHOT: usize = 1000;
 /// Samples on which the reverse steps are tuned, at most.
 pub(super) const TUNED: usize = 1024;
 /// Keys of the random numbers that tune the reverse steps: others than those of the samples.
-const TUNING: u64 = 1 << 61;
+pub(super) const TUNING: u64 = 1 << 61;
 /// Noise levels in weights.csv.
 const LEVELS: usize = 12;
 /// What is measured, and against what.

@@ -1,5 +1,6 @@
 //! Sampling a target: train or run a method, and measure what it gives.
 
+mod agreement;
 mod config;
 mod drawn;
 mod guide;
@@ -20,4 +21,4 @@ mod verdict;
 pub use config::{Evaluation, Request, SampleConfig, configure};
 pub use observe::names_an_observable;
 pub use presets::{Shipped, shipped};
-pub use run::{Extras, KIND, Run, metrics_json, model_config, reference_inputs};
+pub use run::{Extras, KIND, Run, model_config, over_seeds, reference_inputs};

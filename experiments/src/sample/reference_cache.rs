@@ -68,6 +68,9 @@ struct Made {
     failures: Vec<String>,
 }
 
+/// Settings that came later: references made before have none of them, and are as good.
+const LATER: [&str; 2] = ["model = \"\"", "jump_every = 10"];
+
 impl Recipe {
     fn new(target: &TargetConfig, samples: usize) -> Result<Self, CliError> {
         let sum = |file: MadeOf| Ok(sha256(&read::bytes(&file.path, read::DATA)?));
@@ -92,7 +95,9 @@ impl Recipe {
 
     /// The folder of its states in a cache.
     fn folder(&self, cache: &Path) -> Result<PathBuf, CliError> {
-        let sum = sha256(to_plain_toml(self)?.as_bytes());
+        let text: String =
+            to_plain_toml(self)?.lines().filter(|l| !LATER.contains(l)).map(|l| format!("{l}\n")).collect();
+        let sum = sha256(text.as_bytes());
         Ok(cache.join(format!("{}-{}-{}", self.settings.target.name, self.samples, &sum[..8])))
     }
 }
@@ -272,6 +277,12 @@ fn make(recipe: &Recipe, path: &Path, interrupt: &Interrupt, options: Options) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn settings_that_came_later_leave_older_references_their_place() {
+        let recipe = Recipe::new(&TargetConfig::of("dw4").unwrap(), 10_000).unwrap();
+        assert_eq!(recipe.folder(Path::new("cache")).unwrap(), Path::new("cache/dw4-10000-22373308"));
+    }
 
     #[test]
     fn the_halves_share_no_walker_and_each_holds_enough() {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::config::of_particles;
 use super::guide;
 use super::reference_cache::{self, Reference};
+use super::run::DONE;
 use super::{Extras, SampleConfig};
 use crate::config::load_exact;
 use crate::read;
@@ -132,7 +133,12 @@ impl ReferenceSource {
 fn data_of(config: &SampleConfig, folder: Option<&RunFolder>) -> Result<Inputs, CliError> {
     let mut inputs = Inputs::new();
     let mut files = files_of(&config.target)?;
-    if let Some(model) = config.method.config().model() {
+    // A finished run needs its model no more.
+    let done = folder.is_some_and(|folder| folder.file(DONE).is_file());
+    if let Some(model) = config.method.config().model().filter(|_| !done) {
+        if folder.is_none() {
+            guide::trained(model, config)?;
+        }
         files.push(MadeOf { what: guide::MODEL.into(), path: guide::file(model), fixed: true });
     }
     for MadeOf { what, path, fixed } in files {

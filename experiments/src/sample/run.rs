@@ -10,6 +10,7 @@ use models::target::{AnyTarget, Geometry};
 use serde_json::{Value, json};
 
 use super::SampleConfig;
+use super::agreement::agreement;
 use super::guide;
 use super::measure::{Measured, Measurement};
 use super::observe;
@@ -49,8 +50,10 @@ pub struct Run {
 
 /// What the folder of a run holds.
 pub const KIND: &str = "run of sample";
+/// The file that a finished run has.
+pub(super) const DONE: &str = "DONE";
 /// The same with a network that was not trained there: there is nothing to resume.
-const MEASURED: &str = "measurement of a trained network";
+pub(super) const MEASURED: &str = "measurement of a trained network";
 
 impl Run {
     /// Opens or creates the folder. `config` holds the settings of a new run; a part of a run over several seeds
@@ -118,7 +121,7 @@ impl Run {
         let sampler = match method.model() {
             None => method.build(target, wanted, config.seed),
             Some(model) => {
-                let moves = guide::moves(model, config, target)?;
+                let moves = guide::moves(model, config, target);
                 method.build_with(target, wanted, config.seed, moves)
             }
         };
@@ -173,7 +176,7 @@ impl Run {
             console::show(format_args!("{}{}", observe::text(observed), paragraph(&said)));
         }
         if steps == sampler.total() {
-            self.folder.write("DONE", b"")?;
+            self.folder.write(DONE, b"")?;
         }
         Ok((measured.figures, measured.failures))
     }
@@ -219,20 +222,33 @@ impl Run {
     }
 }
 
-/// metrics.json.
-///
-/// `steps` are those that were taken.
-pub fn metrics_json(
+/// metrics.json of runs with several seeds, and what they say of each other. `steps` are those of each, `figures` the
+/// means of those of `runs`.
+pub fn over_seeds(
     config: &SampleConfig,
     steps: u64,
     figures: &[Figure],
     failures: &[String],
-    seeds: usize,
-) -> String {
-    figures::metrics_json(&head(config, steps, failures, seeds), figures)
+    runs: &[Vec<Figure>],
+) -> (String, String) {
+    let said = agreement(config.seed, runs);
+    let mut head = head(config, steps, failures, runs.len());
+    if !said.is_empty() {
+        head.push(("seeds_agree", json!(gravest(said.iter()))));
+        head.push(("findings", said.iter().map(finding).collect()));
+    }
+    let lines = said.iter().map(|s| format!("  {}: {}\n", s.level, s.text)).collect::<String>();
+    (
+        figures::metrics_json(&head, figures),
+        if lines.is_empty() { lines } else { format!("\nseeds:\n{lines}\n") },
+    )
 }
 
-/// The same of a single run, whose modes are known.
+fn finding(s: &Sentence) -> Value {
+    json!({ "level": s.level, "text": s.text, "blind": !s.known })
+}
+
+/// metrics.json of a single run, whose modes are known.
 fn with_modes(
     config: &SampleConfig,
     steps: u64,
@@ -245,7 +261,6 @@ fn with_modes(
     head.push(("verdict", json!(gravest(said.iter()))));
     // Without what nobody knows of an own density: exact samples, and log Z.
     head.push(("blind_verdict", json!(gravest(said.iter().filter(|s| !s.known)))));
-    let finding = |s: &Sentence| json!({ "level": s.level, "text": s.text, "blind": !s.known });
     head.push(("findings", said.iter().map(finding).collect()));
     figures::metrics_json(&head, figures)
 }

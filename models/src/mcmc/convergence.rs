@@ -226,8 +226,8 @@ mod tests {
     }
 
     #[test]
-    fn long_chains_that_are_stuck_are_told_at_once() {
-        // Two chains each on its own side: what they are worth is about their number.
+    fn long_chains_that_are_stuck_are_worth_about_their_number() {
+        // Four on either side. All lags are needed: 6e10 products one by one.
         let mut chains = autoregressive(0.5, 8, 100_000, 9);
         for (m, c) in chains.iter_mut().enumerate() {
             c.iter_mut().for_each(|v| *v += if m < 4 { 9.0 } else { -9.0 });

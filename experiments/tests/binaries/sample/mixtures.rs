@@ -131,6 +131,8 @@ fn a_run_over_several_seeds_is_resumed_as_a_whole() {
     let broken = dir.path().join("broken");
     assert!(stop_after("30", &two, &broken).contains("stopped at seed 5"));
     assert!(!broken.join("metrics.json").exists());
+    let said = std::fs::read_to_string(whole.join("metrics.json")).unwrap();
+    assert!(said.contains("\"seeds_agree\"") && said.contains("log_z of "), "{said}");
     run(&["--quiet", "--resume", broken.to_str().unwrap()]);
     assert_eq!(metrics(&whole), metrics(&broken));
     for seed in ["seed5", "seed6"] {

@@ -49,27 +49,47 @@ fn a_trained_model_moves_states_and_a_resumed_run_repeats_an_unbroken_one() {
     let found: serde_json::Value = serde_json::from_str(&text).unwrap();
     let acceptance = found["jump_acceptance"].as_f64().unwrap();
     assert!(acceptance > 0.0 && acceptance <= 1.0, "{acceptance}");
+    // A finished run is measured again without its model.
+    let moved = dir.path().join("moved");
+    std::fs::rename(dir.path().join("training"), &moved).unwrap();
+    ended(&["--quiet", "--eval-only", &whole]);
+    std::fs::rename(&moved, dir.path().join("training")).unwrap();
+    let unfinished = at("unfinished");
+    stopped(&[&args[..], &["--stop-after", "30", "--out", &unfinished]].concat());
     // A model that is trained on is another one.
     let file = dir.path().join("training/checkpoint.safetensors");
     let mut bytes = std::fs::read(&file).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
     std::fs::write(&file, bytes).unwrap();
-    refused(&["--resume", &broken], "is not the model that the run began with");
+    refused(&["--resume", &unfinished], "is not the model that the run began with");
 }
 
 #[test]
-fn what_has_no_model_of_the_target_is_refused() {
+fn what_has_no_model_of_the_target_is_refused_and_nothing_is_written() {
     let dir = tempfile::tempdir().unwrap();
-    let at = |name: &str| dir.path().join(name);
-    let unfinished = at("unfinished");
-    let out = unfinished.display().to_string();
-    stopped(&[TRAINING, &["--save-every", "0", "--stop-after", "9", "--out", &out]].concat());
-    let model = format!("sampler.model={out}");
-    let args = [&["--target", "mw", "--set", &model], CHAINS].concat();
-    refused(&args, "is at step 9 of 60; first run: sample --resume");
-    refused(&[&args[..], &["--dim", "6"]].concat(), "is of mw, whose settings are not those");
-    let nowhere = format!("sampler.model={}", at("nowhere").display());
-    refused(&[&["--target", "mw", "--set", &nowhere], CHAINS].concat(), "nowhere");
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let (out, training) = (at("never"), at("training"));
+    stopped(&[TRAINING, &["--save-every", "0", "--stop-after", "9", "--out", &training]].concat());
+    let with = |model: &str, more: &[&str], said: &str| {
+        let model = format!("sampler.model={model}");
+        let args = [CHAINS, more, &["--set", &model]].concat();
+        let args = if more.contains(&"--out") { args } else { [&args[..], &["--out", &out]].concat() };
+        refused(&args, said);
+        assert!(!dir.path().join("never").exists(), "{said}");
+    };
+    let mw: &[&str] = &["--target", "mw"];
+    with(&training, mw, "is not finished; first run: sample --resume");
+    with(&training, &["--target", "mw", "--seeds", "2"], "is not finished; first run: sample --resume");
+    with(&training, &["--target", "mw", "--dim", "6"], "is of mw, whose settings are not those");
+    with(&at("nowhere"), mw, "sampler.model = ");
+    with(&training, &["--target", "mw", "--out", &training, "--force"], "lies in --out");
+    let (chains, seeds) = (at("chains"), at("seeds"));
+    ended(&[mw, CHAINS, &["--out", &chains]].concat());
+    with(&chains, mw, "pt has no model; name a training");
+    ended(&[TRAINING, &["--seeds", "2", "--out", &seeds]].concat());
+    with(&seeds, mw, "name the folder of one seed");
+    std::fs::create_dir(at("empty")).unwrap();
+    with(&at("empty"), mw, "sampler.model = ");
 }
 
 /// Runs to the end; so short a run may fail its checks, which its exit code says.

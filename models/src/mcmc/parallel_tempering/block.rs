@@ -6,7 +6,7 @@ use engine::rng::Stream;
 use super::config::Config;
 use crate::mcmc::hmc::States;
 use crate::mcmc::recorded::{self, STARTS};
-use crate::target::{Target, TargetError};
+use crate::target::{Geometry, ParticleSystem, Target, TargetError};
 
 /// Walkers that are moved together.
 pub(super) const GROUP: usize = 32;
@@ -41,6 +41,20 @@ pub(super) fn starts(
     let tempered = blocks[..(config.rungs - 1) * groups].iter().flat_map(|b| &b.log_p);
     recorded::all_inside(tempered.collect::<Vec<_>>().into_iter())?;
     Ok((blocks, evaluations))
+}
+
+/// The mean distance of two particles, or the root mean square coordinate.
+pub(super) fn spread(state: &[f64], geometry: Geometry) -> f64 {
+    let Geometry::Particles(ParticleSystem { particles, space }) = geometry else {
+        return (state.iter().map(|x| x * x).sum::<f64>() / state.len() as f64).sqrt();
+    };
+    let mut sum = 0.0;
+    for (i, a) in state.chunks_exact(space).enumerate() {
+        for b in state.chunks_exact(space).take(i) {
+            sum += a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
+        }
+    }
+    sum / (particles * (particles - 1) / 2) as f64
 }
 
 impl Block {

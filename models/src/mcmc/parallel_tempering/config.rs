@@ -27,7 +27,7 @@ pub struct Config {
     /// Sweeps from one recorded state to the next.
     pub thin: usize,
     /// The folder of a finished training of the same target, whose model moves states of the first rung too; empty for
-    /// none.
+    /// none. Its paths have the `evaluation.reverse_steps` of that training.
     #[serde(default)]
     pub model: String,
     /// Sweeps from one such move to the next.
@@ -35,7 +35,7 @@ pub struct Config {
     pub jump_every: usize,
 }
 
-/// Settings from before had none of their own.
+/// Files of settings of earlier versions lack this key.
 fn jump_every() -> usize {
     10
 }

@@ -1,11 +1,21 @@
 //! Moves of the first rung by a trained model.
 
 use super::ParallelTempering;
+use super::block::GROUP;
 use crate::target::TargetError;
 
 /// A move of states (columns) by a model of the target that leaves exp(-E) invariant
-/// ([`Learned::jump`](crate::sampler::Learned::jump)): with a key for its random numbers; returns the mean acceptance.
-pub type Move<'a> = dyn Fn(&mut [f64], (u64, u64)) -> Result<f64, TargetError> + Send + Sync + 'a;
+/// ([`Learned::jump`](crate::sampler::Learned::jump)), with a key for its random numbers.
+pub type Move<'a> = dyn Fn(&mut [f64], (u64, u64)) -> Result<Jumped, TargetError> + Send + Sync + 'a;
+
+/// What came of a move.
+#[derive(Clone, Copy, Debug)]
+pub struct Jumped {
+    /// The mean acceptance.
+    pub acceptance: f64,
+    /// Energies that it took to get the model ready, in the first move of a process.
+    pub tuning: u64,
+}
 
 /// Moves by a model, and what they cost.
 pub struct ModelMoves<'a> {
@@ -13,8 +23,6 @@ pub struct ModelMoves<'a> {
     pub jump: Box<Move<'a>>,
     /// Energies that it evaluates for each state.
     pub each: usize,
-    /// Energies that it took to get ready.
-    pub before: u64,
 }
 
 /// What is known of the jumps since recording began.
@@ -26,7 +34,18 @@ pub(super) struct Jumps {
     pub count: usize,
 }
 
-impl ParallelTempering<'_> {
+impl<'a> ParallelTempering<'a> {
+    /// The same with moves by a model.
+    pub fn with_moves(self, moves: ModelMoves<'a>) -> Self {
+        Self { moves: Some(moves), ..self }
+    }
+
+    /// The mean acceptance of the model's moves since recording began; none without any.
+    pub fn jump_acceptance(&self) -> Option<f64> {
+        let Jumps { acceptance, count } = self.record.jumps;
+        (count > 0).then(|| acceptance / count as f64)
+    }
+
     /// Offers every state of the first rung one of the model's own, in every `jump_every`-th sweep.
     pub(super) fn jump_all(&mut self) -> Result<(), TargetError> {
         let Some(moves) = &self.moves else { return Ok(()) };
@@ -34,24 +53,25 @@ impl ParallelTempering<'_> {
             return Ok(());
         }
         let (walkers, dim) = (self.config.walkers, self.target.dim());
-        let first = &mut self.blocks[..walkers.div_ceil(super::block::GROUP)];
+        let first = &mut self.blocks[..walkers.div_ceil(GROUP)];
         let mut columns = vec![0.0; walkers * dim];
-        let mut rest = &mut columns[..];
-        for block in first.iter() {
-            let (own, others) = rest.split_at_mut(block.n * dim);
-            block.write_columns(own);
-            rest = others;
-        }
-        let acceptance = (moves.jump)(&mut columns, (self.seed, self.sweep as u64))?;
-        let mut rest = &columns[..];
-        for block in first {
-            let (own, others) = rest.split_at(block.n * dim);
-            block.read_columns(own);
+        let blocks = columns.chunks_mut(GROUP * dim).zip(first.iter());
+        blocks.for_each(|(columns, block)| block.write_columns(columns));
+        let jumped = (moves.jump)(&mut columns, (self.seed, self.sweep as u64))?;
+        for (columns, block) in columns.chunks(GROUP * dim).zip(first) {
+            let mut before = block.clone();
+            block.read_columns(columns);
             block.evaluate(&*self.target)?;
-            rest = others;
+            // Single precision, in which models move states, may have seen one inside that is not.
+            let outside: Vec<usize> = (0..block.n).filter(|l| !block.log_p[*l].is_finite()).collect();
+            outside.into_iter().for_each(|l| block.swap(&mut before, l));
         }
         self.evaluations += (walkers * (moves.each + 1)) as u64;
-        self.record.jumps.acceptance += acceptance;
+        if self.sweep == 0 {
+            // A run that goes on gets the same model ready once more, which is no cost of the run.
+            self.evaluations += jumped.tuning;
+        }
+        self.record.jumps.acceptance += jumped.acceptance;
         self.record.jumps.count += 1;
         Ok(())
     }
@@ -93,9 +113,9 @@ mod tests {
                     *x = well + 0.1 * noise[0];
                 }
             }
-            Ok(sum / n)
+            Ok(Jumped { acceptance: sum / n, tuning: 1000 })
         };
-        ModelMoves { jump: Box::new(jump), each: 2, before: 1000 }
+        ModelMoves { jump: Box::new(jump), each: 2 }
     }
 
     #[test]
@@ -120,6 +140,23 @@ mod tests {
         let acceptance = guided.jump_acceptance().unwrap();
         assert!((acceptance - 0.75).abs() < 0.03, "{acceptance}");
         assert_eq!(plain.jump_acceptance(), None);
+    }
+
+    #[test]
+    fn a_state_that_the_model_takes_out_of_the_support_stays_where_it_was() {
+        let half = Pointwise::new(1, |x: &[f64], g: &mut [f64]| {
+            g[0] = x[0];
+            if x[0] < 0.0 { f64::INFINITY } else { 0.5 * x[0] * x[0] }
+        });
+        let jump = |x: &mut [f64], _: (u64, u64)| {
+            x.iter_mut().step_by(2).for_each(|x| *x = -*x);
+            Ok(Jumped { acceptance: 1.0, tuning: 0 })
+        };
+        let moves = ModelMoves { jump: Box::new(jump), each: 2 };
+        let config = Config { warm_up: 20, thin: 1, jump_every: 1, ..config() };
+        let mut sampler = ParallelTempering::new(config, &half, 5).unwrap().with_moves(moves);
+        (0..60).for_each(|_| sampler.sweep().unwrap());
+        assert!(sampler.states().iter().all(|x| *x >= 0.0) && sampler.report().energy_mean.is_finite());
     }
 
     #[test]

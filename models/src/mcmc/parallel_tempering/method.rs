@@ -86,7 +86,9 @@ impl MethodConfig for Settings {
         seed: u64,
     ) -> Result<Box<dyn Sampler + 't>, SamplerError> {
         if let Some(model) = self.model() {
-            return Err(SamplerError::Settings(format!("sampler.model = {model}: nobody has read it")));
+            return Err(SamplerError::Settings(format!(
+                "sampler.model = {model}: a sampler with a model is built by build_with"
+            )));
         }
         self.check(target, samples)?;
         self.on(target.double().into(), samples, seed)

@@ -10,7 +10,8 @@
 //! first rung is absolute, because that of the last is known.
 //!
 //! A trained model of the target may move the states of the first rung as well ([`ModelMoves`]): paths of the model are
-//! accepted by their weights, so that the target stays what is sampled, whatever the model is worth.
+//! accepted by their weights, so that the target stays what is sampled, whatever the model is worth. The weights are in
+//! single precision, as the model is: energies of 1e5 and more lose digits that matter there.
 //!
 //! Each of many independent walkers has a state on every rung. A sweep moves every state by one trajectory of
 //! HMC (Duane, Kennedy, Pendleton and Roweth 1987), then proposes swaps between neighbouring rungs, even and odd
@@ -33,7 +34,7 @@ mod sampler;
 
 pub use config::{Config, ConfigError};
 pub use free_energy::LogZ;
-pub use jumps::{ModelMoves, Move};
+pub use jumps::{Jumped, ModelMoves, Move};
 pub use method::Settings;
 pub use report::Report;
 pub use sampler::ParallelTempering;

@@ -3,13 +3,13 @@
 use engine::rng::Stream;
 use rayon::prelude::*;
 
-use super::block::{Block, GROUP, starts};
+use super::block::{Block, GROUP, spread, starts};
 use super::config::Config;
 use super::jumps::{Jumps, ModelMoves};
 use super::ladder::{Ladder, interpolate};
 use crate::mcmc::hmc::{Density, Tempering};
 use crate::sampler::SamplerError;
-use crate::target::{Geometry, Held, ParticleSystem, Target, TargetError};
+use crate::target::{Geometry, Held, Target, TargetError};
 
 /// The warm-up respaces the ladder after each of this many parts but the last three.
 const PARTS: usize = 8;
@@ -102,17 +102,6 @@ impl<'a> ParallelTempering<'a> {
             record: Record::new(config.walkers, config.rungs),
             config,
         })
-    }
-
-    /// The same with moves by a model.
-    pub fn with_moves(self, moves: ModelMoves<'a>) -> Self {
-        Self { evaluations: self.evaluations + moves.before, moves: Some(moves), ..self }
-    }
-
-    /// The mean acceptance of the model's moves since recording began; none without any.
-    pub fn jump_acceptance(&self) -> Option<f64> {
-        let Jumps { acceptance, count } = self.record.jumps;
-        (count > 0).then(|| acceptance / count as f64)
     }
 
     /// Sweeps so far, those of the warm-up included.
@@ -322,25 +311,11 @@ impl<'a> ParallelTempering<'a> {
     }
 }
 
-/// The mean distance of two particles, or the root mean square coordinate.
-fn spread(state: &[f64], geometry: Geometry) -> f64 {
-    let Geometry::Particles(ParticleSystem { particles, space }) = geometry else {
-        return (state.iter().map(|x| x * x).sum::<f64>() / state.len() as f64).sqrt();
-    };
-    let mut sum = 0.0;
-    for (i, a) in state.chunks_exact(space).enumerate() {
-        for b in state.chunks_exact(space).take(i) {
-            sum += a.iter().zip(b).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
-        }
-    }
-    sum / (particles * (particles - 1) / 2) as f64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::mcmc::parallel_tempering::config::tests::config;
-    use crate::target::{DoubleWell, LennardJones, Pointwise};
+    use crate::target::{DoubleWell, LennardJones, ParticleSystem, Pointwise};
 
     #[test]
     fn a_gaussian_has_its_mean_variance_and_log_z() {

@@ -21,12 +21,12 @@ fn run<'t>(
     sampler
 }
 
-/// Means, the standard deviations of one run and the mean claimed errors of estimates of several runs.
 fn log_z_of(sampler: &dyn Sampler) -> (f64, f64) {
     let z = sampler.diagnostics().log_z.unwrap();
     (z.value, z.error())
 }
 
+/// Means, the standard deviations of one run and the mean claimed errors of estimates of several runs.
 fn over_runs(estimates: &[(f64, f64)]) -> (f64, f64, f64) {
     let (values, errors): (Vec<f64>, Vec<f64>) = estimates.iter().copied().unzip();
     (mean(&values), sd(&values), mean(&errors))
