@@ -15,8 +15,8 @@ use super::Picture;
 use super::svg::Svg;
 use crate::run::error::CliError;
 
-/// Series colours, distinguishable with impaired colour vision (Okabe and Ito 2008).
-pub(super) const COLORS: [RGBColor; 7] = [
+/// Series colours, distinguishable with impaired colour vision (Okabe and Ito 2008, and two darker ones).
+pub(super) const COLORS: [RGBColor; 9] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -24,6 +24,8 @@ pub(super) const COLORS: [RGBColor; 7] = [
     RGBColor(230, 159, 0),
     RGBColor(86, 180, 233),
     RGBColor(110, 110, 110),
+    RGBColor(120, 60, 180),
+    RGBColor(130, 75, 50),
 ];
 
 /// The font's name.

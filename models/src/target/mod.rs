@@ -33,6 +33,7 @@ mod gradient;
 mod held;
 mod lennard_jones;
 mod logistic_regression;
+mod logistic_rows;
 mod many_well;
 mod mixture;
 mod mixture_kernel;
