@@ -1,51 +1,35 @@
 //! Whether runs with several seeds agree.
 
-use models::audit::Level;
+use models::audit::{Level, log_z_apart};
 use models::evaluate::Figure;
 
-use super::verdict::Sentence;
-
-/// Estimates of log Z by what they know, the best first.
-const ESTIMATES: [&str; 3] = ["smc_log_z", "trajectory_log_z", "log_z"];
-/// Combined standard errors that two of them may lie apart, and a difference that never matters: those of two routes of
-/// one run.
-const APART: f64 = 5.0;
-const SMALL: f64 = 0.05;
+use super::verdict::{LOG_Z, Sentence};
 
 /// What the figures of several runs, with seeds from `first` on, say of each other: whether their log Z agree. Nothing of
 /// a single run, or where none estimates log Z.
 pub(super) fn agreement(first: u64, runs: &[Vec<Figure>]) -> Vec<Sentence> {
-    let of = |name: &str| -> Vec<Option<(f64, f64)>> {
-        let one = |figures: &Vec<Figure>| {
-            let f = figures.iter().find(|f| f.name == name && !f.lower_bound)?;
-            f.sd.filter(|sd| sd.is_finite() && f.value.is_finite()).map(|sd| (f.value, sd))
-        };
-        runs.iter().map(one).collect()
+    let known = |name: &&&str| runs.iter().any(|figures| figures.iter().any(|f| f.name == **name));
+    let Some(name) = LOG_Z.iter().find(known) else { return Vec::new() };
+    let of = |figures: &Vec<Figure>| {
+        let f = figures.iter().find(|f| f.name == *name && !f.lower_bound)?;
+        f.sd.filter(|sd| sd.is_finite() && f.value.is_finite()).map(|sd| (f.value, sd))
     };
-    let known = |name: &str| runs.iter().any(|figures| figures.iter().any(|f| f.name == name));
-    let Some(name) = ESTIMATES.into_iter().find(|name| known(name)) else { return Vec::new() };
-    let found = of(name);
-    let trusted: Vec<(u64, f64, f64)> =
-        (first..).zip(&found).filter_map(|(seed, f)| f.map(|(value, sd)| (seed, value, sd))).collect();
+    let found: Vec<Option<(f64, f64)>> = runs.iter().map(of).collect();
+    let trusted: Vec<(u64, (f64, f64))> =
+        (first..).zip(&found).filter_map(|(seed, f)| f.map(|f| (seed, f))).collect();
     let mut said = Vec::new();
     let mut say = |level, text: String| said.push(Sentence { level, text, known: false });
-    let pairs = trusted.iter().enumerate().flat_map(|(i, a)| trusted[..i].iter().map(move |b| (a, b)));
-    let apart = pairs.map(|(a, b)| {
-        let errors = (a.1 - b.1).abs() / a.2.hypot(b.2);
-        (if (a.1 - b.1).abs() > SMALL { errors } else { errors.min(APART) }, a.0, b.0)
-    });
-    match apart.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((errors, a, b)) if errors > APART => say(
+    let pairs = trusted.iter().enumerate().flat_map(|(i, a)| trusted[..i].iter().map(move |b| (b, a)));
+    let apart = pairs.filter_map(|((b, y), (a, z))| log_z_apart(*y, *z).map(|errors| (errors, *b, *a)));
+    if let Some((errors, b, a)) = apart.max_by(|p, q| p.0.total_cmp(&q.0)) {
+        say(
             Level::Bad,
             format!(
                 "{name} of the seeds {b} and {a} differ by {errors:.1} of their errors: some run misses a part of the target, or its errors are too small. Next: train longer or take more samples, and look at modes.csv of both."
             ),
-        ),
-        Some((errors, ..)) => say(
-            Level::Good,
-            format!("{name} of {} seeds agree within {errors:.1} of their errors.", trusted.len()),
-        ),
-        None => {}
+        );
+    } else if trusted.len() > 1 {
+        say(Level::Good, format!("{name} of {} seeds agree within their errors.", trusted.len()));
     }
     let without = found.len() - trusted.len();
     if without > 0 && runs.len() > 1 {

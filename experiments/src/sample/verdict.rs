@@ -53,6 +53,9 @@ const FLOORS: f64 = 2.0;
 /// Standard errors of log Z that a known value may lie away.
 const ERRORS: f64 = 3.0;
 
+/// Estimates of log Z by what they know, the best first: populations, paths, the method's own.
+pub(super) const LOG_Z: [&str; 3] = ["smc_log_z", "trajectory_log_z", "log_z"];
+
 /// The findings, the worst first.
 pub fn verdict(m: &Metrics<'_>) -> Vec<Sentence> {
     let mut said: Vec<Sentence> = m.judgement.verdict.findings.iter().map(sentence).collect();
@@ -106,8 +109,7 @@ pub fn verdict(m: &Metrics<'_>) -> Vec<Sentence> {
 /// By the estimate that knows most: populations, paths, the flow, or the method's own. A lower bound alone is said by
 /// the weights.
 fn log_z(m: &Metrics<'_>, say: &mut impl FnMut(Level, String)) {
-    let names = ["smc_log_z", "trajectory_log_z", "log_z"];
-    let found = names.iter().filter_map(|name| m.of(name));
+    let found = LOG_Z.iter().filter_map(|name| m.of(name));
     let Some(f) = found.into_iter().find(|f| !f.lower_bound && f.sd.is_some_and(f64::is_finite)) else {
         return;
     };

@@ -11,4 +11,4 @@ mod verdict;
 
 pub use compare::{Comparison, Judged, Pair, compare};
 pub use explore::{Explorations, explore};
-pub use verdict::{Audit, Evidence, Finding, Level, Verdict};
+pub use verdict::{Audit, Evidence, Finding, Level, Verdict, log_z_apart};

@@ -199,15 +199,20 @@ fn weights(e: &Evidence, say: Say<'_>) {
     }
 }
 
+/// How many of their combined standard errors two estimates of log Z, each with its error, lie apart, where that is too
+/// much: more than five of them, and more than 0.05.
+pub fn log_z_apart(a: (f64, f64), b: (f64, f64)) -> Option<f64> {
+    let (difference, error) = ((a.0 - b.0).abs(), a.1.hypot(b.1));
+    (difference > (DIFFERENCE * error).max(LOG_Z)).then(|| difference / error)
+}
+
 /// Whether the routes to log Z agree.
 fn routes(e: &Evidence, say: Say<'_>) {
     let trusted: Vec<(&str, LogZ)> =
         e.log_z.iter().filter(|(_, z)| z.error().is_some()).map(|(name, z)| (*name, *z)).collect();
     for (k, (name, z)) in trusted.iter().enumerate() {
         for (other, y) in &trusted[k + 1..] {
-            let difference = z.value - y.value;
-            let allowed = (DIFFERENCE * z.standard_error.hypot(y.standard_error)).max(LOG_Z);
-            if difference.abs() > allowed {
+            if log_z_apart((z.value, z.standard_error), (y.value, y.standard_error)).is_some() {
                 say(
                     Level::Bad,
                     format!("log Z by {name} is {z}, by {other} {y}: one of them is wrong"),

@@ -14,7 +14,7 @@ use self::page::{cards, listed, page, section, table, tight};
 use super::SampleConfig;
 use super::modes::Modes;
 use super::observe::{self, Observed};
-use super::verdict::{Sentence, gravest};
+use super::verdict::{LOG_Z, Sentence, gravest};
 use crate::plot::escaped;
 use crate::run::RunFolder;
 use crate::run::error::CliError;
@@ -94,8 +94,7 @@ impl Report<'_> {
     /// Title, and the figures that everybody asks for.
     fn head(&self, title: &str) -> String {
         let mut all: Vec<(&str, String)> = Vec::new();
-        let names = ["smc_log_z", "trajectory_log_z", "log_z"];
-        if let Some(f) = names.iter().find_map(|name| self.figures.iter().find(|f| f.name == *name)) {
+        if let Some(f) = LOG_Z.iter().find_map(|name| self.figures.iter().find(|f| f.name == *name)) {
             let bound = if f.lower_bound { "at least about " } else { "" };
             all.push(("log Z", format!("{bound}{}", spread(f.value, f.sd))));
         }
