@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 pub mod classify;
+pub mod commands;
 pub mod config;
 pub mod datasets;
 pub mod dimension;

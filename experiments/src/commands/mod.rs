@@ -1,0 +1,9 @@
+//! What the binaries do, a module each: arguments, and the command that they make.
+
+pub mod compare;
+pub mod data;
+pub mod dimension;
+pub mod graph;
+pub mod oversmoothing;
+pub mod sample;
+pub mod speed;
