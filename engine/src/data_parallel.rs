@@ -5,6 +5,7 @@
 use rayon::prelude::*;
 
 use crate::buffer_pool::BufferPool;
+use crate::parallel::Tasks;
 use crate::simd::add;
 use crate::{Real, Recording, Tape, parallel};
 
@@ -56,7 +57,7 @@ impl<T: Real> DataParallel<T> {
         if count == 1 {
             shards.iter_mut().enumerate().for_each(work);
         } else {
-            shards.par_iter_mut().enumerate().for_each(work);
+            shards.par_iter_mut().each(|i, shard| work((i, shard)));
         }
         self.gradient.resize(params.len(), T::ZERO);
         let shards = &self.shards[..count];

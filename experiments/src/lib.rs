@@ -15,6 +15,7 @@ pub mod plot;
 pub mod read;
 pub mod run;
 pub mod sample;
+pub mod scaling;
 pub mod table;
 pub mod workloads;
 

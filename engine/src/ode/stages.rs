@@ -8,6 +8,7 @@ use rayon::prelude::*;
 
 use super::Tableau;
 use crate::parallel::CHUNK;
+use crate::parallel::Tasks;
 use crate::simd::axpy;
 use crate::{Real, parallel, simd_fn};
 
@@ -128,7 +129,7 @@ fn scaled_norm<T: Real>(x: &[T], y: &[T], z: &[T], tolerance: [f64; 2], partials
             .par_iter_mut()
             .zip(x.par_chunks(CHUNK))
             .zip(y.par_chunks(CHUNK).zip(z.par_chunks(CHUNK)))
-            .for_each(|((partial, x), (y, z))| *partial = sum_of_scaled_squares(x, y, z, tolerance));
+            .each(|_, ((partial, x), (y, z))| *partial = sum_of_scaled_squares(x, y, z, tolerance));
         partials.iter().fold(0.0, |sum, partial| sum + partial)
     };
     (sum / n.max(1) as f64).sqrt()

@@ -152,11 +152,12 @@ fn evaluate<T: Real, A: Activation>(x: &[T], y: &mut [T], slope: &mut [T]) {
     if x.len() <= parallel::CHUNK {
         return evaluate_chunk::<T, A>(x, y, slope);
     }
+    use parallel::Tasks;
     use rayon::prelude::*;
     let n = parallel::CHUNK;
     (x.par_chunks(n), y.par_chunks_mut(n), slope.par_chunks_mut(n))
         .into_par_iter()
-        .for_each(|(x, y, slope)| evaluate_chunk::<T, A>(x, y, slope));
+        .each(|_, (x, y, slope)| evaluate_chunk::<T, A>(x, y, slope));
 }
 
 simd_fn! {

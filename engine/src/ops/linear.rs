@@ -11,6 +11,7 @@ use rayon::prelude::*;
 
 use super::activation::{Activation, Identity, Relu, Silu, Tanh};
 use crate::matrix::faer_mut;
+use crate::parallel::Tasks;
 use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, parallel, simd_fn};
 
@@ -67,11 +68,11 @@ impl<A: Activation, T: Real> Op<T> for Linear<A> {
         }
         let (xs, outs) = (x.data.par_chunks(COLUMNS * k), out.par_chunks_mut(COLUMNS * m));
         if A::IS_IDENTITY {
-            (xs, outs).into_par_iter().for_each(|(x, out)| block(x, out, &mut []));
+            (xs, outs).into_par_iter().each(|_, (x, out)| block(x, out, &mut []));
         } else {
             (xs, outs, aux.par_chunks_mut(COLUMNS * m))
                 .into_par_iter()
-                .for_each(|(x, out, aux)| block(x, out, aux));
+                .each(|_, (x, out, aux)| block(x, out, aux));
         }
     }
 

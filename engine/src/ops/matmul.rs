@@ -8,6 +8,7 @@ use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
 use crate::matrix::faer_mut;
+use crate::parallel::Tasks;
 use crate::tape::{Cotangent, Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, View};
 
@@ -43,7 +44,7 @@ fn product<T: Real>(out: &mut [T], shape: Shape, accumulate: Accum, a: MatRef<T>
     if shape.cols <= columns {
         return run(faer_mut(out, shape), b);
     }
-    out.par_chunks_mut(columns * shape.rows).enumerate().for_each(|(i, out)| {
+    out.par_chunks_mut(columns * shape.rows).each(|i, out| {
         let n = out.len() / shape.rows;
         run(faer_mut(out, Shape::new(shape.rows, n)), b.subcols(i * columns, n));
     });

@@ -7,6 +7,7 @@
 
 use rayon::prelude::*;
 
+use crate::parallel::Tasks;
 use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, parallel};
 
@@ -22,7 +23,7 @@ struct Normalise {
 fn row_means<T: Real>(shape: Shape, means: &mut [T], block: &mut [T], f: impl Fn(usize, usize) -> T + Sync) {
     let share = T::of(1.0 / shape.cols.max(1) as f64);
     let tasks = (means.par_chunks_mut(parallel::ROWS), block.par_chunks_mut(parallel::ROWS));
-    tasks.into_par_iter().enumerate().for_each(|(c, (means, block))| {
+    tasks.into_par_iter().each(|c, (means, block)| {
         means.fill(T::ZERO);
         for from in (0..shape.cols).step_by(BLOCK) {
             block.fill(T::ZERO);
@@ -80,7 +81,7 @@ impl<T: Real> Op<T> for Normalise {
         }
         let columns = parallel::columns(rows);
         let tasks = (out.par_chunks_mut(columns * rows), x.data.par_chunks(columns * rows));
-        (tasks.0, tasks.1, aux.par_chunks_mut(columns)).into_par_iter().for_each(|(out, x, inverse)| {
+        (tasks.0, tasks.1, aux.par_chunks_mut(columns)).into_par_iter().each(|_, (out, x, inverse)| {
             for ((y, x), r) in out.chunks_exact_mut(rows).zip(x.chunks_exact(rows)).zip(inverse) {
                 let m = mean(x.iter().copied());
                 y.iter_mut().zip(x).for_each(|(y, x)| *y = *x - m);

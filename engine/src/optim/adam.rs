@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use crate::parallel::Tasks;
 use crate::{Real, parallel, simd_fn};
 
 /// Adam (Kingma and Ba 2015, algorithm 1) with the decoupled weight decay of AdamW (Loshchilov and Hutter
@@ -72,7 +73,7 @@ impl<T: Real> Adam<T> {
             self.v.par_chunks_mut(N),
         )
             .into_par_iter()
-            .for_each(|(p, g, m, v)| update(&c, p, g, m, v));
+            .each(|_, (p, g, m, v)| update(&c, p, g, m, v));
     }
 }
 

@@ -1,15 +1,13 @@
 //! Draws the learning curves of several runs over each other, or what they came to against what they cost.
 
 use std::collections::{BTreeMap, HashMap};
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use crate::plot::{Panel, Series, panels};
+use crate::plot::{Panel, Series, file, panels};
 use crate::run::error::{CliError, run};
 use crate::run::folder::seed_folders;
 use crate::run::history::numbers;
 use clap::Parser;
-use engine::checkpoint::write_atomic;
 use serde_json::Value;
 
 /// Draws columns of history.csv of several runs over each other, one panel for each column. A folder
@@ -62,7 +60,7 @@ fn body(args: &Args) -> Result<(), CliError> {
         let drawn = args.columns.join(", ");
         return Err(CliError::usage(format!("--log {column}: not one of --columns, which are {drawn}")));
     }
-    check_out(&args.out)?;
+    file::check(&args.out, "--out")?;
     let x = args.x.as_deref();
     let (label, all) = if args.ends {
         let x = x.unwrap_or("energy_evaluations");
@@ -72,8 +70,7 @@ fn body(args: &Args) -> Result<(), CliError> {
         (x.to_string(), curves(args, x)?)
     };
     let picture = panels("", &label, &all)?;
-    let bytes = if is_svg(&args.out) { picture.svg } else { picture.png };
-    write_atomic(&args.out, &bytes).map_err(|e| CliError::io(&args.out, &e))
+    file::write(&args.out, picture)
 }
 
 /// A panel for each column, with a curve for each method.
@@ -177,23 +174,6 @@ fn drawable(panel: Panel) -> Result<Panel, CliError> {
         return Err(CliError::usage(format!("--columns {column}: no value in it is {kind}")));
     }
     Ok(panel)
-}
-
-/// An error if there is something at --out that is no picture of this program's kind.
-fn check_out(out: &Path) -> Result<(), CliError> {
-    let Ok(there) = out.symlink_metadata() else { return Ok(()) };
-    let (kind, want) = if is_svg(out) { ("SVG", *b"<svg xml") } else { ("PNG", *b"\x89PNG\r\n\x1a\n") };
-    let mut start = [0; 8];
-    let read = |start: &mut [u8]| std::fs::File::open(out)?.read_exact(start);
-    if there.is_file() && read(&mut start).is_ok() && start == want {
-        return Ok(());
-    }
-    Err(CliError::usage(format!("{}: is there and no {kind} picture; choose another --out", out.display())))
-}
-
-/// Whether an SVG is asked for, by the ending of its name.
-fn is_svg(out: &Path) -> bool {
-    out.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("svg"))
 }
 
 fn name(path: &Path) -> String {

@@ -1,11 +1,14 @@
 //! Times whole training steps: one JSON line for each workload, as `peers.py` prints them for PyTorch
 //! and JAX.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+use crate::plot::{file, panels};
 use crate::run::cli::MOST_THREADS;
 use crate::run::console;
 use crate::run::error::CliError;
+use crate::scaling::{self, Timed};
 use crate::workloads::levels::{self, inversion, least, median};
 use crate::workloads::{ALL, Workload};
 use clap::Parser;
@@ -21,11 +24,11 @@ const TRIES: u32 = 4;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:\n  speed                          every workload on all cores\n  speed --only mlp --threads 1   one workload on one thread\n  speed --reps 51                a steadier median\n  speed --levels                 at every SIMD level of this CPU, in turns"
+    after_help = "Examples:\n  speed                          every workload on all cores\n  speed --only mlp --threads 1   one workload on one thread\n  speed --reps 51                a steadier median\n  speed --levels                 at every SIMD level of this CPU, in turns\n  speed --scaling                what 2 to 128 threads would gain"
 )]
 pub struct Args {
-    /// Workload to run (default: all).
-    #[arg(long, value_parser = clap::builder::PossibleValuesParser::new(ALL.iter().map(|w| w.name)))]
+    /// Workload to run (default: all); with --scaling every step whose name begins so.
+    #[arg(long)]
     only: Option<String>,
     /// Threads (default: one for each core).
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
@@ -37,11 +40,25 @@ pub struct Args {
     /// more than 10 %.
     #[arg(long)]
     levels: bool,
+    /// Record what the tasks of each step take on one thread, and tell the speed-up on up to 128; steps of trainings
+    /// too.
+    #[arg(long, conflicts_with_all = ["levels", "threads"])]
+    scaling: bool,
+    /// A picture of it, PNG or SVG.
+    #[arg(long, value_name = "FILE", requires = "scaling")]
+    picture: Option<PathBuf>,
 }
 
 /// Runs the command; the exit code is that of the process.
 pub fn main(args: &Args) -> std::process::ExitCode {
+    if args.scaling {
+        return crate::run::error::run(|| crate::run::cli::on_threads(Some(1), |_| scaling(args)));
+    }
     let measure = |threads| {
+        if let Some(only) = args.only.as_ref().filter(|only| ALL.iter().all(|w| w.name != **only)) {
+            let names: Vec<&str> = ALL.iter().map(|w| w.name).collect();
+            return Err(CliError::usage(format!("--only {only}: not one of {}", names.join(", "))));
+        }
         let mut slower = Vec::new();
         for workload in ALL.iter().filter(|w| args.only.as_deref().is_none_or(|only| only == w.name)) {
             if args.levels {
@@ -54,6 +71,36 @@ pub fn main(args: &Args) -> std::process::ExitCode {
         if slower.is_empty() { Ok(()) } else { Err(CliError::Failed(slower.join("; "))) }
     };
     crate::run::error::run(|| crate::run::cli::on_threads(args.threads, measure))
+}
+
+/// Records steps, and prints the table of what more threads would gain.
+fn scaling(args: &Args) -> Result<(), CliError> {
+    let wanted = |step: &Timed| args.only.as_deref().is_none_or(|only| step.name.starts_with(only));
+    let steps: Vec<Timed> = scaling::steps().into_iter().filter(wanted).collect();
+    if let (Some(only), true) = (&args.only, steps.is_empty()) {
+        let names: Vec<&str> = scaling::steps().iter().map(|s| s.name).collect();
+        return Err(CliError::usage(format!(
+            "--only {only}: no step begins so; there are {}",
+            names.join(", ")
+        )));
+    }
+    if let Some(path) = &args.picture {
+        file::check(path, "--picture")?;
+    }
+    let hop = scaling::hop()?;
+    let mut found = Vec::new();
+    for (k, step) in steps.iter().enumerate() {
+        console::note(format_args!("{} of {}: {} ({})", k + 1, steps.len(), step.name, step.what));
+        found.push(scaling::measure(step, args.reps as usize, hop)?);
+    }
+    console::print(format_args!("{}", scaling::table(&found)))?;
+    console::print(format_args!("the way to another thread: {:.2} us\n", 1e6 * hop))?;
+    match &args.picture {
+        Some(path) => {
+            file::write(path, panels("predicted efficiency", "log2 of workers", &scaling::panels(&found))?)
+        }
+        None => Ok(()),
+    }
 }
 
 /// Times a workload at every level; says so if a higher one is slower, and stays so in longer runs.

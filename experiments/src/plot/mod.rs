@@ -6,6 +6,7 @@ mod clouds;
 mod contour;
 mod curves;
 mod density;
+pub mod file;
 mod maps;
 mod svg;
 

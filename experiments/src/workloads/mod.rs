@@ -13,7 +13,7 @@ mod spmm;
 use models::score::Pairs;
 
 /// One whole step, blocking.
-pub type Step = Box<dyn FnMut()>;
+pub type Step = Box<dyn FnMut() + Send>;
 
 /// Name, what a step is, and how to set it up.
 pub struct Workload {

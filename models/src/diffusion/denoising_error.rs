@@ -4,6 +4,7 @@
 use engine::Real;
 use engine::Tape;
 use engine::checkpoint::{Checkpoint, CheckpointError};
+use engine::parallel::Tasks;
 use engine::rng::Stream;
 use rayon::prelude::*;
 
@@ -150,23 +151,20 @@ impl DenoisingError {
         let count = (states.len() / d.max(1)) as f64 * per_kind(geometry);
         for knot in 0..KNOTS {
             let level = sigma(schedule, knot);
-            let sums: Vec<Vec<f64>> = (states.par_chunks(STATES * d).enumerate())
-                .map(|(chunk, states)| {
-                    let mut stream =
-                        Stream::new(seed, "denoising error", step, (chunk * KNOTS + knot) as u64);
-                    let mut x = vec![T::ZERO; states.len()];
-                    geometry.fill_normal(&mut stream, &mut x);
-                    x.iter_mut().zip(states).for_each(|(x, s)| *x = T::of(level).mul_add(*x, *s));
-                    let mut score = vec![T::ZERO; x.len()];
-                    model.score(&mut Tape::new(), &x, T::of(level), &mut score);
-                    x.iter_mut().zip(&score).for_each(|(x, s)| *x += T::of(level * level) * *s);
-                    let mut sums = vec![0.0; kinds];
-                    for (x, state) in x.chunks_exact(d).zip(states.chunks_exact(d)) {
-                        add_squares(x, state, &mut sums);
-                    }
-                    sums
-                })
-                .collect();
+            let sums: Vec<Vec<f64>> = (states.par_chunks(STATES * d)).tasks(|chunk, states| {
+                let mut stream = Stream::new(seed, "denoising error", step, (chunk * KNOTS + knot) as u64);
+                let mut x = vec![T::ZERO; states.len()];
+                geometry.fill_normal(&mut stream, &mut x);
+                x.iter_mut().zip(states).for_each(|(x, s)| *x = T::of(level).mul_add(*x, *s));
+                let mut score = vec![T::ZERO; x.len()];
+                model.score(&mut Tape::new(), &x, T::of(level), &mut score);
+                x.iter_mut().zip(&score).for_each(|(x, s)| *x += T::of(level * level) * *s);
+                let mut sums = vec![0.0; kinds];
+                for (x, state) in x.chunks_exact(d).zip(states.chunks_exact(d)) {
+                    add_squares(x, state, &mut sums);
+                }
+                sums
+            });
             for kind in 0..kinds {
                 let r = sums.iter().map(|s| s[kind]).sum::<f64>() / (count * level * level);
                 let log_r = &mut fitted.log_r[knot * kinds + kind];

@@ -1,5 +1,6 @@
 //! The probability-flow ODE and the density of the model that it defines.
 
+use engine::parallel::Tasks;
 use engine::rng::Stream;
 use engine::{Real, Tape};
 use rayon::prelude::*;
@@ -90,22 +91,20 @@ impl<T: Real> Flow<'_, T> {
     /// Integrates `x` from one noise level to another and adds the change of log density.
     fn integrate(&self, x: &mut [T], log_p: &mut [f64], from: f64, to: f64) {
         let d = self.model.network.dim();
-        (x.par_chunks_mut(STATES * d), log_p.par_chunks_mut(STATES)).into_par_iter().for_each(
-            |(x, log_p)| {
-                let mut path = Path {
-                    flow: self,
-                    tape: Tape::new(),
-                    f: vec![T::ZERO; x.len()],
-                    rates: vec![0.0; log_p.len()],
-                };
-                let h = (to / from).ln() / self.steps as f64;
-                let mut state: Vec<f64> = x.iter().map(|x| x.f64()).collect();
-                for i in 0..self.steps {
-                    path.step(&mut state, log_p, from.ln() + i as f64 * h, h);
-                }
-                x.iter_mut().zip(&state).for_each(|(x, s)| *x = T::of(*s));
-            },
-        );
+        (x.par_chunks_mut(STATES * d), log_p.par_chunks_mut(STATES)).into_par_iter().each(|_, (x, log_p)| {
+            let mut path = Path {
+                flow: self,
+                tape: Tape::new(),
+                f: vec![T::ZERO; x.len()],
+                rates: vec![0.0; log_p.len()],
+            };
+            let h = (to / from).ln() / self.steps as f64;
+            let mut state: Vec<f64> = x.iter().map(|x| x.f64()).collect();
+            for i in 0..self.steps {
+                path.step(&mut state, log_p, from.ln() + i as f64 * h, h);
+            }
+            x.iter_mut().zip(&state).for_each(|(x, s)| *x = T::of(*s));
+        });
     }
 }
 

@@ -1,6 +1,7 @@
 //! Sequential Monte Carlo along the reverse SDE.
 
 use engine::Real;
+use engine::parallel::Tasks;
 use engine::rng::Stream;
 use rayon::prelude::*;
 
@@ -148,15 +149,12 @@ impl<T: Real> ReverseProcess<'_, T> {
         let d = target.dim();
         let n = count * size;
         let (mut states, mut log_w) = (vec![T::ZERO; n * d], vec![0.0; n]);
-        (states.par_chunks_mut(size * d), log_w.par_chunks_mut(size))
-            .into_par_iter()
-            .enumerate()
-            .map(|(k, (x, log_w))| {
+        (states.par_chunks_mut(size * d), log_w.par_chunks_mut(size)).into_par_iter().try_each(
+            |k, (x, log_w)| {
                 let mut stream = Stream::new(seed, "populations", step, k as u64);
                 self.population(target, lookahead, steps, &mut stream, x, log_w)
-            })
-            // The first error in order, whatever the threads.
-            .reduce(|| Ok(()), Result::and)?;
+            },
+        )?;
         let log_z = log_w.chunks_exact(size).map(log_mean_exp).collect();
         let evaluations = (n * (lookahead.places.len() + 1)) as u64;
         Ok(Populations { states, log_w, log_z, evaluations })

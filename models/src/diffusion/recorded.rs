@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use engine::Real;
 use engine::buffer_pool::BufferPool;
+use engine::parallel::Tasks;
 use engine::rng::Stream;
 use rayon::prelude::*;
 
@@ -62,8 +63,7 @@ impl<T: Real> RecordedPaths<T> {
         let (states, noise) = (self.states.par_chunks_mut(row), self.noise.par_chunks_mut(row));
         (states, noise, self.ends.par_chunks_mut(STATES * d), self.log_ratio.par_chunks_mut(STATES))
             .into_par_iter()
-            .enumerate()
-            .for_each(|(chunk, (states, noise, x, log_ratio))| {
+            .each(|chunk, (states, noise, x, log_ratio)| {
                 let mut stream = Stream::new(seed, "reverse", step, chunk as u64);
                 let mut walker = Walker::with(process, memory.take(), x.len());
                 walker.start(&mut stream, x, log_ratio);

@@ -1,6 +1,7 @@
 //! The reverse SDE and the weights of its paths. For particles all noise is mean-free, and densities are on that
 //! subspace.
 
+use engine::parallel::Tasks;
 use engine::rng::Stream;
 use engine::{Real, Tape};
 use rayon::prelude::*;
@@ -81,13 +82,12 @@ impl<T: Real> ReverseProcess<'_, T> {
     /// expectation Z, and weights x_0 properly for exp(-E) (Neal 2001; Doucet et al. 2022).
     pub fn paths(&self, steps: usize, (seed, step): (u64, u64), out: &mut [T], log_ratio: &mut [f64]) {
         let d = self.model.network.dim();
-        (out.par_chunks_mut(STATES * d), log_ratio.par_chunks_mut(STATES))
-            .into_par_iter()
-            .enumerate()
-            .for_each(|(chunk, (x, log_ratio))| {
+        (out.par_chunks_mut(STATES * d), log_ratio.par_chunks_mut(STATES)).into_par_iter().each(
+            |chunk, (x, log_ratio)| {
                 let mut stream = Stream::new(seed, "reverse", step, chunk as u64);
                 self.walk(steps, &mut stream, x, log_ratio);
-            });
+            },
+        );
     }
 
     /// Pairs (sigma, sigma') of the steps, from the prior to data.

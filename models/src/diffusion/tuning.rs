@@ -1,6 +1,7 @@
 //! Variances of the reverse steps that make the weights of paths even.
 
 use engine::optim::Adam;
+use engine::parallel::Tasks;
 use engine::rng::Stream;
 use engine::{Real, Tape};
 use rayon::prelude::*;
@@ -44,12 +45,10 @@ struct Variances {
 
 impl Noised {
     fn log_weights(&self, steps: &Variances) -> Vec<f64> {
-        (self.squares.par_chunks(steps.precision.len()).zip(&self.log_w))
-            .map(|(squares, log_w)| {
-                let sum: f64 = squares.iter().zip(&steps.precision).map(|(s, p)| f64::from(*s) * p).sum();
-                log_w + steps.log_norm + 0.5 * sum
-            })
-            .collect()
+        (self.squares.par_chunks(steps.precision.len()).zip(&self.log_w)).tasks(|_, (squares, log_w)| {
+            let sum: f64 = squares.iter().zip(&steps.precision).map(|(s, p)| f64::from(*s) * p).sum();
+            log_w + steps.log_norm + 0.5 * sum
+        })
     }
 }
 
@@ -96,7 +95,7 @@ impl<T: Real> ReverseProcess<'_, T> {
             log_w.par_chunks_mut(STATES),
             squares.par_chunks_mut(STATES * row),
         );
-        chunks.into_par_iter().enumerate().for_each(|(chunk, (states, log_w, squares))| {
+        chunks.into_par_iter().each(|chunk, (states, log_w, squares)| {
             let mut stream = Stream::new(seed, "noised paths", step, chunk as u64);
             let (mut x, mut next_x) = (states.to_vec(), states.to_vec());
             let (mut tape, mut score) = (Tape::new(), vec![T::ZERO; x.len()]);

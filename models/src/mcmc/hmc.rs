@@ -1,6 +1,7 @@
 //! Hamiltonian Monte Carlo for many states at once.
 
 use engine::Real;
+use engine::parallel::Tasks;
 use engine::rng::Stream;
 use rayon::prelude::*;
 
@@ -36,18 +37,14 @@ pub fn hmc<T: Real>(
 ) -> Result<f64, TargetError> {
     let d = target.dim();
     let states = x.len() / d.max(1);
-    let parts: Vec<Result<f64, TargetError>> = x
-        .par_chunks_mut(BLOCK * d)
-        .enumerate()
-        .map(|(chunk, x)| {
-            let mut stream = Stream::new(seed, "moves", at, chunk as u64);
-            let step = step * (0.8 + 0.4 * stream.uniform());
-            let mut states = States::from_columns(target, x)?;
-            states.trajectory(Density { target, tempering: None }, T::of(step), leapfrog, &mut stream)?;
-            states.write_columns(x);
-            Ok(states.acceptance.iter().sum())
-        })
-        .collect();
+    let parts: Vec<Result<f64, TargetError>> = x.par_chunks_mut(BLOCK * d).tasks(|chunk, x| {
+        let mut stream = Stream::new(seed, "moves", at, chunk as u64);
+        let step = step * (0.8 + 0.4 * stream.uniform());
+        let mut states = States::from_columns(target, x)?;
+        states.trajectory(Density { target, tempering: None }, T::of(step), leapfrog, &mut stream)?;
+        states.write_columns(x);
+        Ok(states.acceptance.iter().sum())
+    });
     let total = parts.into_iter().collect::<Result<Vec<f64>, _>>()?.iter().sum::<f64>();
     Ok(total / states.max(1) as f64)
 }

@@ -11,6 +11,7 @@
 //! chains of about the same start have step sizes of their own.
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
+use engine::parallel::Tasks;
 use engine::rng::Stream;
 use faer::{Mat, Side};
 use rayon::prelude::*;
@@ -104,12 +105,8 @@ impl Pilot {
             self.steps.fill(STEP);
         }
         let (seed, round, count) = (self.seed, self.round, self.groups.len());
-        let moved: Vec<Result<u64, TargetError>> = self
-            .groups
-            .par_iter_mut()
-            .zip(&mut self.steps)
-            .enumerate()
-            .map(|(g, (states, step))| {
+        let moved: Vec<Result<u64, TargetError>> =
+            self.groups.par_iter_mut().zip(&mut self.steps).tasks(|g, (states, step)| {
                 let mut stream = Stream::new(seed, "pilot moves", round, (count + g) as u64);
                 states.evaluate(&own)?;
                 let mut evaluations = 1;
@@ -123,8 +120,7 @@ impl Pilot {
                     evaluations += leapfrog;
                 }
                 Ok((evaluations * states.n) as u64)
-            })
-            .collect();
+            });
         for part in moved {
             self.evaluations += part?;
         }

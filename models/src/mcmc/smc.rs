@@ -16,6 +16,7 @@
 //! Particles outside the support keep the weight 0, and take their share from Z. Random numbers are functions of
 //! (seed, step, population, chunk of particles): results are the same for any number of threads.
 
+use engine::parallel::Tasks;
 use engine::rng::Stream;
 use rayon::prelude::*;
 
@@ -93,16 +94,14 @@ impl Population {
         index: usize,
         count: usize,
     ) -> Result<Self, TargetError> {
-        let chunks: Vec<Result<States<f64>, TargetError>> = (0..count.div_ceil(BLOCK))
-            .into_par_iter()
-            .map(|c| {
+        let chunks: Vec<Result<States<f64>, TargetError>> =
+            (0..count.div_ceil(BLOCK)).into_par_iter().tasks(|_, c| {
                 let n = BLOCK.min(count - c * BLOCK);
                 let mut states = States::zeros(n, target.dim());
                 let mut stream = Stream::new(rules.seed, "smc starts", index as u64, c as u64);
                 states.draw(target, &vec![rules.scale; n], &mut stream)?;
                 Ok(states)
-            })
-            .collect();
+            });
         let figures = Figures {
             lambda: 0.0,
             log_z: 0.0,
@@ -230,25 +229,20 @@ impl Population {
     fn move_all(&mut self, rules: &Rules, target: &dyn Target<f64>, step: u64) -> Result<(), TargetError> {
         let (figures, chunks, index) = (self.figures, self.chunks.len(), self.index);
         let tempering = Some(Tempering { lambda: figures.lambda, precision: rules.scale.powi(-2) });
-        let moved: Vec<Result<(f64, usize), TargetError>> = self
-            .chunks
-            .par_iter_mut()
-            .enumerate()
-            .map(|(c, states)| {
-                let mut stream = Stream::new(rules.seed, "smc moves", step, (index * chunks + c) as u64);
-                let (mut acceptance, mut evaluations) = (0.0, 0);
-                for _ in 0..rules.moves {
-                    // Random step sizes and lengths, against periodic orbits.
-                    let size = figures.step_size * (0.8 + 0.4 * stream.uniform());
-                    let least = rules.leapfrog_steps.div_ceil(2);
-                    let count = least + stream.index(rules.leapfrog_steps - least + 1);
-                    states.trajectory(Density { target, tempering }, size, count, &mut stream)?;
-                    acceptance += states.acceptance.iter().sum::<f64>();
-                    evaluations += states.n * count;
-                }
-                Ok((acceptance, evaluations))
-            })
-            .collect();
+        let moved: Vec<Result<(f64, usize), TargetError>> = self.chunks.par_iter_mut().tasks(|c, states| {
+            let mut stream = Stream::new(rules.seed, "smc moves", step, (index * chunks + c) as u64);
+            let (mut acceptance, mut evaluations) = (0.0, 0);
+            for _ in 0..rules.moves {
+                // Random step sizes and lengths, against periodic orbits.
+                let size = figures.step_size * (0.8 + 0.4 * stream.uniform());
+                let least = rules.leapfrog_steps.div_ceil(2);
+                let count = least + stream.index(rules.leapfrog_steps - least + 1);
+                states.trajectory(Density { target, tempering }, size, count, &mut stream)?;
+                acceptance += states.acceptance.iter().sum::<f64>();
+                evaluations += states.n * count;
+            }
+            Ok((acceptance, evaluations))
+        });
         let mut total = 0.0;
         for part in moved {
             let (acceptance, evaluations) = part?;

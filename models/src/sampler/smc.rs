@@ -24,6 +24,7 @@ mod tests;
 pub use settings::{Config, Settings};
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
+use engine::parallel::Tasks;
 use engine::rng::Stream;
 use rayon::prelude::*;
 
@@ -67,7 +68,7 @@ impl<'t> Smc<'t> {
         };
         let start = |b: usize| Population::start(&rules, &*target, b, each);
         let begun: Vec<Result<Population, TargetError>> =
-            (0..config.blocks).into_par_iter().map(start).collect();
+            (0..config.blocks).into_par_iter().tasks(|_, b| start(b));
         let populations = begun.into_iter().collect::<Result<Vec<_>, _>>()?;
         let this = Self { config, target, rules, step: 0, populations };
         TargetError::unless_inside(this.log_p().into_iter(), "starts of particles", ELSEWHERE)?;

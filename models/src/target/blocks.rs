@@ -6,6 +6,7 @@ use std::cell::RefCell;
 use std::sync::{Mutex, PoisonError};
 
 use engine::Real;
+use engine::parallel::Tasks;
 use rayon::prelude::*;
 
 use super::{BLOCK, Target, TargetError};
@@ -63,12 +64,11 @@ pub(super) fn in_blocks<T: Real, E: Target<T> + ?Sized>(
     };
     let blocks = (x.par_chunks(BLOCK * d), log_p.par_chunks_mut(BLOCK));
     if score.is_empty() {
-        blocks.into_par_iter().enumerate().for_each(|(b, (x, log_p))| run(b, x, log_p, &mut []));
+        blocks.into_par_iter().each(|b, (x, log_p)| run(b, x, log_p, &mut []));
     } else {
         (blocks.0, blocks.1, score.par_chunks_mut(BLOCK * d))
             .into_par_iter()
-            .enumerate()
-            .for_each(|(b, (x, log_p, score))| run(b, x, log_p, score));
+            .each(|b, (x, log_p, score)| run(b, x, log_p, score));
     }
     match failed.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some((_, error)) => Err(error),

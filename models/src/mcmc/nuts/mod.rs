@@ -6,6 +6,7 @@ mod tree;
 
 pub(crate) use adaptation::{DualAveraging, Spread, windows};
 
+use engine::parallel::Tasks;
 use engine::rng::Stream;
 use rayon::prelude::*;
 
@@ -61,9 +62,7 @@ pub(crate) fn nuts(
     let d = target.dim();
     let parts: Vec<Result<Transition, TargetError>> = x
         .par_chunks_mut(GROUP * d)
-        .enumerate()
-        .map(|(k, x)| group(target, moves, |l| Stream::new(seed, "nuts", at, (k * GROUP + l) as u64), x))
-        .collect();
+        .tasks(|k, x| group(target, moves, |l| Stream::new(seed, "nuts", at, (k * GROUP + l) as u64), x));
     let walkers = (x.len() / d).max(1) as f64;
     let mut all = Transition::default();
     for part in parts {

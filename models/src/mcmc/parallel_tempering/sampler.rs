@@ -1,5 +1,6 @@
 //! The sampler: walkers on all rungs, swaps, warm-up, recording.
 
+use engine::parallel::Tasks;
 use engine::rng::Stream;
 use rayon::prelude::*;
 
@@ -200,7 +201,7 @@ impl<'a> ParallelTempering<'a> {
         let (seed, sweep) = (self.seed, self.sweep as u64);
         let (lambdas, steps) = (self.ladder.rungs(), &self.steps);
         let target = &*self.target;
-        let moves = self.blocks.par_iter_mut().enumerate().map(|(task, block)| {
+        let moves = self.blocks.par_iter_mut().tasks(|task, block| {
             let k = task / groups;
             let stream = &mut Stream::new(seed, "reference moves", sweep, task as u64);
             let tempering = Tempering { lambda: lambdas[k], precision: config.scale.powi(-2) };
@@ -216,8 +217,7 @@ impl<'a> ParallelTempering<'a> {
                 Ok(block.n * count)
             }
         });
-        let evaluations: Vec<Result<usize, TargetError>> = moves.collect();
-        let evaluations = evaluations.into_iter().collect::<Result<Vec<usize>, _>>()?;
+        let evaluations = moves.into_iter().collect::<Result<Vec<usize>, TargetError>>()?;
         self.evaluations += evaluations.iter().sum::<usize>() as u64;
         Ok(())
     }

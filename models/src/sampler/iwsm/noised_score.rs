@@ -22,6 +22,7 @@
 //! For particles eps_k is the standard Gaussian of the mean-free states, so that the density is one on
 //! that subspace, of dimension (n - 1) D.
 
+use engine::parallel::Tasks;
 use engine::rng::Stream;
 use engine::{Real, simd_fn};
 use rayon::prelude::*;
@@ -113,8 +114,7 @@ impl<T: Real> Estimates<T> {
         (self.records.par_chunks_mut(POINTS * width), x.par_chunks(POINTS * d), sigma.par_chunks(POINTS))
             .into_par_iter()
             .zip(&mut self.workspaces)
-            .enumerate()
-            .map(|(chunk, ((records, x, sigma), workspace))| {
+            .try_each(|chunk, ((records, x, sigma), workspace)| {
                 let mut stream = Stream::new(seed, "draws", step, chunk as u64);
                 for ((record, x), sigma) in records.chunks_exact_mut(width).zip(x.chunks_exact(d)).zip(sigma)
                 {
@@ -122,8 +122,6 @@ impl<T: Real> Estimates<T> {
                 }
                 Ok(())
             })
-            // The first error, for any number of threads.
-            .reduce(|| Ok(()), Result::and)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use engine::parallel::Tasks;
 use engine::rng::Stream;
 use engine::{Real, simd_fn};
 use rayon::prelude::*;
@@ -119,7 +120,7 @@ impl<T: Real> Proposal<T> {
         }
         (out.par_chunks_mut(POINTS), x.par_chunks(POINTS * d), sigma.par_chunks(POINTS))
             .into_par_iter()
-            .for_each(|(out, x, sigma)| {
+            .each(|_, (out, x, sigma)| {
                 for ((out, x), sigma) in out.iter_mut().zip(x.chunks_exact(d)).zip(sigma) {
                     *out = self.log_density_at(x, (*sigma).max(floor), &window);
                 }
@@ -152,7 +153,7 @@ impl<T: Real> Proposal<T> {
         let d = self.dim;
         let states = self.buffer.states();
         let stored: Vec<f64> = window.iter().flat_map(|w| wide(&states[w.start * d..w.end * d])).collect();
-        (out, x.par_chunks(d), sigma).into_par_iter().for_each(|(out, x, sigma)| {
+        (out, x.par_chunks(d), sigma).into_par_iter().each(|_, (out, x, sigma)| {
             let (x, sigma) = (wide(x), sigma.max(floor).f64());
             let logs: Vec<f64> = stored.chunks_exact(d).map(|b| group.log_kernel(&x, b, sigma)).collect();
             let normal = 0.5 * self.free_dim() * (std::f64::consts::TAU * sigma * sigma).ln();

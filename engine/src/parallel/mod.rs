@@ -1,10 +1,14 @@
 //! Deterministic parallelism: work is divided into chunks of a fixed size, and partial results are combined in the
 //! order of the chunks, so that results are bit-identical for any number of threads.
 
+mod tasks;
+pub mod trace;
+
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use rayon::prelude::*;
+pub use tasks::Tasks;
 
 /// Entries per task of an elementwise kernel: large compared with the cost of a task (about a microsecond), small
 /// compared with a core's cache.
@@ -21,7 +25,7 @@ pub fn for_chunks<T: Send>(data: &mut [T], size: usize, f: impl Fn(usize, &mut [
             f(0, data);
         }
     } else {
-        data.par_chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
+        data.par_chunks_mut(size).each(f);
     }
 }
 
@@ -43,7 +47,14 @@ pub(crate) fn columns(rows: usize) -> usize {
 
 /// Runs both, possibly in parallel.
 pub(crate) fn join(a: impl FnOnce() + Send, b: impl FnOnce() + Send) {
-    rayon::join(a, b);
+    if trace::recording() {
+        let mut round = trace::Round::begin();
+        round.task(a);
+        round.task(b);
+        round.end();
+    } else {
+        rayon::join(a, b);
+    }
 }
 
 /// How long [`spin_workers`] waits for the others before its work begins: some times what waking a thread takes.
@@ -94,7 +105,7 @@ pub fn spin_workers<R: Send>(f: impl FnOnce() -> R + Send) -> R {
 
 /// `f(0), f(1), ..., f(n - 1)` run in parallel, results in order.
 pub fn map<R: Send>(n: usize, f: impl Fn(usize) -> R + Sync + Send) -> Vec<R> {
-    if n <= 1 { (0..n).map(f).collect() } else { (0..n).into_par_iter().map(f).collect() }
+    if n <= 1 { (0..n).map(f).collect() } else { (0..n).into_par_iter().tasks(|_, i| f(i)) }
 }
 
 /// Sums `f(range)` over the ranges of `size` that tile `0..n`: in parallel, folded in order. Allocates nothing.

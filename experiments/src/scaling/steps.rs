@@ -1,0 +1,92 @@
+//! The steps whose scaling is told: the workloads, trainings, chains, and an epoch of a network.
+
+use std::sync::Arc;
+
+use models::gnn::Network;
+use models::gnn::data::synthetic::random_split;
+use models::gnn::training::Training;
+use models::gnn::training::classification::Metric;
+use models::gnn::training::train::fit;
+use models::sampler::Sampler;
+use models::target::AnyTarget;
+
+use crate::datasets::load;
+use crate::run::error::CliError;
+use crate::sample::{Request, configure};
+use crate::workloads::{self, Step};
+
+/// A step and how it is made.
+pub struct Timed {
+    /// Its name.
+    pub name: &'static str,
+    /// What a step is.
+    pub what: &'static str,
+    make: Make,
+}
+
+enum Make {
+    Workload(fn() -> Step),
+    /// Target, method, settings.
+    Sampler(&'static str, Option<&'static str>, &'static [&'static str]),
+    Epoch,
+}
+
+/// The graph of an epoch: as many nodes and edges as Cora has.
+const GRAPH: &str = "csbm-2708-4";
+
+const SAMPLERS: [(&str, &str, Make); 7] = [
+    ("sample gmm40", "a training step", Make::Sampler("gmm40", None, &[])),
+    ("sample dw4", "a training step", Make::Sampler("dw4", None, &["replay.first_moves=2"])),
+    ("sample lj13", "a training step", Make::Sampler("lj13", None, &["replay.first_moves=2"])),
+    ("sample lj55", "a training step", Make::Sampler("lj55", None, &["replay.first_moves=2"])),
+    ("sample many-well", "a training step", Make::Sampler("many-well", None, &[])),
+    ("sample lj13, pt", "a sweep of parallel tempering", Make::Sampler("lj13", Some("pt"), &[])),
+    ("graph", "an epoch of GRADE on a graph of Cora's size, with the figures of all parts", Make::Epoch),
+];
+
+/// All steps.
+pub fn steps() -> Vec<Timed> {
+    let workload =
+        |w: &workloads::Workload| Timed { name: w.name, what: w.what, make: Make::Workload(w.build) };
+    let others = SAMPLERS.into_iter().map(|(name, what, make)| Timed { name, what, make });
+    workloads::ALL.iter().map(workload).chain(others).collect()
+}
+
+impl Timed {
+    /// Makes the inputs, and the step.
+    ///
+    /// # Errors
+    /// A sampler cannot be made.
+    pub fn build(&self) -> Result<Step, CliError> {
+        match self.make {
+            Make::Workload(build) => Ok(build()),
+            Make::Sampler(target, method, sets) => sampler(target, method, sets),
+            Make::Epoch => epoch(),
+        }
+    }
+}
+
+fn sampler(target: &str, method: Option<&str>, sets: &[&str]) -> Result<Step, CliError> {
+    let sets = sets.iter().map(|s| s.to_string()).collect();
+    let config = configure(&Request { target: Some(target), method, sets, ..Request::default() })?;
+    // The sampler borrows its target, and both go into the step.
+    let target: &'static Arc<dyn AnyTarget> = Box::leak(Box::new(config.target()?));
+    let wanted = config.evaluation.samples;
+    let sampler = config.method.config().build(&**target, wanted, config.seed);
+    let mut sampler: Box<dyn Sampler> = sampler.map_err(|e| CliError::Failed(e.to_string()))?;
+    Ok(Box::new(move || {
+        // A sampler that has come to its end, or an energy that fails, would be told as time.
+        sampler.step().expect("a step of a built-in target");
+    }))
+}
+
+fn epoch() -> Result<Step, CliError> {
+    let data = Arc::new(load(GRAPH, None)?);
+    let split = random_split(&data, data.nodes() / 2, 20, 0);
+    let network =
+        Network::named("grade").ok_or_else(|| CliError::Failed("there is no network grade".into()))?;
+    let training = Training { epochs: 1, ..Training::default() };
+    Ok(Box::new(move || {
+        fit(&data, &split, (&network, &training), Metric::Accuracy, 0, &|| false).expect("an epoch");
+    }))
+}
