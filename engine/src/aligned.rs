@@ -11,7 +11,7 @@ use std::any::Any;
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
 
-use crate::Real;
+use crate::{Real, parallel};
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
@@ -62,8 +62,27 @@ impl<T: Real> AlignedBuffer<T> {
                 self.start = start;
             }
         }
-        self.data.resize(self.start + len, T::ZERO);
+        lengthen(&mut self.data, self.start + len);
     }
+}
+
+/// Appends zeros up to a length. Many are written by all threads: a page lies in the memory of the processor that writes
+/// to it first, and what one thread wrote would all lie in that of one.
+#[allow(unsafe_code)]
+fn lengthen<T: Real>(data: &mut Vec<T>, len: usize) {
+    /// Entries of a task: many pages, few of the huge ones.
+    const TASK: usize = 1 << 20;
+    let new = len - data.len();
+    if new <= TASK {
+        return data.resize(len, T::ZERO);
+    }
+    parallel::for_chunks(&mut data.spare_capacity_mut()[..new], TASK, |_, part| {
+        part.iter_mut().for_each(|entry| {
+            entry.write(T::ZERO);
+        });
+    });
+    // SAFETY: the entries up to here have just been written.
+    unsafe { data.set_len(len) };
 }
 
 impl<T> Deref for AlignedBuffer<T> {

@@ -10,10 +10,12 @@ use faer::{Accum, MatRef, Par};
 use rayon::prelude::*;
 
 use super::activation::{Activation, Identity, Relu, Silu, Tanh};
+use super::matmul::{LONG, part_of, product};
+use crate::aligned::{padded, with_scratch};
 use crate::matrix::faer_mut;
 use crate::parallel::Tasks;
 use crate::tape::{Cotangents, Inputs, Saved};
-use crate::{Op, Real, Recording, Shape, Var, parallel, simd_fn};
+use crate::{Op, Real, Recording, Shape, Var, View, parallel, simd_fn};
 
 /// Columns per task: a constant, so that results do not depend on the number of threads.
 const COLUMNS: usize = 128;
@@ -89,16 +91,20 @@ impl<A: Activation, T: Real> Op<T> for Linear<A> {
         }
         let g = MatRef::from_column_major_slice(out_bar, shape.rows, shape.cols);
         if let Some(b_bar) = x_bar.get(2) {
-            add_columns(out_bar, b_bar);
+            if shape.cols <= LONG {
+                add_columns(out_bar, b_bar);
+            } else {
+                add_all_columns(View { data: out_bar, shape }, b_bar);
+            }
         }
-        // Blocks of the results: W's columns only where the batch is long enough to be worth it.
         if let Some(w_bar) = x_bar.get(0) {
-            let (m, k) = (w.shape.rows, if shape.cols <= COLUMNS { w.shape.cols.max(1) } else { BLOCK });
-            parallel::for_chunks(w_bar, m * k, |c, w_bar| {
-                let n = w_bar.len() / m;
-                let x = x.faer().subrows(c * k, n).transpose();
-                matmul(faer_mut(w_bar, Shape::new(m, n)), Accum::Add, g, x, T::ONE, Par::Seq);
-            });
+            // Columns of W only where the batch is long enough to be worth it.
+            if shape.cols <= COLUMNS {
+                let x = x.faer().transpose();
+                matmul(faer_mut(w_bar, w.shape), Accum::Add, g, x, T::ONE, Par::Seq);
+            } else {
+                product(w_bar, w.shape, Accum::Add, g, x.faer().transpose());
+            }
         }
         if let Some(x_bar) = x_bar.get_uninit(1) {
             let k = x.shape.rows;
@@ -112,8 +118,19 @@ impl<A: Activation, T: Real> Op<T> for Linear<A> {
     }
 }
 
-/// Columns of W's cotangent per task, for a long batch.
-const BLOCK: usize = 32;
+/// b_bar += g 1: sums over parts of the columns, added up in their order.
+fn add_all_columns<T: Real>(g: View<T>, b_bar: &mut [T]) {
+    let (m, cols) = (g.shape.rows, g.shape.cols);
+    let (columns, stride) = (part_of(cols), padded(m));
+    with_scratch(cols.div_ceil(columns) * stride, |space| {
+        parallel::for_chunks(space, stride, |c, sum| {
+            let end = cols.min((c + 1) * columns);
+            sum.fill(T::ZERO);
+            add_columns(&g.data[c * columns * m..end * m], &mut sum[..m]);
+        });
+        parallel::add_all(space.chunks_exact(stride).map(|sum| &sum[..m]), b_bar);
+    });
+}
 
 simd_fn! {
     fn bias_activation<T: Real, A: Activation>(b: &[T], out: &mut [T], aux: &mut [T]) {

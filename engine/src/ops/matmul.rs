@@ -1,23 +1,28 @@
 //! Matrix products C = A B and C = A^T B.
 //!
-//! Columns of the result are processed in fixed chunks in parallel; sums over a long batch (the gradient of a
-//! weight) are sequential inside a chunk.
+//! Columns of the result are processed in fixed chunks in parallel. Sums over a long batch, as that of a graph in the
+//! gradient of a weight, are made in parts that are added up in their order.
 
 use faer::linalg::matmul::matmul;
 use faer::{Accum, MatMut, MatRef, Par};
 use rayon::prelude::*;
 
+use crate::aligned::{padded, with_scratch};
 use crate::matrix::faer_mut;
 use crate::parallel::Tasks;
 use crate::tape::{Cotangent, Cotangents, Inputs, Saved};
-use crate::{Op, Real, Recording, Shape, Var, View};
+use crate::{Op, Real, Recording, Shape, Var, View, parallel};
 
 /// Columns of the result per task.
 const COLUMNS: usize = 128;
-/// The same of a product with a long inner side, whose results are few: the gradient of weights on a long batch.
+/// The same of a result of few columns with a longer inner side: the gradient of weights on a batch.
 const FEW_COLUMNS: usize = 32;
-/// An inner side that is long.
-const LONG: usize = 8192;
+/// A long inner side; parts of it are at least as long.
+pub(super) const LONG: usize = 1024;
+/// Parts of an inner side at most: each has a result of its own.
+const PARTS: usize = 64;
+/// Columns of a result of which there are enough without parts.
+const MANY: usize = 512;
 
 /// Inputs A, B.
 struct Product {
@@ -28,8 +33,29 @@ fn oriented<'a, T: Real>(m: View<'a, T>, transposed: bool) -> MatRef<'a, T> {
     if transposed { m.faer().transpose() } else { m.faer() }
 }
 
-/// out += a b or out = a b, columns of out in parallel.
-fn product<T: Real>(out: &mut [T], shape: Shape, accumulate: Accum, a: MatRef<T>, b: MatRef<T>) {
+/// How long the parts of an inner side are.
+pub(super) fn part_of(inner: usize) -> usize {
+    LONG.max(inner.div_ceil(PARTS))
+}
+
+/// out += a b or out = a b by parts of the inner side.
+fn by_parts<T: Real>(out: &mut [T], shape: Shape, accumulate: Accum, a: MatRef<T>, b: MatRef<T>) {
+    let (inner, part, stride) = (a.ncols(), part_of(a.ncols()), padded(shape.len()));
+    with_scratch(inner.div_ceil(part) * stride, |space| {
+        parallel::for_chunks(space, stride, |c, sum| {
+            let (first, n) = (c * part, part.min(inner - c * part));
+            let (a, b, sum) = (a.subcols(first, n), b.subrows(first, n), &mut sum[..shape.len()]);
+            matmul(faer_mut(sum, shape), Accum::Replace, a, b, T::ONE, Par::Seq);
+        });
+        if accumulate == Accum::Replace {
+            out.fill(T::ZERO);
+        }
+        parallel::add_all(space.chunks_exact(stride).map(|sum| &sum[..shape.len()]), out);
+    });
+}
+
+/// out += a b or out = a b, columns of out or parts of the inner side in parallel.
+pub(super) fn product<T: Real>(out: &mut [T], shape: Shape, accumulate: Accum, a: MatRef<T>, b: MatRef<T>) {
     if shape.is_empty() {
         return;
     }
@@ -40,7 +66,10 @@ fn product<T: Real>(out: &mut [T], shape: Shape, accumulate: Accum, a: MatRef<T>
         return;
     }
     let run = |out: MatMut<T>, b: MatRef<T>| matmul(out, accumulate, a, b, T::ONE, Par::Seq);
-    let columns = if a.ncols() < LONG { COLUMNS } else { FEW_COLUMNS };
+    if a.ncols() > LONG && shape.cols <= MANY {
+        return by_parts(out, shape, accumulate, a, b);
+    }
+    let columns = if a.ncols() > COLUMNS && shape.cols <= MANY { FEW_COLUMNS } else { COLUMNS };
     if shape.cols <= columns {
         return run(faer_mut(out, shape), b);
     }

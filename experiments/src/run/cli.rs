@@ -3,8 +3,9 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
+use crate::run::console;
+use crate::run::cores::Placement;
 use crate::run::error::CliError;
-use crate::run::{console, cores};
 
 /// Where to write, what to set, how to run.
 #[derive(Clone, Debug, clap::Args)]
@@ -85,11 +86,11 @@ pub fn on_threads(
     body: impl FnOnce(usize) -> Result<(), CliError> + Send,
 ) -> Result<(), CliError> {
     engine::simd::requested().map_err(CliError::Usage)?;
-    let workers = threads.map_or(0, usize::from);
+    let placement = Placement::here(threads.map(usize::from));
     let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(workers)
+        .num_threads(placement.workers)
         .stack_size(STACK)
-        .start_handler(move |k| cores::pin_worker(k, workers));
+        .start_handler(move |k| placement.take(k));
     pool.build_global().map_err(|e| CliError::Failed(format!("cannot start the threads: {e}")))?;
     rayon::scope(|_| body(rayon::current_num_threads()))
 }

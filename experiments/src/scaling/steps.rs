@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use models::gnn::Network;
+use engine::optim::Adam;
+use engine::rng::Stream;
+use engine::{Params, Tape};
 use models::gnn::data::synthetic::random_split;
-use models::gnn::training::Training;
-use models::gnn::training::classification::Metric;
-use models::gnn::training::train::fit;
+use models::gnn::training::classification::cross_entropy;
+use models::gnn::{Dropout, Network};
 use models::sampler::Sampler;
 use models::target::AnyTarget;
 
@@ -28,20 +29,32 @@ enum Make {
     Workload(fn() -> Step),
     /// Target, method, settings.
     Sampler(&'static str, Option<&'static str>, &'static [&'static str]),
-    Epoch,
+    /// Nodes and mean degree.
+    Epoch(&'static str),
 }
 
-/// The graph of an epoch: as many nodes and edges as Cora has.
-const GRAPH: &str = "csbm-2708-4";
-
-const SAMPLERS: [(&str, &str, Make); 7] = [
+const SAMPLERS: [(&str, &str, Make); 8] = [
     ("sample gmm40", "a training step", Make::Sampler("gmm40", None, &[])),
     ("sample dw4", "a training step", Make::Sampler("dw4", None, &["replay.first_moves=2"])),
     ("sample lj13", "a training step", Make::Sampler("lj13", None, &["replay.first_moves=2"])),
     ("sample lj55", "a training step", Make::Sampler("lj55", None, &["replay.first_moves=2"])),
-    ("sample many-well", "a training step", Make::Sampler("many-well", None, &[])),
+    (
+        "sample many-well",
+        "a training step",
+        Make::Sampler(
+            "many-well",
+            None,
+            &[
+                "network.sigma_data=2",
+                "network.mode_scale=0.3",
+                "network.sigma_min=0.01",
+                "network.sigma_max=6",
+            ],
+        ),
+    ),
     ("sample lj13, pt", "a sweep of parallel tempering", Make::Sampler("lj13", Some("pt"), &[])),
-    ("graph", "an epoch of GRADE on a graph of Cora's size, with the figures of all parts", Make::Epoch),
+    ("graph, small", "an epoch of GRADE on a graph of Cora's size", Make::Epoch("csbm-2708-4")),
+    ("graph, large", "the same with 50 000 nodes and 250 000 edges", Make::Epoch("csbm-50000-10")),
 ];
 
 /// All steps.
@@ -61,7 +74,7 @@ impl Timed {
         match self.make {
             Make::Workload(build) => Ok(build()),
             Make::Sampler(target, method, sets) => sampler(target, method, sets),
-            Make::Epoch => epoch(),
+            Make::Epoch(graph) => epoch(graph),
         }
     }
 }
@@ -80,13 +93,25 @@ fn sampler(target: &str, method: Option<&str>, sets: &[&str]) -> Result<Step, Cl
     }))
 }
 
-fn epoch() -> Result<Step, CliError> {
-    let data = Arc::new(load(GRAPH, None)?);
+fn epoch(graph: &str) -> Result<Step, CliError> {
+    let data = load(graph, None)?;
     let split = random_split(&data, data.nodes() / 2, 20, 0);
     let network =
         Network::named("grade").ok_or_else(|| CliError::Failed("there is no network grade".into()))?;
-    let training = Training { epochs: 1, ..Training::default() };
+    let mut params = Params::<f32>::new();
+    let network = network.build::<f32>(&data, &mut params, 0).map_err(CliError::Failed)?;
+    let (mut adam, mut tape, mut dropout) = (Adam::new(params.len()), Tape::new(), Dropout::new());
+    let (mut gradient, mut seed) = (vec![0.0; params.len()], vec![0.0; data.classes * data.nodes()]);
+    let mut epoch = 0;
     Ok(Box::new(move || {
-        fit(&data, &split, (&network, &training), Metric::Accuracy, 0, &|| false).expect("an epoch");
+        dropout.begin(Stream::new(0, "dropout", epoch, 0));
+        let mut g = tape.record(params.values());
+        let logits = network.forward(&mut g, &mut dropout).logits;
+        cross_entropy(g.value(logits).data, data.classes, &data.labels, &split.train, &mut seed);
+        gradient.fill(0.0);
+        g.backward_from(logits, &seed, &mut gradient);
+        adam.step(params.values_mut(), &gradient, 1e-3);
+        dropout.end();
+        epoch += 1;
     }))
 }

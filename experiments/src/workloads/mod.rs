@@ -45,7 +45,7 @@ pub const ALL: &[Workload] = &[
     Workload {
         name: "egnn_dw4",
         what: "EGNN on 512 states of 4 particles in the plane, 3 layers of 128: loss, backward, Adam",
-        build: || egnn::build(512, Pairs { particles: 4, space: 2, cutoff: f64::INFINITY }, 3, 128),
+        build: || egnn::build(512, Pairs { particles: 4, space: 2, cutoff: f64::INFINITY }, 3, 32),
     },
     Workload {
         name: "egnn_lj13",

@@ -12,12 +12,11 @@ use faer::{Accum, Par};
 use crate::aligned::{padded, with_scratch};
 use crate::matrix::faer_mut;
 use crate::ops::linear::{add_bias, add_columns};
-use crate::simd::add;
 use crate::sparse::kernels::add_dots;
 use crate::sparse::segment_softmax::{softmax_one, softmax_one_back};
 use crate::sparse::{Pattern, Sparse};
 use crate::tape::{Cotangent, Cotangents, Inputs, Saved};
-use crate::{Op, Real, Recording, Shape, Var, View};
+use crate::{Op, Real, Recording, Shape, Var, View, parallel};
 
 /// Inputs M, c, x.
 struct BilinearAttention {
@@ -121,7 +120,7 @@ impl<T: Real> Op<T> for BilinearAttention {
             }
             for (k, range) in [(M, 0..d * d), (C, d * d..d * (d + 1))] {
                 if let Some(bar) = bars.get(k) {
-                    sums.chunks_exact(sums_len).for_each(|sum| add(&sum[range.clone()], bar));
+                    parallel::add_all(sums.chunks_exact(sums_len).map(|sum| &sum[range.clone()]), bar);
                 }
             }
         });

@@ -1,6 +1,11 @@
 //! How good scores of classes are on some nodes: cross-entropy, accuracy, area under the ROC curve.
 
-use engine::Real;
+use std::borrow::Cow;
+use std::ops::Range;
+
+use engine::parallel::Tasks;
+use engine::{Real, parallel};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::gnn::Split;
@@ -116,23 +121,53 @@ pub fn cross_entropy<T: Real>(
     nodes: &[u32],
     gradient: &mut [T],
 ) -> f64 {
-    gradient.fill(T::ZERO);
     let share = 1.0 / nodes.len().max(1) as f64;
-    let mut loss = 0.0;
-    for i in nodes {
-        let (i, label) = (*i as usize, labels[*i as usize] as usize);
-        let own = &logits[i * classes..(i + 1) * classes];
-        let top = own.iter().fold(f64::NEG_INFINITY, |m, v| m.max(v.f64()));
-        let total: f64 = own.iter().map(|v| (v.f64() - top).exp()).sum();
-        loss += share * (top + total.ln() - own[label].f64());
-        if !gradient.is_empty() {
-            for (k, v) in own.iter().enumerate() {
-                let p = (v.f64() - top).exp() / total - f64::from(u8::from(k == label));
-                gradient[i * classes + k] = T::of(share * p);
-            }
-        }
+    if gradient.is_empty() {
+        let part = |of: Range<usize>| {
+            nodes[of].iter().map(|i| loss_of((logits, classes), labels, *i, share, &mut [])).sum()
+        };
+        return parallel::sum(nodes.len(), NODES, part);
     }
-    loss
+    // A task has the columns of some nodes, and finds those of the list among them.
+    let sorted: Cow<[u32]> = if nodes.is_sorted() { nodes.into() } else { sorted(nodes).into() };
+    let parts = gradient.par_chunks_mut(NODES * classes.max(1)).tasks(|c, gradient| {
+        gradient.fill(T::ZERO);
+        let (first, end) = (c * NODES, (c + 1) * NODES);
+        let [from, to] = [first, end].map(|at| sorted.partition_point(|i| (*i as usize) < at));
+        let loss = |i: &u32| {
+            let own = &mut gradient[(*i as usize - first) * classes..][..classes];
+            loss_of((logits, classes), labels, *i, share, own)
+        };
+        sorted[from..to].iter().map(loss).sum::<f64>()
+    });
+    parts.iter().sum()
+}
+
+/// Nodes of a task.
+const NODES: usize = 256;
+
+fn sorted(nodes: &[u32]) -> Vec<u32> {
+    let mut nodes = nodes.to_vec();
+    nodes.sort_unstable();
+    nodes
+}
+
+/// The cross-entropy of node i times `share`; writes its gradient in the node's scores unless that is empty.
+fn loss_of<T: Real>(
+    (logits, classes): (&[T], usize),
+    labels: &[u32],
+    i: u32,
+    share: f64,
+    gradient: &mut [T],
+) -> f64 {
+    let (i, label) = (i as usize, labels[i as usize] as usize);
+    let own = &logits[i * classes..(i + 1) * classes];
+    let top = own.iter().fold(f64::NEG_INFINITY, |m, v| m.max(v.f64()));
+    let total: f64 = own.iter().map(|v| (v.f64() - top).exp()).sum();
+    for ((k, v), gradient) in own.iter().enumerate().zip(gradient) {
+        *gradient = T::of(share * ((v.f64() - top).exp() / total - f64::from(u8::from(k == label))));
+    }
+    share * (top + total.ln() - own[label].f64())
 }
 
 #[cfg(test)]

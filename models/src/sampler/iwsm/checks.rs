@@ -79,6 +79,7 @@ impl Config {
         let ranges = [
             ("train.steps", steps(t.steps, 1.0)),
             ("train.batch", count(t.batch, 1e6)),
+            ("train.shard", size(t.shard, 1e6)),
             ("train.draws", count(t.draws, 1e7)),
             ("train.learning_rate", positive(t.learning_rate)),
             ("train.warm_up", steps(t.warm_up, 0.0)),

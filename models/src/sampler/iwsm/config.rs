@@ -105,6 +105,9 @@ pub struct Train {
     pub steps: u64,
     /// Noised states in a step.
     pub batch: usize,
+    /// States whose gradient one task computes; gradients are summed in a tree over them. 0: about 64 tasks a step.
+    #[serde(default)]
+    pub shard: usize,
     /// Monte Carlo draws K for each of them.
     pub draws: usize,
     /// target, denoising, mixed or stored.
@@ -292,6 +295,7 @@ impl Default for Config {
             train: Train {
                 steps: 4000,
                 batch: 512,
+                shard: 0,
                 draws: 500,
                 identity: Identity::Mixed,
                 learning_rate: 2e-3,

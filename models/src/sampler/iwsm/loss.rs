@@ -1,10 +1,10 @@
 //! The loss of a batch: weights, regression targets, and the update of the parameters.
 
-use engine::Real;
 use engine::rng::Stream;
+use engine::{Real, parallel};
 
 use super::buffer::Fresh;
-use super::trainer::{BEYOND, LEVELS, TrainError, descend};
+use super::trainer::{BEYOND, LEVELS, STATES, TrainError, descend};
 use super::weighting::normalise;
 use super::{Identity, Objective, Trainer};
 use crate::importance::{effective_share, exponent, raised, systematic};
@@ -102,15 +102,17 @@ impl<T: Real> Trainer<'_, T> {
                 }
             }
         }
-        for i in 0..n {
+        let mut targets = std::mem::take(&mut self.batch.target);
+        let (estimates, batch, state, network) = (&self.estimates, &self.batch, &self.state, &*self.network);
+        let score_target = |i: usize, score: &mut [T]| {
             let kappa = T::of(match identity {
-                Identity::Target | Identity::Mixed if self.estimates.get(i).outside => 0.0,
+                Identity::Target | Identity::Mixed if estimates.get(i).outside => 0.0,
                 Identity::Target => 1.0,
                 Identity::Denoising => 0.0,
-                Identity::Adjoint => data2 / (data2 + self.batch.sigma[i].f64().powi(2)),
-                Identity::Stored if self.state.wall => 0.0,
+                Identity::Adjoint => data2 / (data2 + batch.sigma[i].f64().powi(2)),
+                Identity::Stored if state.wall => 0.0,
                 Identity::Mixed | Identity::Stored => {
-                    let [aa, ab, bb] = [0, 1, 2].map(|k| self.state.covariances[level(i) + k]);
+                    let [aa, ab, bb] = [0, 1, 2].map(|k| state.covariances[level(i) + k]);
                     let spread = aa - 2.0 * ab + bb;
                     if spread > 0.0 { ((bb - ab) / spread).clamp(0.0, 1.0) } else { 0.5 }
                 }
@@ -118,11 +120,10 @@ impl<T: Real> Trainer<'_, T> {
             let (by_target, by_denoising) = if identity.stored() {
                 (&stored.target[i * d..(i + 1) * d], &stored.denoising[i * d..(i + 1) * d])
             } else {
-                let e = self.estimates.get(i);
+                let e = estimates.get(i);
                 (e.target, e.denoising)
             };
-            let (a, b) = self.network.scaling(self.batch.sigma[i]);
-            let score = &mut self.batch.target[i * d..(i + 1) * d];
+            let (a, b) = network.scaling(batch.sigma[i]);
             for ((score, target), denoising) in score.iter_mut().zip(by_target).zip(by_denoising) {
                 *score = kappa * *target + (T::ONE - kappa) * *denoising;
             }
@@ -130,10 +131,17 @@ impl<T: Real> Trainer<'_, T> {
             if clip > 0.0 && norm > clip {
                 score.iter_mut().for_each(|s| *s *= T::of(clip / norm));
             }
-            for (score, x) in score.iter_mut().zip(&self.batch.x[i * d..(i + 1) * d]) {
+            for (score, x) in score.iter_mut().zip(&batch.x[i * d..(i + 1) * d]) {
                 *score = (*score - a * *x) / b;
             }
-        }
+        };
+        parallel::for_chunks(&mut targets, STATES * d, |c, targets| {
+            targets
+                .chunks_exact_mut(d)
+                .enumerate()
+                .for_each(|(k, score)| score_target(c * STATES + k, score));
+        });
+        self.batch.target = targets;
     }
 
     /// Gradient and parameter update; returns loss and gradient norm.

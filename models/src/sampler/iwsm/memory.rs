@@ -16,11 +16,12 @@ impl Config {
         params.len()
     }
 
-    /// Numbers in the gradients of a batch of `columns` states: each shard has one of its own, so that sums have an
-    /// order.
+    /// Numbers in the gradients of a batch of `columns` states that are held at a time: each thread has one for each
+    /// level of the tree in which they are summed.
     pub(crate) fn gradients<T: Real>(&self, geometry: Geometry, columns: f64) -> f64 {
-        let shards = (columns / network::shard(self.network.kind, geometry) as f64).ceil();
-        shards * self.parameters::<T>(geometry) as f64
+        let shards = (columns / network::shard(self, geometry) as f64).ceil();
+        let held = rayon::current_num_threads() as f64 * (1.0 + shards.log2().ceil());
+        shards.min(held) * self.parameters::<T>(geometry) as f64
     }
 
     /// What grows with the settings: networks, gradients, batches, the buffer.
@@ -29,7 +30,6 @@ impl Config {
         let (t, replay, net, d) = (&self.train, &self.replay, &self.network, geometry.dim());
         let count = self.parameters::<T>(geometry);
         let (parameters, number) = (count as f64, size_of::<T>() as f64);
-        let shards = t.batch.div_ceil(network::shard(net.kind, geometry)) as f64;
         let network = format!("network.hidden = {}, network.layers = {}", net.hidden, net.layers);
         let states = |count: usize, numbers: usize| number * count as f64 * (numbers * d) as f64;
         // Factors, covariances and their roots, in double precision.
@@ -37,8 +37,10 @@ impl Config {
         vec![
             // With a gradient, Adam's moments and the moving average.
             (format!("{network} with {count} parameters"), 5.0 * number * parameters),
-            // Each shard has a gradient of its own, so that sums have an order.
-            (format!("train.batch = {}, {network}", t.batch), shards * number * parameters),
+            (
+                format!("train.batch = {}, {network}", t.batch),
+                number * self.gradients::<T>(geometry, t.batch as f64),
+            ),
             // States and targets, and of the estimates three vectors.
             (format!("train.batch = {} in {d} dimensions", t.batch), states(t.batch, 5)),
             // As they are drawn, stored with their gradients, and moved.

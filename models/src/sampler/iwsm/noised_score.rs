@@ -22,6 +22,7 @@
 //! For particles eps_k is the standard Gaussian of the mean-free states, so that the density is one on
 //! that subspace, of dimension (n - 1) D.
 
+use engine::buffer_pool::BufferPool;
 use engine::parallel::Tasks;
 use engine::rng::Stream;
 use engine::{Real, simd_fn};
@@ -29,8 +30,6 @@ use rayon::prelude::*;
 
 use crate::target::{BLOCK, Geometry, Target, TargetError, all_finite};
 
-/// Points per task.
-const POINTS: usize = 16;
 /// Partial sums of each sum.
 const WIDTH: usize = 64;
 
@@ -39,7 +38,7 @@ pub struct Estimates<T> {
     geometry: Geometry,
     dim: usize,
     records: Vec<T>,
-    workspaces: Vec<Workspace<T>>,
+    workspaces: BufferPool<Workspace<T>>,
 }
 
 /// The estimate at one point.
@@ -77,7 +76,7 @@ const MOMENTS: usize = 4;
 impl<T: Real> Estimates<T> {
     /// Buffers for states of that space.
     pub fn new(geometry: Geometry) -> Self {
-        Self { geometry, dim: geometry.dim(), records: Vec::new(), workspaces: Vec::new() }
+        Self { geometry, dim: geometry.dim(), records: Vec::new(), workspaces: BufferPool::default() }
     }
 
     fn width(&self) -> usize {
@@ -94,7 +93,7 @@ impl<T: Real> Estimates<T> {
     }
 
     /// Estimates at each column of `x` (d x n) with its own noise level, from `draws` draws each;
-    /// random numbers are those of (`seed`, `step`).
+    /// random numbers are those of (`seed`, `step`). Each column has a stream of its own, and is a task.
     ///
     /// # Errors
     /// If the target cannot be evaluated.
@@ -110,18 +109,16 @@ impl<T: Real> Estimates<T> {
         assert_eq!(x.len(), d * sigma.len(), "one noise level for each column of x");
         assert!(draws > 0, "an estimate needs draws");
         self.records.resize(sigma.len() * width, T::ZERO);
-        self.workspaces.resize(sigma.len().div_ceil(POINTS), Workspace::default());
-        (self.records.par_chunks_mut(POINTS * width), x.par_chunks(POINTS * d), sigma.par_chunks(POINTS))
-            .into_par_iter()
-            .zip(&mut self.workspaces)
-            .try_each(|chunk, ((records, x, sigma), workspace)| {
-                let mut stream = Stream::new(seed, "draws", step, chunk as u64);
-                for ((record, x), sigma) in records.chunks_exact_mut(width).zip(x.chunks_exact(d)).zip(sigma)
-                {
-                    workspace.estimate(target, geometry, x, *sigma, draws, &mut stream, record)?;
-                }
-                Ok(())
-            })
+        let workspaces = &self.workspaces;
+        (self.records.par_chunks_mut(width), x.par_chunks(d), sigma).into_par_iter().try_each(
+            |i, (record, x, sigma)| {
+                let mut stream = Stream::new(seed, "draws", step, i as u64);
+                let mut workspace = workspaces.take();
+                let result = workspace.estimate(target, geometry, x, *sigma, draws, &mut stream, record);
+                workspaces.give_back(workspace);
+                result
+            },
+        )
     }
 }
 

@@ -111,20 +111,15 @@ impl<T: Real> Proposal<T> {
     /// log q at each column of `x` with its own noise level, from the whole buffer or from `denominator_samples` of
     /// its states, with the bandwidth of `weights`.
     pub fn log_density(&self, x: &[T], sigma: &[T], weights: &Weights, stream: &mut Stream, out: &mut [T]) {
-        const POINTS: usize = 16;
         let d = self.dim;
         let window = self.window(weights.denominator_samples, stream);
         let floor = T::of(weights.bandwidth);
         if let Some(group) = self.geometry.particles().filter(|_| weights.symmetric).and_then(Symmetric::of) {
             return self.symmetric_log_density(&group, x, sigma, floor, window, out);
         }
-        (out.par_chunks_mut(POINTS), x.par_chunks(POINTS * d), sigma.par_chunks(POINTS))
+        (out, x.par_chunks(d), sigma)
             .into_par_iter()
-            .each(|_, (out, x, sigma)| {
-                for ((out, x), sigma) in out.iter_mut().zip(x.chunks_exact(d)).zip(sigma) {
-                    *out = self.log_density_at(x, (*sigma).max(floor), &window);
-                }
-            });
+            .each(|_, (out, x, sigma)| *out = self.log_density_at(x, (*sigma).max(floor), &window));
     }
 
     /// The positions of `samples` consecutive states of the ring (0: of all) from a random position on, so that every

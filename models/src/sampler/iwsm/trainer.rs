@@ -2,6 +2,7 @@
 
 use engine::data_parallel::DataParallel;
 use engine::optim::{Adam, Ema, Schedule as LearningRate, clip_by_norm};
+use engine::parallel;
 use engine::rng::Stream;
 use engine::{Params, Real};
 
@@ -16,6 +17,8 @@ use crate::sampler::iwsm::noised_score::Estimates;
 use crate::score::ScoreNetwork;
 use crate::target::{Held, Target, TargetError};
 
+/// States of a batch that one task prepares.
+pub(super) const STATES: usize = 16;
 /// Quantile bins of the noise level for which the covariances of the identities are tracked.
 pub(super) const LEVELS: usize = 32;
 
@@ -227,7 +230,7 @@ impl<'e, T: Real> Trainer<'e, T> {
             picked: Vec::with_capacity(n),
             picked_sigma: Vec::with_capacity(n),
         };
-        let shards = DataParallel::new(network::shard(net.kind, geometry));
+        let shards = DataParallel::new(network::shard(&config, geometry));
         Ok(Self {
             config,
             seed,
@@ -327,9 +330,12 @@ impl<'e, T: Real> Trainer<'e, T> {
         let spacing = self.state.error.spacing();
         let (n, levels) = (t.batch, Levels::new(self.schedule(), t.focus_share, t.focus_sigma, spacing));
         let offset = stream.uniform();
-        for (i, sigma) in self.batch.sigma.iter_mut().enumerate() {
-            *sigma = T::of(levels.quantile((i as f64 + offset) / n as f64));
-        }
+        // A quantile is the root of an equation.
+        parallel::for_chunks(&mut self.batch.sigma, STATES, |c, sigma| {
+            for (k, sigma) in sigma.iter_mut().enumerate() {
+                *sigma = T::of(levels.quantile(((c * STATES + k) as f64 + offset) / n as f64));
+            }
+        });
         let Batch { sigma, x, from, .. } = &mut self.batch;
         self.state.proposal.draw(sigma, stream, x, from);
     }
