@@ -149,7 +149,7 @@ fn settings_that_cannot_work_are_named() {
         (|s| s.network.sigma_max = 0.05, "network.sigma_max = 0.05 must exceed network.sigma_min = 0.1"),
         (
             |s| (s.train.batch, s.train.path_steps) = (1_000_000, 100_000),
-            "train.batch = 1000000, train.path_steps = 100000, network.hidden = 32: about 17 TiB of memory",
+            "train.batch = 1000000, train.path_steps = 100000 in 2 dimensions: about 1.8 TiB of memory",
         ),
     ] {
         assert_eq!(said(change).split(" are needed").next().unwrap(), want);

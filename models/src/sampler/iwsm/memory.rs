@@ -75,7 +75,7 @@ mod tests {
             move |m: &mut Method| {
                 let Method::Idem(c) = m else { panic!() };
                 (c.0.network.kind, c.0.network.hidden, c.0.network.layers) = (kind, 16_384, 1024);
-                c.0.train.batch = 64;
+                c.0.train.batch = 32;
             }
         };
         use crate::sampler::iwsm::Kind::{Egnn, Mlp, Pair, Residual};
@@ -87,12 +87,11 @@ mod tests {
         let gradients = refused("lj55", "idem", 10, |m| {
             let Method::Idem(c) = m else { panic!() };
             c.0.train.batch = 1_000_000;
-            (c.0.network.kind, c.0.network.hidden, c.0.network.layers) = (Mlp, 4096, 16);
+            (c.0.network.kind, c.0.network.hidden, c.0.network.layers) = (Mlp, 16_384, 1024);
         });
-        assert_eq!(
-            gradients,
-            "train.batch = 1000000, network.hidden = 4096, network.layers = 16: about 14 TiB of memory"
-        );
+        // Each thread holds some.
+        let begin = "train.batch = 1000000, network.hidden = 16384, network.layers = 1024: about ";
+        assert!(gradients.starts_with(begin) && gradients.ends_with(" TiB of memory"), "{gradients}");
         assert_eq!(refused("lj55", "idem", 10, |_| ()), "");
     }
 
