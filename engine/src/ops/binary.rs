@@ -3,6 +3,8 @@
 //!
 //! The cotangent of a broadcast b is summed over the repetitions, in the order of the columns.
 
+use super::matmul::{LONG, part_of};
+use crate::aligned::{padded, with_scratch};
 use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, View, parallel, simd_fn};
 
@@ -106,13 +108,32 @@ impl<B: Binary, T: Real> Op<T> for Broadcast<B> {
         let column = |j: usize| j * rows..(j + 1) * rows;
         match (b.shape.rows > 1, b.shape.cols > 1) {
             // One column: each task sums a few rows over the columns, in order.
-            (true, _) => parallel::for_chunks(b_bar, parallel::ROWS, |c, b_bar| {
+            (true, _) if a.shape.cols <= LONG => parallel::for_chunks(b_bar, parallel::ROWS, |c, b_bar| {
                 for j in 0..a.shape.cols {
                     let at = j * rows + c * parallel::ROWS..j * rows + c * parallel::ROWS + b_bar.len();
                     let b = &b.data[c * parallel::ROWS..c * parallel::ROWS + b_bar.len()];
                     second_slopes::<T, B>(&a.data[at.clone()], b, &out_bar[at], b_bar);
                 }
             }),
+            // Of many, sums over parts of them are added up.
+            (true, _) => {
+                let (columns, stride) = (part_of(a.shape.cols), padded(rows));
+                with_scratch(a.shape.cols.div_ceil(columns) * stride, |space| {
+                    parallel::for_chunks(space, stride, |c, sum| {
+                        sum.fill(T::ZERO);
+                        for j in c * columns..a.shape.cols.min((c + 1) * columns) {
+                            let at = j * rows..(j + 1) * rows;
+                            second_slopes::<T, B>(
+                                &a.data[at.clone()],
+                                b.data,
+                                &out_bar[at],
+                                &mut sum[..rows],
+                            );
+                        }
+                    });
+                    parallel::add_all(space.chunks_exact(stride).map(|sum| &sum[..rows]), b_bar);
+                });
+            }
             // One row: a sum down each column.
             (_, true) => {
                 let columns = (parallel::CHUNK / rows).max(1);

@@ -148,4 +148,46 @@ mod tests {
         assert_eq!(g.grad(a).data, [5.0, 50.0, 6.0, 60.0]);
         assert_eq!(g.grad(b).data, [21.0, 43.0]);
     }
+
+    /// Weights, biases and products on as many columns as a graph has nodes: sums in parts, against plain ones.
+    #[test]
+    fn gradients_of_long_batches_are_sums_over_their_columns() {
+        let numbers = |n: usize, seed: usize| -> Vec<f64> {
+            (0..n).map(|i| ((i * (seed + 2)) as f64 * 0.7).sin()).collect()
+        };
+        let (m, k) = (3, 2);
+        for cols in [1023, 1024, 1025, 2500, 70_001] {
+            let (w, b, x, bar) =
+                (numbers(m * k, 1), numbers(m, 2), numbers(k * cols, 3), numbers(m * cols, 4));
+            let run = |threads: usize, product: bool| {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                pool.install(|| {
+                    let mut tape = Tape::<f64>::new();
+                    let mut g = tape.record(&[]);
+                    let (w, b, x) = (g.variable(m, k, &w), g.variable(m, 1, &b), g.variable(k, cols, &x));
+                    let y = if product {
+                        let y = g.matmul(w, x);
+                        g.add(y, b)
+                    } else {
+                        g.linear(w, x, b)
+                    };
+                    g.backward_from(y, &bar, &mut []);
+                    [g.grad(w).data.to_vec(), g.grad(b).data.to_vec()].concat()
+                })
+            };
+            let mut want = vec![0.0; m * k + m];
+            for j in 0..cols {
+                for r in 0..m {
+                    (0..k).for_each(|c| want[c * m + r] += bar[j * m + r] * x[j * k + c]);
+                    want[m * k + r] += bar[j * m + r];
+                }
+            }
+            for product in [false, true] {
+                let got = run(1, product);
+                let near = got.iter().zip(&want).all(|(g, w)| (g - w).abs() < 1e-12 * cols as f64);
+                assert!(near, "{cols} columns: {got:?}, {want:?}");
+                assert_eq!(run(3, product), got, "the same bits");
+            }
+        }
+    }
 }
