@@ -112,11 +112,14 @@ fn modes_and_their_weights_are_found_or_left_out() {
 }
 
 #[test]
-fn one_and_two_threads_give_the_same_bits() {
+fn any_number_of_threads_gives_the_same_bits() {
     let dir = tempfile::tempdir().unwrap();
-    let one = succeed(&[&small()[..], &["--threads", "1"]].concat(), &dir.path().join("one"));
-    let two = succeed(&[&small()[..], &["--threads", "2"]].concat(), &dir.path().join("two"));
-    assert_same_run(&one, &two);
+    let run =
+        |threads: &str| succeed(&[&small()[..], &["--threads", threads]].concat(), &dir.path().join(threads));
+    let one = run("1");
+    for threads in ["2", "128"] {
+        assert_same_run(&one, &run(threads));
+    }
 }
 
 #[test]

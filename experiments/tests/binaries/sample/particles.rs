@@ -71,10 +71,10 @@ fn figure(folder: &Path, name: &str) -> f64 {
 }
 
 #[test]
-fn a_run_writes_what_it_promises_and_one_and_two_threads_give_the_same_bits() {
+fn a_run_writes_what_it_promises_and_any_number_of_threads_gives_the_same_bits() {
     let dir = tempfile::tempdir().unwrap();
     let one = succeed(&[SMALL, &["--threads", "1"]].concat(), &dir.path().join("one"));
-    let two = succeed(&[SMALL, &["--threads", "2"]].concat(), &dir.path().join("two"));
+    let two = succeed(&[SMALL, &["--threads", "64"]].concat(), &dir.path().join("two"));
     assert_same_run(&one, &two);
     for name in ["energies.png", "distances.png", "structures.png", "training.png", "config.toml", "DONE"] {
         assert!(one.join(name).exists(), "{name}");
