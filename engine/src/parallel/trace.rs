@@ -41,6 +41,37 @@ impl Work {
         self.parts.iter().map(part).sum()
     }
 
+    /// The same with the shortest time of each stretch, of works that did the same: other programs disturb some.
+    /// None where they did not.
+    pub fn least(works: &[Self]) -> Option<Self> {
+        let (first, rest) = works.split_first()?;
+        let same = rest.iter().all(|w| w.parts.len() == first.parts.len());
+        let part = |k: usize| match &first.parts[k] {
+            Part::Alone(seconds) => rest
+                .iter()
+                .try_fold(*seconds, |least, work| match work.parts[k] {
+                    Part::Alone(seconds) => Some(least.min(seconds)),
+                    Part::Round(_) => None,
+                })
+                .map(Part::Alone),
+            Part::Round(tasks) => {
+                let rounds: Option<Vec<&Vec<Self>>> = works
+                    .iter()
+                    .map(|work| match &work.parts[k] {
+                        Part::Round(own) if own.len() == tasks.len() => Some(own),
+                        _ => None,
+                    })
+                    .collect();
+                let rounds = rounds?;
+                let task =
+                    |i: usize| Self::least(&rounds.iter().map(|round| round[i].clone()).collect::<Vec<_>>());
+                (0..tasks.len()).map(task).collect::<Option<Vec<_>>>().map(Part::Round)
+            }
+        };
+        let parts = if same { (0..first.parts.len()).map(part).collect::<Option<Vec<_>>>() } else { None };
+        parts.map(|parts| Self { parts })
+    }
+
     /// Number of rounds within.
     pub fn rounds(&self) -> usize {
         let part = |part: &Part| match part {
@@ -170,6 +201,16 @@ mod tests {
         assert!(tasks.iter().all(|t| t.seconds() >= 0.004 && t.rounds() == 1));
         assert!(work.seconds() >= 0.021, "all stretches");
         assert!(work.span() >= 0.012 && work.span() < work.seconds() - 0.008, "the longest of each round");
+    }
+
+    #[test]
+    fn the_shortest_of_each_stretch_is_taken_where_works_did_the_same() {
+        let alone = |seconds| Work { parts: vec![Part::Alone(seconds)] };
+        let work = |a, b, c| Work { parts: vec![Part::Alone(a), Part::Round(vec![alone(b), alone(c)])] };
+        let least = Work::least(&[work(1.0, 5.0, 3.0), work(2.0, 4.0, 4.0), work(3.0, 6.0, 2.0)]);
+        assert_eq!(least, Some(work(1.0, 4.0, 2.0)));
+        assert_eq!(Work::least(&[work(1.0, 2.0, 3.0), alone(1.0)]), None);
+        assert_eq!(Work::least(&[]), None);
     }
 
     #[test]

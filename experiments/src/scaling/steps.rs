@@ -45,6 +45,7 @@ const SAMPLERS: [(&str, &str, Make); 8] = [
             "many-well",
             None,
             &[
+                "replay.explore=none",
                 "network.sigma_data=2",
                 "network.mode_scale=0.3",
                 "network.sigma_min=0.01",
