@@ -18,6 +18,7 @@ use models::gnn::data::homophily::homophily;
 #[derive(Parser)]
 #[command(
     version,
+    arg_required_else_help = false,
     after_help = "Examples:\n  data list --data-dir DIR\n  data info karate\n  data check all --data-dir DIR\n  data import csv --edges e.csv --features x.csv --labels y.csv --out mine.npz\n  data import geom-gcn --from new_data/texas --splits splits/texas_*.npz --out texas.npz\n  data fetch cora --out DIR"
 )]
 pub struct Args {
@@ -44,6 +45,7 @@ enum Command {
     },
     /// Turns other programs' files into an npz that `graph` reads. Nothing but a data set is replaced by it, and nothing
     /// is written through a link.
+    #[command(arg_required_else_help = false)]
     Import {
         #[command(subcommand)]
         format: Format,

@@ -56,12 +56,21 @@ pub fn command() -> clap::Command {
         ("compare", compare::Args::command()),
         ("speed", speed::Args::command()),
     ];
-    plain.into_iter().fold(Args::command(), |whole, (name, plain)| {
+    let whole = Args::command();
+    // A program says more of itself than a line of this list holds.
+    let line = |sub: &clap::Command| {
+        format!("  {:<15}{}\n", sub.get_name(), sub.get_about().cloned().unwrap_or_default())
+    };
+    let commands: String = whole.get_subcommands().map(line).collect();
+    let help = format!(
+        "{{about-with-newline}}\n{{usage-heading}} {{usage}}\n\nCommands:\n{commands}\nOptions:\n{{options}}{{after-help}}"
+    );
+    plain.into_iter().fold(whole.help_template(help), |whole, (name, plain)| {
         let typed = format!("{NAME} {name}");
         let examples = plain.get_after_help().map(ToString::to_string).unwrap_or_default();
         let examples = examples.replace(&format!("\n  {name}"), &format!("\n  {typed}"));
         let about = plain.get_about().cloned().unwrap_or_default();
-        whole.mut_subcommand(name, |sub| sub.display_name(typed).long_about(about).after_help(examples))
+        whole.mut_subcommand(name, |sub| sub.display_name(typed).about(about).after_help(examples))
     })
 }
 

@@ -48,7 +48,7 @@ fn advice_and_the_recorded_command_are_as_typed() {
     assert_eq!(environment["command"][1], "graph");
     // A plain program and the whole are one: each resumes what the other began.
     succeed(&mut command(env!("CARGO_BIN_EXE_graph"), &["--resume", at, "--quiet"]));
-    assert!(out.join("DONE").is_file());
+    assert!(out.join("metrics.json").is_file());
 }
 
 #[test]

@@ -9,13 +9,14 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
+fn cargo(args: &[&str]) -> String {
+    let output = Command::new(env!("CARGO")).args(args).current_dir(root()).output().unwrap();
+    assert!(output.status.success(), "cargo {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
 /// The packages of this system's builds, as cargo knows them.
 fn packages() -> Vec<Value> {
-    let cargo = |args: &[&str]| {
-        let output = Command::new(env!("CARGO")).args(args).current_dir(root()).output().unwrap();
-        assert!(output.status.success(), "cargo {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8(output.stdout).unwrap()
-    };
     let about = cargo(&["-vV"]);
     // Packages of other systems alone may not be here.
     let host = about.lines().find_map(|line| line.strip_prefix("host: ")).expect("a host");
@@ -64,6 +65,23 @@ fn what_is_published_says_what_it_is() {
         let version = package["version"].as_str().unwrap();
         assert!(citation.contains(&format!("\nversion: {version}\n")), "CITATION.cff is not of {version}");
     }
+}
+
+#[test]
+fn a_package_has_what_its_program_is_made_of_and_no_more() {
+    let listed = cargo(&["package", "--list", "--offline", "--allow-dirty", "--package", "metastable"]);
+    let programs: Vec<&str> = listed.lines().filter(|file| file.starts_with("src/bin/")).collect();
+    assert_eq!(programs, ["src/bin/metastable.rs"], "plain programs have names that others may want");
+    let has = |folder: &str| listed.lines().filter(|file| file.starts_with(folder)).count();
+    let there = |folder: &str| {
+        let entries = std::fs::read_dir(root().join("experiments").join(folder)).unwrap();
+        entries.filter(|entry| entry.as_ref().unwrap().path().is_file()).count()
+    };
+    for folder in ["assets/pretrained/", "presets/sample/", "presets/graph/authors/", "examples/targets/"] {
+        assert_eq!(has(folder), there(folder), "{folder}");
+    }
+    assert_eq!(has("tests/"), 0);
+    assert!(["LICENSE", "README.md", "build.rs"].iter().all(|file| listed.lines().any(|line| line == *file)));
 }
 
 #[test]
