@@ -31,3 +31,7 @@ pub use matrix::{Matrix, Shape, View};
 pub use params::{ParamId, Params};
 pub use real::Real;
 pub use tape::{Op, Recording, Tape, Var};
+
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

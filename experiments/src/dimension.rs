@@ -9,7 +9,7 @@ use crate::plot::{Panel, Picture, Series, panels};
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
 use crate::run::rows::{self, Row, plain};
-use crate::run::{RunFolder, jobs};
+use crate::run::{RunFolder, jobs, program};
 
 /// What the folder of a run holds.
 pub const KIND: &str = "run of dimension";
@@ -172,7 +172,8 @@ pub fn execute(
     quiet: bool,
 ) -> Result<String, CliError> {
     let at = folder.path().display();
-    interrupt.advise(format!("resume with: dimension --resume {at}"));
+    let resume = program::line(format_args!("dimension --resume {at}"));
+    interrupt.advise(format!("resume with: {resume}"));
     let place = |row: &Found| plan.dims.iter().position(|d| *d == row.dim);
     let done = rows::read(folder, |row| place(row).is_some(), place)?;
     let wanted: Vec<Option<usize>> = (0..plan.dims.len()).map(Some).collect();
@@ -180,7 +181,7 @@ pub fn execute(
     let work = |job: &Option<usize>| {
         if interrupt.requested() {
             return Err(CliError::Interrupted(format!(
-                "stopped; finished dimensions are in {at}; resume with: dimension --resume {at}"
+                "stopped; finished dimensions are in {at}; resume with: {resume}"
             )));
         }
         let dim = plan.dims[job.unwrap_or(0)];

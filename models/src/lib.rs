@@ -19,8 +19,6 @@ pub mod score;
 pub mod target;
 pub mod words;
 
-/// The README's example, compiled with the documentation tests; proptests/tests/properties/own_energy.rs runs the like
-/// (documentation tests are built without optimisation, which takes minutes here).
 #[cfg(doctest)]
-#[doc = include_str!("../../README.md")]
+#[doc = include_str!("../README.md")]
 struct Readme;

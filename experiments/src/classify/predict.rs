@@ -18,8 +18,8 @@ use super::sources::load_again;
 use super::{Context, GraphConfig, batch, run, task};
 use crate::config::load_exact;
 use crate::datasets::load_sourced;
-use crate::run::RunFolder;
 use crate::run::error::CliError;
+use crate::run::{RunFolder, program};
 
 /// Whose networks predict.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -108,7 +108,8 @@ fn trained(path: &Path) -> Result<RunFolder, CliError> {
     match folder.kind()?.as_str() {
         run::KIND => Ok(folder),
         task::KIND => folder.open_part(task::BEST, run::KIND)?.ok_or_else(|| {
-            CliError::usage(format!("{at}: its search has not ended; first run: graph --resume {at}"))
+            let resume = resume(&folder);
+            CliError::usage(format!("{at}: its search has not ended; first run: {resume}"))
         }),
         batch::KIND => Err(CliError::usage(format!(
             "{at}: holds runs on several data sets; name the folder of one of them within"
@@ -123,13 +124,18 @@ fn checkpoint(folder: &RunFolder, split: usize) -> Result<Checkpoint, CliError> 
     if !path.is_file() {
         let at = folder.path().display();
         return Err(CliError::usage(match kept(folder) {
-            0 => format!("{at}: has no checkpoint yet; first run: graph --resume {at}"),
+            0 => format!("{at}: has no checkpoint yet; first run: {}", resume(folder)),
             n => {
                 format!("{at}: has no checkpoint of split {split}; there are those of splits 0 to {}", n - 1)
             }
         }));
     }
     Checkpoint::load(&path).map_err(|e| wrong(folder, split, e))
+}
+
+/// The command that goes on with a run.
+fn resume(folder: &RunFolder) -> String {
+    program::line(format_args!("graph --resume {}", folder.path().display()))
 }
 
 /// How many splits have checkpoints, from the first on.
@@ -151,7 +157,8 @@ fn all(folder: &RunFolder) -> Result<usize, CliError> {
             "{at}: kept checkpoints of {kept} of {splits} splits (data.keep); give --predict-split 0"
         ))),
         None => {
-            Err(CliError::usage(format!("{at}: not every split is trained; first run: graph --resume {at}")))
+            let resume = resume(folder);
+            Err(CliError::usage(format!("{at}: not every split is trained; first run: {resume}")))
         }
     }
 }

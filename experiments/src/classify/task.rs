@@ -8,7 +8,7 @@ use crate::datasets::{Sourced, load_sourced};
 use crate::run::error::CliError;
 use crate::run::folder::resolved;
 use crate::run::progress::Stages;
-use crate::run::{Input, Inputs, Place, RunFolder};
+use crate::run::{Input, Inputs, Place, RunFolder, program};
 
 /// What the folder of a search and of the run of what it found holds.
 pub(super) const KIND: &str = "search of graph";
@@ -90,9 +90,9 @@ impl<'a> Task<'a> {
                 // Named in full: in the folder itself its parent has no name.
                 let path = folder.path().canonicalize().map_err(|e| CliError::io(folder.path(), &e))?;
                 return Err(CliError::usage(format!(
-                    "{} is a part of a search; resume with: graph --resume {}",
+                    "{} is a part of a search; {}",
                     path.display(),
-                    resolved(path.parent().unwrap_or(&path)).display()
+                    resume_with(&resolved(path.parent().unwrap_or(&path)))
                 )));
             }
             other => {
@@ -124,7 +124,11 @@ impl<'a> Task<'a> {
 
 /// How to resume what is in `path`.
 pub(super) fn advice(path: &Path) -> String {
-    format!("finished trainings are saved, resume with: graph --resume {}", path.display())
+    format!("finished trainings are saved, {}", resume_with(path))
+}
+
+fn resume_with(path: &Path) -> String {
+    format!("resume with: {}", program::line(format_args!("graph --resume {}", path.display())))
 }
 
 /// The same failure; one by Ctrl-C says how to resume what is in `path`.

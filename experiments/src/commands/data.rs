@@ -6,8 +6,8 @@ use std::process::ExitCode;
 
 use crate::datasets::known::{Known, contents, masks};
 use crate::datasets::{BUILT_IN, Format, Imported, KNOWN, available, fetch, folder, load, load_file};
-use crate::run::console;
 use crate::run::error::{CliError, run};
+use crate::run::{console, program};
 use crate::table::plain;
 use clap::{Parser, Subcommand};
 use models::gnn::Dataset;
@@ -18,6 +18,7 @@ use models::gnn::data::homophily::homophily;
 #[derive(Parser)]
 #[command(
     version,
+    arg_required_else_help = false,
     after_help = "Examples:\n  data list --data-dir DIR\n  data info karate\n  data check all --data-dir DIR\n  data import csv --edges e.csv --features x.csv --labels y.csv --out mine.npz\n  data import geom-gcn --from new_data/texas --splits splits/texas_*.npz --out texas.npz\n  data fetch cora --out DIR"
 )]
 pub struct Args {
@@ -44,6 +45,7 @@ enum Command {
     },
     /// Turns other programs' files into an npz that `graph` reads. Nothing but a data set is replaced by it, and nothing
     /// is written through a link.
+    #[command(arg_required_else_help = false)]
     Import {
         #[command(subcommand)]
         format: Format,
@@ -97,7 +99,9 @@ fn list(dir: Option<&Path>) -> Result<(), CliError> {
         BUILT_IN.iter().map(|n| vec![n.to_string(), "built in".into()]).collect();
     rows.extend(there.iter().map(|n| vec![n.clone(), "there".into()]));
     let missing = KNOWN.iter().filter(|k| !there.iter().any(|n| n == k.name));
-    rows.extend(missing.map(|k| vec![k.name.into(), format!("not there; data fetch {}", k.name)]));
+    rows.extend(missing.map(|k| {
+        vec![k.name.into(), format!("not there; {}", program::line(format_args!("data fetch {}", k.name)))]
+    }));
     console::print(plain(&["data set", "state"], &rows))?;
     match folder {
         None => console::print("no data folder is set: give --data-dir DIR or set METASTABLE_DATA\n"),
@@ -151,7 +155,7 @@ fn check_all(dir: Option<&Path>) -> Result<(), CliError> {
     }
     let sound = |name: &String| {
         load(name, Some(&folder)).map(|data| report(name, &data)).unwrap_or_else(|e| {
-            console::show(format_args!("{name}: WRONG: {e}\n"));
+            console::show(format_args!("{name}: WRONG: {}\n", program::quoted(&e.to_string())));
             false
         })
     };
@@ -200,6 +204,7 @@ fn report(name: &str, data: &Dataset) -> bool {
         }
     }
     let notes = if notes.is_empty() { String::new() } else { format!("; {}", notes.join("; ")) };
+    let notes = program::quoted(&notes);
     console::show(format_args!("{name}: {}{notes}\n", if sound { "sound" } else { "not sound" }));
     sound
 }
@@ -221,7 +226,7 @@ fn fetch_all(out: &Path) -> Result<(), CliError> {
             report(name, &data)
         });
         fetched.unwrap_or_else(|e| {
-            console::show(format_args!("{name}: NOT THERE: {e}\n"));
+            console::show(format_args!("{name}: NOT THERE: {}\n", program::quoted(&e.to_string())));
             false
         })
     };
@@ -236,7 +241,7 @@ fn summarise(imported: &Imported) -> Result<(), CliError> {
     tell(&imported.path, &imported.data);
     let row = |(what, value): &(String, String)| vec![what.clone(), value.clone()];
     console::print(plain(&["what", "as understood"], &imported.summary.iter().map(row).collect::<Vec<_>>()))?;
-    imported.notes.iter().try_for_each(|note| console::print(format!("note: {note}\n")))
+    imported.notes.iter().try_for_each(|note| console::print(format!("note: {}\n", program::quoted(note))))
 }
 
 /// One line on what has been written.

@@ -182,7 +182,7 @@ pub(super) fn splits(npz: &Npz, mask: impl Fn(&str) -> String, nodes: usize) -> 
         return Err(npz.wrong(
             there,
             format!(
-                "stands without {missing}; give all three masks of a split, or none and draw splits with graph --split random"
+                "stands without {missing}; give all three masks of a split, or none and draw splits with `graph --split random`"
             ),
         ));
     }
@@ -388,7 +388,7 @@ mod tests {
             })
             .unwrap_err();
             assert!(error.contains(&format!("{name} stands without ")), "{error}");
-            assert!(error.contains("or none and draw splits with graph --split random"), "{error}");
+            assert!(error.contains("or none and draw splits with `graph --split random`"), "{error}");
         }
     }
 

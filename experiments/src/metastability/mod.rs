@@ -10,11 +10,11 @@ mod tests;
 
 pub use config::{Axis, MetastabilityConfig, Point, Studied};
 
-use crate::run::RunFolder;
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
 use crate::run::jobs;
 use crate::run::rows::{read, write};
+use crate::run::{RunFolder, program};
 
 /// What the folder of a run holds.
 pub const KIND: &str = "study of metastability";
@@ -29,7 +29,8 @@ pub fn execute(
     interrupt: &Interrupt,
     quiet: bool,
 ) -> Result<String, CliError> {
-    let advice = format!("resume with: oversmoothing --resume {}", folder.path().display());
+    let resume = program::line(format_args!("oversmoothing --resume {}", folder.path().display()));
+    let advice = format!("resume with: {resume}");
     interrupt.advise(&advice);
     let stopped = |e: CliError| match e {
         CliError::Interrupted(_) => CliError::Interrupted(format!("stopped; {advice}")),

@@ -18,7 +18,7 @@ use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
 use crate::run::jobs;
 use crate::run::rows::{self, Row};
-use crate::run::{RunFolder, console};
+use crate::run::{RunFolder, console, program};
 use crate::table::number;
 
 macro_rules! figures {
@@ -132,9 +132,8 @@ pub(super) fn trained(
     outcome.map_err(|e| match e {
         CliError::Interrupted(_) => {
             let at = folder.path().display();
-            CliError::Interrupted(format!(
-                "stopped; finished depths are in {at}; resume with: oversmoothing --resume {at}"
-            ))
+            let resume = program::line(format_args!("oversmoothing --resume {at}"));
+            CliError::Interrupted(format!("stopped; finished depths are in {at}; resume with: {resume}"))
         }
         other => other,
     })?;

@@ -10,9 +10,9 @@ use models::gnn::oversmoothing::smoothing::{plateau, smoothness};
 use super::config::GRID_SIDE;
 use super::{OversmoothingConfig, line};
 use crate::plot::{Panel, panels};
-use crate::run::RunFolder;
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
+use crate::run::{RunFolder, program};
 use crate::table::{plain, shortest};
 
 const CHANNELS: usize = 16;
@@ -48,8 +48,8 @@ pub(super) fn on_grid(
         });
         if end.map_err(CliError::usage)?.is_break() {
             return Err(CliError::Interrupted(format!(
-                "stopped; nothing is finished yet, begin again with: oversmoothing --resume {}",
-                folder.path().display()
+                "stopped; nothing is finished yet, begin again with: {}",
+                program::line(format_args!("oversmoothing --resume {}", folder.path().display()))
             )));
         }
         let ratio = |e: &[(f64, f64)]| format!("{:.2e}", e[e.len() - 1].1 / e[0].1);

@@ -15,9 +15,9 @@ pub use config::{GRID, OversmoothingConfig, OversmoothingRequest};
 use models::gnn::Dataset;
 
 use crate::plot::Series;
-use crate::run::RunFolder;
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
+use crate::run::{RunFolder, program};
 
 /// What the folder of a run holds.
 pub const KIND: &str = "run of oversmoothing";
@@ -31,7 +31,8 @@ pub fn execute(
     interrupt: &Interrupt,
     quiet: bool,
 ) -> Result<String, CliError> {
-    interrupt.advise(format!("resume with: oversmoothing --resume {}", folder.path().display()));
+    let resume = program::line(format_args!("oversmoothing --resume {}", folder.path().display()));
+    interrupt.advise(format!("resume with: {resume}"));
     let table = match data {
         None => grid::on_grid(plan, folder, interrupt)?,
         Some(data) => depth::trained(plan, data, folder, interrupt, quiet)?,

@@ -55,8 +55,12 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 /// Parses the command line; a mistake in it ends the process with one line and exit code 2.
 pub fn parse<A: clap::Parser>() -> A {
-    let arguments = named::<A>(std::env::args_os().next()).try_get_matches();
-    arguments.and_then(|m| A::from_arg_matches(&m)).unwrap_or_else(|e| {
+    parse_by(named::<A>(std::env::args_os().next()))
+}
+
+/// The same, for a command line that is described by `command`.
+pub fn parse_by<A: clap::FromArgMatches>(command: clap::Command) -> A {
+    command.try_get_matches().and_then(|m| A::from_arg_matches(&m)).unwrap_or_else(|e| {
         if !e.use_stderr() {
             e.exit(); // --help, --version
         }

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::run::console;
+use crate::run::{console, program};
 
 /// A reason to stop, with the exit code that goes with its kind.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -82,7 +82,7 @@ pub fn run(body: impl FnOnce() -> Result<(), CliError>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             let prefix = if matches!(failure, CliError::Interrupted(_)) { "" } else { "error: " };
-            console::note(format_args!("{prefix}{}", one_line(&failure.to_string())));
+            console::note(format_args!("{prefix}{}", one_line(&program::quoted(&failure.to_string()))));
             ExitCode::from(failure.code())
         }
     }

@@ -5,7 +5,7 @@
 //! - [`Steps`]: the loop of a sampler, step by step, with checkpoints and a learning curve;
 //! - [`jobs`]: the loop over independent trainings, several at a time, with their [`rows`] in a file;
 //! - [`folder`]: where a run writes: one process at a time, its own files only, and how it began;
-//! - [`progress`], [`interrupt`], [`console`], [`cli`], [`error`], [`cores`]: what both stand on.
+//! - [`progress`], [`interrupt`], [`console`], [`cli`], [`program`], [`error`], [`cores`]: what both stand on.
 
 mod begun;
 pub mod cli;
@@ -20,6 +20,7 @@ pub mod jobs;
 mod lock;
 mod manifest;
 mod place;
+pub mod program;
 pub mod progress;
 pub mod rows;
 mod seeds;

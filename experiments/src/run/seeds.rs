@@ -11,7 +11,7 @@ use crate::run::cli::Common;
 use crate::run::error::CliError;
 use crate::run::folder::{RunFolder, SEEDS};
 use crate::run::interrupt::Interrupt;
-use crate::run::{Inputs, Place, Start, console};
+use crate::run::{Inputs, Place, Start, console, program};
 
 /// What was asked for.
 pub struct Plan<'a> {
@@ -105,13 +105,19 @@ impl Several {
         })
     }
 
+    /// The command that goes on with it.
+    fn resume(&self, binary: &str) -> String {
+        program::line(format_args!("{binary} --resume {}", self.folder.path().display()))
+    }
+
     /// An error if a seed has not been run to its end.
     fn check_measurable(&self, binary: &str) -> Result<(), CliError> {
         let is_missing = |seed: &u64| !self.folder.file(&format!("seed{seed}")).join("DONE").is_file();
         match self.seeds.all().find(is_missing) {
             Some(seed) => Err(CliError::usage(format!(
-                "{0}: seed {seed} has not been finished; first run: {binary} --resume {0}",
-                self.folder.path().display()
+                "{}: seed {seed} has not been finished; first run: {}",
+                self.folder.path().display(),
+                self.resume(binary)
             ))),
             None => Ok(()),
         }
@@ -174,7 +180,7 @@ impl Plan<'_> {
         if self.measure {
             several.check_measurable(self.binary)?;
         }
-        self.interrupt.advise(format!("resume with: {} --resume {}", self.binary, folder.path().display()));
+        self.interrupt.advise(format!("resume with: {}", several.resume(self.binary)));
         let one = |seed| match run(several.start(seed, kind, self.measure)?, seed) {
             Err(CliError::Interrupted(_)) => {
                 let advice = self.interrupt.advice();

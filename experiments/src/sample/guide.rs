@@ -13,7 +13,7 @@ use super::measure::{TUNED, TUNING};
 use super::run::{DONE, KIND, MEASURED};
 use crate::config::load_exact;
 use crate::run::error::CliError;
-use crate::run::{CHECKPOINT, RunFolder};
+use crate::run::{CHECKPOINT, RunFolder, program};
 
 /// What a model is to a run that reads it.
 pub(super) const MODEL: &str = "model";
@@ -48,7 +48,8 @@ pub(super) fn trained(folder: &str, config: &SampleConfig) -> Result<SampleConfi
         )));
     }
     if !path.join(DONE).is_file() {
-        return Err(wrong(format!("is not finished; first run: sample --resume {folder}")));
+        let resume = program::line(format_args!("sample --resume {folder}"));
+        return Err(wrong(format!("is not finished; first run: {resume}")));
     }
     Ok(trained)
 }

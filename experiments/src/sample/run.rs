@@ -24,7 +24,7 @@ use crate::figures;
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::Stages;
-use crate::run::{Curve, Inputs, Options, RunFolder, Start, Steps, console, environment, sha256};
+use crate::run::{Curve, Inputs, Options, RunFolder, Start, Steps, console, environment, program, sha256};
 
 /// Where the reference comes from, and whether a network does.
 #[derive(Clone, Debug, Default)]
@@ -113,7 +113,7 @@ impl Run {
         let wanted = config.evaluation.drawn();
         interrupt.advise(match self.pretrained {
             Some(_) => "give the command again, with --force".into(),
-            None => format!("resume with: sample --resume {}", self.folder.path().display()),
+            None => format!("resume with: {}", self.resume()),
         });
         let mut stages = Stages::new(&config.target.name, self.options.quiet);
         stages.next("states to begin with");
@@ -188,9 +188,13 @@ impl Run {
         if !self.measure_only || learned || done == total {
             return Ok(());
         }
-        Err(CliError::usage(format!(
-            "{path}: is at step {done} of {total}; first run: sample --resume {path}"
-        )))
+        let resume = self.resume();
+        Err(CliError::usage(format!("{path}: is at step {done} of {total}; first run: {resume}")))
+    }
+
+    /// The command that goes on with it.
+    fn resume(&self) -> String {
+        program::line(format_args!("sample --resume {}", self.folder.path().display()))
     }
 
     /// Keeps the sha256 of the reference's states with the run; an error if they are others than before.

@@ -15,6 +15,7 @@ fn program(binary: &str) -> &'static str {
         "data" => env!("CARGO_BIN_EXE_data"),
         "graph" => env!("CARGO_BIN_EXE_graph"),
         "dimension" => env!("CARGO_BIN_EXE_dimension"),
+        "metastable" => env!("CARGO_BIN_EXE_metastable"),
         "oversmoothing" => env!("CARGO_BIN_EXE_oversmoothing"),
         "sample" => env!("CARGO_BIN_EXE_sample"),
         "speed" => env!("CARGO_BIN_EXE_speed"),
