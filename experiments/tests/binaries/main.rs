@@ -12,4 +12,5 @@ mod oversmoothing;
 mod predictions;
 mod runs;
 mod sample;
+mod tasks;
 mod wrong_use;
