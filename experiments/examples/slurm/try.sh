@@ -10,9 +10,14 @@ check() { if "$@" >/dev/null; then echo "ok: $*"; else echo "FAILED: $*"; exit 1
 state() { scontrol show job "$1" | grep -o 'JobState=[A-Z_]*' | head -1; }
 finished() { while squeue --noheader --jobs "$1" 2>/dev/null | grep -q .; do sleep 1; done; }
 
-small="--quick --steps 60 --set train.batch=16 --set network.hidden=8 --set evaluation.flow_samples=0"
+# Trainings of any length that are measured in a moment.
+tiny="--quick --set train.batch=16 --set train.draws=10 --set network.hidden=8 --set replay.capacity=100"
+for setting in sets=1 set_size=100 reverse_steps=10 flow_samples=0 weight_samples=10 audit=0 modes=0; do
+    tiny="$tiny --set evaluation.$setting"
+done
+small="$tiny --steps 60"
 echo "an array of seeds, and its gathering"
-sample --seeds 3 $small --quiet --out whole || [ $? -eq 1 ]
+sample --seeds 3 $small --threads 1 --quiet --out whole || [ $? -eq 1 ]
 tasks=$(TASKS=3 sbatch --parsable --array=0-2 --cpus-per-task=1 "$here/seeds.sh" seeds $small)
 last=$(sbatch --parsable --dependency=afterany:"$tasks" "$here/gather.sh" sample seeds)
 finished "$last"
@@ -38,16 +43,16 @@ finished "$last"
 check test -f part/metrics.json
 
 echo "a training that is stopped ahead of its limit of time and queues again"
-long="--quick --steps ${STEPS:-60000} --set train.batch=64 --set evaluation.flow_samples=0"
-job=$(sbatch --parsable --cpus-per-task=2 --time=2 --signal=B:USR1@75 "$here/requeue.sh" long $long)
+long="$tiny --steps ${STEPS:-200000}"
+job=$(sbatch --parsable --cpus-per-task=1 --time=2 --signal=B:USR1@75 "$here/requeue.sh" long $long)
 finished "$job"
 check grep -c "stopped at step" requeue-"$job".out
 check test -f long/DONE
-sample $long --quiet --out once || [ $? -eq 1 ]
+sample $long --threads 1 --quiet --out once || [ $? -eq 1 ]
 check cmp once/samples.npy long/samples.npy
 
 echo "one run on the node"
-job=$(sbatch --parsable "$here/node.sh" node $small)
+job=$(sbatch --parsable --time=5 "$here/node.sh" node $small)
 finished "$job"
 check test -f node/DONE
 echo "all as it should be: $work"

@@ -15,7 +15,7 @@ struct Sweep {
 /// Trainings that take a moment.
 const SAMPLE: Sweep = Sweep {
     binary: env!("CARGO_BIN_EXE_sample"),
-    words: "--seeds 3 --quick --quiet --steps 40 --set train.batch=16 --set train.draws=10 --set network.hidden=8 --set replay.capacity=100 --set evaluation.sets=1 --set evaluation.set_size=100 --set evaluation.reverse_steps=10 --set evaluation.flow_samples=0 --set evaluation.weight_samples=10 --set evaluation.snapshots=4",
+    words: "--seeds 3 --quick --quiet --steps 40 --set train.batch=16 --set train.draws=10 --set network.hidden=8 --set replay.capacity=100 --set evaluation.sets=1 --set evaluation.set_size=100 --set evaluation.reverse_steps=10 --set evaluation.flow_samples=0 --set evaluation.weight_samples=10 --set evaluation.snapshots=4 --set evaluation.audit=0",
 };
 const SPLITS: Sweep = Sweep {
     binary: env!("CARGO_BIN_EXE_graph"),
@@ -64,9 +64,9 @@ impl Sweep {
     }
 }
 
-/// The files of a run but for clocks, memory, and what names its folder, its command or its tasks.
-fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    fn walk(base: &Path, folder: &Path, found: &mut BTreeMap<String, Vec<u8>>) {
+/// The digest of every file of a run but for clocks, memory, and what names its folder, its command or its tasks.
+fn contents(folder: &Path) -> BTreeMap<String, String> {
+    fn walk(base: &Path, folder: &Path, found: &mut BTreeMap<String, String>) {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(base).unwrap().to_str().unwrap().to_string();
@@ -81,7 +81,7 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
             }
             let bytes = std::fs::read(&path).unwrap();
             let bytes = match last {
-                "metrics.json" => without(&["\"seconds\"", "\"peak_mib\"", "\"epoch_ms\""], &bytes),
+                "metrics.json" => without(&["\"seconds", "\"peak_mib", "\"epoch_ms"], &bytes),
                 "report.html" => without(
                     &["<dt>time</dt>", "<td>threads</td>", "<td>command</td>", "Time of the run"],
                     &bytes,
@@ -93,7 +93,7 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
                 "checkpoint.safetensors" => tensors(&bytes),
                 _ => bytes,
             };
-            found.insert(name, bytes);
+            found.insert(name, experiments::run::sha256(&bytes));
         }
     }
     let mut found = BTreeMap::new();
