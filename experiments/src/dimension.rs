@@ -104,6 +104,9 @@ impl DimensionConfig {
     }
 }
 
+/// Files of rows, of which each task of a sweep has its own.
+pub const TABLES: [&str; 1] = [Found::FILE];
+
 /// A finished dimension. A log Z of weights with a heavy tail has an error that means nothing, and is marked by
 /// its k-hat.
 #[derive(Serialize, Deserialize)]
@@ -176,7 +179,7 @@ pub fn execute(
     interrupt.advise(format!("resume with: {resume}"));
     let place = |row: &Found| plan.dims.iter().position(|d| *d == row.dim);
     let done = rows::read(folder, |row| place(row).is_some(), place)?;
-    let wanted: Vec<Option<usize>> = (0..plan.dims.len()).map(Some).collect();
+    let wanted: Vec<Option<usize>> = folder.own((0..plan.dims.len()).map(Some));
     let study = plan.study();
     let work = |job: &Option<usize>| {
         if interrupt.requested() {
@@ -192,6 +195,9 @@ pub fn execute(
     let message = |done: &[Found]| format!("{} of {} dimensions", done.len(), wanted.len());
     let (rows, outcome) = jobs::run(&wanted, done, place, quiet, work, save, message);
     outcome?;
+    if let Some(said) = folder.end_task("dimension")? {
+        return Ok(said);
+    }
     picture(plan, &rows)?.write(folder, "dimension")?;
     folder.write("DONE", b"")?;
     let header = [

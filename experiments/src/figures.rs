@@ -1,10 +1,17 @@
 //! Figures as a file, as a table, and over several seeds.
 
+use std::path::Path;
+
 use models::evaluate::Figure;
 use models::metrics::{mean, sd};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::run::error::CliError;
 use crate::table::{figure, plain};
+
+/// The file of a run's figures in their order, for those who read them again.
+pub const FIGURES: &str = "figures.csv";
 
 /// metrics.json: `head`, then each figure under its name, with `_sd`, `_floor`, `_floor_sd`, `_floor_se` where it has
 /// them, and `_lower_bound: true` where it is one.
@@ -26,6 +33,48 @@ pub fn metrics_json(head: &[(&str, Value)], figures: &[Figure]) -> String {
         }
     }
     format!("{:#}\n", Value::Object(map))
+}
+
+/// A row of the file.
+#[derive(Serialize, Deserialize)]
+struct Kept {
+    name: String,
+    value: f64,
+    sd: Option<f64>,
+    floor: Option<f64>,
+    floor_sd: Option<f64>,
+    floor_se: Option<f64>,
+    lower_bound: bool,
+}
+
+/// figures.csv: a row for each figure.
+///
+/// # Errors
+/// None that could be told from a broken program.
+pub fn to_csv(figures: &[Figure]) -> Result<Vec<u8>, CliError> {
+    let failed = |e: &dyn std::error::Error| CliError::Failed(format!("{FIGURES}: {e}"));
+    let mut table = csv::Writer::from_writer(Vec::new());
+    for f in figures {
+        let Figure { name, value, sd, floor, floor_sd, floor_se, lower_bound } = *f;
+        let row = Kept { name: name.into(), value, sd, floor, floor_sd, floor_se, lower_bound };
+        table.serialize(row).map_err(|e| failed(&e))?;
+    }
+    table.into_inner().map_err(|e| failed(&e))
+}
+
+/// The figures of the file at `path`, to the last bit.
+///
+/// # Errors
+/// The file is damaged.
+pub fn from_csv(bytes: &[u8], path: &Path) -> Result<Vec<Figure>, CliError> {
+    let one = |row: Result<Kept, csv::Error>| {
+        let Kept { name, value, sd, floor, floor_sd, floor_se, lower_bound } = row.map_err(|_| {
+            CliError::usage(format!("{}: is damaged; measure the run again with --eval-only", path.display()))
+        })?;
+        // A few dozen short names, once in a process.
+        Ok(Figure { name: name.leak(), value, sd, floor, floor_sd, floor_se, lower_bound })
+    };
+    csv::Reader::from_reader(bytes).into_deserialize().map(one).collect()
 }
 
 /// The table at the end of a run: values with their deviations over sets, floors with their standard errors.
@@ -84,6 +133,24 @@ mod tests {
         let both = over_seeds(&[vec![b], vec![a, b], vec![Figure { value: 7.0, ..b }, a]]);
         let found: Vec<_> = both.iter().map(|f| (f.name, f.value)).collect();
         assert_eq!(found, [("b", 17.0 / 3.0), ("a", 1.0)]);
+    }
+
+    #[test]
+    fn figures_are_read_back_to_the_last_bit() {
+        let odd = [f64::NAN, f64::INFINITY, -0.0, 1.0 / 3.0, 5e-324, 1.797e308].map(|v| Figure {
+            sd: Some(v),
+            floor_se: Some(0.1),
+            lower_bound: v > 1.0,
+            ..Figure::plain("a", v)
+        });
+        let bytes = to_csv(&odd).unwrap();
+        let back = from_csv(&bytes, Path::new("figures.csv")).unwrap();
+        let bits = |f: &Figure| {
+            (f.name, f.value.to_bits(), f.sd.map(f64::to_bits), f.floor, f.floor_se, f.lower_bound)
+        };
+        assert_eq!(odd.map(|f| bits(&f)).to_vec(), back.iter().map(bits).collect::<Vec<_>>());
+        let error = from_csv(&bytes[..bytes.len() - 9], Path::new("figures.csv")).unwrap_err().to_string();
+        assert!(error.contains("figures.csv: is damaged"), "{error}");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::config::load_exact;
 use crate::datasets::{Sourced, load_sourced};
 use crate::run::error::CliError;
 use crate::run::progress::Stages;
-use crate::run::{Inputs, Place, RunFolder};
+use crate::run::{Inputs, Place, RunFolder, Share};
 
 /// What the folder of a batch holds.
 pub(super) const KIND: &str = "batch of graph";
@@ -124,26 +124,28 @@ impl Batch {
     }
 
     /// Does what is not done. A task that fails, because a network diverges or a split is missing, does not keep
-    /// the others from being done: the figures of those come with the first failure.
+    /// the others from being done: the figures of those come with the first failure. There are none where the batch is
+    /// a share of one.
     pub fn execute(&self, with: &Context<'_>) -> Result<(Vec<Summary>, Option<CliError>), CliError> {
         self.folder.mark_latest();
         with.interrupt.advise(task::advice(self.folder.path()));
         let (mut rows, mut failure) = (Vec::new(), None);
-        for name in &self.plan.order {
+        for (name, share) in self.parts() {
             let task = match self.folder.has_begun(name)? {
                 true => {
                     RunFolder::open_any(&self.folder.file(name)).and_then(|part| Task::resume(part, with))
                 }
-                false => self.task(name, with),
+                false => self.task(name, share, with),
             };
             match task.and_then(Task::execute) {
-                Ok(row) => rows.push(row),
+                Ok(row) => rows.extend(row),
                 Err(e @ CliError::Interrupted(_)) => return Err(task::stopped_in(self.folder.path(), e)),
                 Err(e) => failure = failure.or(Some(e)),
             }
         }
         // Of the splits that are left when one fails nothing is said: they are not the data set.
-        if self.plan.nested
+        if self.folder.share().is_none()
+            && self.plan.nested
             && failure.is_none()
             && let Some(all) = Summary::nested(&rows)
         {
@@ -153,11 +155,35 @@ impl Batch {
             rows.iter_mut().for_each(|row| (row.ablation_p, row.ablation_p_sign_flip) = (None, None));
             rows.push(all);
         }
+        // One task of a sweep has no mean over the splits of others.
+        if self.folder.share().is_some() {
+            rows.clear();
+        }
         Ok((rows, failure))
     }
 
+    /// What is to be done here: of the share of a batch each search that is one of its jobs, whole; else each data set,
+    /// with the share that is left of its trainings. They are numbered as if every data set had all splits asked for.
+    fn parts(&self) -> Vec<(&str, Option<Share>)> {
+        let names = self.plan.order.iter().map(String::as_str);
+        match (self.folder.share(), self.plan.search) {
+            (Some(share), None) => {
+                let mut passed = 0;
+                let one = |name| {
+                    let own = share.after(passed);
+                    let data = &self.plan.settings[name].data;
+                    let trainings = data.splits * data.initialisations;
+                    passed += trainings;
+                    (0..trainings).any(|k| own.has(k)).then_some((name, Some(own)))
+                };
+                names.filter_map(one).collect()
+            }
+            _ => self.folder.own(names.map(|name| (name, None))),
+        }
+    }
+
     /// A new task, on the data that the batch began with.
-    fn task<'a>(&self, name: &str, with: &Context<'a>) -> Result<Task<'a>, CliError> {
+    fn task<'a>(&self, name: &str, share: Option<Share>, with: &Context<'a>) -> Result<Task<'a>, CliError> {
         let reading = Stages::only(name, task::READING, with.quiet);
         let config = &self.plan.settings[name];
         let data = &config.data.name;
@@ -168,7 +194,10 @@ impl Batch {
             self.folder.check_input(&named(data), &path, input)?;
         }
         // What may be there was left by a task that was killed before it began.
-        let place = Place::Within(self.folder.clone(), name.into());
+        let place = match share {
+            Some(share) => Place::Shared(self.folder.clone(), name.into(), share),
+            None => Place::Within(self.folder.clone(), name.into()),
+        };
         let request = self.plan.search.map(|trials| SearchRequest { trials, fixed: self.plan.fixed.clone() });
         Task::of(source, &place, true, config.clone(), request.as_ref(), with)
     }

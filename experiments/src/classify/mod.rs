@@ -19,6 +19,7 @@ mod task;
 pub use batch::Batch;
 pub use config::{DataChoice, Edges, GraphConfig, Keep, MOST_INITIALISATIONS, SplitKind, Weights, splits};
 pub use context::Context;
+use jobs::Job;
 pub use predict::{Networks, predict};
 pub use presets::{defaults, preset};
 pub use report::{Summary, table};
@@ -29,6 +30,10 @@ pub use task::Task;
 
 use crate::run::RunFolder;
 use crate::run::error::CliError;
+use crate::run::rows::Row;
+
+/// Files of rows, of which each task of a sweep has its own.
+pub const TABLES: [&str; 1] = [Job::FILE];
 
 /// What a folder holds of `graph`.
 #[allow(clippy::large_enum_variant)] // One lives at a time, for the length of a run.

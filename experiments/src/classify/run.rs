@@ -50,7 +50,7 @@ impl Classification {
         let folder = RunFolder::create(place, force)?;
         environment::write(&folder, threads)?;
         folder.begin(KIND, &[("config.toml", &to_toml(&config, &defaults)?)], inputs(input))?;
-        Ok(Self { config, folder, data, splits, done: Vec::new(), before: 0.0 })
+        Self::on(folder, config, data, splits)
     }
 
     /// Resumes a run: trainings that are in jobs.csv are not done again.
@@ -59,6 +59,15 @@ impl Classification {
         config.check()?;
         let data = load_again(&config.data.name, &folder, with.data_dir)?;
         let (data, splits) = splits(data, &config.data)?;
+        Self::on(folder, config, data, splits)
+    }
+
+    fn on(
+        folder: RunFolder,
+        config: GraphConfig,
+        data: Dataset,
+        splits: Vec<Split>,
+    ) -> Result<Self, CliError> {
         let done = super::jobs::read(&folder, &config, splits.len())?;
         let before = folder.seconds();
         Ok(Self { config, folder, data, splits, done, before })
@@ -69,13 +78,13 @@ impl Classification {
         &self.folder
     }
 
-    /// Trains everything that is not done, measures and draws.
-    pub fn execute(&self, with: &Context<'_>) -> Result<Summary, CliError> {
+    /// Trains everything that is not done, measures and draws; nothing to measure comes of a share of the trainings.
+    pub fn execute(&self, with: &Context<'_>) -> Result<Option<Summary>, CliError> {
         let began = Instant::now();
         let seconds = || self.before + began.elapsed().as_secs_f64();
         let inits = self.config.data.initialisations;
-        let all: Vec<(usize, usize)> =
-            (0..self.splits.len()).flat_map(|s| (0..inits).map(move |i| (s, i))).collect();
+        let all = (0..self.splits.len()).flat_map(|s| (0..inits).map(move |i| (s, i)));
+        let own: Vec<(usize, usize)> = self.folder.own(all);
         let work =
             |(split, initialisation): &(usize, usize)| self.train(*split, *initialisation, with.interrupt);
         let save = |done: &[Job]| {
@@ -87,8 +96,11 @@ impl Classification {
             let (model, data) = (self.config.model.name(), &self.config.data.name);
             format!("{model} on {data}: validation {:.2} %", 100.0 * validation)
         };
-        let (done, outcome) = jobs::run(&all, self.done.clone(), Job::key, with.quiet, work, save, message);
+        let (done, outcome) = jobs::run(&own, self.done.clone(), Job::key, with.quiet, work, save, message);
         outcome?;
+        if self.folder.share().is_some() {
+            return Ok(None);
+        }
         let mut params = Params::<f32>::counting();
         self.config.model.build::<f32>(&self.data, &mut params, 0).map_err(CliError::usage)?;
         let majorities: Vec<f64> =
@@ -101,7 +113,7 @@ impl Classification {
         self.folder.write("metrics.json", summary.to_json(&self.config).as_bytes())?;
         let kept = if self.config.data.keep == Keep::Every { self.splits.len() } else { 1 };
         self.folder.write("confusion.csv", &confusion(&self.folder, &self.data, kept)?)?;
-        Ok(summary)
+        Ok(Some(summary))
     }
 
     fn train(&self, split: usize, initialisation: usize, interrupt: &Interrupt) -> Result<Job, CliError> {

@@ -108,8 +108,8 @@ impl<'a> Task<'a> {
         &self.folder
     }
 
-    /// Does what is not done.
-    pub fn execute(self) -> Result<Summary, CliError> {
+    /// Does what is not done; of a share of the trainings there are no figures.
+    pub fn execute(self) -> Result<Option<Summary>, CliError> {
         self.with.interrupt.advise(advice(self.folder.path()));
         let run = match self.stage {
             Stage::Run(run) => Ok(run),

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::config::{load_exact, resolve, to_toml};
-use crate::dimension::{DimensionConfig, KIND, execute};
+use crate::dimension::{DimensionConfig, KIND, TABLES, execute};
 use crate::run::cli::{Common, on_threads};
 use crate::run::error::{CliError, run};
 use crate::run::interrupt::Interrupt;
-use crate::run::{Inputs, Place, RunFolder, console, environment};
+use crate::run::{Inputs, Place, RunFolder, Share, console, environment};
 use clap::Parser;
 
 /// What importance weights can do in 2 to 128 dimensions, whatever a network learns: effective shares of marginal
@@ -24,11 +24,21 @@ pub struct Args {
     #[arg(long)]
     quick: bool,
     /// Resume an interrupted run in its folder.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["dims", "quick", "out", "seed", "config", "sets", "force"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = NEW)]
     resume: Option<PathBuf>,
+    /// Do part I of N of the dimensions, counted from 0, in a folder
+    /// of its own within --out: for job arrays of batch systems (docs/clusters.md). The same command again goes on.
+    #[arg(long, value_name = "I/N", requires = "out")]
+    task: Option<Share>,
+    /// Put together what all tasks in that folder did: the run as one process would have left it.
+    #[arg(long, value_name = "DIR", conflicts_with_all = NEW, conflicts_with = "resume")]
+    gather: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
+
+/// What belongs to new runs.
+const NEW: [&str; 8] = ["dims", "quick", "task", "out", "seed", "config", "sets", "force"];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,9 +63,14 @@ pub fn main(args: &Args) -> ExitCode {
 fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     let quiet = args.common.quiet;
     let interrupt = Interrupt::install(args.common.stop_after, quiet)?;
-    let (folder, plan) = match &args.resume {
-        Some(path) => {
-            let folder = RunFolder::open(path, KIND)?;
+    let begun = match (&args.resume, &args.gather) {
+        (Some(path), _) => Some(RunFolder::open_any(path)?),
+        (None, Some(path)) => Some(RunFolder::gather(path, "dimension", &TABLES, quiet)?),
+        (None, None) => None,
+    };
+    let (folder, plan) = match begun {
+        Some(folder) => {
+            folder.is_a(KIND)?;
             folder.compare_versions(quiet)?;
             let plan: DimensionConfig = load_exact(&folder.file("config.toml"))?;
             plan.check()?;
@@ -65,7 +80,7 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
             let plan = plan(args)?;
             plan.check()?;
             let text = to_toml(&plan, &DimensionConfig::default())?;
-            let place = Place::new(args.common.out.as_ref(), "dimension", plan.seed);
+            let place = Place::new(args.common.out.as_ref(), "dimension", plan.seed).of(args.task);
             let folder = RunFolder::create(&place, args.common.force)?;
             folder.begin(KIND, &[("config.toml", &text)], Inputs::new())?;
             (folder, plan)

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 
 use crate::classify::{
     Batch, Context, GraphConfig, Held, MOST_INITIALISATIONS, MOST_TRIALS, Networks, SearchRequest, Summary,
-    Task, defaults, predict, preset, resume, table,
+    TABLES, Task, defaults, predict, preset, resume, table,
 };
 use crate::config::{keys, layers, resolve_without};
 use crate::datasets::{BUILT_IN, KNOWN, available, file, folder};
 use crate::run::cli::{Common, on_threads};
 use crate::run::error::{CliError, run};
 use crate::run::interrupt::Interrupt;
-use crate::run::{Place, RunFolder, console};
+use crate::run::{Place, RunFolder, Share, console};
 use clap::Parser;
 use models::gnn::Network;
 
@@ -65,11 +65,18 @@ pub struct Args {
     #[arg(long)]
     quick: bool,
     /// Resume an interrupted run in its folder.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["data", "model", "form", "kernel", "mobility", "sigma", "split", "seeds", "search", "nested", "no_ablation", "quick", "out", "seed", "config", "sets", "force"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = NEW)]
     resume: Option<PathBuf>,
+    /// Do part I of N of the trainings (of searches, whole ones), counted from 0, in a folder
+    /// of its own within --out: for job arrays of batch systems (docs/clusters.md). The same command again goes on.
+    #[arg(long, value_name = "I/N", requires = "out")]
+    task: Option<Share>,
+    /// Put together what all tasks in that folder did: the run as one process would have left it.
+    #[arg(long, value_name = "DIR", conflicts_with_all = NEW, conflicts_with = "resume")]
+    gather: Option<PathBuf>,
     /// Predict the classes of the nodes of --data with the trained network of that run; --out names the table to
     /// write (default: predicted-NAME.csv in the run's folder).
-    #[arg(long, value_name = "RUN", requires = "data", conflicts_with_all = ["resume", "model", "form", "kernel", "mobility", "sigma", "split", "seeds", "search", "nested", "no_ablation", "quick", "seed", "config", "sets", "force"])]
+    #[arg(long, value_name = "RUN", requires = "data", conflicts_with_all = ["resume", "task", "gather", "model", "form", "kernel", "mobility", "sigma", "split", "seeds", "search", "nested", "no_ablation", "quick", "seed", "config", "sets", "force"])]
     predict: Option<PathBuf>,
     /// The split whose network predicts, or `all` for the mean of all of them.
     #[arg(long, value_name = "K", requires = "predict", default_value = "0")]
@@ -77,6 +84,28 @@ pub struct Args {
     #[command(flatten)]
     common: Common,
 }
+
+/// What belongs to new runs.
+const NEW: [&str; 18] = [
+    "data",
+    "model",
+    "form",
+    "kernel",
+    "mobility",
+    "sigma",
+    "split",
+    "seeds",
+    "search",
+    "nested",
+    "no_ablation",
+    "quick",
+    "task",
+    "out",
+    "seed",
+    "config",
+    "sets",
+    "force",
+];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -87,6 +116,8 @@ Examples:
   graph --data cora --split random --set data.splits=100
   graph --data texas --search 100 --out runs/s  choose settings on validation figures
   graph --data texas --search 16 --nested       the same for each split by itself
+  graph --data cora --out runs/c --task 3/8     the fourth of eight parts; when all are done:
+  graph --gather runs/c
   graph --resume results/latest                 resume after Ctrl-C
   graph --predict runs/a --data new.npz         classes and probabilities of new nodes, by the network of split 0
 Exit codes: 0 done, 1 failed, 2 wrong use, 3 diverged, 130 interrupted.";
@@ -107,8 +138,12 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
         }
         return Ok(());
     }
-    if let Some(path) = &args.resume {
-        let folder = RunFolder::open_any(path)?;
+    let begun = match (&args.resume, &args.gather) {
+        (Some(path), _) => Some(RunFolder::open_any(path)?),
+        (None, Some(path)) => Some(RunFolder::gather(path, "graph", &TABLES, quiet)?),
+        (None, None) => None,
+    };
+    if let Some(folder) = begun {
         folder.compare_versions(quiet)?;
         return match resume(folder, &with)? {
             Held::Batch(batch) => show_all(&batch, &with),
@@ -119,7 +154,8 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     let search =
         args.search.map(|trials| Ok(SearchRequest { trials, fixed: keys(layers(None, &sets(args))?) }));
     let search = search.transpose()?;
-    let place = Place::new(args.common.out.as_ref(), "graph", args.common.seed.unwrap_or(0));
+    let seed = args.common.seed.unwrap_or(0);
+    let place = Place::new(args.common.out.as_ref(), "graph", seed).of(args.task);
     let force = args.common.force;
     if let (true, Some(search)) = (args.nested, &search) {
         let [only] = &settings[..] else {
@@ -128,6 +164,11 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
         return show_all(&Batch::nested(&place, force, only, search, &with)?, &with);
     }
     if let [only] = &settings[..] {
+        if search.is_some() && args.task.is_some() {
+            return Err(CliError::usage(
+                "--task: one search is not shared out, because its rounds wait for all of their trainings; share out a search for each split (--nested), or leave --task out",
+            ));
+        }
         return alone(Task::create(&place, force, only.clone(), search.as_ref(), &with)?, &with);
     }
     show_all(&Batch::create(&place, force, settings, search.as_ref(), &with)?, &with)
@@ -199,7 +240,10 @@ fn names(args: &Args, named: &str) -> Result<Vec<String>, CliError> {
 fn alone(task: Task<'_>, with: &Context<'_>) -> Result<(), CliError> {
     let folder = task.folder().clone();
     folder.mark_latest();
-    show(&[task.execute()?], &folder, with);
+    match task.execute()? {
+        Some(row) => show(&[row], &folder, with),
+        None => end_task(&folder, with)?,
+    }
     Ok(())
 }
 
@@ -209,7 +253,18 @@ fn show_all(batch: &Batch, with: &Context<'_>) -> Result<(), CliError> {
     if !rows.is_empty() {
         show(&rows, batch.folder(), with);
     }
+    // What fails in a task fails in the whole too, which says so again.
+    if matches!(failure, None | Some(CliError::Diverged(_) | CliError::Usage(_))) {
+        end_task(batch.folder(), with)?;
+    }
     failure.map_or(Ok(()), Err)
+}
+
+/// The end of a task of a sweep, if it is one.
+fn end_task(folder: &RunFolder, with: &Context<'_>) -> Result<(), CliError> {
+    let said = folder.end_task("graph")?;
+    said.iter().filter(|_| !with.quiet).for_each(|said| console::show(format_args!("{said}")));
+    Ok(())
 }
 
 fn show(rows: &[Summary], folder: &RunFolder, with: &Context<'_>) {

@@ -5,12 +5,12 @@ use std::process::ExitCode;
 
 use crate::config::{load_exact, resolve, to_toml};
 use crate::metastability::{self, MetastabilityConfig};
-use crate::oversmoothing::{Arm, KIND, OversmoothingConfig, OversmoothingRequest, execute};
+use crate::oversmoothing::{Arm, GRID, KIND, OversmoothingConfig, OversmoothingRequest, TABLES, execute};
 use crate::run::cli::{Common, on_threads};
 use crate::run::error::{CliError, run};
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::Stages;
-use crate::run::{Inputs, Place, RunFolder, console, environment};
+use crate::run::{Inputs, Place, RunFolder, Share, console, environment};
 use clap::Parser;
 
 /// Draws how alike nodes become with depth: the Dirichlet energy of untrained networks over up to 1000
@@ -59,11 +59,38 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["layers", "models", "arms", "arms_file", "data"])]
     metastability: bool,
     /// Resume an interrupted run in its folder.
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["metastability", "along", "layers", "models", "arms", "arms_file", "data", "depths", "splits", "seeds", "out", "seed", "config", "sets", "force"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = NEW)]
     resume: Option<PathBuf>,
+    /// Do part I of N of the trainings (of --metastability, the integrations), counted from 0, in a folder
+    /// of its own within --out: for job arrays of batch systems (docs/clusters.md). The same command again goes on.
+    #[arg(long, value_name = "I/N", requires = "out")]
+    task: Option<Share>,
+    /// Put together what all tasks in that folder did: the run as one process would have left it.
+    #[arg(long, value_name = "DIR", conflicts_with_all = NEW, conflicts_with = "resume")]
+    gather: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
 }
+
+/// What belongs to new runs.
+const NEW: [&str; 16] = [
+    "metastability",
+    "along",
+    "layers",
+    "models",
+    "arms",
+    "arms_file",
+    "data",
+    "depths",
+    "splits",
+    "seeds",
+    "task",
+    "out",
+    "seed",
+    "config",
+    "sets",
+    "force",
+];
 
 const EXAMPLES: &str = "\
 Examples:
@@ -90,7 +117,14 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     let quiet = args.common.quiet;
     let interrupt = Interrupt::install(args.common.stop_after, quiet)?;
     let data_dir = args.data_dir.as_deref();
-    let resumed = args.resume.as_deref().map(RunFolder::open_any).transpose()?;
+    let resumed = match (&args.resume, &args.gather) {
+        (Some(path), _) => Some(RunFolder::open_any(path)?),
+        (None, Some(path)) => {
+            let tables = [&TABLES[..], &metastability::TABLES].concat();
+            Some(RunFolder::gather(path, "oversmoothing", &tables, quiet)?)
+        }
+        (None, None) => None,
+    };
     let kind = resumed.as_ref().map(RunFolder::kind).transpose()?;
     if args.metastability || kind.as_deref() == Some(metastability::KIND) {
         return study(args, threads, resumed, &interrupt);
@@ -108,9 +142,14 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
         None => {
             let (plan, defaults) = plans(args)?;
             plan.check()?;
+            if args.task.is_some() && plan.data == GRID {
+                return Err(CliError::usage(
+                    "--task: the grid is done in seconds, and is not shared out; leave --task out, or give --data",
+                ));
+            }
             let (data, inputs) = plan.load(data_dir)?;
             let text = to_toml(&plan, &defaults)?;
-            let place = Place::new(args.common.out.as_ref(), "oversmoothing", plan.seed);
+            let place = Place::new(args.common.out.as_ref(), "oversmoothing", plan.seed).of(args.task);
             let folder = RunFolder::create(&place, args.common.force)?;
             folder.begin(KIND, &[("config.toml", &text)], inputs)?;
             (folder, plan, data)
@@ -151,7 +190,7 @@ fn study(
             sets.extend(common.seed.map(|s| format!("seed={s}")));
             let plan = resolve(&defaults, common.config.as_deref(), &sets)?;
             plan.check()?;
-            let place = Place::new(common.out.as_ref(), "metastability", plan.seed);
+            let place = Place::new(common.out.as_ref(), "metastability", plan.seed).of(args.task);
             let folder = RunFolder::create(&place, common.force)?;
             let text = to_toml(&plan, &defaults)?;
             folder.begin(metastability::KIND, &[("config.toml", &text)], Inputs::new())?;

@@ -7,10 +7,10 @@ use crate::config::{load_exact, to_plain_toml};
 use crate::run::cli::{Common, Saving, on_threads};
 use crate::run::error::{CliError, run};
 use crate::run::interrupt::Interrupt;
-use crate::run::{Given, Inputs, Options, Plan, console};
+use crate::run::{Given, Inputs, Options, Plan, RunFolder, Share, Start, console};
 use crate::sample::{
-    Extras, KIND, Request, Run, SampleConfig, configure, model_config, names_an_observable, over_seeds,
-    reference_inputs, shipped,
+    Extras, KIND, Request, Run, SampleConfig, came_to, configure, model_config, names_an_observable,
+    over_seeds, reference_inputs, shipped,
 };
 use crate::table::{figure, plain};
 use clap::Parser;
@@ -81,6 +81,13 @@ pub struct Args {
     /// Measure a run's checkpoint again, without training.
     #[arg(long, value_name = "DIR", conflicts_with_all = NEW, conflicts_with = "resume")]
     eval_only: Option<PathBuf>,
+    /// Do part I of N of the seeds, counted from 0, in a folder
+    /// of its own within --out: for job arrays of batch systems (docs/clusters.md). The same command again goes on.
+    #[arg(long, value_name = "I/N", requires = "out")]
+    task: Option<Share>,
+    /// Put together what all tasks in that folder did: the run as one process would have left it.
+    #[arg(long, value_name = "DIR", conflicts_with_all = NEW, conflicts_with_all = ["resume", "eval_only"])]
+    gather: Option<PathBuf>,
     #[command(flatten)]
     common: Common,
     #[command(flatten)]
@@ -98,7 +105,7 @@ fn finite(text: &str) -> Result<f64, String> {
 }
 
 /// What belongs to new runs.
-const NEW: [&str; 17] = [
+const NEW: [&str; 18] = [
     "target",
     "dim",
     "spread",
@@ -111,6 +118,7 @@ const NEW: [&str; 17] = [
     "seeds",
     "quick",
     "pretrained",
+    "task",
     "out",
     "seed",
     "config",
@@ -136,6 +144,8 @@ Examples:
   sample --target phi4 --method nuts             chains that choose their own steps and scales
   sample --target lj13 --method pt --out runs/r  equilibrium samples of a Markov chain, with checks and log Z
   sample --target mw --method pt --set sampler.model=RUN  chains that a trained model carries between modes
+  sample --seeds 8 --out runs/s --task 3/8       the fourth of eight parts; when all are done:
+  sample --gather runs/s
   sample --resume results/latest                 resume after Ctrl-C
   sample --eval-only results/latest              measure once more
 Writes report.html (the run on one page), metrics.json, modes.csv, samples.npz and .npy (.extxyz of particles),
@@ -157,7 +167,17 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     let interrupt = Interrupt::install(args.common.stop_after, args.common.quiet)?;
     interrupt.do_not_wait_while(own::waits);
     let given = args.resume.as_ref().or(args.eval_only.as_ref());
-    let given = given.map(|path| Given::open(path, KIND)).transpose()?;
+    let given = match (given, &args.gather) {
+        (Some(path), _) => Some(Given::open(path, KIND)?),
+        (None, Some(path)) => {
+            let folder = RunFolder::gather(path, "sample", &[], args.common.quiet)?;
+            Some(Given::of(folder, KIND)?)
+        }
+        (None, None) => None,
+    };
+    if args.task.is_some() && args.seeds == 1 {
+        return Err(CliError::usage("--task: shares out seeds, and there is one; give --seeds too"));
+    }
     let (mut config, extras) = settings(args)?;
     if let Some(given) = &given {
         given.folder().compare_versions(args.common.quiet)?;
@@ -172,6 +192,8 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
         interrupt: &interrupt,
         given,
         measure: args.eval_only.is_some(),
+        gathered: args.gather.is_some(),
+        task: args.task,
         seed: config.seed,
         seeds: args.seeds,
         config: to_plain_toml(&config)?,
@@ -179,13 +201,20 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
     let inputs = if is_new { reference_inputs(&extras, &config)? } else { Inputs::new() };
     let one = |start, seed| {
         let config = SampleConfig { seed, ..config.clone() };
-        let run = Run::open(start, config.clone(), extras.clone(), options)?;
-        if *run.config() != config {
-            let path = run.folder().path().display();
-            return Err(CliError::usage(format!(
-                "{path}: has other settings than the run that it is a part of; move it away, or start a new run"
-            )));
+        let check = |own: &SampleConfig, folder: &RunFolder| match *own == config {
+            true => Ok(()),
+            false => Err(CliError::usage(format!(
+                "{}: has other settings than the run that it is a part of; move it away, or start a new run",
+                folder.path().display()
+            ))),
+        };
+        if let Start::Read(folder) = start {
+            let (own, figures, failures) = came_to(&folder)?;
+            check(&own, &folder)?;
+            return Ok((figures, failures, folder));
         }
+        let run = Run::open(start, config.clone(), extras.clone(), options)?;
+        check(run.config(), run.folder())?;
         let (figures, failures) = run.execute(&interrupt)?;
         Ok((figures, failures, run.folder().clone()))
     };

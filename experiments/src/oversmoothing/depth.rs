@@ -103,7 +103,7 @@ pub(super) fn trained(
         Done { row, along }
     };
     let done: Vec<Done> = trained.into_iter().map(with_states).collect();
-    let wanted: Vec<Option<usize>> = (0..all.len()).map(Some).collect();
+    let wanted: Vec<Option<usize>> = folder.own((0..all.len()).map(Some));
     let diverged = Mutex::new(BTreeMap::new());
     let work = |job: &Option<usize>| {
         let place = job.unwrap_or(0);
@@ -119,7 +119,7 @@ pub(super) fn trained(
         }
         rows::write(folder, &done.iter().map(|d| d.row.clone()).collect::<Vec<_>>())
     };
-    let message = |done: &[Done]| format!("{} of {} trainings", done.len(), all.len());
+    let message = |done: &[Done]| format!("{} of {} trainings", done.len(), wanted.len());
     let (done, outcome) = jobs::run(&wanted, done, |d| place(&d.row), quiet, work, save, message);
     let mut diverged: Vec<_> =
         diverged.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect();
@@ -137,6 +137,9 @@ pub(super) fn trained(
         }
         other => other,
     })?;
+    if let Some(said) = folder.end_task("oversmoothing")? {
+        return Ok(said);
+    }
     if plan.along {
         super::along::picture(plan, data, folder, &done.iter().flat_map(|d| &d.along).collect::<Vec<_>>())?;
     }

@@ -17,10 +17,14 @@ use models::gnn::Dataset;
 use crate::plot::Series;
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
+use crate::run::rows::Row;
 use crate::run::{RunFolder, program};
 
 /// What the folder of a run holds.
 pub const KIND: &str = "run of oversmoothing";
+
+/// Files of rows, of which each task of a sweep has its own.
+pub const TABLES: [&str; 2] = [depth::Trained::FILE, along::Along::FILE];
 
 /// Runs the plan in its folder, from what is finished there on, and returns a table for the terminal. `data` are
 /// those to train on; none for the grid.

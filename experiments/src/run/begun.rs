@@ -1,7 +1,7 @@
 //! How a run began: its settings and the sha256 of every file that it reads. A run that is resumed or measured again
 //! must still have them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -80,6 +80,26 @@ impl Begun {
             }
         }
         Ok(())
+    }
+
+    /// What another run that began has otherwise, but for some of its files of settings, in words.
+    pub fn differs(&self, now: &Self, but: &[&str]) -> Option<String> {
+        if self.kind != now.kind {
+            return Some(format!("holds a {}, not a {}", self.kind, now.kind));
+        }
+        let names: BTreeSet<&String> = self.files.keys().chain(now.files.keys()).collect();
+        let (none, counts) = (Table::new(), |name: &&&String| !but.contains(&name.as_str()));
+        let of = |begun: &Self, name: &String| begun.files.get(name).unwrap_or(&none).clone();
+        let setting = names.iter().filter(counts).find_map(|name| {
+            difference(&of(self, name), &of(now, name)).map(|change| format!("{name}: {change}"))
+        });
+        // Machines may have a file in places of their own.
+        let sums = |inputs: &Inputs| -> BTreeSet<(String, String)> {
+            inputs.iter().map(|(what, input)| (what.clone(), input.sha256.clone())).collect()
+        };
+        let (was, is) = (sums(&self.inputs), sums(&now.inputs));
+        let other = was.symmetric_difference(&is).next();
+        setting.or(other.map(|(what, _)| format!("its {what} is another file than it was")))
     }
 
     /// An error if an input is not the file that it was, or is new.

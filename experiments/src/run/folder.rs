@@ -13,6 +13,7 @@ use super::begun::{BEGUN, Begun, Input, Inputs, sha256};
 use super::lock::{Held, LOCK, hold, try_hold};
 use super::manifest::{MANIFEST, Manifest, is_plain};
 use super::place::{Place, dated};
+use super::share::Share;
 use crate::config::load_exact;
 use crate::run::error::CliError;
 use crate::run::{console, environment};
@@ -20,14 +21,14 @@ use crate::run::{console, environment};
 const SECONDS: &str = "seconds.txt";
 /// The seeds of a run over several.
 pub const SEEDS: &str = "seeds.toml";
-/// Files of folders whose runs, in folders inside, are resumed as a whole.
-const WHOLES: [&str; 2] = [SEEDS, "batch.toml"];
 
 /// A folder that a run writes to; copies share it.
 #[derive(Clone, Debug)]
 pub struct RunFolder {
     path: PathBuf,
     held: Arc<Held>,
+    /// Of a sweep, which of its jobs are to be done here; all of them without one.
+    share: Option<Share>,
 }
 
 impl RunFolder {
@@ -40,6 +41,8 @@ impl RunFolder {
                 Self::named(&dated(&Path::new("results").join(experiment), *seed)?, false)
             }
             Place::Within(whole, name) => whole.part(name),
+            Place::Shared(whole, name, share) => Ok(Self { share: Some(*share), ..whole.part(name)? }),
+            Place::Task(whole, share) => Self::task(whole, *share, force),
         }
     }
 
@@ -49,7 +52,7 @@ impl RunFolder {
         let held = hold(path)?;
         // Once more, now that nobody else begins here.
         may_begin(path, force)?;
-        let folder = Self { path: path.to_path_buf(), held };
+        let folder = Self { path: path.to_path_buf(), held, share: None };
         folder.clear()?;
         // Learn now, not after an hour, that nothing can be written here.
         folder.manifest().write(path)?;
@@ -62,7 +65,7 @@ impl RunFolder {
         std::fs::create_dir_all(path).map_err(|e| CliError::io(path, &e))?;
         loop {
             match try_hold(path)? {
-                Ok(held) => return Ok(Self { path: path.to_path_buf(), held }),
+                Ok(held) => return Ok(Self { path: path.to_path_buf(), held, share: None }),
                 Err(holder) => busy(&holder)?,
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -125,7 +128,11 @@ impl RunFolder {
         let is_ours = |path: &PathBuf| {
             path.symlink_metadata().is_ok_and(|there| there.is_dir()) && path.join(MANIFEST).is_file()
         };
-        listed.into_iter().filter(is_ours).map(|path| Ok(Self { held: hold(&path)?, path })).collect()
+        listed
+            .into_iter()
+            .filter(is_ours)
+            .map(|path| Ok(Self { held: hold(&path)?, path, share: None }))
+            .collect()
     }
 
     /// Opens an earlier run's folder: it must hold a run of that kind, begun as its settings still are.
@@ -159,9 +166,10 @@ impl RunFolder {
                 )));
             }
         }
-        let folder = Self { path: path.to_path_buf(), held: hold(path)? };
+        let mut folder = Self { path: path.to_path_buf(), held: hold(path)?, share: None };
         folder.remove_leftovers()?;
         folder.begun()?.check(path)?;
+        folder.share = tasks::share_of(&folder)?;
         Ok(folder)
     }
 
@@ -189,16 +197,27 @@ impl RunFolder {
     }
 
     /// Writes the settings of a new run, each with the name of its file, and how it began. `kind` is what the
-    /// folder holds, as `run of sample`.
+    /// folder holds, as `run of sample`. A task of a sweep must begin as the others did, and goes on where it began
+    /// before.
     pub fn begin(&self, kind: &str, settings: &[(&str, &str)], inputs: Inputs) -> Result<(), CliError> {
+        let task = self.share.map(tasks::to_toml).transpose()?;
+        let settings: Vec<(&str, &str)> =
+            settings.iter().copied().chain(task.as_deref().map(|text| (tasks::TASK, text))).collect();
         let mut files = std::collections::BTreeMap::new();
-        for (name, text) in settings {
-            self.write(name, text.as_bytes())?;
+        for (name, text) in &settings {
             let table = text.parse().map_err(|e| CliError::Failed(format!("{name}: {e}")))?;
             files.insert(name.to_string(), table);
         }
         let begun = Begun { kind: kind.into(), version: environment::version(), inputs, files };
-        let text = toml::to_string(&begun).map_err(|e| CliError::Failed(format!("{BEGUN}: {e}")))?;
+        if self.share.is_some() && self.goes_on(&begun)? {
+            return Ok(());
+        }
+        settings.iter().try_for_each(|(name, text)| self.write(name, text.as_bytes()))?;
+        self.write_begun(&begun)
+    }
+
+    fn write_begun(&self, begun: &Begun) -> Result<(), CliError> {
+        let text = toml::to_string(begun).map_err(|e| CliError::Failed(format!("{BEGUN}: {e}")))?;
         let note = "# How this run began: what is resumed must still have these settings and files.";
         self.write(BEGUN, format!("{note}\n{text}").as_bytes())
     }
@@ -304,29 +323,6 @@ impl RunFolder {
         self.write(SECONDS, format!("{seconds:.3}\n").as_bytes())
     }
 
-    /// Points `results/latest` at this folder, or at the one that it is resumed with as a part, where that is possible.
-    pub fn mark_latest(&self) {
-        let is_whole = |folder: &&Path| WHOLES.iter().any(|name| folder.join(name).is_file());
-        let path = self.path.parent().filter(is_whole).unwrap_or(&self.path);
-        #[cfg(unix)]
-        // The path may lead through the link that is to be moved.
-        if let (Ok(real), Ok(results)) = (path.canonicalize(), Path::new("results").canonicalize())
-            && let Ok(rest) = real.strip_prefix(&results)
-        {
-            let link = results.join("latest");
-            // A file or a folder of that name is the user's.
-            if link.symlink_metadata().is_ok_and(|there| !there.is_symlink()) {
-                return;
-            }
-            // Renamed, the link is there at every moment.
-            let next = results.join(format!("{LEFTOVER}latest-{}", std::process::id()));
-            let moved = std::os::unix::fs::symlink(rest, &next).and_then(|()| std::fs::rename(&next, &link));
-            if moved.is_err() {
-                let _ = std::fs::remove_file(&next);
-            }
-        }
-    }
-
     fn manifest(&self) -> MutexGuard<'_, Manifest> {
         self.held.manifest.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -414,5 +410,8 @@ pub fn resolved(path: &Path) -> PathBuf {
     }
 }
 
+mod gather;
+mod latest;
+mod tasks;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,6 @@
-//! Signals that ask a run to save and stop: Ctrl-C, and what batch systems send, however often they send it.
+//! Signals that ask a run to save and stop: Ctrl-C, and what batch systems send, however often they send it. USR1 and
+//! USR2 come ahead of the end of a job where they are asked for (Slurm, submitit, `qsub -notify`, LSF), XCPU at a limit of
+//! processor time, TERM at the end. CONT, which comes before TERM, wakes a process that is stopped and asks for nothing.
 //!
 //! While something would be lost, which is in the loop of a sampler's steps, the loop is asked to save and stop.
 //! Elsewhere (measuring, loading, trainings that are saved one by one when they end) everything worth keeping is in
@@ -8,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU};
 use signal_hook::iterator::Signals;
 
 use crate::run::console;
@@ -70,7 +72,7 @@ impl Interrupt {
         let wrong = |e: std::io::Error| CliError::Failed(format!("cannot listen for Ctrl-C: {e}"));
         // Under nohup a terminal that goes away is to be ignored, and stays so.
         let hang_up = (!ignored(SIGHUP)).then_some(SIGHUP);
-        let signals = [SIGINT, SIGTERM, SIGUSR1].into_iter().chain(hang_up);
+        let signals = [SIGINT, SIGTERM, SIGUSR1, SIGUSR2, SIGXCPU].into_iter().chain(hang_up);
         let mut signals = Signals::new(signals).map_err(wrong)?;
         let shared = this.shared.clone();
         let listen = move || {
@@ -210,7 +212,7 @@ mod tests {
         this.shared.hear(SIGTERM, &mut None);
         assert!(this.requested());
         drop(saving);
-        for signal in [SIGTERM, SIGHUP, SIGUSR1, SIGINT] {
+        for signal in [SIGTERM, SIGHUP, SIGUSR1, SIGUSR2, SIGXCPU, SIGINT] {
             assert_eq!(this.shared.ends_now(signal, &mut None), None);
         }
         // The process may still hang: a second Ctrl-C ends it.

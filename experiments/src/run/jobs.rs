@@ -10,7 +10,8 @@ use crate::run::error::CliError;
 use crate::run::progress::Progress;
 
 /// Does what is `wanted` and not among the rows that are `done`, which are in the order of their keys, and gives all
-/// rows in that order with the first failure. `save` is called after each job.
+/// rows in that order with the first failure. `save` is called after each job, and where none is left: rows that were
+/// gathered stand in another order.
 pub fn run<K: Ord + Sync, R: Send>(
     wanted: &[K],
     done: Vec<R>,
@@ -40,7 +41,8 @@ pub fn run<K: Ord + Sync, R: Send>(
         [last] => parallel::spin_workers(|| one(last)),
         several => several.par_iter().try_for_each(one),
     };
-    let (done, progress, ..) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let (done, progress, _, mut save) = shared.into_inner().unwrap_or_else(PoisonError::into_inner);
     progress.finish();
+    let outcome = if left.is_empty() { save(&done) } else { outcome };
     (done, outcome)
 }

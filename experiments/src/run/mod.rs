@@ -4,6 +4,7 @@
 //! - [`Plan`]: what a binary was asked for, over one seed or several;
 //! - [`Steps`]: the loop of a sampler, step by step, with checkpoints and a learning curve;
 //! - [`jobs`]: the loop over independent trainings, several at a time, with their [`rows`] in a file;
+//! - [`Share`]: which of the jobs of a sweep are those of one task; [`folder`] puts the tasks together;
 //! - [`folder`]: where a run writes: one process at a time, its own files only, and how it began;
 //! - [`progress`], [`interrupt`], [`console`], [`cli`], [`program`], [`error`], [`cores`]: what both stand on.
 
@@ -24,6 +25,7 @@ pub mod program;
 pub mod progress;
 pub mod rows;
 mod seeds;
+mod share;
 mod steps;
 
 pub use begun::{Input, Inputs, sha256};
@@ -31,6 +33,7 @@ pub use error::CliError;
 pub use folder::RunFolder;
 pub use place::Place;
 pub use seeds::{Given, Outcome, Plan};
+pub use share::Share;
 pub use steps::{Curve, Options, Past, Steps};
 
 /// Keeps the random numbers of measurements apart from those of training.
@@ -52,4 +55,6 @@ pub enum Start {
     Resume(RunFolder),
     /// Only measure the checkpoint in a folder.
     Evaluate(RunFolder),
+    /// Only read what the finished run in a folder came to.
+    Read(RunFolder),
 }

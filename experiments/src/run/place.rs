@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use super::folder::RunFolder;
+use super::share::Share;
 use crate::run::error::CliError;
 
 /// Where a new run goes.
@@ -21,6 +22,10 @@ pub enum Place {
     },
     /// A folder of this name in that of a run of several parts.
     Within(RunFolder, String),
+    /// The same, of whose jobs only a share is to be done.
+    Shared(RunFolder, String, Share),
+    /// That of a task, in the folder that the user named for all tasks of a sweep.
+    Task(PathBuf, Share),
 }
 
 impl Place {
@@ -29,10 +34,18 @@ impl Place {
         out.map_or(Self::Dated { experiment, seed }, |path| Self::Named(path.clone()))
     }
 
+    /// The same for a task of a sweep, where it is one.
+    pub fn of(self, task: Option<Share>) -> Self {
+        match (self, task) {
+            (Self::Named(whole), Some(share)) => Self::Task(whole, share),
+            (place, _) => place,
+        }
+    }
+
     /// The whole that the new run is a part of.
     pub fn whole(&self) -> Option<&RunFolder> {
         match self {
-            Self::Within(whole, _) => Some(whole),
+            Self::Within(whole, _) | Self::Shared(whole, ..) => Some(whole),
             _ => None,
         }
     }

@@ -6,12 +6,12 @@ use models::evaluate::Figure;
 use serde::{Deserialize, Serialize};
 
 use crate::config::load_exact;
-use crate::figures::{over_seeds, table};
+use crate::figures::{FIGURES, over_seeds, table};
 use crate::run::cli::Common;
 use crate::run::error::CliError;
 use crate::run::folder::{RunFolder, SEEDS};
 use crate::run::interrupt::Interrupt;
-use crate::run::{Inputs, Place, Start, console, program};
+use crate::run::{Inputs, Place, Share, Start, console, program};
 
 /// What was asked for.
 pub struct Plan<'a> {
@@ -25,6 +25,10 @@ pub struct Plan<'a> {
     pub given: Option<Given>,
     /// Only measure it.
     pub measure: bool,
+    /// Only sum it up: it was gathered, and all its runs are finished.
+    pub gathered: bool,
+    /// The share of the seeds that a new run has, if not all.
+    pub task: Option<Share>,
     /// The first seed.
     pub seed: u64,
     /// How many.
@@ -57,7 +61,11 @@ struct Seeds {
 impl Given {
     /// What the folder holds: of `kind`, or several of that kind.
     pub fn open(path: &Path, kind: &str) -> Result<Self, CliError> {
-        let folder = RunFolder::open_any(path)?;
+        Self::of(RunFolder::open_any(path)?, kind)
+    }
+
+    /// The same of a folder that is open.
+    pub fn of(folder: RunFolder, kind: &str) -> Result<Self, CliError> {
         let found = folder.kind()?;
         if found == kind {
             return Ok(Self::One(folder));
@@ -66,7 +74,7 @@ impl Given {
             let seeds = load_exact(&folder.file(SEEDS))?;
             return Ok(Self::Several(Several { folder, seeds }));
         }
-        Err(CliError::usage(format!("{}: holds a {found}, not a {kind}", path.display())))
+        Err(CliError::usage(format!("{}: holds a {found}, not a {kind}", folder.path().display())))
     }
 
     /// The folder.
@@ -84,8 +92,8 @@ fn several(kind: &str) -> String {
 
 impl Several {
     fn create(plan: &Plan<'_>, kind: &str, inputs: Inputs) -> Result<Self, CliError> {
-        let Plan { binary, common, seed, seeds, config, .. } = plan;
-        let place = Place::new(common.out.as_ref(), binary, *seed);
+        let Plan { binary, common, seed, seeds, config, task, .. } = plan;
+        let place = Place::new(common.out.as_ref(), binary, *seed).of(*task);
         let seeds = Seeds { first: *seed, count: *seeds };
         RunFolder::check_parts(&place, seeds.all().map(|seed| format!("seed{seed}")))?;
         let folder = RunFolder::create(&place, common.force)?;
@@ -96,10 +104,11 @@ impl Several {
     }
 
     /// How the run of a seed starts: from its folder, or in a new one.
-    fn start(&self, seed: u64, kind: &str, measure: bool) -> Result<Start, CliError> {
+    fn start(&self, seed: u64, kind: &str, plan: &Plan<'_>) -> Result<Start, CliError> {
         let name = format!("seed{seed}");
         Ok(match self.folder.open_part(&name, kind)? {
-            Some(folder) if measure => Start::Evaluate(folder),
+            Some(folder) if plan.measure => Start::Evaluate(folder),
+            Some(folder) if plan.gathered && folder.file(FIGURES).is_file() => Start::Read(folder),
             Some(folder) => Start::Resume(folder),
             None => Start::New { place: Place::Within(self.folder.clone(), name), force: false },
         })
@@ -110,10 +119,15 @@ impl Several {
         program::line(format_args!("{binary} --resume {}", self.folder.path().display()))
     }
 
+    /// The seeds that are run here.
+    fn own(&self) -> Vec<u64> {
+        self.folder.own(self.seeds.all())
+    }
+
     /// An error if a seed has not been run to its end.
     fn check_measurable(&self, binary: &str) -> Result<(), CliError> {
         let is_missing = |seed: &u64| !self.folder.file(&format!("seed{seed}")).join("DONE").is_file();
-        match self.seeds.all().find(is_missing) {
+        match self.own().iter().find(|seed| is_missing(seed)) {
             Some(seed) => Err(CliError::usage(format!(
                 "{}: seed {seed} has not been finished; first run: {}",
                 self.folder.path().display(),
@@ -177,24 +191,31 @@ impl Plan<'_> {
         report: impl Fn(&[Figure], &[String], &[Vec<Figure>]) -> (String, String),
     ) -> Result<Outcome, CliError> {
         let Several { folder, seeds } = several;
+        let own = several.own();
         if self.measure {
             several.check_measurable(self.binary)?;
         }
         self.interrupt.advise(format!("resume with: {}", several.resume(self.binary)));
-        let one = |seed| match run(several.start(seed, kind, self.measure)?, seed) {
+        let one = |seed| match run(several.start(seed, kind, self)?, seed) {
             Err(CliError::Interrupted(_)) => {
                 let advice = self.interrupt.advice();
                 Err(CliError::Interrupted(format!("stopped at seed {seed}, saved; {advice}")))
             }
             outcome => outcome.map(|(figures, failures, _)| (figures, failures)),
         };
-        let runs: Vec<(Vec<Figure>, Vec<String>)> = seeds.all().map(one).collect::<Result<_, _>>()?;
+        let runs: Vec<(Vec<Figure>, Vec<String>)> = own.iter().copied().map(one).collect::<Result<_, _>>()?;
         let (runs, failures): (Vec<_>, Vec<_>) = runs.into_iter().unzip();
         let of_seed = |(seed, failures): (u64, Vec<String>)| {
             failures.into_iter().map(move |what| format!("seed {seed}: {what}"))
         };
-        let failures: Vec<String> = (seeds.first..).zip(failures).flat_map(of_seed).collect();
+        let failures: Vec<String> = own.iter().copied().zip(failures).flat_map(of_seed).collect();
         let figures = over_seeds(&runs);
+        if let Some(said) = folder.end_task(self.binary)? {
+            if !self.common.quiet {
+                console::show(format_args!("{said}"));
+            }
+            return Ok((figures, failures, folder.clone()));
+        }
         let (json, text) = report(&figures, &failures, &runs);
         folder.write("metrics.json", json.as_bytes())?;
         if !self.common.quiet {

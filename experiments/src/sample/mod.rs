@@ -21,4 +21,4 @@ mod verdict;
 pub use config::{Evaluation, Request, SampleConfig, configure};
 pub use observe::names_an_observable;
 pub use presets::{Shipped, shipped};
-pub use run::{Extras, KIND, Run, model_config, over_seeds, reference_inputs};
+pub use run::{Extras, KIND, Run, came_to, model_config, over_seeds, reference_inputs};

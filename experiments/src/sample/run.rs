@@ -20,7 +20,7 @@ use super::reference_source::{ReferenceSource, SOURCE};
 use super::report::Report;
 use super::verdict::{Metrics, Sentence, gravest, verdict};
 use crate::config::{exact, load_exact, to_toml};
-use crate::figures;
+use crate::figures::{self, FIGURES};
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::Stages;
@@ -88,7 +88,7 @@ impl Run {
                 ((folder, config, target, source), extras.pretrained.is_some())
             }
             Start::Resume(folder) => (again(folder)?, false),
-            Start::Evaluate(folder) => (again(folder)?, true),
+            Start::Evaluate(folder) | Start::Read(folder) => (again(folder)?, true),
         };
         environment::write(&folder, options.threads)?;
         folder.write(SOURCE, source.to_toml()?.as_bytes())?;
@@ -170,6 +170,7 @@ impl Run {
         let json =
             with_modes(config, steps, figures, failures, (modes.json(), &said, observe::metrics(observed)));
         self.folder.write("metrics.json", json.as_bytes())?;
+        self.folder.write(FIGURES, &figures::to_csv(figures)?)?;
         let report = Report { config, steps: steps_of, figures, said: &said, modes, observed };
         report.write(&self.folder)?;
         if !self.options.quiet {
@@ -224,6 +225,21 @@ impl Run {
         c.note("config", to_toml(&self.config, &self.config)?);
         c.encode().map_err(|e| CliError::Failed(format!("model.safetensors: {e}")))
     }
+}
+
+/// What a finished run came to: its settings, figures and failed checks.
+pub fn came_to(folder: &RunFolder) -> Result<(SampleConfig, Vec<Figure>, Vec<String>), CliError> {
+    /// Of metrics.json.
+    #[derive(serde::Deserialize)]
+    struct Checks {
+        failed_checks: Vec<String>,
+    }
+    let figures = figures::from_csv(&folder.read(FIGURES)?, &folder.file(FIGURES))?;
+    let path = folder.file("metrics.json");
+    let checks: Checks = serde_json::from_slice(&folder.read("metrics.json")?).map_err(|_| {
+        CliError::usage(format!("{}: is damaged; measure the run again with --eval-only", path.display()))
+    })?;
+    Ok((load_exact(&folder.file("config.toml"))?, figures, checks.failed_checks))
 }
 
 /// metrics.json of runs with several seeds, and what they say of each other. `steps` are those of each, `figures` the

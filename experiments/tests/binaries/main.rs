@@ -13,5 +13,6 @@ mod oversmoothing;
 mod predictions;
 mod runs;
 mod sample;
+mod tasks;
 mod workspace;
 mod wrong_use;

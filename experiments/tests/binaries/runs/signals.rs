@@ -28,15 +28,16 @@ fn wait_for(path: &Path, child: &mut Child) {
 fn what_batch_systems_send_saves_and_stops() {
     let dir = tempfile::tempdir().unwrap();
     // Under nohup, which may run these tests too, a run does not listen to HUP.
-    let names = [("TERM", 15), ("HUP", 1), ("USR1", 10), ("INT", 2)];
+    let names = [("TERM", 15), ("HUP", 1), ("USR1", 10), ("USR2", 12), ("XCPU", 24), ("INT", 2)];
     for (name, _) in names.into_iter().filter(|(_, number)| !interrupt::ignored(*number)) {
         let out = dir.path().join(name);
         // So many steps that none of these runs ends by itself.
         let args: Vec<&str> = TINY.iter().map(|arg| if *arg == "120" { "10000000" } else { arg }).collect();
         let mut child = sample(&args).args(["--save-every", "0", "--out"]).arg(&out).spawn().unwrap();
         wait_for(&out.join("checkpoint.safetensors"), &mut child);
-        // Sent again and again, at once.
+        // Sent again and again, at once; Slurm wakes what may be stopped before it sends TERM.
         for _ in 0..5 {
+            signal("CONT", &child);
             signal(name, &child);
         }
         let output = child.wait_with_output().unwrap();
