@@ -28,9 +28,17 @@ const WHOLES: [&str; 2] = [SEEDS, "batch.toml"];
 pub struct RunFolder {
     path: PathBuf,
     held: Arc<Held>,
+    /// Whether there is none, and what is written is dropped.
+    nowhere: bool,
 }
 
 impl RunFolder {
+    /// No folder: that of a rank which computes what another writes.
+    pub fn nowhere() -> Self {
+        // No file has such a name.
+        Self { path: "/dev/null/nowhere".into(), held: Arc::new(Held::nothing()), nowhere: true }
+    }
+
     /// Creates a folder. One that is not empty is refused; with `force`, what an earlier run wrote is removed from
     /// it, by the list that it kept.
     pub fn create(place: &Place, force: bool) -> Result<Self, CliError> {
@@ -43,13 +51,17 @@ impl RunFolder {
         }
     }
 
+    fn of(path: &Path, held: Arc<Held>) -> Self {
+        Self { path: path.to_path_buf(), held, nowhere: false }
+    }
+
     fn named(path: &Path, force: bool) -> Result<Self, CliError> {
         may_begin(path, force)?;
         std::fs::create_dir_all(path).map_err(|e| CliError::io(path, &e))?;
         let held = hold(path)?;
         // Once more, now that nobody else begins here.
         may_begin(path, force)?;
-        let folder = Self { path: path.to_path_buf(), held };
+        let folder = Self::of(path, held);
         folder.clear()?;
         // Learn now, not after an hour, that nothing can be written here.
         folder.manifest().write(path)?;
@@ -62,7 +74,7 @@ impl RunFolder {
         std::fs::create_dir_all(path).map_err(|e| CliError::io(path, &e))?;
         loop {
             match try_hold(path)? {
-                Ok(held) => return Ok(Self { path: path.to_path_buf(), held }),
+                Ok(held) => return Ok(Self::of(path, held)),
                 Err(holder) => busy(&holder)?,
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -125,7 +137,7 @@ impl RunFolder {
         let is_ours = |path: &PathBuf| {
             path.symlink_metadata().is_ok_and(|there| there.is_dir()) && path.join(MANIFEST).is_file()
         };
-        listed.into_iter().filter(is_ours).map(|path| Ok(Self { held: hold(&path)?, path })).collect()
+        listed.into_iter().filter(is_ours).map(|path| Ok(Self::of(&path, hold(&path)?))).collect()
     }
 
     /// Opens an earlier run's folder: it must hold a run of that kind, begun as its settings still are.
@@ -159,7 +171,7 @@ impl RunFolder {
                 )));
             }
         }
-        let folder = Self { path: path.to_path_buf(), held: hold(path)? };
+        let folder = Self::of(path, hold(path)?);
         folder.remove_leftovers()?;
         folder.begun()?.check(path)?;
         Ok(folder)
@@ -259,6 +271,9 @@ impl RunFolder {
     /// Writes a file whole or not at all: temporary file, sync, rename, sync of the folder. One that this program
     /// did not write is not replaced, and nothing is written through a link.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CliError> {
+        if self.nowhere {
+            return Ok(());
+        }
         let target = self.file(name);
         if !self.held.is_at(&self.path) {
             return Err(CliError::Failed(format!(
@@ -306,6 +321,9 @@ impl RunFolder {
 
     /// Points `results/latest` at this folder, or at the one that it is resumed with as a part, where that is possible.
     pub fn mark_latest(&self) {
+        if self.nowhere {
+            return;
+        }
         let is_whole = |folder: &&Path| WHOLES.iter().any(|name| folder.join(name).is_file());
         let path = self.path.parent().filter(is_whole).unwrap_or(&self.path);
         #[cfg(unix)]

@@ -5,6 +5,7 @@
 //! - [`Steps`]: the loop of a sampler, step by step, with checkpoints and a learning curve;
 //! - [`jobs`]: the loop over independent trainings, several at a time, with their [`rows`] in a file;
 //! - [`folder`]: where a run writes: one process at a time, its own files only, and how it began;
+//! - [`ranks`]: several processes that are one run;
 //! - [`progress`], [`interrupt`], [`console`], [`cli`], [`error`], [`cores`]: what both stand on.
 
 mod begun;
@@ -21,9 +22,12 @@ mod lock;
 mod manifest;
 mod place;
 pub mod progress;
+pub mod ranks;
 pub mod rows;
 mod seeds;
 mod steps;
+#[cfg(test)]
+mod steps_over_ranks;
 
 pub use begun::{Input, Inputs, sha256};
 pub use error::CliError;

@@ -22,6 +22,7 @@
 //! For particles eps_k is the standard Gaussian of the mean-free states, so that the density is one on
 //! that subspace, of dimension (n - 1) D.
 
+use engine::ranks::{Ranks, Solo, for_parts};
 use engine::rng::Stream;
 use engine::{Real, simd_fn};
 use rayon::prelude::*;
@@ -103,6 +104,23 @@ impl<T: Real> Estimates<T> {
         x: &[T],
         sigma: &[T],
         draws: usize,
+        key: (u64, u64),
+    ) -> Result<(), TargetError> {
+        self.run_over(&Solo, target, x, sigma, draws, key)
+    }
+
+    /// The same with the points shared out over ranks, all of which have all estimates afterwards: 5 + 3 d numbers of
+    /// each point go around.
+    ///
+    /// # Errors
+    /// If the target cannot be evaluated, on all ranks; and failures of ranks.
+    pub fn run_over(
+        &mut self,
+        ranks: &dyn Ranks,
+        target: &dyn Target<T>,
+        x: &[T],
+        sigma: &[T],
+        draws: usize,
         (seed, step): (u64, u64),
     ) -> Result<(), TargetError> {
         let (d, width, geometry) = (self.dim, self.width(), self.geometry);
@@ -110,20 +128,24 @@ impl<T: Real> Estimates<T> {
         assert!(draws > 0, "an estimate needs draws");
         self.records.resize(sigma.len() * width, T::ZERO);
         self.workspaces.resize(sigma.len().div_ceil(POINTS), Workspace::default());
-        (self.records.par_chunks_mut(POINTS * width), x.par_chunks(POINTS * d), sigma.par_chunks(POINTS))
-            .into_par_iter()
-            .zip(&mut self.workspaces)
-            .enumerate()
-            .map(|(chunk, ((records, x, sigma), workspace))| {
-                let mut stream = Stream::new(seed, "draws", step, chunk as u64);
-                for ((record, x), sigma) in records.chunks_exact_mut(width).zip(x.chunks_exact(d)).zip(sigma)
-                {
-                    workspace.estimate(target, geometry, x, *sigma, draws, &mut stream, record)?;
-                }
-                Ok(())
-            })
-            // The first error, for any number of threads.
-            .reduce(|| Ok(()), Result::and)
+        let (workspaces, records) = (&mut self.workspaces, &mut self.records[..]);
+        for_parts(ranks, (records, POINTS * width), (&mut [T::ZERO; 0], 1), |first, records, _| {
+            let (x, sigma) = (&x[first * POINTS * d..], &sigma[first * POINTS..]);
+            (records.par_chunks_mut(POINTS * width), x.par_chunks(POINTS * d), sigma.par_chunks(POINTS))
+                .into_par_iter()
+                .zip(&mut workspaces[first..])
+                .enumerate()
+                .map(|(chunk, ((records, x, sigma), workspace))| {
+                    let mut stream = Stream::new(seed, "draws", step, (first + chunk) as u64);
+                    let points = records.chunks_exact_mut(width).zip(x.chunks_exact(d)).zip(sigma);
+                    for ((record, x), sigma) in points {
+                        workspace.estimate(target, geometry, x, *sigma, draws, &mut stream, record)?;
+                    }
+                    Ok(())
+                })
+                // The first error, for any number of threads.
+                .reduce(|| Ok(()), Result::and)
+        })
     }
 }
 
