@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use safetensors::SafeTensors;
 use safetensors::tensor::{Dtype, TensorView, serialize};
 
-use crate::Real;
+use crate::{Real, ranks};
 
 /// How the names of files begin that [`write_atomic`] has not finished: a process that is killed leaves them.
 pub const LEFTOVER: &str = ".metastable-";
@@ -136,6 +136,26 @@ impl Checkpoint {
     fn missing(&self, name: &str) -> CheckpointError {
         let held: Vec<&str> = self.tensors.keys().chain(self.notes.keys()).map(String::as_str).collect();
         CheckpointError::Missing { name: name.into(), held: held.join(", ") }
+    }
+
+    /// A hash of the contents, for states that ought to be the same; it finds what differs by accident.
+    pub fn hash(&self) -> u64 {
+        let mut hash = 0;
+        let mut add = |bytes: &[u8]| {
+            hash = ranks::hash(hash, &[bytes.len() as f64]);
+            let (words, rest) = bytes.as_chunks::<8>();
+            hash = ranks::hash_words(hash, words.iter().map(|word| u64::from_le_bytes(*word)));
+            hash = ranks::hash_words(hash, rest.iter().map(|byte| u64::from(*byte)));
+        };
+        for (name, (_, _, bytes)) in &self.tensors {
+            add(name.as_bytes());
+            add(bytes);
+        }
+        for (name, text) in &self.notes {
+            add(name.as_bytes());
+            add(text.as_bytes());
+        }
+        hash
     }
 
     /// The file's bytes, a function of the contents alone.
@@ -287,6 +307,14 @@ mod tests {
         let back = Checkpoint::load(&path).unwrap();
         assert_eq!(back, example());
         assert_eq!(back.encode().unwrap(), example().encode().unwrap());
+        assert_eq!(back.hash(), example().hash());
+        let others: [fn(&mut Checkpoint); 2] =
+            [|c| c.note("step", 13), |c| c.put_vec("v", &[0.1_f64.next_up()])];
+        for other in others {
+            let mut changed = example();
+            other(&mut changed);
+            assert_ne!(changed.hash(), back.hash());
+        }
         assert_eq!(back.read_note::<u64>("step").unwrap(), 12);
         let mut w = [0.0_f32; 4];
         back.get("w", &mut w).unwrap();

@@ -21,6 +21,7 @@ pub mod optim;
 pub mod packed_gemm;
 pub mod parallel;
 mod params;
+pub mod ranks;
 mod real;
 pub mod rng;
 pub mod simd;

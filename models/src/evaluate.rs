@@ -17,7 +17,7 @@ use engine::rng::Stream;
 use crate::diffusion::Flow;
 use crate::importance::{self, LogZ};
 use crate::metrics::{self, MetricError};
-use crate::target::{Target, TargetError};
+use crate::target::{Target, TargetError, evaluate_over};
 
 /// A figure, with standard deviation and floor if it has them.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -199,7 +199,7 @@ pub fn flow_figures<T: Real>(
 ) -> Result<Vec<Figure>, TargetError> {
     let mut figures = Vec::new();
     if let Some((x, energies)) = exact {
-        let nll: Vec<f64> = flow.log_density(x).iter().map(|l| -l).collect();
+        let nll: Vec<f64> = flow.log_density(x)?.iter().map(|l| -l).collect();
         let error = |v: &[f64]| metrics::sd(v) / (v.len() as f64).sqrt();
         // The floor is the entropy, estimated on the same samples; a target that can be sampled exactly has a known Z.
         let entropy = target.log_z().map(|log_z| metrics::mean(energies) + log_z);
@@ -211,10 +211,10 @@ pub fn flow_figures<T: Real>(
             ..Figure::plain("nll", metrics::mean(&nll))
         });
     }
-    let (x, log_q) = flow.sample(sizes.flow_samples, (seed, 0));
+    let (x, log_q) = flow.sample(sizes.flow_samples, (seed, 0))?;
     let mut log_p = vec![0.0; log_q.len()];
     let double: Vec<f64> = x.iter().map(|x| x.f64()).collect();
-    target.evaluate(&double, &mut log_p, &mut [])?;
+    evaluate_over(flow.ranks, target, &double, &mut log_p, &mut [])?;
     TargetError::unless_inside(log_p.iter().copied(), "samples of the flow", ASTRAY)?;
     let log_w: Vec<f64> = log_p.iter().zip(&log_q).map(|(p, q)| p - q).collect();
     let log_z = LogZ::of(&log_w);
@@ -222,7 +222,7 @@ pub fn flow_figures<T: Real>(
     figures.push(Figure::plain("ess", importance::normalised_ess(&log_w)));
     figures.push(Figure::plain("khat", log_z.k_hat));
     let few = &x[..x.len().min(STEP_STATES * target.dim())];
-    figures.push(Figure::plain("flow_step_error", flow.step_error(few)));
+    figures.push(Figure::plain("flow_step_error", flow.step_error(few)?));
     Ok(figures)
 }
 

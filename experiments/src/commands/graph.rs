@@ -128,6 +128,7 @@ pub fn main(args: &Args) -> ExitCode {
 }
 
 fn body(args: &Args, threads: usize) -> Result<(), CliError> {
+    crate::run::ranks::alone()?;
     let quiet = args.common.quiet;
     let interrupt = Interrupt::install(args.common.stop_after, quiet)?;
     let with = Context { data_dir: args.data_dir.as_deref(), quiet, threads, interrupt: &interrupt };
@@ -151,8 +152,9 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
         };
     }
     let settings = configure(args)?;
-    let search =
-        args.search.map(|trials| Ok(SearchRequest { trials, fixed: keys(layers(None, &sets(args))?) }));
+    let search = args
+        .search
+        .map(|trials| Ok::<_, CliError>(SearchRequest { trials, fixed: keys(layers(None, &sets(args))?) }));
     let search = search.transpose()?;
     let seed = args.common.seed.unwrap_or(0);
     let place = Place::new(args.common.out.as_ref(), "graph", seed).of(args.task);

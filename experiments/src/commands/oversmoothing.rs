@@ -114,6 +114,7 @@ pub fn main(args: &Args) -> ExitCode {
 }
 
 fn body(args: &Args, threads: usize) -> Result<(), CliError> {
+    crate::run::ranks::alone()?;
     let quiet = args.common.quiet;
     let interrupt = Interrupt::install(args.common.stop_after, quiet)?;
     let data_dir = args.data_dir.as_deref();

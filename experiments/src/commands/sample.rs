@@ -2,18 +2,20 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::config::{load_exact, to_plain_toml};
 use crate::run::cli::{Common, Saving, on_threads};
 use crate::run::error::{CliError, run};
 use crate::run::interrupt::Interrupt;
-use crate::run::{Given, Inputs, Options, Plan, RunFolder, Share, Start, console};
+use crate::run::{Given, Inputs, Options, Plan, RunFolder, Share, Start, console, ranks};
 use crate::sample::{
     Extras, KIND, Request, Run, SampleConfig, came_to, configure, model_config, names_an_observable,
     over_seeds, reference_inputs, shipped,
 };
 use crate::table::{figure, plain};
 use clap::Parser;
+use engine::ranks::Ranks;
 use models::evaluate::Figure;
 use models::sampler::Method;
 use models::target::registry::{self, Parameter};
@@ -155,17 +157,22 @@ Exit codes: 0 done, 1 failed or a check failed, 2 wrong use, 3 diverged, 130 int
 /// Runs the command; the exit code is that of the process.
 pub fn main(args: &Args) -> ExitCode {
     own::tell_of_waiting(|text| console::note(text));
-    let code = run(|| on_threads(args.common.threads, |threads| body(args, threads)));
+    let with_ranks = |threads| ranks::start(|ranks| body(args, threads, ranks));
+    let code = run(|| on_threads(args.common.threads, with_ranks));
     own::close();
     code
 }
 
-fn body(args: &Args, threads: usize) -> Result<(), CliError> {
+fn body(args: &Args, threads: usize, ranks: &Arc<dyn Ranks>) -> Result<(), CliError> {
+    if !ranks::is_first(&**ranks) {
+        return follow(args, threads, ranks);
+    }
     if args.target.as_deref() == Some("list") {
         return list();
     }
     let interrupt = Interrupt::install(args.common.stop_after, args.common.quiet)?;
     interrupt.do_not_wait_while(own::waits);
+    give_up_when_asked(&**ranks, &interrupt);
     let given = args.resume.as_ref().or(args.eval_only.as_ref());
     let given = match (given, &args.gather) {
         (Some(path), _) => Some(Given::open(path, KIND)?),
@@ -215,7 +222,7 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
         }
         let run = Run::open(start, config.clone(), extras.clone(), options)?;
         check(run.config(), run.folder())?;
-        let (figures, failures) = run.execute(&interrupt)?;
+        let (figures, failures) = run.execute(&interrupt, ranks)?;
         Ok((figures, failures, run.folder().clone()))
     };
     let steps = config.method.config().steps(config.evaluation.drawn());
@@ -227,6 +234,20 @@ fn body(args: &Args, threads: usize) -> Result<(), CliError> {
         true => Ok(()),
         false => Err(CliError::Failed(format!("the samples cannot be trusted: {}", failures.join("; ")))),
     }
+}
+
+/// What ranks but the first do.
+fn follow(args: &Args, threads: usize, ranks: &Arc<dyn Ranks>) -> Result<(), CliError> {
+    let interrupt = Interrupt::install(args.common.stop_after, true)?;
+    interrupt.do_not_wait_while(own::waits);
+    give_up_when_asked(&**ranks, &interrupt);
+    let options = Options { quiet: true, save_every: args.saving.save_every, threads };
+    Run::follow(options, &interrupt, ranks)
+}
+
+fn give_up_when_asked(ranks: &dyn Ranks, interrupt: &Interrupt) {
+    let interrupt = interrupt.clone();
+    ranks.give_up_when(Box::new(move || interrupt.is_asked()));
 }
 
 /// Prints the book of targets.

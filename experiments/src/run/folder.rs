@@ -29,9 +29,17 @@ pub struct RunFolder {
     held: Arc<Held>,
     /// Of a sweep, which of its jobs are to be done here; all of them without one.
     share: Option<Share>,
+    /// Whether there is none, and what is written is dropped.
+    nowhere: bool,
 }
 
 impl RunFolder {
+    /// No folder: that of a rank which computes what another writes.
+    pub fn nowhere() -> Self {
+        // No file has such a name.
+        Self { path: "/dev/null/nowhere".into(), held: Arc::new(Held::nothing()), share: None, nowhere: true }
+    }
+
     /// Creates a folder. One that is not empty is refused; with `force`, what an earlier run wrote is removed from
     /// it, by the list that it kept.
     pub fn create(place: &Place, force: bool) -> Result<Self, CliError> {
@@ -46,13 +54,17 @@ impl RunFolder {
         }
     }
 
+    fn of(path: &Path, held: Arc<Held>) -> Self {
+        Self { path: path.to_path_buf(), held, share: None, nowhere: false }
+    }
+
     fn named(path: &Path, force: bool) -> Result<Self, CliError> {
         may_begin(path, force)?;
         std::fs::create_dir_all(path).map_err(|e| CliError::io(path, &e))?;
         let held = hold(path)?;
         // Once more, now that nobody else begins here.
         may_begin(path, force)?;
-        let folder = Self { path: path.to_path_buf(), held, share: None };
+        let folder = Self::of(path, held);
         folder.clear()?;
         // Learn now, not after an hour, that nothing can be written here.
         folder.manifest().write(path)?;
@@ -65,7 +77,7 @@ impl RunFolder {
         std::fs::create_dir_all(path).map_err(|e| CliError::io(path, &e))?;
         loop {
             match try_hold(path)? {
-                Ok(held) => return Ok(Self { path: path.to_path_buf(), held, share: None }),
+                Ok(held) => return Ok(Self::of(path, held)),
                 Err(holder) => busy(&holder)?,
             }
             std::thread::sleep(Duration::from_millis(100));
@@ -128,11 +140,7 @@ impl RunFolder {
         let is_ours = |path: &PathBuf| {
             path.symlink_metadata().is_ok_and(|there| there.is_dir()) && path.join(MANIFEST).is_file()
         };
-        listed
-            .into_iter()
-            .filter(is_ours)
-            .map(|path| Ok(Self { held: hold(&path)?, path, share: None }))
-            .collect()
+        listed.into_iter().filter(is_ours).map(|path| Ok(Self::of(&path, hold(&path)?))).collect()
     }
 
     /// Opens an earlier run's folder: it must hold a run of that kind, begun as its settings still are.
@@ -166,7 +174,7 @@ impl RunFolder {
                 )));
             }
         }
-        let mut folder = Self { path: path.to_path_buf(), held: hold(path)?, share: None };
+        let mut folder = Self::of(path, hold(path)?);
         folder.remove_leftovers()?;
         folder.begun()?.check(path)?;
         folder.share = tasks::share_of(&folder)?;
@@ -278,6 +286,9 @@ impl RunFolder {
     /// Writes a file whole or not at all: temporary file, sync, rename, sync of the folder. One that this program
     /// did not write is not replaced, and nothing is written through a link.
     pub fn write(&self, name: &str, bytes: &[u8]) -> Result<(), CliError> {
+        if self.nowhere {
+            return Ok(());
+        }
         let target = self.file(name);
         if !self.held.is_at(&self.path) {
             return Err(CliError::Failed(format!(

@@ -83,6 +83,12 @@ impl Interrupt {
         Ok(this)
     }
 
+    /// One that the question of this number asks for, and no signal.
+    #[cfg(test)]
+    pub(super) fn after(questions: u64) -> Self {
+        Self { left: Arc::new(questions.into()), ..Self::default() }
+    }
+
     /// While this holds for a second after a request the step does not end, and the process does.
     pub fn do_not_wait_while(&self, waits: fn() -> bool) {
         self.shared.waits.get_or_init(|| waits);
@@ -101,7 +107,12 @@ impl Interrupt {
         asked
     }
 
-    /// The same, but its questions do not count.
+    /// The same without a question: what waits for others looks at it again and again.
+    pub fn is_asked(&self) -> bool {
+        self.shared.asked.load(Ordering::SeqCst)
+    }
+
+    /// As [`requested`](Self::requested), but its questions do not count.
     pub fn uncounted(&self) -> Self {
         Self { shared: self.shared.clone(), left: Arc::default() }
     }

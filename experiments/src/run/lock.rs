@@ -24,6 +24,11 @@ pub(super) struct Held {
 }
 
 impl Held {
+    /// Of no folder.
+    pub fn nothing() -> Self {
+        Self { file: None, manifest: Mutex::default(), fingerprint: OnceLock::new() }
+    }
+
     /// Whether what lies at that path is still the folder that was taken: it may have been moved, and another made in
     /// its place.
     pub fn is_at(&self, folder: &Path) -> bool {

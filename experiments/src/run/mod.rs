@@ -6,6 +6,7 @@
 //! - [`jobs`]: the loop over independent trainings, several at a time, with their [`rows`] in a file;
 //! - [`Share`]: which of the jobs of a sweep are those of one task; [`folder`] puts the tasks together;
 //! - [`folder`]: where a run writes: one process at a time, its own files only, and how it began;
+//! - [`ranks`]: several processes that are one run;
 //! - [`progress`], [`interrupt`], [`console`], [`cli`], [`program`], [`error`], [`cores`]: what both stand on.
 
 mod begun;
@@ -23,10 +24,13 @@ mod manifest;
 mod place;
 pub mod program;
 pub mod progress;
+pub mod ranks;
 pub mod rows;
 mod seeds;
 mod share;
 mod steps;
+#[cfg(test)]
+mod steps_over_ranks;
 
 pub use begun::{Input, Inputs, sha256};
 pub use error::CliError;

@@ -1,10 +1,12 @@
 //! The loop of a sampler's steps: resumes from a checkpoint, saves, stops, shows progress, keeps a learning curve.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
 use engine::parallel;
+use engine::ranks::{Ranks, RanksError, gather_words};
 use models::sampler::{Named, Sampler, SamplerError};
+use models::target::TargetError;
 
 use crate::run::CHECKPOINT;
 use crate::run::error::CliError;
@@ -12,9 +14,15 @@ use crate::run::folder::RunFolder;
 use crate::run::history::History;
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::Progress;
+use crate::run::ranks::is_first;
 
 /// The file of the learning curve.
 const HISTORY: &str = "history.csv";
+/// Steps from one comparison of the states of all ranks to the next.
+const COMPARED: u64 = 100;
+/// Seconds, at least, after which rank 0 keeps the state in memory once more, and how many times what that takes.
+const KEPT: Duration = Duration::from_millis(250);
+const RARELY: u32 = 50;
 
 /// What changes how a run is watched, not what it computes.
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +45,8 @@ pub struct Steps<'a> {
     pub options: Options,
     /// Asked after each step.
     pub interrupt: &'a Interrupt,
+    /// Who makes the steps together. The first alone reads and writes the folder; all stop at the same step.
+    pub ranks: &'a dyn Ranks,
     /// The learning curve, if one is kept.
     pub curve: Option<Curve<'a>>,
 }
@@ -94,13 +104,20 @@ impl Steps<'_> {
         let header = self.header(sampler);
         let mut past = Past::new(sampler, &header);
         let path = self.folder.file(CHECKPOINT);
-        if !path.exists() {
+        let wrong = |e: CheckpointError| CliError::usage(format!("{}: {e}; start a new run", path.display()));
+        let (first, mut bytes) = (is_first(self.ranks), Vec::new());
+        if first && path.exists() {
+            bytes = std::fs::read(&path).map_err(|e| wrong(e.into()))?;
+            // For the other ranks no bytes are no checkpoint; for this one they are a damaged one.
+            Checkpoint::decode(&bytes).map_err(wrong)?;
+        }
+        let bytes = self.ranks.broadcast(bytes)?;
+        if bytes.is_empty() {
             return Ok(past);
         }
-        let wrong = |e: CheckpointError| CliError::usage(format!("{}: {e}; start a new run", path.display()));
-        let checkpoint = Checkpoint::load(&path).map_err(wrong)?;
+        let checkpoint = Checkpoint::decode(&bytes).map_err(wrong)?;
         let begun: String = checkpoint.read_note("begun").map_err(wrong)?;
-        if begun != self.folder.fingerprint()? {
+        if first && begun != self.folder.fingerprint()? {
             let path = path.display();
             return Err(CliError::usage(format!(
                 "{path}: belongs to a run that began otherwise; start a new run"
@@ -112,7 +129,7 @@ impl Steps<'_> {
             *sum = checkpoint.read_note(&format!("sums.{name}")).map_err(wrong)?;
         }
         past.seconds = checkpoint.read_note("seconds").map_err(wrong)?;
-        if self.curve.is_some() {
+        if self.curve.is_some() && first {
             let text = String::from_utf8_lossy(&self.folder.read(HISTORY)?).into_owned();
             let rows = self.rows(sampler.done(), sampler.total());
             let place = self.folder.path().display();
@@ -151,12 +168,16 @@ impl Steps<'_> {
         let mut progress = Progress::new(first, total, self.options.quiet);
         let (began, before) = (Instant::now(), past.seconds);
         let (mut saved, mut live) = (Instant::now(), String::new());
+        let (writes, mut kept) = (is_first(self.ranks), Kept::new());
         while sampler.done() < total {
             let outcome = parallel::spin_workers(|| sampler.step());
             past.seconds = before + began.elapsed().as_secs_f64();
             if let Err(e) = outcome {
                 progress.finish();
-                return Err(self.failed(past, e)?);
+                return Err(match e {
+                    SamplerError::Target(TargetError::Ranks(e)) => self.left(past, kept.take(), e)?,
+                    e => self.failed(past, e)?,
+                });
             }
             let step = sampler.done();
             let figures = sampler.step_figures();
@@ -187,13 +208,25 @@ impl Steps<'_> {
             if due || self.curve.is_none() && step.is_multiple_of((total / 100).max(1)) {
                 (past.sums, past.since) = (zeros(sampler), step);
             }
-            let stop = self.interrupt.requested();
-            if saved.elapsed().as_secs_f64() >= self.options.save_every || step == total || stop {
-                self.save(sampler, past)?;
+            let stop = match self.meet(sampler) {
+                Ok(stop) => stop,
+                Err(e) => {
+                    progress.finish();
+                    let state = (step, self.checkpoint(sampler, past)?);
+                    return Err(self.left(past, Some(state), e)?);
+                }
+            };
+            if writes && (saved.elapsed().as_secs_f64() >= self.options.save_every || step == total || stop) {
+                self.save(past, &self.checkpoint(sampler, past)?)?;
                 saved = Instant::now();
+                kept.drop_older();
+            } else if writes && self.ranks.size() > 1 && kept.is_due() {
+                kept.keep(|| Ok((step, self.checkpoint(sampler, past)?)))?;
             }
             if stop {
                 progress.finish();
+                // A launcher may kill all ranks once one of them has ended: not before this is saved.
+                self.ranks.barrier()?;
                 return Err(CliError::Interrupted(format!(
                     "stopped at step {step} of {total}, saved; {}",
                     self.interrupt.advice()
@@ -202,6 +235,46 @@ impl Steps<'_> {
         }
         progress.finish();
         Ok(())
+    }
+
+    /// Whether some rank is asked to stop: all hear it after the same step. Now and then the states of all ranks, which
+    /// must be the same, are compared.
+    fn meet(&self, sampler: &dyn Sampler) -> Result<bool, RanksError> {
+        let asked = self.interrupt.requested();
+        if self.ranks.size() == 1 {
+            return Ok(asked);
+        }
+        let step = sampler.done();
+        let compared = step.is_multiple_of(COMPARED) || step == sampler.total();
+        let hash = if compared { sampler.checkpoint().hash() } else { 0 };
+        let all = gather_words(self.ranks, [step, hash, u64::from(asked)])?;
+        let others: Vec<String> = (0..all.len())
+            .filter(|rank| all[*rank][..2] != all[0][..2])
+            .map(|rank| rank.to_string())
+            .collect();
+        match others.is_empty() {
+            true => Ok(all.iter().any(|[.., asked]| *asked == 1)),
+            false => Err(RanksError::Differ { step, ranks: others.join(", ") }),
+        }
+    }
+
+    /// The ranks cannot go on together: rank 0 saves the last `state` that it has.
+    fn left(
+        &self,
+        past: &Past,
+        state: Option<(u64, Checkpoint)>,
+        e: RanksError,
+    ) -> Result<CliError, CliError> {
+        let place = self.folder.path().display();
+        Ok(CliError::Failed(match state {
+            // Nobody knows which of them is right.
+            _ if matches!(e, RanksError::Differ { .. }) => format!("{e}; the last checkpoint is in {place}"),
+            Some((step, checkpoint)) if is_first(self.ranks) => {
+                self.save(past, &checkpoint)?;
+                format!("{e}; saved at step {step}, {}", self.interrupt.advice())
+            }
+            _ => format!("{e}; {}", self.interrupt.advice()),
+        }))
     }
 
     /// The step is half done: what is saved is the state before it, as of the last checkpoint.
@@ -219,13 +292,20 @@ impl Steps<'_> {
         })
     }
 
-    fn save(&self, sampler: &dyn Sampler, past: &Past) -> Result<(), CliError> {
+    fn checkpoint(&self, sampler: &dyn Sampler, past: &Past) -> Result<Checkpoint, CliError> {
         let mut checkpoint = sampler.checkpoint();
+        if !is_first(self.ranks) {
+            return Ok(checkpoint);
+        }
         checkpoint.note("begun", self.folder.fingerprint()?);
         // Shortest decimal forms read back to the same bits.
         checkpoint.note("sums.since", past.since);
         past.sums.iter().for_each(|(name, sum)| checkpoint.note(&format!("sums.{name}"), sum));
         checkpoint.note("seconds", past.seconds);
+        Ok(checkpoint)
+    }
+
+    fn save(&self, past: &Past, checkpoint: &Checkpoint) -> Result<(), CliError> {
         // The checkpoint last: a history that is ahead of it is cut back on resuming.
         self.save_history(past)?;
         let bytes = checkpoint.encode().map_err(|e| CliError::Failed(format!("{CHECKPOINT}: {e}")))?;
@@ -237,5 +317,39 @@ impl Steps<'_> {
             Some(_) => self.folder.write(HISTORY, past.history.to_csv().as_bytes()),
             None => Ok(()),
         }
+    }
+}
+
+/// A state in memory, for the case that a rank is lost in the middle of a step.
+struct Kept {
+    state: Option<(u64, Checkpoint)>,
+    at: Instant,
+    /// What keeping it took.
+    cost: Duration,
+}
+
+impl Kept {
+    fn new() -> Self {
+        Self { state: None, at: Instant::now(), cost: Duration::ZERO }
+    }
+
+    fn is_due(&self) -> bool {
+        self.at.elapsed() >= KEPT.max(RARELY * self.cost)
+    }
+
+    fn keep(&mut self, state: impl FnOnce() -> Result<(u64, Checkpoint), CliError>) -> Result<(), CliError> {
+        let began = Instant::now();
+        self.state = Some(state()?);
+        (self.at, self.cost) = (Instant::now(), began.elapsed());
+        Ok(())
+    }
+
+    /// A later one is in the folder.
+    fn drop_older(&mut self) {
+        (self.state, self.at) = (None, Instant::now());
+    }
+
+    fn take(&mut self) -> Option<(u64, Checkpoint)> {
+        self.state.take()
     }
 }

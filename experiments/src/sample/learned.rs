@@ -186,11 +186,11 @@ impl Measurement<'_> {
             Some(c) => {
                 let mut z = c.affine.inverse(&x);
                 let own = Whitened::new(target, c.affine.clone(), 0.0);
-                let done = correction.apply(&own, log_w, &mut z, &jump).map_err(broken)?;
+                let done = correction.apply(self.ranks, &own, log_w, &mut z, &jump).map_err(broken)?;
                 x = c.affine.forward(&z);
                 done
             }
-            None => correction.apply(target, log_w, &mut x, &jump).map_err(broken)?,
+            None => correction.apply(self.ranks, target, log_w, &mut x, &jump).map_err(broken)?,
         };
         if moves > 0 {
             figures.push(Figure::plain("correction_acceptance", done.moves));

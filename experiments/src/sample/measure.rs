@@ -3,6 +3,7 @@
 
 use std::cell::OnceCell;
 
+use engine::ranks::Ranks;
 use models::evaluate::{Figure, Floors, energies, particles, sample_figures};
 use models::metrics::{self, MetricError, covering_radius, mode_report};
 use models::sampler::Sampler;
@@ -20,6 +21,7 @@ use crate::npy;
 use crate::run::error::CliError;
 use crate::run::history::History;
 use crate::run::progress::Stages;
+use crate::run::ranks::is_first;
 use crate::run::{MEASURE, Past, RunFolder};
 
 /// Samples of a snapshot, at most.
@@ -34,6 +36,8 @@ const LEVELS: usize = 12;
 pub(super) struct Measurement<'a> {
     pub config: &'a SampleConfig,
     pub target: &'a dyn AnyTarget,
+    /// Who measures together; what only the first of them writes, all compute.
+    pub ranks: &'a dyn Ranks,
     pub folder: &'a RunFolder,
     /// Reference states, twice as many as there are samples in all sets.
     pub reference: Option<Reference>,
@@ -217,7 +221,9 @@ impl Measurement<'_> {
         let judgement = self.judge(&said);
         figures.push(Figure::plain("audit_evaluations", judgement.evaluations as f64));
         stages.next("pictures");
-        self.draw((&samples, mine), &past.history, &diagnostics.chains)?;
+        if is_first(self.ranks) {
+            self.draw((&samples, mine), &past.history, &diagnostics.chains)?;
+        }
         if !failures.is_empty() {
             failures.push(diagnostics.remedy);
         }

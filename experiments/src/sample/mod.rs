@@ -10,6 +10,7 @@ mod measure;
 mod memory;
 mod modes;
 mod observe;
+mod order;
 mod pictures;
 mod presets;
 mod reference_cache;

@@ -6,6 +6,8 @@
 
 use std::path::{Path, PathBuf};
 
+use engine::checkpoint::{Checkpoint, CheckpointError};
+use engine::ranks::{Ranks, Solo};
 use engine::rng::Stream;
 use models::sampler::Method;
 use models::target::own::MadeOf;
@@ -19,6 +21,7 @@ use super::run::sampler_failure;
 use crate::config::{load_exact, to_plain_toml};
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
+use crate::run::ranks::is_first;
 use crate::run::{CHECKPOINT, Inputs, Options, Place, RunFolder, Steps, console, sha256};
 use crate::{npy, read};
 
@@ -103,6 +106,28 @@ impl Recipe {
 }
 
 impl Reference {
+    /// Gives what rank 0 has to the others, which need the states and log Z.
+    pub fn over(ranks: &dyn Ranks, own: Option<Self>) -> Result<Option<Self>, CliError> {
+        if ranks.size() == 1 {
+            return Ok(own);
+        }
+        let wrong = |e: CheckpointError| CliError::Failed(format!("the reference of rank 0: {e}"));
+        let message = own.as_ref().map_or(Ok(Vec::new()), |own| {
+            let mut c = Checkpoint::new();
+            c.put_vec("states", &own.states);
+            c.note("count", own.states.len());
+            own.log_z.iter().for_each(|log_z| c.note("log_z", log_z));
+            c.encode()
+        });
+        let bytes = ranks.broadcast(message.map_err(wrong)?)?;
+        if is_first(ranks) || bytes.is_empty() {
+            return Ok(own);
+        }
+        let c = Checkpoint::decode(&bytes).map_err(wrong)?;
+        let states = c.get_vec("states", c.read_note("count").map_err(wrong)?).map_err(wrong)?;
+        Ok(Some(Self { states, log_z: c.read_note("log_z").ok(), failed_checks: None, evaluations: None }))
+    }
+
     /// A reference whose halves share no walker, of states that were recorded in turn over `walkers` chains: what a
     /// chain remembers, the two halves do not have in common, and a floor between them is one of independent samples.
     /// Without chains the states are dealt out at random.
@@ -249,6 +274,7 @@ fn make(recipe: &Recipe, path: &Path, interrupt: &Interrupt, options: Options) -
         subject: "reference samples, once:",
         options: Options { save_every: SAVE_EVERY, ..options },
         interrupt,
+        ranks: &Solo,
         curve: None,
     };
     let mut past = match steps.begin(&mut *sampler) {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use engine::checkpoint::{Checkpoint, CheckpointError};
+use engine::ranks::Ranks;
 use models::evaluate::Figure;
 use models::sampler::{Learned, Sampler, SamplerError};
 use models::target::{AnyTarget, Geometry};
@@ -14,6 +15,7 @@ use super::agreement::agreement;
 use super::guide;
 use super::measure::{Measured, Measurement};
 use super::observe;
+use super::order::Order;
 use super::presets::{Shipped, preset};
 use super::reference_cache::Reference;
 use super::reference_source::{ReferenceSource, SOURCE};
@@ -24,6 +26,7 @@ use crate::figures::{self, FIGURES};
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
 use crate::run::progress::Stages;
+use crate::run::ranks::is_first;
 use crate::run::{Curve, Inputs, Options, RunFolder, Start, Steps, console, environment, program, sha256};
 
 /// Where the reference comes from, and whether a network does.
@@ -43,7 +46,8 @@ pub struct Run {
     folder: RunFolder,
     target: Arc<dyn AnyTarget>,
     options: Options,
-    source: ReferenceSource,
+    /// None on ranks that are told the reference.
+    source: Option<ReferenceSource>,
     pretrained: Option<Shipped>,
     measure_only: bool,
 }
@@ -93,7 +97,20 @@ impl Run {
         environment::write(&folder, options.threads)?;
         folder.write(SOURCE, source.to_toml()?.as_bytes())?;
         folder.mark_latest();
+        let source = Some(source);
         Ok(Self { config, folder, target, options, source, pretrained: extras.pretrained, measure_only })
+    }
+
+    /// Does what rank 0 does, as often as it makes a run, and writes nothing; ends with an error of rank 0's end.
+    pub fn follow(options: Options, interrupt: &Interrupt, ranks: &Arc<dyn Ranks>) -> Result<(), CliError> {
+        loop {
+            let order = Order::take(&**ranks)?;
+            let config = order.config()?;
+            let (target, pretrained) = (config.target()?, order.pretrained()?);
+            let (folder, measure_only) = (RunFolder::nowhere(), order.measure_only);
+            let run = Self { config, folder, target, options, source: None, pretrained, measure_only };
+            run.execute_with(interrupt, ranks)?;
+        }
     }
 
     /// The settings.
@@ -106,9 +123,22 @@ impl Run {
         &self.folder
     }
 
-    /// Samples to the end, unless only measurements are wanted, and measures; returns the figures and the checks that
-    /// failed.
-    pub fn execute(&self, interrupt: &Interrupt) -> Result<(Vec<Figure>, Vec<String>), CliError> {
+    /// Samples to the end, unless only measurements are wanted, and measures, with the other ranks, which
+    /// [`follow`](Self::follow); returns the figures and the checks that failed.
+    pub fn execute(
+        &self,
+        interrupt: &Interrupt,
+        ranks: &Arc<dyn Ranks>,
+    ) -> Result<(Vec<Figure>, Vec<String>), CliError> {
+        Order::new(&self.config, self.pretrained.as_ref(), self.measure_only)?.give(&**ranks)?;
+        self.execute_with(interrupt, ranks)
+    }
+
+    fn execute_with(
+        &self,
+        interrupt: &Interrupt,
+        ranks: &Arc<dyn Ranks>,
+    ) -> Result<(Vec<Figure>, Vec<String>), CliError> {
         let (config, target) = (&self.config, &*self.target);
         let wanted = config.evaluation.drawn();
         interrupt.advise(match self.pretrained {
@@ -126,10 +156,12 @@ impl Run {
             }
         };
         let mut sampler = sampler.map_err(sampler_failure)?;
+        sampler.share(ranks.clone());
         let learned = config.method.config().learns();
         let mut measurement = Measurement {
             config,
             target,
+            ranks: &**ranks,
             folder: &self.folder,
             reference: None,
             learned,
@@ -142,6 +174,7 @@ impl Run {
             subject: &config.target.name,
             options: self.options,
             interrupt,
+            ranks: &**ranks,
             curve: Some(Curve { rows: config.evaluation.snapshots, columns: measurement.columns() }),
         };
         let mut past = steps.begin(&mut *sampler)?;
@@ -150,9 +183,7 @@ impl Run {
         }
         self.check_measurable(&mut *sampler)?;
         stages.pause();
-        let reference = self.source.reference(config, target, &interrupt.uncounted(), self.options)?;
-        self.fix_reference(reference.as_ref())?;
-        measurement.reference = reference;
+        measurement.reference = Reference::over(&**ranks, self.reference(interrupt)?)?;
         if !self.measure_only {
             steps.run(&mut *sampler, &mut past, |s| measurement.snapshot(s))?;
             if let Some(learned) = sampler.learned() {
@@ -171,8 +202,10 @@ impl Run {
             with_modes(config, steps, figures, failures, (modes.json(), &said, observe::metrics(observed)));
         self.folder.write("metrics.json", json.as_bytes())?;
         self.folder.write(FIGURES, &figures::to_csv(figures)?)?;
-        let report = Report { config, steps: steps_of, figures, said: &said, modes, observed };
-        report.write(&self.folder)?;
+        if is_first(&**ranks) {
+            let report = Report { config, steps: steps_of, figures, said: &said, modes, observed };
+            report.write(&self.folder)?;
+        }
         if !self.options.quiet {
             console::show(format_args!("{}{}", observe::text(observed), paragraph(&said)));
         }
@@ -198,11 +231,20 @@ impl Run {
         program::line(format_args!("sample --resume {}", self.folder.path().display()))
     }
 
+    /// What the run is measured against, as far as this rank finds it.
+    fn reference(&self, interrupt: &Interrupt) -> Result<Option<Reference>, CliError> {
+        let Some(source) = &self.source else { return Ok(None) };
+        let (config, target) = (&self.config, &*self.target);
+        let reference = source.reference(config, target, &interrupt.uncounted(), self.options)?;
+        self.fix_reference(source, reference.as_ref())?;
+        Ok(reference)
+    }
+
     /// Keeps the sha256 of the reference's states with the run; an error if they are others than before.
-    fn fix_reference(&self, reference: Option<&Reference>) -> Result<(), CliError> {
+    fn fix_reference(&self, source: &ReferenceSource, reference: Option<&Reference>) -> Result<(), CliError> {
         let Some(reference) = reference else { return Ok(()) };
         let bytes: Vec<u8> = reference.states.iter().flat_map(|v| v.to_le_bytes()).collect();
-        let source = self.source.with_states(sha256(&bytes)).map_err(|was| {
+        let source = source.with_states(sha256(&bytes)).map_err(|was| {
             CliError::usage(format!(
                 "{}: is measured against reference states of sha256 {was}, and these are others; start a new run",
                 self.folder.path().display()

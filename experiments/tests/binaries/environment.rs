@@ -33,3 +33,27 @@ fn counts_beyond_their_range_are_refused() {
     sample(&["--method", "hmc", "--set", "sampler.thin=9223372036854775807"], "sampler.thin");
     sample(&["--method", "pt", "--set", "sampler.warm_up=9223372036854775807"], "sampler.warm_up");
 }
+
+/// A build with MPI starts it, which has no launcher here.
+#[cfg(not(feature = "mpi"))]
+#[test]
+fn one_of_several_processes_of_a_launcher_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let out = out.to_str().unwrap();
+    for (binary, args, remedy) in [
+        (env!("CARGO_BIN_EXE_sample"), &["--quick", "--out", out][..], "build it with --features mpi"),
+        (env!("CARGO_BIN_EXE_graph"), &["--data", "karate", "--out", out], "this program runs as one"),
+        (env!("CARGO_BIN_EXE_dimension"), &["--out", out], "this program runs as one"),
+        (env!("CARGO_BIN_EXE_oversmoothing"), &["--out", out], "this program runs as one"),
+    ] {
+        for launcher in ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"] {
+            let started = format!("error: started as one of 3 processes ({launcher}): ");
+            let mut command = command(binary, args);
+            command.env(launcher, "3");
+            refused(&mut command, &started);
+            refused(&mut command, remedy);
+        }
+    }
+    assert!(!dir.path().join("run").exists());
+}

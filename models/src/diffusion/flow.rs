@@ -1,6 +1,7 @@
 //! The probability-flow ODE and the density of the model that it defines.
 
 use engine::parallel::Tasks;
+use engine::ranks::{Ranks, RanksError, for_parts};
 use engine::rng::Stream;
 use engine::{Real, Tape};
 use rayon::prelude::*;
@@ -32,21 +33,29 @@ pub struct Flow<'a, T> {
     pub prior_scale: f64,
     /// Runge-Kutta steps.
     pub steps: usize,
+    /// Who shares the states, 64 at a time; with more than one rank all of them ask for the same.
+    pub ranks: &'a dyn Ranks,
 }
 
 impl<T: Real> Flow<'_, T> {
     /// log density of the model at each column of `x`.
-    pub fn log_density(&self, x: &[T]) -> Vec<f64> {
+    ///
+    /// # Errors
+    /// Failures of ranks.
+    pub fn log_density(&self, x: &[T]) -> Result<Vec<f64>, RanksError> {
         let mut x = x.to_vec();
         let mut log_p = vec![0.0; x.len() / self.model.network.dim()];
-        self.integrate(&mut x, &mut log_p, self.schedule.sigma_min, self.schedule.sigma_max);
+        self.integrate(&mut x, &mut log_p, self.schedule.sigma_min, self.schedule.sigma_max)?;
         // d log p integrates to log p(end) - log p(start).
         let end = self.log_prior(&x);
-        end.iter().zip(log_p).map(|(end, change)| end - change).collect()
+        Ok(end.iter().zip(log_p).map(|(end, change)| end - change).collect())
     }
 
     /// `n` samples with their log densities.
-    pub fn sample(&self, n: usize, (seed, step): (u64, u64)) -> (Vec<T>, Vec<f64>) {
+    ///
+    /// # Errors
+    /// Failures of ranks.
+    pub fn sample(&self, n: usize, (seed, step): (u64, u64)) -> Result<(Vec<T>, Vec<f64>), RanksError> {
         let d = self.model.network.dim();
         let mut x = vec![T::ZERO; n * d];
         for (chunk, x) in x.chunks_mut(STATES * d).enumerate() {
@@ -55,8 +64,8 @@ impl<T: Real> Flow<'_, T> {
         }
         x.iter_mut().for_each(|x| *x *= T::of(self.prior_scale));
         let mut log_p = self.log_prior(&x);
-        self.integrate(&mut x, &mut log_p, self.schedule.sigma_max, self.schedule.sigma_min);
-        (x, log_p)
+        self.integrate(&mut x, &mut log_p, self.schedule.sigma_max, self.schedule.sigma_min)?;
+        Ok((x, log_p))
     }
 
     /// The error of [`log_density`](Self::log_density) that comes from the finite number of steps: the largest over the
@@ -66,16 +75,19 @@ impl<T: Real> Flow<'_, T> {
     /// the densities differ by C h^4 ((n / m)^4 - 1): half the steps differ by fifteen times the error of all of them
     /// (Richardson; Hairer, Noersett and Wanner, Solving Ordinary Differential Equations I, section II.4). Where
     /// rounding exceeds that error, it is what is found.
-    pub fn step_error(&self, x: &[T]) -> f64 {
+    ///
+    /// # Errors
+    /// Failures of ranks.
+    pub fn step_error(&self, x: &[T]) -> Result<f64, RanksError> {
         let (many, few) = (self.steps.max(2), self.steps.max(2) / 2);
         let log_q = |steps: usize| Self { steps, ..*self }.log_density(x);
-        let change = log_q(many)
+        let change = log_q(many)?
             .iter()
-            .zip(log_q(few))
+            .zip(log_q(few)?)
             .map(|(a, b)| (a - b).abs())
             .fold(0.0, |a: f64, b| if a.is_nan() || b.is_nan() { f64::NAN } else { a.max(b) });
         let ratio = (many as f64 / few as f64).powi(4);
-        change / (ratio - 1.0) * if self.steps < 2 { ratio } else { 1.0 }
+        Ok(change / (ratio - 1.0) * if self.steps < 2 { ratio } else { 1.0 })
     }
 
     fn free_dim(&self) -> usize {
@@ -89,22 +101,25 @@ impl<T: Real> Flow<'_, T> {
     }
 
     /// Integrates `x` from one noise level to another and adds the change of log density.
-    fn integrate(&self, x: &mut [T], log_p: &mut [f64], from: f64, to: f64) {
-        let d = self.model.network.dim();
-        (x.par_chunks_mut(STATES * d), log_p.par_chunks_mut(STATES)).into_par_iter().each(|_, (x, log_p)| {
-            let mut path = Path {
-                flow: self,
-                tape: Tape::new(),
-                f: vec![T::ZERO; x.len()],
-                rates: vec![0.0; log_p.len()],
-            };
-            let h = (to / from).ln() / self.steps as f64;
-            let mut state: Vec<f64> = x.iter().map(|x| x.f64()).collect();
-            for i in 0..self.steps {
-                path.step(&mut state, log_p, from.ln() + i as f64 * h, h);
-            }
-            x.iter_mut().zip(&state).for_each(|(x, s)| *x = T::of(*s));
-        });
+    fn integrate(&self, x: &mut [T], log_p: &mut [f64], from: f64, to: f64) -> Result<(), RanksError> {
+        let part = STATES * self.model.network.dim();
+        for_parts(self.ranks, (x, part), (log_p, STATES), |_, x, log_p| {
+            (x.par_chunks_mut(part), log_p.par_chunks_mut(STATES))
+                .into_par_iter()
+                .each(|_, (x, log_p)| self.integrate_some(x, log_p, from, to));
+            Ok(())
+        })
+    }
+
+    fn integrate_some(&self, x: &mut [T], log_p: &mut [f64], from: f64, to: f64) {
+        let mut path =
+            Path { flow: self, tape: Tape::new(), f: vec![T::ZERO; x.len()], rates: vec![0.0; log_p.len()] };
+        let h = (to / from).ln() / self.steps as f64;
+        let mut state: Vec<f64> = x.iter().map(|x| x.f64()).collect();
+        for i in 0..self.steps {
+            path.step(&mut state, log_p, from.ln() + i as f64 * h, h);
+        }
+        x.iter_mut().zip(&state).for_each(|(x, s)| *x = T::of(*s));
     }
 }
 
@@ -159,6 +174,7 @@ impl<T: Real> Path<'_, '_, T> {
 #[cfg(test)]
 mod tests {
     use engine::Params;
+    use engine::ranks::Solo;
 
     use super::*;
     use crate::evaluate::{Figure, Sizes, flow_figures};
@@ -182,7 +198,7 @@ mod tests {
     fn flow<'a, T: Real>(network: &'a ScoreMlp<T>, params: &'a Params<T>, steps: usize) -> Flow<'a, T> {
         let schedule = Schedule { sigma_min: 0.3, sigma_max: 10.0 };
         let model = ScoreModel { network, params: params.values() };
-        Flow { model, schedule, prior_scale: 10f64.hypot(1.5), steps }
+        Flow { model, schedule, prior_scale: 10f64.hypot(1.5), steps, ranks: &Solo }
     }
 
     #[test]
@@ -191,17 +207,17 @@ mod tests {
         let network = network::<f64>(&mut params);
         Stream::new(2, "params", 0, 0).fill_normal(params.values_mut());
         params.values_mut().iter_mut().for_each(|p| *p *= 0.4);
-        let (x, _) = flow(&network, &params, 50).sample(64, (1, 0));
-        let exact = flow(&network, &params, 800).log_density(&x);
+        let (x, _) = flow(&network, &params, 50).sample(64, (1, 0)).unwrap();
+        let exact = flow(&network, &params, 800).log_density(&x).unwrap();
         for steps in [40, 81] {
             let flow = flow(&network, &params, steps);
-            let log_q = flow.log_density(&x);
+            let log_q = flow.log_density(&x).unwrap();
             let error = log_q.iter().zip(&exact).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
-            let ratio = flow.step_error(&x) / error;
+            let ratio = flow.step_error(&x).unwrap() / error;
             assert!((0.4..2.5).contains(&ratio), "{steps} steps: {ratio} of {error}");
         }
-        assert!(flow(&network, &params, 1).step_error(&x) > 0.1);
-        assert_eq!(flow(&network, &params, 1).step_error(&[]), 0.0);
+        assert!(flow(&network, &params, 1).step_error(&x).unwrap() > 0.1);
+        assert_eq!(flow(&network, &params, 1).step_error(&[]), Ok(0.0));
     }
 
     #[test]

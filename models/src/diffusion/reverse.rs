@@ -2,6 +2,7 @@
 //! subspace.
 
 use engine::parallel::Tasks;
+use engine::ranks::{Ranks, RanksError, Solo, for_parts};
 use engine::rng::Stream;
 use engine::{Real, Tape};
 use rayon::prelude::*;
@@ -80,14 +81,33 @@ impl<T: Real> ReverseProcess<'_, T> {
     ///
     /// For any score and any variances that do not depend on these paths, exp(-E(x_0)) forward / backward has the
     /// expectation Z, and weights x_0 properly for exp(-E) (Neal 2001; Doucet et al. 2022).
-    pub fn paths(&self, steps: usize, (seed, step): (u64, u64), out: &mut [T], log_ratio: &mut [f64]) {
+    pub fn paths(&self, steps: usize, key: (u64, u64), out: &mut [T], log_ratio: &mut [f64]) {
+        // One rank alone has nothing that fails.
+        let _ = self.paths_over(&Solo, steps, key, out, log_ratio);
+    }
+
+    /// The same paths, shared out over ranks in blocks of 128; all ranks have all of them afterwards.
+    ///
+    /// # Errors
+    /// Failures of ranks.
+    pub fn paths_over(
+        &self,
+        ranks: &dyn Ranks,
+        steps: usize,
+        (seed, step): (u64, u64),
+        out: &mut [T],
+        log_ratio: &mut [f64],
+    ) -> Result<(), RanksError> {
         let d = self.model.network.dim();
-        (out.par_chunks_mut(STATES * d), log_ratio.par_chunks_mut(STATES)).into_par_iter().each(
-            |chunk, (x, log_ratio)| {
-                let mut stream = Stream::new(seed, "reverse", step, chunk as u64);
-                self.walk(steps, &mut stream, x, log_ratio);
-            },
-        );
+        for_parts(ranks, (out, STATES * d), (log_ratio, STATES), |first, out, log_ratio| {
+            (out.par_chunks_mut(STATES * d), log_ratio.par_chunks_mut(STATES)).into_par_iter().each(
+                |chunk, (x, log_ratio)| {
+                    let mut stream = Stream::new(seed, "reverse", step, (first + chunk) as u64);
+                    self.walk(steps, &mut stream, x, log_ratio);
+                },
+            );
+            Ok(())
+        })
     }
 
     /// Pairs (sigma, sigma') of the steps, from the prior to data.

@@ -1,5 +1,6 @@
 //! What importance weights can do at best, in any dimension: effective shares for exact scores.
 
+use engine::ranks::Solo;
 use engine::rng::Stream;
 
 use crate::diffusion::{DenoisingError, ReverseProcess, Schedule, ScoreModel};
@@ -129,7 +130,7 @@ fn of_marginals(target: &Mixture, study: &Study) -> Result<[f64; 4], TargetError
     let (levels, states_at) = study.levels;
     let sizes = weight_report::Sizes { levels, states: states_at, draws: study.draws };
     let weights = Config::default().weights;
-    let rows = weight_levels(target, (&proposal, &weights), SCHEDULE, sizes, (study.seed, 0))?;
+    let rows = weight_levels(&Solo, target, (&proposal, &weights), SCHEDULE, sizes, (study.seed, 0))?;
     let mean = |of: fn(&weight_report::WeightLevel) -> f64| rows.iter().map(of).sum::<f64>() / levels as f64;
     let (mut exact, mut x) = (Vec::with_capacity(levels), vec![0.0; states_at * geometry.dim()]);
     let (mut log_p, mut log_q) = (vec![0.0; states_at], vec![0.0; states_at]);

@@ -1,8 +1,9 @@
 //! An exact correction of a sampler's states by resampling and moves.
 
+use engine::ranks::Ranks;
 use engine::rng::Stream;
 
-use super::{adapted, hmc};
+use super::{adapted, hmc_over};
 use crate::importance::{resampled, tempered};
 use crate::target::{Geometry, Target, TargetError};
 
@@ -47,12 +48,13 @@ pub type Jump<'a> = &'a dyn Fn(u64, &mut [f64]) -> Result<f64, TargetError>;
 
 impl Correction {
     /// Corrects the columns of `x`, whose weights have the logarithms `log_w`. Energies evaluated: moves (leapfrog + 1)
-    /// for each state, and those of the jumps.
+    /// for each state, and those of the jumps. Ranks share the trajectories.
     ///
     /// # Errors
     /// Where the target cannot be evaluated, or no state has a weight.
     pub fn apply(
         &self,
+        ranks: &dyn Ranks,
         target: &dyn Target<f64>,
         log_w: &[f64],
         x: &mut [f64],
@@ -76,7 +78,8 @@ impl Correction {
                 jumped += jump(part as u64, x)?;
             }
             for k in part * self.moves / parts..(part + 1) * self.moves / parts {
-                let acceptance = hmc(target, (step, self.leapfrog), (self.seed, (1 << 40) + k as u64), x)?;
+                let (moves, key) = ((step, self.leapfrog), (self.seed, (1 << 40) + k as u64));
+                let acceptance = hmc_over(ranks, target, moves, key, x)?;
                 if 2 * k < self.moves {
                     step = adapted(step, acceptance, ADAPTATION);
                 } else {
@@ -95,6 +98,8 @@ impl Correction {
 
 #[cfg(test)]
 mod tests {
+    use engine::ranks::Solo;
+
     use super::*;
     use crate::target::{ParticleSystem, Pointwise};
 
@@ -121,7 +126,7 @@ mod tests {
                 Ok(1.0)
             };
             let correction = Correction { moves, leapfrog: 3, step: 0.3, jumps: 2, seed: 1 };
-            let done = correction.apply(&energy, &log_w, &mut x, &mirror).unwrap();
+            let done = correction.apply(&Solo, &energy, &log_w, &mut x, &mirror).unwrap();
             assert_eq!((count.get(), done.jumps), (3, 1.0));
             let acceptance = done.moves;
             assert!(moves == 0 || (acceptance > 0.5 && acceptance < 1.0), "{acceptance}");

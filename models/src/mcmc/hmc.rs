@@ -2,6 +2,7 @@
 
 use engine::Real;
 use engine::parallel::Tasks;
+use engine::ranks::{Ranks, Solo, for_parts};
 use engine::rng::Stream;
 use rayon::prelude::*;
 
@@ -31,22 +32,42 @@ pub(crate) fn adapted(step: f64, acceptance: f64, rate: f64) -> f64 {
 /// If the target cannot be evaluated, or is broken at a point; the error of the first block, for any number of threads.
 pub fn hmc<T: Real>(
     target: &dyn Target<T>,
+    moves: (f64, usize),
+    key: (u64, u64),
+    x: &mut [T],
+) -> Result<f64, TargetError> {
+    hmc_over(&Solo, target, moves, key, x)
+}
+
+/// The same with the states shared out over ranks, in blocks of [`BLOCK`]; all ranks have all states afterwards.
+///
+/// # Errors
+/// As [`hmc`], the same on all ranks; and failures of ranks.
+pub fn hmc_over<T: Real>(
+    ranks: &dyn Ranks,
+    target: &dyn Target<T>,
     (step, leapfrog): (f64, usize),
     (seed, at): (u64, u64),
     x: &mut [T],
 ) -> Result<f64, TargetError> {
     let d = target.dim();
     let states = x.len() / d.max(1);
-    let parts: Vec<Result<f64, TargetError>> = x.par_chunks_mut(BLOCK * d).tasks(|chunk, x| {
-        let mut stream = Stream::new(seed, "moves", at, chunk as u64);
-        let step = step * (0.8 + 0.4 * stream.uniform());
-        let mut states = States::from_columns(target, x)?;
-        states.trajectory(Density { target, tempering: None }, T::of(step), leapfrog, &mut stream)?;
-        states.write_columns(x);
-        Ok(states.acceptance.iter().sum())
-    });
-    let total = parts.into_iter().collect::<Result<Vec<f64>, _>>()?.iter().sum::<f64>();
-    Ok(total / states.max(1) as f64)
+    // Sums over the states of a block.
+    let mut acceptances = vec![0.0; states.div_ceil(BLOCK)];
+    for_parts(ranks, (x, BLOCK * d), (&mut acceptances, 1), |first, x, acceptances| {
+        let moved: Vec<Result<(), TargetError>> =
+            (x.par_chunks_mut(BLOCK * d), acceptances).into_par_iter().tasks(|chunk, (x, acceptance)| {
+                let mut stream = Stream::new(seed, "moves", at, (first + chunk) as u64);
+                let step = step * (0.8 + 0.4 * stream.uniform());
+                let mut states = States::from_columns(target, x)?;
+                states.trajectory(Density { target, tempering: None }, T::of(step), leapfrog, &mut stream)?;
+                states.write_columns(x);
+                *acceptance = states.acceptance.iter().sum();
+                Ok(())
+            });
+        moved.into_iter().collect::<Result<(), _>>()
+    })?;
+    Ok(acceptances.iter().sum::<f64>() / states.max(1) as f64)
 }
 
 /// What trajectories leave invariant: exp(-E), or with tempering exp(-lambda E - (1 - lambda) |x|^2 / 2 s^2).

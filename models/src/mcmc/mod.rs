@@ -15,4 +15,4 @@ pub(crate) mod smc;
 pub use convergence::{Convergence, convergence};
 pub use correction::{Corrected, Correction, Jump};
 pub(crate) use hmc::adapted;
-pub use hmc::hmc;
+pub use hmc::{hmc, hmc_over};

@@ -339,7 +339,10 @@ fn measurements_of_states_without_a_finite_energy_are_errors() {
     assert!(matches!(figures, Err(EvaluationError::Target(TargetError::Outside(_)))), "{figures:?}");
     let correction = Correction { moves: 1, leapfrog: 1, step: 0.1, jumps: 0, seed: 0 };
     assert_eq!(
-        correction.apply(&nowhere, &[-INF; 4], &mut x.clone(), &|_, _| Ok(0.0)).unwrap_err().to_string(),
+        correction
+            .apply(&engine::ranks::Solo, &nowhere, &[-INF; 4], &mut x.clone(), &|_, _| Ok(0.0))
+            .unwrap_err()
+            .to_string(),
         "none of the 4 samples to correct has a finite energy: train longer"
     );
     // A model that has learned something, measured on a target that has lost its support.

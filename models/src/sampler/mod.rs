@@ -14,11 +14,16 @@ pub mod hmc;
 pub mod iwsm;
 mod method;
 pub mod nuts;
+#[cfg(test)]
+mod over_ranks;
 pub mod smc;
 
 pub use method::{Method, MethodConfig};
 
+use std::sync::Arc;
+
 use engine::checkpoint::{Checkpoint, CheckpointError};
+use engine::ranks::Ranks;
 
 use crate::diffusion::{DenoisingError, Flow, Populations};
 use crate::sampler::iwsm::weight_report::WeightLevel;
@@ -94,6 +99,11 @@ pub trait Sampler: Send {
 
     /// Total number of steps.
     fn total(&self) -> u64;
+
+    /// Shares the work with other ranks from here on, as far as the method can. Steps, draws and what the learned model
+    /// is asked for are then collective: all ranks make the same calls, outside of parallel loops, and have the same
+    /// results. A method that cannot share does all of its work on every rank.
+    fn share(&mut self, _ranks: Arc<dyn Ranks>) {}
 
     /// One step.
     ///

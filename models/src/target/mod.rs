@@ -39,6 +39,7 @@ mod mixture;
 mod mixture_kernel;
 mod mueller_brown;
 mod multi_well;
+mod over_ranks;
 pub mod own;
 mod pair_energy;
 mod particle_system;
@@ -65,6 +66,7 @@ pub use many_well::ManyWell;
 pub use mixture::{GMM_SCALE, Mixture, MixtureError};
 pub use mueller_brown::MuellerBrown;
 pub use multi_well::MultiWell;
+pub use over_ranks::evaluate_over;
 pub use pair_energy::{Pair, PairEnergy};
 pub use particle_system::ParticleSystem;
 pub use phi4::Phi4;
@@ -78,6 +80,7 @@ pub use uniform_box::UniformBox;
 pub(crate) use checked::all_finite;
 
 use engine::Real;
+use engine::ranks::RanksError;
 use engine::rng::Stream;
 
 use crate::metrics::Modes;
@@ -106,6 +109,9 @@ pub enum TargetError {
     /// States lie outside the support, of which one at least must not; the text says which they are, and what to do.
     #[error("{0}")]
     Outside(String),
+    /// The ranks that share an evaluation cannot go on together.
+    #[error(transparent)]
+    Ranks(#[from] RanksError),
 }
 
 impl TargetError {

@@ -33,7 +33,7 @@ fn network(dim: usize) -> (ScoreMlp<f64>, Params<f64>) {
 fn flow<'a>(network: &'a dyn ScoreNetwork<f64>, params: &'a Params<f64>, steps: usize) -> Flow<'a, f64> {
     let schedule = Schedule { sigma_min: RANGE.0, sigma_max: RANGE.1 };
     let model = ScoreModel { network, params: params.values() };
-    Flow { model, schedule, prior_scale: RANGE.1.hypot(SIGMA_DATA), steps }
+    Flow { model, schedule, prior_scale: RANGE.1.hypot(SIGMA_DATA), steps, ranks: &engine::ranks::Solo }
 }
 
 /// The integral of the density over the line or plane that the orthonormal `axes` span, by the midpoint rule,
@@ -49,7 +49,7 @@ fn moments(flow: &Flow<f64>, axes: &[&[f64]], (reach, points): (f64, usize)) -> 
         );
     }
     let weights: Vec<f64> =
-        flow.log_density(&x).iter().map(|l| l.exp() * h.powi(axes.len() as i32)).collect();
+        flow.log_density(&x).unwrap().iter().map(|l| l.exp() * h.powi(axes.len() as i32)).collect();
     let squares = x.chunks_exact(axes[0].len()).map(|x| x.iter().map(|v| v * v).sum::<f64>());
     (weights.iter().sum(), squares.zip(&weights).map(|(s, w)| s * w).sum())
 }
@@ -87,8 +87,8 @@ fn the_density_of_mean_free_states_integrates_to_one_over_their_subspace() {
 fn samples_bring_the_density_that_they_have() {
     let (net, params) = network(2);
     let flow = flow(&net, &params, 200);
-    let (x, log_q) = flow.sample(50, (3, 0));
-    for (there, back) in log_q.iter().zip(flow.log_density(&x)) {
+    let (x, log_q) = flow.sample(50, (3, 0)).unwrap();
+    for (there, back) in log_q.iter().zip(flow.log_density(&x).unwrap()) {
         assert!((there - back).abs() < 1e-5, "{there} {back}");
     }
 }
@@ -107,7 +107,7 @@ fn figures_of_a_gaussian_flow_are_the_known_ones() {
             (g[0], g[1]) = (x[0] / (r * s2), x[1] / (r * s2));
             (x[0] * x[0] + x[1] * x[1]) / (2.0 * r * s2)
         });
-        let (x, log_q) = flow.sample(4000, (5, 0));
+        let (x, log_q) = flow.sample(4000, (5, 0)).unwrap();
         let energies: Vec<f64> = log_q.iter().map(|l| -l).collect();
         let sizes = Sizes { sets: 1, set_size: 1, flow_samples: 20_000 };
         let figures = flow_figures(&energy, Some((&x, &energies)), &flow, sizes, 1).unwrap();

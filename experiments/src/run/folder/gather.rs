@@ -29,7 +29,7 @@ impl RunFolder {
                 )));
             }
         }
-        let whole = Self { path: path.to_path_buf(), held: hold(path)?, share: None };
+        let whole = Self::of(path, hold(path)?);
         whole.remove_leftovers()?;
         if whole.file(BEGUN).is_file()
             && let Some(change) = whole.begun()?.differs(&first, &[TASK])

@@ -13,7 +13,7 @@ impl RunFolder {
     /// Points `results/latest` at this folder, or at the one that it is resumed with as a part, where that is possible.
     pub fn mark_latest(&self) {
         // Tasks of a sweep would take the link from each other.
-        if tasks::is_of_one(&self.path) {
+        if self.nowhere || tasks::is_of_one(&self.path) {
             return;
         }
         let is_whole = |folder: &&Path| WHOLES.iter().any(|name| folder.join(name).is_file());

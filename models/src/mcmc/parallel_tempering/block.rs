@@ -113,6 +113,31 @@ impl Block {
         self.x.iter().skip(l).step_by(self.n).copied()
     }
 
+    /// How many numbers there are of `n` states in `d` dimensions: coordinates, scores, log densities, acceptances.
+    pub fn numbers(n: usize, d: usize) -> usize {
+        n * (2 * d + 2)
+    }
+
+    /// Writes them to the beginning of `to`.
+    pub fn write(&self, to: &mut [f64]) {
+        let mut rest = to;
+        for from in [&self.x, &self.score, &self.log_p, &self.acceptance] {
+            let (first, next) = rest.split_at_mut(from.len());
+            first.copy_from_slice(from);
+            rest = next;
+        }
+    }
+
+    /// Takes what [`write`](Self::write) wrote.
+    pub fn read(&mut self, from: &[f64]) {
+        let mut rest = from;
+        for to in [&mut self.x, &mut self.score, &mut self.log_p, &mut self.acceptance] {
+            let (first, next) = rest.split_at(to.len());
+            to.copy_from_slice(first);
+            rest = next;
+        }
+    }
+
     /// Exchanges the states of walker l.
     pub fn swap(&mut self, other: &mut Self, l: usize) {
         let n = self.n;

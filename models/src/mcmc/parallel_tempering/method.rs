@@ -1,6 +1,9 @@
 //! Parallel tempering as a [`Sampler`].
 
+use std::sync::Arc;
+
 use engine::checkpoint::{Checkpoint, CheckpointError};
+use engine::ranks::Ranks;
 use serde::{Deserialize, Serialize};
 
 use super::{Config, ModelMoves, ParallelTempering};
@@ -124,6 +127,10 @@ impl Sampler for Run<'_> {
 
     fn total(&self) -> u64 {
         self.total
+    }
+
+    fn share(&mut self, ranks: Arc<dyn Ranks>) {
+        self.sampler.share(ranks);
     }
 
     fn step(&mut self) -> Result<(), SamplerError> {

@@ -1,6 +1,9 @@
 //! The sampler: walkers on all rungs, swaps, warm-up, recording.
 
+use std::sync::Arc;
+
 use engine::parallel::Tasks;
+use engine::ranks::{Ranks, Solo, for_parts};
 use engine::rng::Stream;
 use rayon::prelude::*;
 
@@ -20,6 +23,8 @@ pub struct ParallelTempering<'a> {
     pub(super) config: Config,
     pub(super) target: Held<'a, f64>,
     pub(super) seed: u64,
+    /// Who shares the blocks of walkers.
+    pub(super) ranks: Arc<dyn Ranks>,
     /// Of a model, if there is one.
     pub(super) moves: Option<ModelMoves<'a>>,
     pub(super) ladder: Ladder,
@@ -92,6 +97,7 @@ impl<'a> ParallelTempering<'a> {
         Ok(Self {
             target,
             seed,
+            ranks: Arc::new(Solo),
             moves: None,
             ladder,
             steps: vec![0.05 * config.scale; config.rungs],
@@ -103,6 +109,12 @@ impl<'a> ParallelTempering<'a> {
             record: Record::new(config.walkers, config.rungs),
             config,
         })
+    }
+
+    /// Shares the trajectories with other ranks from here on: each moves its blocks of 32 walkers of a rung, and all have
+    /// all states after a sweep. Swaps, adaptation, records and moves by a model are repeated on every rank.
+    pub fn share(&mut self, ranks: Arc<dyn Ranks>) {
+        self.ranks = ranks;
     }
 
     /// Sweeps so far, those of the warm-up included.
@@ -201,7 +213,7 @@ impl<'a> ParallelTempering<'a> {
         let (seed, sweep) = (self.seed, self.sweep as u64);
         let (lambdas, steps) = (self.ladder.rungs(), &self.steps);
         let target = &*self.target;
-        let moves = self.blocks.par_iter_mut().tasks(|task, block| {
+        let one = |task: usize, block: &mut Block| {
             let k = task / groups;
             let stream = &mut Stream::new(seed, "reference moves", sweep, task as u64);
             let tempering = Tempering { lambda: lambdas[k], precision: config.scale.powi(-2) };
@@ -216,9 +228,24 @@ impl<'a> ParallelTempering<'a> {
                 block.trajectory(Density { target, tempering: Some(tempering) }, step, count, stream)?;
                 Ok(block.n * count)
             }
-        });
-        let evaluations = moves.into_iter().collect::<Result<Vec<usize>, TargetError>>()?;
-        self.evaluations += evaluations.iter().sum::<usize>() as u64;
+        };
+        // What goes around; one rank has no need of it.
+        let (blocks, part) = (&mut self.blocks, Block::numbers(GROUP, target.dim()));
+        let mut states = vec![0.0; if self.ranks.size() > 1 { blocks.len() * part } else { 0 }];
+        let mut evaluations = vec![0.0; blocks.len()];
+        for_parts(&*self.ranks, (&mut states, part), (&mut evaluations, 1), |first, states, evaluations| {
+            let own = &mut blocks[first..first + evaluations.len()];
+            let moved: Vec<Result<usize, TargetError>> =
+                own.par_iter_mut().tasks(|k, block| one(first + k, block));
+            for (evaluations, moved) in evaluations.iter_mut().zip(moved) {
+                // There are fewer than a double can count.
+                *evaluations = moved? as f64;
+            }
+            own.iter().zip(states.chunks_exact_mut(part)).for_each(|(block, to)| block.write(to));
+            Ok::<_, TargetError>(())
+        })?;
+        blocks.iter_mut().zip(states.chunks_exact(part)).for_each(|(block, from)| block.read(from));
+        self.evaluations += evaluations.iter().sum::<f64>() as u64;
         Ok(())
     }
 

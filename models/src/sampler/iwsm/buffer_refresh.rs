@@ -19,8 +19,8 @@ use engine::rng::Stream;
 use super::buffer::Fresh;
 use super::{Explore, Trainer};
 use crate::importance::{effective_share, normalised_ess, normalised_ess_of, resampled_to, tempered};
-use crate::mcmc::{adapted, hmc};
-use crate::target::TargetError;
+use crate::mcmc::{adapted, hmc_over};
+use crate::target::{TargetError, evaluate_over};
 
 /// Rate of the adaptation of the moves' step size.
 const ADAPTATION: f64 = 0.3;
@@ -47,13 +47,12 @@ impl<T: Real> Trainer<'_, T> {
         let (replay, step) = (&self.config.replay, self.state.step);
         let (n, steps, key) = (replay.refresh_samples, replay.refresh_steps, (self.seed, step));
         let (resample, d) = (replay.resample, self.target.dim());
-        let (mut x, mut log_ratio) = (vec![T::ZERO; n * d], vec![0.0; n]);
-        self.reverse().paths(steps, key, &mut x, &mut log_ratio);
+        let (x, log_ratio) = self.walked(n, steps, key)?;
         let weighted = self.config.weighs_states();
         let (mut log_p, mut score) = (vec![T::ZERO; n], Vec::new());
         if weighted || resample || self.config.train.identity.stored() {
             score.resize(n * d, T::ZERO);
-            self.target.evaluate(&x, &mut log_p, &mut score)?;
+            evaluate_over(&*self.ranks, &*self.target, &x, &mut log_p, &mut score)?;
             self.state.energy_evaluations += n as u64;
         }
         if weighted {
@@ -122,7 +121,8 @@ impl<T: Real> Trainer<'_, T> {
         let mut states = self.state.proposal.buffer.states();
         for k in 0..trajectories {
             let key = (self.seed, (self.state.step << 20) + k as u64);
-            let acceptance = hmc(&*self.target, (self.state.move_step, leapfrog), key, &mut states)?;
+            let moves = (self.state.move_step, leapfrog);
+            let acceptance = hmc_over(&*self.ranks, &*self.target, moves, key, &mut states)?;
             self.state.acceptance = acceptance;
             self.state.move_step = adapted(self.state.move_step, acceptance, ADAPTATION);
         }
@@ -140,7 +140,7 @@ impl<T: Real> Trainer<'_, T> {
         }
         let states = buffer.states();
         let (mut log_p, mut score) = (vec![T::ZERO; buffer.len()], vec![T::ZERO; states.len()]);
-        self.target.evaluate(&states, &mut log_p, &mut score)?;
+        evaluate_over(&*self.ranks, &*self.target, &states, &mut log_p, &mut score)?;
         self.state.energy_evaluations += log_p.len() as u64;
         self.state.proposal.buffer.replace_energies(&log_p, &score);
         Ok(())

@@ -12,6 +12,10 @@
 //! Paths of the model are weighted by the target as ever, so that what a stage missed or got wrong biases no weighted
 //! figure as long as the model reaches it.
 
+use std::sync::Arc;
+
+use engine::ranks::{Ranks, Solo};
+
 use super::{Config, Network, Trainer, explorers, scales};
 use crate::mcmc::pilot::{Pilot, ROUNDS};
 use crate::memory;
@@ -29,6 +33,8 @@ pub(super) struct Explored<'t> {
     pub(super) config: Config,
     pub(super) target: &'t dyn AnyTarget,
     seed: u64,
+    /// Who shares the work of the stages.
+    ranks: Arc<dyn Ranks>,
     pub(super) stage: Stage<'t>,
     /// Steps of the stages.
     pub(super) totals: [u64; 3],
@@ -70,10 +76,21 @@ impl<'t> Explored<'t> {
             offset: 0.0,
             spent: [0; 2],
             failures: Vec::new(),
+            ranks: Arc::new(Solo),
             config,
             target,
             seed,
         })
+    }
+
+    /// Shares the work of this stage and of those after it.
+    pub(super) fn share(&mut self, ranks: Arc<dyn Ranks>) {
+        match &mut self.stage {
+            Stage::Pilot(_) => {}
+            Stage::Explorer(explorer) => explorer.share(ranks.clone()),
+            Stage::Training(trainer) => trainer.share(ranks.clone()),
+        }
+        self.ranks = ranks;
     }
 
     fn double(&self) -> Held<'t, f64> {
@@ -89,7 +106,9 @@ impl<'t> Explored<'t> {
 
     /// The explorer before its first step.
     pub(super) fn explorer(&self) -> Result<Stage<'t>, SamplerError> {
-        Ok(Stage::Explorer(explorers::build(&self.config, self.double(), self.seed)?))
+        let mut explorer = explorers::build(&self.config, self.double(), self.seed)?;
+        explorer.share(self.ranks.clone());
+        Ok(Stage::Explorer(explorer))
     }
 
     /// The training before its first step, on `states` (columns, in the coordinates) with one log weight for all, or on
@@ -101,6 +120,7 @@ impl<'t> Explored<'t> {
         };
         let config = Config { network: self.network.clone(), ..self.config.clone() };
         let mut trainer = Trainer::on(config, target, self.seed)?;
+        trainer.share(self.ranks.clone());
         let buffer = &mut trainer.state.proposal.buffer;
         if let Some((states, log_w)) = states {
             let single: Vec<f32> = states.iter().map(|v| *v as f32).collect();

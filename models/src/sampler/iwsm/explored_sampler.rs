@@ -1,6 +1,9 @@
 //! [`Explored`] as a [`Sampler`].
 
+use std::sync::Arc;
+
 use engine::checkpoint::{Checkpoint, CheckpointError};
+use engine::ranks::Ranks;
 
 use super::explored::{Explored, Stage};
 use super::explorers;
@@ -33,6 +36,10 @@ impl Sampler for Explored<'_> {
 
     fn total(&self) -> u64 {
         self.totals.iter().sum()
+    }
+
+    fn share(&mut self, ranks: Arc<dyn Ranks>) {
+        Explored::share(self, ranks);
     }
 
     fn step(&mut self) -> Result<(), SamplerError> {

@@ -1,6 +1,9 @@
 //! The trainer as a [`Sampler`], with and without importance weights.
 
+use std::sync::Arc;
+
 use engine::checkpoint::{Checkpoint, CheckpointError};
+use engine::ranks::Ranks;
 use serde::{Deserialize, Serialize};
 
 use super::weight_report::WeightLevel;
@@ -109,6 +112,10 @@ impl Sampler for Trainer<'_, f32> {
         self.config.train.steps
     }
 
+    fn share(&mut self, ranks: Arc<dyn Ranks>) {
+        Trainer::share(self, ranks);
+    }
+
     fn step(&mut self) -> Result<(), SamplerError> {
         self.last = Trainer::step(self)?;
         Ok(())
@@ -126,7 +133,8 @@ impl Sampler for Trainer<'_, f32> {
     }
 
     fn draw(&self, n: usize, steps: usize, key: (u64, u64)) -> Result<Vec<f64>, SamplerError> {
-        Ok(self.sample(n, steps, key).iter().map(|v| f64::from(*v)).collect())
+        let (x, _) = self.walked(n, steps, key).map_err(TargetError::from)?;
+        Ok(x.into_iter().map(f64::from).collect())
     }
 
     fn checkpoint(&self) -> Checkpoint {
@@ -184,7 +192,8 @@ const FORETOLD: usize = 1000;
 
 impl Learned for Trainer<'_, f32> {
     fn flow(&self, steps: usize) -> Flow<'_, f32> {
-        Flow { model: self.model(), schedule: self.schedule(), prior_scale: self.prior_scale(), steps }
+        let (schedule, prior_scale) = (self.schedule(), self.prior_scale());
+        Flow { model: self.model(), schedule, prior_scale, steps, ranks: &*self.ranks }
     }
 
     fn weighted(&self, n: usize, steps: usize, key: (u64, u64)) -> Result<(Vec<f64>, Vec<f64>), TargetError> {

@@ -24,6 +24,7 @@
 
 use engine::buffer_pool::BufferPool;
 use engine::parallel::Tasks;
+use engine::ranks::{Ranks, Solo, for_parts};
 use engine::rng::Stream;
 use engine::{Real, simd_fn};
 use rayon::prelude::*;
@@ -103,22 +104,42 @@ impl<T: Real> Estimates<T> {
         x: &[T],
         sigma: &[T],
         draws: usize,
+        key: (u64, u64),
+    ) -> Result<(), TargetError> {
+        self.run_over(&Solo, target, x, sigma, draws, key)
+    }
+
+    /// The same with the points shared out over ranks, all of which have all estimates afterwards: 5 + 3 d numbers of
+    /// each point go around.
+    ///
+    /// # Errors
+    /// If the target cannot be evaluated, on all ranks; and failures of ranks.
+    pub fn run_over(
+        &mut self,
+        ranks: &dyn Ranks,
+        target: &dyn Target<T>,
+        x: &[T],
+        sigma: &[T],
+        draws: usize,
         (seed, step): (u64, u64),
     ) -> Result<(), TargetError> {
         let (d, width, geometry) = (self.dim, self.width(), self.geometry);
         assert_eq!(x.len(), d * sigma.len(), "one noise level for each column of x");
         assert!(draws > 0, "an estimate needs draws");
         self.records.resize(sigma.len() * width, T::ZERO);
-        let workspaces = &self.workspaces;
-        (self.records.par_chunks_mut(width), x.par_chunks(d), sigma).into_par_iter().try_each(
-            |i, (record, x, sigma)| {
-                let mut stream = Stream::new(seed, "draws", step, i as u64);
-                let mut workspace = workspaces.take();
-                let result = workspace.estimate(target, geometry, x, *sigma, draws, &mut stream, record);
-                workspaces.give_back(workspace);
-                result
-            },
-        )
+        let (workspaces, records) = (&self.workspaces, &mut self.records[..]);
+        for_parts(ranks, (records, width), (&mut [T::ZERO; 0], 1), |first, records, _| {
+            let (x, sigma) = (&x[first * d..], &sigma[first..]);
+            (records.par_chunks_mut(width), x.par_chunks(d), sigma).into_par_iter().try_each(
+                |k, (record, x, sigma)| {
+                    let mut stream = Stream::new(seed, "draws", step, (first + k) as u64);
+                    let mut workspace = workspaces.take();
+                    let result = workspace.estimate(target, geometry, x, *sigma, draws, &mut stream, record);
+                    workspaces.give_back(workspace);
+                    result
+                },
+            )
+        })
     }
 }
 

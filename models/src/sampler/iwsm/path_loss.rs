@@ -25,7 +25,7 @@ use super::trainer::{StepReport, TrainError, descend};
 use super::{Explore, Trainer};
 use crate::diffusion::{RecordedPaths, ReverseProcess, ScoreModel};
 use crate::importance::{log_mean_exp, normalised_ess};
-use crate::target::TargetError;
+use crate::target::{TargetError, evaluate_over};
 
 /// What to do where no path ends in the support.
 const ASTRAY: &str = "bring network.sigma_data to the scale of the target, or check the energy";
@@ -71,7 +71,7 @@ impl<T: Real> Trainer<'_, T> {
         if !paths.recorded.log_ratio().iter().all(|r| r.is_finite()) {
             return Err(TrainError::Paths { step });
         }
-        self.target.evaluate(paths.recorded.ends(), &mut paths.log_p, &mut [])?;
+        evaluate_over(&*self.ranks, &*self.target, paths.recorded.ends(), &mut paths.log_p, &mut [])?;
         self.state.energy_evaluations += count as u64;
         TargetError::unless_inside(
             paths.log_p.iter().map(|p| p.f64()),

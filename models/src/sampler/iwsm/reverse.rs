@@ -1,13 +1,14 @@
 //! Samples of the trained model, with the weights of their paths, and the variances of the steps behind them.
 
 use engine::Real;
+use engine::ranks::RanksError;
 use engine::rng::Stream;
 
 use super::Trainer;
 use crate::diffusion::ReverseProcess;
 use crate::importance::{resampled_to, tempered};
-use crate::mcmc::{adapted, hmc};
-use crate::target::{Target, TargetError};
+use crate::mcmc::{adapted, hmc_over};
+use crate::target::{Target, TargetError, evaluate_over};
 
 /// Stored states on which the denoising errors are measured at a refresh, and the share by which the table moves.
 const FITTED: usize = 128;
@@ -34,10 +35,23 @@ impl<T: Real> Trainer<'_, T> {
     }
 
     /// `n` samples of the current model by the reverse SDE with the random numbers of `key`, (seed, step).
+    /// This rank alone draws all of them.
     pub fn sample(&self, n: usize, steps: usize, key: (u64, u64)) -> Vec<T> {
         let mut x = vec![T::ZERO; n * self.target.dim()];
         self.reverse().sample(steps, key, &mut x);
         x
+    }
+
+    /// `n` samples with log(forward / backward) of their paths, which the ranks share.
+    pub(super) fn walked(
+        &self,
+        n: usize,
+        steps: usize,
+        key: (u64, u64),
+    ) -> Result<(Vec<T>, Vec<f64>), RanksError> {
+        let (mut x, mut log_ratio) = (vec![T::ZERO; n * self.target.dim()], vec![0.0; n]);
+        self.reverse().paths_over(&*self.ranks, steps, key, &mut x, &mut log_ratio)?;
+        Ok((x, log_ratio))
     }
 
     /// The same samples with the logarithms of the weights of their paths towards `target`,
@@ -64,10 +78,9 @@ impl<T: Real> Trainer<'_, T> {
         steps: usize,
         key: (u64, u64),
     ) -> Result<Paths<T>, TargetError> {
-        let (mut x, mut log_ratio) = (vec![T::ZERO; n * target.dim()], vec![0.0; n]);
-        self.reverse().paths(steps, key, &mut x, &mut log_ratio);
+        let (x, log_ratio) = self.walked(n, steps, key)?;
         let mut log_p = vec![T::ZERO; n];
-        target.evaluate(&x, &mut log_p, &mut [])?;
+        evaluate_over(&*self.ranks, target, &x, &mut log_p, &mut [])?;
         Ok((x, [log_p.iter().map(|p| p.f64()).collect(), log_ratio]))
     }
 
@@ -118,10 +131,11 @@ impl<T: Real> Trainer<'_, T> {
             let mut step = self.state.move_step;
             let leapfrog = self.config.replay.leapfrog_steps;
             for k in 0..FRESHENED {
-                let acceptance = hmc(self.exact(), (step, leapfrog), (seed, k), &mut states)?;
+                let moves = (step, leapfrog);
+                let acceptance = hmc_over(&*self.ranks, self.exact(), moves, (seed, k), &mut states)?;
                 step = adapted(step, acceptance, 0.5);
             }
-            self.exact().evaluate(&states, &mut log_p, &mut [])?;
+            evaluate_over(&*self.ranks, self.exact(), &states, &mut log_p, &mut [])?;
             let log_p: Vec<f64> = log_p.iter().map(|p| p.f64()).collect();
             self.tune_to(&states, &log_p, steps, (seed, 0));
             return Ok((n * (FRESHENED as usize * (leapfrog + 1) + 1)) as u64);

@@ -1,8 +1,11 @@
 //! The training loop.
 
+use std::sync::Arc;
+
 use engine::data_parallel::DataParallel;
 use engine::optim::{Adam, Ema, Schedule as LearningRate, clip_by_norm};
 use engine::parallel;
+use engine::ranks::{Ranks, Solo};
 use engine::rng::Stream;
 use engine::{Params, Real};
 
@@ -142,6 +145,8 @@ pub(super) fn descend<T: Real>(state: &mut State<T>, train: &Train, loss: f64, g
 pub struct Trainer<'e, T: Real> {
     pub(super) config: Config,
     pub(super) seed: u64,
+    /// Who shares the energies and the paths; every rank repeats the update.
+    pub(super) ranks: Arc<dyn Ranks>,
     pub(super) target: Held<'e, T>,
     /// The target itself, where pairs of the one that is trained on are softened (`train.core`).
     exact: Option<Held<'e, T>>,
@@ -234,6 +239,7 @@ impl<'e, T: Real> Trainer<'e, T> {
         Ok(Self {
             config,
             seed,
+            ranks: Arc::new(Solo),
             target,
             exact,
             network,
@@ -245,6 +251,12 @@ impl<'e, T: Real> Trainer<'e, T> {
             paths: None,
             last: StepReport::default(),
         })
+    }
+
+    /// Shares energies and paths with other ranks from here on. Steps, samples and measurements are then collective: all
+    /// ranks make the same calls on trainers of the same state, and have the same state after them.
+    pub fn share(&mut self, ranks: Arc<dyn Ranks>) {
+        self.ranks = ranks;
     }
 
     /// The settings.
@@ -301,7 +313,8 @@ impl<'e, T: Real> Trainer<'e, T> {
         self.draw_batch(&mut stream);
         if self.draws_needed() {
             let draws = self.config.train.draws;
-            self.estimates.run(&*self.target, &self.batch.x, &self.batch.sigma, draws, (self.seed, step))?;
+            let (x, sigma, key) = (&self.batch.x, &self.batch.sigma, (self.seed, step));
+            self.estimates.run_over(&*self.ranks, &*self.target, x, sigma, draws, key)?;
             self.state.energy_evaluations += (draws * self.batch.sigma.len()) as u64;
         }
         if self.config.train.identity.stored() {

@@ -1,6 +1,7 @@
 //! Diagnostics of the marginal weights, noise level by noise level.
 
 use engine::Real;
+use engine::ranks::Ranks;
 use engine::rng::Stream;
 
 use super::noised_score::Estimates;
@@ -78,6 +79,7 @@ pub struct Sizes {
 /// # Errors
 /// If the target cannot be evaluated, or has no state of finite energy at some level.
 pub fn weight_levels<T: Real>(
+    ranks: &dyn Ranks,
     target: &dyn Target<T>,
     (proposal, weights): (&Proposal<T>, &Weights),
     schedule: Schedule,
@@ -96,7 +98,7 @@ pub fn weight_levels<T: Real>(
         proposal.log_density(&x, &sigmas, weights, &mut stream, &mut log_q);
         let mut estimate = |bit: u64| -> Result<Vec<f64>, TargetError> {
             let key = step + ((level as u64 + 1) << 40) + (bit << 60);
-            estimates.run(target, &x, &sigmas, sizes.draws, (seed, key))?;
+            estimates.run_over(ranks, target, &x, &sigmas, sizes.draws, (seed, key))?;
             Ok((0..n).map(|i| estimates.get(i).log_density.f64() - log_q[i].f64()).collect())
         };
         let log_w = [estimate(0)?, estimate(1)?];
@@ -118,7 +120,8 @@ impl<T: Real> Trainer<'_, T> {
     pub fn weight_report(&self, levels: usize, n: usize) -> Result<Vec<WeightLevel>, TargetError> {
         let sizes = Sizes { levels, states: n, draws: self.config.train.draws };
         let proposal = (&self.state.proposal, &self.config.weights);
-        weight_levels(&*self.target, proposal, self.schedule(), sizes, (self.seed, self.state.step))
+        let key = (self.seed, self.state.step);
+        weight_levels(&*self.ranks, &*self.target, proposal, self.schedule(), sizes, key)
     }
 }
 
@@ -179,13 +182,14 @@ mod tests {
         // The buffer holds exact samples of N(0, I) in 3 dimensions; ten draws are few at large noise.
         use crate::sampler::iwsm::{Buffer, Config};
         use crate::target::{Geometry, Mixture};
+        use engine::ranks::Solo;
         let target = Mixture::new(3, vec![0.0; 3], vec![1.0], vec![1.0]).unwrap();
         let proposal =
             Proposal::<f64>::new(Geometry::Euclidean(3), Buffer::new(3, 4000, false), (1.0, 0.0), 3);
         let weights = Config::default().weights;
         let schedule = Schedule { sigma_min: 0.5, sigma_max: 8.0 };
         let sizes = Sizes { levels: 2, states: 4000, draws: 10 };
-        let levels = weight_levels(&target, (&proposal, &weights), schedule, sizes, (1, 0)).unwrap();
+        let levels = weight_levels(&Solo, &target, (&proposal, &weights), schedule, sizes, (1, 0)).unwrap();
         let large = levels[1];
         assert!(large.plain < 0.6 && large.mismatch > 0.85, "{levels:?}");
     }
