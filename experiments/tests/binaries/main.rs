@@ -12,4 +12,5 @@ mod oversmoothing;
 mod predictions;
 mod runs;
 mod sample;
+mod speed;
 mod wrong_use;
