@@ -11,6 +11,7 @@ pub mod figures;
 pub mod metastability;
 pub mod npy;
 pub mod oversmoothing;
+pub mod peers;
 pub mod plot;
 pub mod read;
 pub mod run;

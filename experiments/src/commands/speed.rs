@@ -1,5 +1,4 @@
-//! Times whole training steps: one JSON line for each workload, as `peers.py` prints them for PyTorch
-//! and JAX.
+//! Times whole training steps: one JSON line for each workload.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -24,7 +23,7 @@ const TRIES: u32 = 4;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:\n  speed                          every workload on all cores\n  speed --only mlp --threads 1   one workload on one thread\n  speed --reps 51                a steadier median\n  speed --levels                 at every SIMD level of this CPU, in turns\n  speed --scaling                what 2 to 128 threads would gain"
+    after_help = "Examples:\n  speed                          every workload on all cores\n  speed --only mlp --threads 1   one workload on one thread\n  speed --reps 51                a steadier median\n  speed --levels                 at every SIMD level of this CPU, in turns\n  speed --scaling                what 2 to 128 threads would gain\n  speed --peers python3          in turns with PyTorch, JAX, SciPy, MKL, Numba and C"
 )]
 pub struct Args {
     /// Workload to run (default: all); with --scaling every step whose name begins so.
@@ -47,6 +46,10 @@ pub struct Args {
     /// A picture of it, PNG or SVG.
     #[arg(long, value_name = "FILE", requires = "scaling")]
     picture: Option<PathBuf>,
+    /// Time the same work in other frameworks too, in turns with ours: whatever this Python has of PyTorch, JAX, SciPy,
+    /// MKL and Numba, and C where there is a compiler. May be given several times.
+    #[arg(long, value_name = "PYTHON", conflicts_with_all = ["levels", "scaling"])]
+    peers: Vec<PathBuf>,
 }
 
 /// Runs the command; the exit code is that of the process.
@@ -60,7 +63,11 @@ pub fn main(args: &Args) -> std::process::ExitCode {
             return Err(CliError::usage(format!("--only {only}: not one of {}", names.join(", "))));
         }
         let mut slower = Vec::new();
-        for workload in ALL.iter().filter(|w| args.only.as_deref().is_none_or(|only| only == w.name)) {
+        let workloads = ALL.iter().filter(|w| args.only.as_deref().is_none_or(|only| only == w.name));
+        if !args.peers.is_empty() {
+            return crate::peers::run(workloads, &args.peers, threads, args.reps);
+        }
+        for workload in workloads {
             if args.levels {
                 slower.extend(parallel::spin_workers(|| at_every_level(workload, threads, args.reps))?);
             } else {

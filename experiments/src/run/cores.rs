@@ -88,6 +88,26 @@ impl Placement {
     pub fn take(&self, _: usize) {}
 }
 
+/// Runs `f`, which starts a process, on the cores of the whole process: a worker that is held on one core would pass that
+/// on.
+#[cfg(target_os = "linux")]
+pub fn unpinned<R>(f: impl FnOnce() -> R) -> R {
+    use rustix::thread::{sched_getaffinity, sched_setaffinity};
+    // The first thread is no worker.
+    let first = rustix::process::getpid();
+    let (Ok(own), Ok(all)) = (sched_getaffinity(None), sched_getaffinity(Some(first))) else { return f() };
+    let _ = sched_setaffinity(None, &all);
+    let result = f();
+    let _ = sched_setaffinity(None, &own);
+    result
+}
+
+/// Elsewhere no worker is held.
+#[cfg(not(target_os = "linux"))]
+pub fn unpinned<R>(f: impl FnOnce() -> R) -> R {
+    f()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

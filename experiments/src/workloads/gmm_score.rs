@@ -1,22 +1,34 @@
 //! Monte Carlo log-density and score of a noised mixture, fresh noise in every step.
 
-use engine::rng::Stream;
-use models::sampler::iwsm::noised_score::Estimates;
 use models::target::{Geometry, Mixture};
 
-use super::Step;
+use super::cost::{Cost, ELEMENTARY};
+use super::score::Score;
+use super::{Array, Given, Step};
+
+const COMPONENTS: usize = 40;
+
+fn score() -> (Mixture, Score) {
+    let mixture = Mixture::random(COMPONENTS, 2, 40.0, 1.72f64.sqrt(), false, 0).unwrap();
+    (mixture, Score { geometry: Geometry::Euclidean(2), batch: 512, draws: 500, scale: 20.0, sigma: 5.0 })
+}
 
 pub(super) fn build() -> Step {
-    const BATCH: usize = 512;
-    let mixture = Mixture::random(40, 2, 40.0, 1.72f64.sqrt(), false, 0).unwrap();
-    let mut x = vec![0.0_f32; 2 * BATCH];
-    Stream::new(0, "points", 0, 0).fill_normal(&mut x);
-    x.iter_mut().for_each(|x| *x *= 20.0);
-    let sigma = vec![5.0; BATCH];
-    let mut estimates = Estimates::new(Geometry::Euclidean(2));
-    let mut step = 0;
-    Box::new(move || {
-        estimates.run(&mixture, &x, &sigma, 500, (0, step)).unwrap();
-        step += 1;
-    })
+    let (mixture, score) = score();
+    score.build(mixture)
+}
+
+/// Means as (components, 2); components have variance 1.72 and equal weights.
+pub(super) fn given() -> Given {
+    let (mixture, score) = score();
+    let means: Vec<f32> = mixture.means().iter().map(|m| *m as f32).collect();
+    let mut given = score.given(&mixture);
+    given.arrays.push(Array::floats("means", &[COMPONENTS, 2], &means));
+    given
+}
+
+/// A component of a draw: two differences, a squared distance (3), its exponent (2) and exponential, a sum for the
+/// density and two products with sums for the gradient; then what every [`Score`] takes.
+pub(super) fn cost() -> Cost {
+    score().1.cost(COMPONENTS as f64 * (12.0 + ELEMENTARY))
 }

@@ -13,6 +13,7 @@ mod oversmoothing;
 mod predictions;
 mod runs;
 mod sample;
+mod speed;
 mod tasks;
 mod workspace;
 mod wrong_use;

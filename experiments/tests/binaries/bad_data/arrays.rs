@@ -124,7 +124,7 @@ fn arrays() {
         (
             "test_mask",
             vec![],
-            "DIR/b.npz: array train_mask stands without test_mask; give all three masks of a split, or none and draw splits with graph --split random".into(),
+            "DIR/b.npz: array train_mask stands without test_mask; give all three masks of a split, or none and draw splits with `graph --split random`".into(),
         ),
         (
             "edge_index",

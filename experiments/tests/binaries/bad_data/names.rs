@@ -100,14 +100,19 @@ fn more_memory_than_any_machine_has() {
     let pt = ["--target", "lj55", "--method", "pt"];
     for (args, line, size) in [
         (
-            &["--set", "network.hidden=16384", "--set", "network.layers=1024"][..],
+            &["--threads", "2", "--set", "network.hidden=16384", "--set", "network.layers=1024"][..],
             "train.batch = 512, network.hidden = 16384, network.layers = 1024",
-            "13 TiB",
+            "15 TiB",
         ),
         (
-            &[&gmm_d[..], &["--set", "train.batch=1000000", "--set", "network.hidden=16384"]].concat(),
-            "train.batch = 1000000, network.hidden = 16384, network.layers = 2",
-            "63 TiB",
+            &[
+                &gmm_d[..],
+                &["--threads", "2", "--set", "train.batch=1000000", "--set", "network.hidden=16384"],
+                &["--set", "network.layers=1024"],
+            ]
+            .concat(),
+            "train.batch = 1000000, network.hidden = 16384, network.layers = 1024",
+            "70 TiB",
         ),
         (
             &[&pt[..], &["--set", "sampler.walkers=100000", "--set", "sampler.rungs=10000"]].concat(),
