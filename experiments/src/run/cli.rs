@@ -17,7 +17,7 @@ pub struct Common {
     // TOML, and so config.toml, has no greater integers.
     #[arg(long, value_parser = clap::value_parser!(u64).range(0..=i64::MAX.unsigned_abs()))]
     pub seed: Option<u64>,
-    /// Threads (default: one for each core). Results do not depend on it.
+    /// Threads (default: one for each core, or what a quota allows). Results do not depend on it.
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=MOST_THREADS))]
     pub threads: Option<u16>,
     /// Settings in TOML; what they leave out keeps its default.
