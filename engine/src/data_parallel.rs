@@ -1,7 +1,7 @@
 //! Data-parallel gradients: a batch is split into shards of a fixed number of columns, whose gradients are summed in a
 //! binary tree over the shards, so that the result does not depend on the number of threads. Whoever ends the second of
-//! two neighbours adds them while they are in its cache: a thread holds one gradient for each level of the tree at most,
-//! however many shards there are. A shard takes the tape that was returned last, whose contents are still in that core's
+//! two neighbours adds them while they are in its cache: a thread that takes nothing from others holds one gradient for
+//! each level of the tree, however many shards there are. A shard takes the tape that was returned last, whose contents are still in that core's
 //! cache too.
 
 use crate::buffer_pool::BufferPool;

@@ -1,5 +1,5 @@
 #!/bin/bash
-# One run on a whole node: a thread for each core, none for the second threads of cores.
+# One run on a whole node. It has a thread for each core by itself.
 #   sbatch node.sh runs/large --target lj55
 #SBATCH --job-name=node
 #SBATCH --nodes=1
@@ -10,5 +10,4 @@
 #SBATCH --signal=B:USR1@120
 run=$1
 shift
-cores=$(lscpu --online --parse=Core,Socket | grep -v '^#' | sort -u | wc -l)
-exec sample --out "$run" --threads "$cores" --quiet "$@"
+exec sample --out "$run" --quiet "$@"

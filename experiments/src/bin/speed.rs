@@ -1,4 +1,4 @@
-//! Times whole training steps: one JSON line for each workload, as `peers.py` prints them for PyTorch
+//! Times whole training steps: one JSON line for each workload.
 
 use experiments::commands::speed;
 use experiments::run::cli::parse;

@@ -114,7 +114,10 @@ pub fn main(args: &Args) -> ExitCode {
 }
 
 fn body(args: &Args, threads: usize) -> Result<(), CliError> {
-    crate::run::ranks::alone()?;
+    // Tasks have folders of their own, whoever starts them.
+    if args.task.is_none() {
+        crate::run::ranks::alone()?;
+    }
     let quiet = args.common.quiet;
     let interrupt = Interrupt::install(args.common.stop_after, quiet)?;
     let data_dir = args.data_dir.as_deref();

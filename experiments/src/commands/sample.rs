@@ -15,7 +15,7 @@ use crate::sample::{
 };
 use crate::table::{figure, plain};
 use clap::Parser;
-use engine::ranks::Ranks;
+use engine::ranks::{Ranks, Solo};
 use models::evaluate::Figure;
 use models::sampler::Method;
 use models::target::registry::{self, Parameter};
@@ -157,7 +157,11 @@ Exit codes: 0 done, 1 failed or a check failed, 2 wrong use, 3 diverged, 130 int
 /// Runs the command; the exit code is that of the process.
 pub fn main(args: &Args) -> ExitCode {
     own::tell_of_waiting(|text| console::note(text));
-    let with_ranks = |threads| ranks::start(|ranks| body(args, threads, ranks));
+    let with_ranks = |threads| match args.task {
+        // Tasks have folders of their own, whoever starts them.
+        Some(_) => body(args, threads, &(Arc::new(Solo) as Arc<dyn Ranks>)),
+        None => ranks::start(|ranks| body(args, threads, ranks)),
+    };
     let code = run(|| on_threads(args.common.threads, with_ranks));
     own::close();
     code

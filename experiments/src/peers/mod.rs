@@ -85,7 +85,8 @@ fn start(
             command.arg(folder.join(kind.file)).args([kind.variant, workload.name]);
             command.arg(threads.to_string()).arg(&inputs);
             process::limit_threads(&mut command, threads);
-            let errors = inputs.join(format!("{}-{}.err", kind.framework, kind.variant));
+            // Read when a peer dies, long after the inputs are gone.
+            let errors = folder.join(format!("{}-{}-{}.err", workload.name, kind.framework, kind.variant));
             let started = Peer::start(&mut command, kind, &errors, &given, process::BUILD);
             started.map_err(|reason| refusal = reason).ok()
         });

@@ -25,11 +25,12 @@ pub struct Placement {
 /// - A core has one worker, however many hardware threads it has: two on one core share its arithmetic units. Only who
 ///   wants more workers than cores gets the other hardware threads.
 /// - Processes of one job that may all use the same CPUs share them out, each a part of neighbouring cores.
-/// - A quota of CPU time below the number of cores is the number of workers. They do not stay: the cores that the mask
+/// - A quota of CPU time, or this process's part of it, below the number of cores is the number of workers. They do not stay: the cores that the mask
 ///   shows are shared with processes in other containers, which would all choose the first ones.
 pub fn place(machine: &Machine, wanted: Option<usize>) -> Placement {
-    let cores = own(machine.cores(), machine.local);
-    let quota = machine.quota.map_or(usize::MAX, |quota| (quota.floor() as usize).max(1));
+    let cores = own(machine.cores(), if machine.shared { machine.local } else { (0, 1) });
+    let each = |quota: f64| ((quota / machine.local.1.max(1) as f64).floor() as usize).max(1);
+    let quota = machine.quota.map_or(usize::MAX, each);
     let workers = wanted.unwrap_or(cores.len().min(quota)).max(1);
     let firsts: Vec<usize> = cores.iter().filter_map(|core| core.first().copied()).collect();
     let all: Vec<usize> = if workers > cores.len() {
@@ -119,10 +120,10 @@ mod tests {
             (0..packages * cores).map(move |core| Cpu {
                 id: thread * packages * cores + core,
                 package: core / cores,
-                core: core % cores,
+                core,
             })
         });
-        Machine { cpus: cpus.collect(), quota: None, local: (0, 1) }
+        Machine { cpus: cpus.collect(), quota: None, local: (0, 1), shared: false }
     }
 
     #[test]
@@ -149,7 +150,7 @@ mod tests {
         // As on many desktop processors: CPUs 0 and 1 are core 0. A mask hides one thread of core 1.
         let cpus = [(0, 0), (1, 0), (3, 1), (4, 2), (5, 2)];
         let cpus = cpus.map(|(id, core)| Cpu { id, package: 0, core }).to_vec();
-        let machine = Machine { cpus, quota: None, local: (0, 1) };
+        let machine = Machine { cpus, quota: None, local: (0, 1), shared: false };
         assert_eq!(place(&machine, None), Placement { workers: 3, cpus: vec![0, 3, 4], stay: true });
         assert_eq!(place(&machine, Some(5)).cpus, [0, 3, 4, 1, 5]);
     }
@@ -163,12 +164,19 @@ mod tests {
         assert_eq!(of(0.5, None).workers, 1);
         assert_eq!((of(64.0, None).workers, of(64.0, None).stay), (64, true));
         assert_eq!((of(4.0, Some(64)).workers, of(4.0, Some(64)).stay), (64, false));
+        // Four processes of a job share the quota, whether or not they share the cores.
+        for shared in [false, true] {
+            let machine = Machine { quota: Some(8.0), local: (1, 4), shared, ..machine(1, 64, 1) };
+            assert_eq!((place(&machine, None).workers, place(&machine, None).stay), (2, false));
+        }
     }
 
     #[test]
     fn processes_of_a_job_share_the_cores_out() {
-        let of =
-            |rank, ranks, cores| place(&Machine { local: (rank, ranks), ..machine(1, cores, 1) }, None).cpus;
+        let of = |rank, ranks, cores| {
+            let machine = Machine { local: (rank, ranks), shared: true, ..machine(1, cores, 1) };
+            place(&machine, None).cpus
+        };
         assert_eq!(of(0, 2, 8), [0, 1, 2, 3]);
         assert_eq!(of(1, 2, 8), [4, 5, 6, 7]);
         // Each core belongs to one of them.
@@ -180,7 +188,7 @@ mod tests {
 
     #[test]
     fn some_machine_has_at_least_a_worker() {
-        let none = Machine { cpus: Vec::new(), quota: None, local: (0, 1) };
+        let none = Machine { cpus: Vec::new(), quota: None, local: (0, 1), shared: false };
         assert_eq!(place(&none, None), Placement { workers: 1, cpus: Vec::new(), stay: false });
         assert!(Placement::here(None).workers >= 1);
         Placement::here(Some(1)).take(0);

@@ -108,10 +108,17 @@ impl Several {
         let name = format!("seed{seed}");
         Ok(match self.folder.open_part(&name, kind)? {
             Some(folder) if plan.measure => Start::Evaluate(folder),
-            Some(folder) if plan.gathered && folder.file(FIGURES).is_file() => Start::Read(folder),
+            Some(folder) if self.has_figures(&folder, plan.gathered) => Start::Read(folder),
             Some(folder) => Start::Resume(folder),
             None => Start::New { place: Place::Within(self.folder.clone(), name), force: false },
         })
+    }
+
+    /// Whether a seed's figures are read: of a run that was gathered, and of a task that is begun again, which does not
+    /// measure once more what it has measured.
+    fn has_figures(&self, seed: &RunFolder, gathered: bool) -> bool {
+        let done = gathered || self.folder.share().is_some() && seed.file("DONE").is_file();
+        done && seed.file(FIGURES).is_file()
     }
 
     /// The command that goes on with it.

@@ -188,7 +188,17 @@ impl Steps<'_> {
             past.sums.iter_mut().zip(&figures).for_each(|((_, sum), (_, v))| *sum += v);
             let due = self.is_row(step, total);
             if due {
-                let (own, text) = snapshot(sampler)?;
+                let (own, text) = match snapshot(sampler) {
+                    Ok(found) => found,
+                    Err(e) => {
+                        progress.finish();
+                        // A rank may have been lost. The row is not there, so that the state is an older one.
+                        if let Some((_, checkpoint)) = kept.take() {
+                            self.save(past, &checkpoint)?;
+                        }
+                        return Err(e);
+                    }
+                };
                 let values = |named: Vec<Named>| named.into_iter().map(|(_, v)| v);
                 let mut row = vec![step as f64];
                 row.extend(values(past.means(step)).chain(own).chain(values(sampler.state_figures())));

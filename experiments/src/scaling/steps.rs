@@ -29,7 +29,7 @@ enum Make {
     Workload(fn() -> Step),
     /// Target, method, settings.
     Sampler(&'static str, Option<&'static str>, &'static [&'static str]),
-    /// Nodes and mean degree.
+    /// The name of a graph.
     Epoch(&'static str),
 }
 

@@ -77,7 +77,9 @@ fn a_package_has_what_its_program_is_made_of_and_no_more() {
         let entries = std::fs::read_dir(root().join("experiments").join(folder)).unwrap();
         entries.filter(|entry| entry.as_ref().unwrap().path().is_file()).count()
     };
-    for folder in ["assets/pretrained/", "presets/sample/", "presets/graph/authors/", "examples/targets/"] {
+    for folder in
+        ["assets/pretrained/", "presets/sample/", "presets/graph/authors/", "examples/targets/", "peers/"]
+    {
         assert_eq!(has(folder), there(folder), "{folder}");
     }
     assert_eq!(has("tests/"), 0);

@@ -9,7 +9,7 @@ pub struct Cpu {
     pub id: usize,
     /// Its package (socket).
     pub package: usize,
-    /// Its core, a number within the package.
+    /// Its core: a number that it shares with the other hardware threads of the core alone.
     pub core: usize,
 }
 
@@ -20,8 +20,10 @@ pub struct Machine {
     pub cpus: Vec<Cpu>,
     /// CPUs' worth of time that its control group may use.
     pub quota: Option<f64>,
-    /// Its number among the processes of one job that share these CPUs, and their number.
+    /// Its number among the processes of one job on this machine, and their number.
     pub local: (usize, usize),
+    /// Whether they all have these CPUs, not each its own.
+    pub shared: bool,
 }
 
 impl Machine {
@@ -55,18 +57,19 @@ impl Machine {
             let text = std::fs::read_to_string(all.join(format!("cpu{id}/topology/{name}"))).ok()?;
             text.trim().parse().ok()
         };
+        let first = |name: &str, id: usize| -> Option<usize> {
+            let text = std::fs::read_to_string(all.join(format!("cpu{id}/topology/{name}"))).ok()?;
+            text.trim().split([',', '-']).next()?.parse().ok()
+        };
         let cpu = |id: &usize| Cpu {
             id: *id,
             package: number(*id, "physical_package_id").unwrap_or(0),
-            // Where nothing is said each is a core.
-            core: number(*id, "core_id").unwrap_or(*id),
+            // `core_id` is not unique on packages of several dies. Where nothing is said each is a core.
+            core: first("core_cpus_list", *id).or_else(|| first("thread_siblings_list", *id)).unwrap_or(*id),
         };
         let online = std::fs::read_to_string(all.join("online")).ok().map_or(0, |text| count(&text));
-        Self {
-            cpus: mask.iter().map(cpu).collect(),
-            quota: quota(root),
-            local: local(mask.len(), online, variable),
-        }
+        let (local, shared) = local(mask.len(), online, variable);
+        Self { cpus: mask.iter().map(cpu).collect(), quota: quota(root), local, shared }
     }
 }
 
@@ -113,19 +116,20 @@ fn quota(root: &Path) -> Option<f64> {
     least
 }
 
-/// The number of this process among those of its job on this machine that have the same mask: what launchers of MPI and
-/// batch systems say. A launcher that binds gives each its own mask, and then there is nothing to share out.
-fn local(mask: usize, online: usize, variable: impl Fn(&str) -> Option<String>) -> (usize, usize) {
+/// The number of this process among those of its job on this machine, by what launchers of MPI and batch systems say, and
+/// whether they have the same mask. A launcher that binds gives each its own, and then there is nothing to share out.
+fn local(mask: usize, online: usize, variable: impl Fn(&str) -> Option<String>) -> ((usize, usize), bool) {
     let number = |name: &str| variable(name).and_then(|v| v.parse::<usize>().ok());
     let shared = mask == online || number("SLURM_CPUS_ON_NODE") == Some(mask);
     let open_mpi = number("OMPI_COMM_WORLD_LOCAL_RANK").zip(number("OMPI_COMM_WORLD_LOCAL_SIZE"));
     let hydra = number("MPI_LOCALRANKID").zip(number("MPI_LOCALNRANKS"));
-    // `4(x2)` on each of two nodes: the first number is right where all have the same.
-    let tasks = variable("SLURM_TASKS_PER_NODE").and_then(|t| t.split(['(', ',']).next()?.parse().ok());
+    // Of a step of srun: a batch script has variables of its own. `4(x2)` on each of two nodes: the first number is right
+    // where all have the same.
+    let tasks = variable("SLURM_STEP_TASKS_PER_NODE").and_then(|t| t.split(['(', ',']).next()?.parse().ok());
     let slurm = number("SLURM_LOCALID").zip(tasks);
     match open_mpi.or(hydra).or(slurm) {
-        Some((rank, ranks)) if shared && ranks > 1 && rank < ranks => (rank, ranks),
-        _ => (0, 1),
+        Some((rank, ranks)) if ranks > 1 && rank < ranks => ((rank, ranks), shared),
+        _ => ((0, 1), false),
     }
 }
 
@@ -149,12 +153,14 @@ mod tests {
     fn topology_and_quota_are_read_from_files() {
         let root = tempfile::tempdir().unwrap();
         let cpu = "sys/devices/system/cpu";
-        for (id, package, core) in [(0, 0, 0), (1, 1, 0), (2, 0, 0), (3, 1, 0)] {
+        for (id, package, siblings) in [(0, 0, "0,2"), (1, 1, "1,3"), (2, 0, "0,2"), (3, 1, "1,3")] {
             write(
                 root.path(),
                 &[
                     (&format!("{cpu}/cpu{id}/topology/physical_package_id"), &format!("{package}\n")),
-                    (&format!("{cpu}/cpu{id}/topology/core_id"), &format!("{core}\n")),
+                    (&format!("{cpu}/cpu{id}/topology/thread_siblings_list"), &format!("{siblings}\n")),
+                    // Dies count anew.
+                    (&format!("{cpu}/cpu{id}/topology/core_id"), "0\n"),
                 ],
             );
         }
@@ -188,7 +194,8 @@ mod tests {
     fn a_system_that_says_nothing_has_a_core_for_each_cpu() {
         let root = tempfile::tempdir().unwrap();
         let machine = Machine::read(&[3, 5], root.path(), none);
-        assert_eq!((machine.cores(), machine.quota, machine.local), (vec![vec![3], vec![5]], None, (0, 1)));
+        assert_eq!((machine.cores(), machine.quota), (vec![vec![3], vec![5]], None));
+        assert_eq!((machine.local, machine.shared), ((0, 1), false));
     }
 
     #[test]
@@ -197,14 +204,18 @@ mod tests {
             local(mask, 8, |name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| v.to_string()))
         };
         let open_mpi = [("OMPI_COMM_WORLD_LOCAL_RANK", "1"), ("OMPI_COMM_WORLD_LOCAL_SIZE", "2")];
-        assert_eq!(with(8, &open_mpi), (1, 2));
+        assert_eq!(with(8, &open_mpi), ((1, 2), true));
         // Bound by the launcher.
-        assert_eq!(with(4, &open_mpi), (0, 1));
-        let slurm = [("SLURM_LOCALID", "3"), ("SLURM_TASKS_PER_NODE", "4(x2)"), ("SLURM_CPUS_ON_NODE", "6")];
-        assert_eq!(with(6, &slurm), (3, 4));
-        assert_eq!(with(2, &slurm), (0, 1));
-        assert_eq!(with(8, &[("SLURM_LOCALID", "0"), ("SLURM_TASKS_PER_NODE", "1")]), (0, 1));
-        assert_eq!(with(8, &[("MPI_LOCALRANKID", "x"), ("MPI_LOCALNRANKS", "2")]), (0, 1));
+        assert_eq!(with(4, &open_mpi), ((1, 2), false));
+        let slurm =
+            [("SLURM_LOCALID", "3"), ("SLURM_STEP_TASKS_PER_NODE", "4(x2)"), ("SLURM_CPUS_ON_NODE", "6")];
+        assert_eq!(with(6, &slurm), ((3, 4), true));
+        assert_eq!(with(2, &slurm), ((3, 4), false));
+        let alone = ((0, 1), false);
+        assert_eq!(with(8, &[("SLURM_LOCALID", "0"), ("SLURM_STEP_TASKS_PER_NODE", "1")]), alone);
+        // A batch script, not a task of srun.
+        assert_eq!(with(8, &[("SLURM_LOCALID", "0"), ("SLURM_TASKS_PER_NODE", "4")]), alone);
+        assert_eq!(with(8, &[("MPI_LOCALRANKID", "x"), ("MPI_LOCALNRANKS", "2")]), alone);
     }
 
     #[test]

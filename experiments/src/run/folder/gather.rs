@@ -6,8 +6,8 @@ use std::path::Path;
 
 use super::tasks::{DONE, TASK};
 use super::{BEGUN, RunFolder, SECONDS, hold, resolved};
-use crate::run::Share;
 use crate::run::error::CliError;
+use crate::run::{Share, program};
 
 /// Files in which tasks of one run may differ, because their machines do: those of the first stand for all.
 const OF_MACHINES: [&str; 2] = ["env.json", "reference.toml"];
@@ -107,9 +107,8 @@ fn finished(path: &Path, binary: &str) -> Result<Vec<RunFolder>, CliError> {
     let mut found = Share::found(path);
     found.retain(|(_, path)| path.join(BEGUN).is_file());
     let Some((first, _)) = found.first() else {
-        return Err(CliError::usage(format!(
-            "{shown}: has no tasks; run them first: {binary} --out {shown} --task I/N"
-        )));
+        let first = program::line(format_args!("{binary} --out {shown} --task I/N"));
+        return Err(CliError::usage(format!("{shown}: has no tasks; run them first: {first}")));
     };
     if let Some((other, _)) = found.iter().find(|(other, _)| other.count() != first.count()) {
         return Err(CliError::usage(format!(

@@ -6,8 +6,8 @@ use std::path::Path;
 use super::latest::WHOLES;
 use super::{BEGUN, Begun, RunFolder};
 use crate::config::load_exact;
-use crate::run::Share;
 use crate::run::error::CliError;
+use crate::run::{Share, program};
 
 /// Which jobs of a plan the folder has.
 pub(super) const TASK: &str = "task.toml";
@@ -104,6 +104,7 @@ impl RunFolder {
         let Some(share) = self.share else { return Ok(None) };
         self.write(DONE, b"")?;
         let whole = self.path.parent().unwrap_or(&self.path).display();
-        Ok(Some(format!("task {share} is done; when all are: {binary} --gather {whole}\n")))
+        let gather = program::line(format_args!("{binary} --gather {whole}"));
+        Ok(Some(format!("task {share} is done; when all are: {gather}\n")))
     }
 }
