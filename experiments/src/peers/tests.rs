@@ -24,14 +24,18 @@ fn script(folder: &Path, body: &str) -> PathBuf {
 }
 
 fn start(body: &str, limit: Duration) -> Result<Peer, String> {
-    let folder = tempfile::tempdir().unwrap();
+    start_in(tempfile::tempdir().unwrap().path(), body, limit)
+}
+
+/// The same with what it says of errors in a folder that stays.
+fn start_in(folder: &Path, body: &str, limit: Duration) -> Result<Peer, String> {
     let given = Given { arrays: Vec::new(), wanted: vec![("loss", vec![2.0])], tolerance: 1e-3 };
-    let path = script(folder.path(), body);
+    let path = script(folder, body);
     let kind = Kind { framework: "PyTorch", variant: "eager", file: "peer.sh" };
     // Another test's fork may still hold the script open for writing.
     let mut command = command(Path::new("sh"));
     command.arg(path);
-    Peer::start(&mut command, &kind, &folder.path().join("err"), &given, limit)
+    Peer::start(&mut command, &kind, &folder.join("err"), &given, limit)
 }
 
 #[test]
@@ -71,7 +75,8 @@ fn a_peer_that_hangs_is_ended() {
 #[test]
 fn turns_go_on_without_a_peer_that_dies() {
     let dies = r#"echo 'ready {"name": "dies", "results": {"loss": [2.0]}}'; read a; echo "[1.0, 1.0]"; read a; echo gone >&2"#;
-    let peers = vec![start(GOOD, LONG).unwrap(), start(dies, LONG).unwrap()];
+    let folder = tempfile::tempdir().unwrap();
+    let peers = vec![start(GOOD, LONG).unwrap(), start_in(folder.path(), dies, LONG).unwrap()];
     let lost = std::cell::RefCell::new(Vec::new());
     let (ours, peers) =
         turns::take(Box::new(|| std::thread::sleep(Duration::from_millis(1))), peers, 10, |p, why| {
@@ -105,8 +110,11 @@ fn a_table_has_the_best_setting_of_each_framework() {
     let text = table(std::slice::from_ref(&row), peak);
     let line: Vec<&str> = text.lines().nth(2).unwrap().split_whitespace().collect();
     assert!(text.starts_with("ms   metastable  PyTorch  C "), "{text}");
-    assert_eq!(line[..7], ["mlp", "2.00", "6.00", "4.00", "by", "hand", "2.00"]);
-    assert_eq!(line[7..], ["0.100", "1.00", "1.00", "flops", "0.500"]);
+    let number = |k: usize| line[k].parse::<f64>().unwrap();
+    assert_eq!((line.len(), [line[0], line[4], line[5], line[10]]), (12, ["mlp", "by", "hand", "flops"]));
+    // Ours, PyTorch's better one, C, the ratio; Gflop, MB, the limit and how much of it is reached.
+    assert_eq!([1, 2, 3, 6].map(number), [2.0, 6.0, 4.0, 2.0]);
+    assert_eq!([7, 8, 9, 11].map(number), [0.1, 1.0, 1.0, 0.5]);
     let lines: Vec<serde_json::Value> =
         row.lines(2, peak).lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(lines.len(), 4);

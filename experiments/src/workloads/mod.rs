@@ -139,7 +139,8 @@ mod tests {
             let given = (workload.given)();
             assert!(given.wanted.iter().all(|(_, v)| v.iter().all(|v| v.is_finite())), "{}", workload.name);
             if let [("loss", losses)] = &given.wanted[..] {
-                assert!(losses.is_sorted_by(|a, b| a > b), "{}: {losses:?}", workload.name);
+                // Not in each of so few steps: they are Adam's first.
+                assert!(losses.last() < losses.first(), "{}: {losses:?}", workload.name);
             }
         }
     }
