@@ -4,18 +4,21 @@
 #
 #   cargo build --package metastable --features mpi --bin sample && experiments/tests/mpi.sh target/debug/sample
 set -euo pipefail
+SECONDS=0
 sample=$(realpath "$1")
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
 # More ranks than cores, and the user of a container, are refused by default; time to save when it stops a run.
 mpi=(mpirun --oversubscribe --bind-to none --mca odls_base_sigkill_timeout 20)
 if [ "$(id -u)" = 0 ]; then mpi+=(--allow-run-as-root); fi
-sizes=(--quick --quiet --set train.batch=48 --set train.draws=20 --set network.hidden=16 --set replay.capacity=200
-    --set evaluation.sets=1 --set evaluation.set_size=200 --set evaluation.flow_samples=50
-    --set evaluation.flow_steps=10 --set evaluation.reverse_steps=20 --set evaluation.weight_samples=20)
-plane=("${sizes[@]}" --target gmm40 --steps 300)
+sizes=(--quick --quiet --set train.batch=48 --set train.draws=20 --set network.hidden=8 --set network.layers=1
+    --set replay.capacity=200 --set replay.refresh_every=20 --set evaluation.sets=1 --set evaluation.set_size=150
+    --set evaluation.reverse_steps=10 --set evaluation.flow_samples=70 --set evaluation.flow_steps=4
+    --set evaluation.nll_samples=70 --set evaluation.weight_samples=20 --set evaluation.audit=0
+    --set evaluation.floor_pairs=2 --set evaluation.correction_moves=4 --set evaluation.snapshots=2)
+plane=("${sizes[@]}" --target gmm40 --steps 200)
 particles=("${sizes[@]}" --target dw4 --method iwsm --steps 60 --samples 200 --reference-cache "$out/cache"
-    --set replay.refresh_every=20)
+    --set replay.share=0.001)
 
 # What a run comes to, but for what clocks decide.
 sums() {
@@ -69,7 +72,7 @@ says "is not empty"
 # Begins a run of two ranks that would take hours; its launcher is $launcher.
 long() {
     rm -rf "$out/long"
-    "${mpi[@]}" -n 2 "$sample" "${plane[@]/#300/100000000}" --save-every 100000 --out "$out/long" > "$out/said" 2>&1 &
+    "${mpi[@]}" -n 2 "$sample" "${plane[@]/#200/100000000}" --save-every 100000 --out "$out/long" > "$out/said" 2>&1 &
     launcher=$!
     # A state is kept four times a second.
     for _ in $(seq 600); do
@@ -97,3 +100,4 @@ long
 victim=$(pgrep -P "$launcher" -f -- "$out/long" | tail -1)
 kill -KILL "$victim"
 ended "a rank was killed"
+echo "all the same, in $SECONDS s"
