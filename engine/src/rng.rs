@@ -6,7 +6,7 @@
 //! seeded with the l-th word of the key. Gaussians are made by the transform of Box and Muller (1958) with the
 //! vectorised `ln` and `sin_cos`.
 
-use crate::{Real, simd_fn};
+use crate::{Real, parallel, simd_fn};
 
 /// Generators of a stream.
 pub const LANES: usize = 16;
@@ -86,6 +86,23 @@ impl Stream {
         for v in out {
             *v = T::unit_from_bits(self.next_u64());
         }
+    }
+
+    /// Fills `out` with numbers uniform in (0, 1), in parallel: chunk c of them from the stream (key, "part", 0, c),
+    /// where key is the next word.
+    pub fn fill_uniform_in_parts<T: Real>(&mut self, out: &mut [T]) {
+        self.for_parts(out, parallel::CHUNK, |part, out| part.fill_uniform(out));
+    }
+
+    /// Runs `f(its stream, its part)` on parts of `size` elements, in parallel; see [`Self::fill_uniform_in_parts`].
+    pub(crate) fn for_parts<T: Send>(
+        &mut self,
+        data: &mut [T],
+        size: usize,
+        f: impl Fn(&mut Stream, &mut [T]) + Sync,
+    ) {
+        let key = self.next_u64();
+        parallel::for_chunks(data, size, |c, part| f(&mut Stream::new(key, "part", 0, c as u64), part));
     }
 
     /// Fills `out` with standard Gaussians. Each call starts a new block of random words.
@@ -168,6 +185,30 @@ mod tests {
         }
         // Six orders of 1000 each; five standard deviations.
         assert!(counts.len() == 6 && counts.values().all(|n: &i32| (n - 1000).abs() < 145), "{counts:?}");
+    }
+
+    #[test]
+    fn parts_are_streams_of_their_own_on_any_number_of_threads() {
+        let n = 2 * parallel::CHUNK + 5;
+        let fill = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let (mut stream, mut u) = (Stream::new(1, "test", 0, 0), vec![0.0_f64; n]);
+            pool.install(|| stream.fill_uniform_in_parts(&mut u));
+            (u, stream.next_u64())
+        };
+        let one = fill(1);
+        assert_eq!(fill(3), one);
+        let mut stream = Stream::new(1, "test", 0, 0);
+        let key = stream.next_u64();
+        for (c, part) in one.0.chunks(parallel::CHUNK).enumerate() {
+            let mut want = vec![0.0; part.len()];
+            Stream::new(key, "part", 0, c as u64).fill_uniform(&mut want);
+            assert_eq!(part, want);
+        }
+        assert_eq!(one.1, stream.next_u64(), "one word is taken");
+        let mean = one.0.iter().sum::<f64>() / n as f64;
+        // Five standard deviations.
+        assert!((mean - 0.5).abs() < 5.0 / (12.0 * n as f64).sqrt(), "{mean}");
     }
 
     #[test]

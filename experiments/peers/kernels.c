@@ -112,11 +112,11 @@ static inline V lesser(V x, V y) {
 
 /* e^x for x in [-87, 0], and 0 for less. */
 static inline V exponential(V x) {
-    const float round = 12582912;
     const W small = x < -87;
-    V n = x * 1.44269504f + round;
-    const W shift = (W)n << 23;
-    n -= round;
+    /* The nearest integer: x is not positive, and a conversion cuts off. (Adding and taking away a large number is taken
+       away by -ffast-math.) */
+    const W whole = __builtin_convertvector(x * 1.44269504f - 0.5f, W), shift = whole << 23;
+    const V n = __builtin_convertvector(whole, V);
     const V r = (x - n * 0.693359375f) + n * 2.12194440e-4f;
     V p = r * 1.3981999e-3f + 8.3683e-3f;
     p = p * r + 4.1665e-2f;

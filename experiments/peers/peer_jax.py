@@ -1,4 +1,4 @@
-"""JAX: as it comes (`jit`), and with products by oneDNN (`onednn`)."""
+"""JAX: as it comes (`jit`), with products by oneDNN (`onednn`), and the same programs compiled by IREE (`iree`)."""
 
 import math
 import os
@@ -16,15 +16,92 @@ def setup(variant, work, threads, inputs):
     os.environ["JAX_PLATFORMS"] = "cpu"
     import jax
 
-    step, results = WORKS[work](jax, work, inputs)
-    return f"JAX {jax.__version__} {variant}", step, results
+    name, fast = f"JAX {jax.__version__} {variant}", Jit(jax)
+    if variant == "iree":
+        fast = Iree(jax, threads)
+        name = f"IREE {fast.version}"
+    step, results = WORKS[work](jax, fast, work, inputs)
+    return name, step, results
 
 
-def trainer(jax, parameters, loss):
+class Jit:
+    """Functions compiled by XLA."""
+
+    def __init__(self, jax):
+        self.jax = jax
+
+    def __call__(self, f, donated=()):
+        fast = self.jax.jit(f, donate_argnums=donated)
+        return lambda *arguments: self.jax.block_until_ready(fast(*arguments))
+
+    def array(self, x):
+        # A copy: what is donated must not be NumPy's memory.
+        return self.jax.numpy.array(x)
+
+
+class Iree:
+    """Functions that JAX traces and IREE compiles, for this processor; their arrays stay with IREE."""
+
+    def __init__(self, jax, threads):
+        import importlib.metadata
+
+        import iree.compiler
+        import iree.runtime
+
+        self.jax, self.compiler, self.runtime = jax, iree.compiler, iree.runtime
+        self.version = importlib.metadata.version("iree-base-compiler")
+        iree.runtime.flags.parse_flags(f"--task_topology_max_group_count={threads}")
+        self.config = iree.runtime.Config("local-task")
+
+    def __call__(self, f, donated=()):
+        # IREE is not told what it may overwrite: each step writes new arrays.
+        compiled = []
+
+        def call(*arguments):
+            leaves = self.jax.tree.leaves(arguments)
+            if not compiled:
+                compiled.extend(self.compile(f, arguments))
+            entry, shape = compiled
+            results = entry(*leaves)
+            # One result comes by itself.
+            results = list(results) if isinstance(results, (tuple, list)) else [results]
+            # Asking for a small one waits for all that was computed with it.
+            results[-1].to_host()
+            return self.jax.tree.unflatten(shape, results)
+
+        return call
+
+    def compile(self, f, arguments):
+        def shaped(x):
+            return self.jax.ShapeDtypeStruct(x.shape, x.dtype)
+
+        shapes = self.jax.tree.map(shaped, arguments)
+        traced = self.jax.jit(f, keep_unused=True).lower(*shapes)
+        code = self.compiler.compile_str(
+            str(traced.compiler_ir("stablehlo")),
+            input_type="stablehlo",
+            target_backends=["llvm-cpu"],
+            extra_args=["--iree-llvmcpu-target-cpu=host", "--iree-opt-level=O3"],
+        )
+        module = self.runtime.VmModule.copy_buffer(self.config.vm_instance, code)
+        context = self.runtime.SystemContext(config=self.config)
+        context.add_vm_module(module)
+        entry = context.modules[module.name]["main"]
+        return entry, self.jax.tree.structure(self.jax.eval_shape(f, *shapes))
+
+    def array(self, x):
+        import numpy
+
+        return self.runtime.asdevicearray(self.config.device, numpy.asarray(x))
+
+
+def trainer(jax, compiled, parameters, loss):
     """A step of Adam on `loss(parameters)`, a dictionary of arrays."""
+    import numpy
+
     jnp, tree = jax.numpy, jax.tree.map
-    parameters = tree(jnp.asarray, parameters)
-    state = [parameters, tree(jnp.zeros_like, parameters), tree(jnp.zeros_like, parameters), 0.0]
+    zeros = {name: 0 * x for name, x in parameters.items()}
+    state = [tree(compiled.array, x) for x in [parameters, zeros, zeros]] + [compiled.array(numpy.float32(0))]
 
     def update(p, m, v, steps):
         steps = steps + 1.0
@@ -35,16 +112,16 @@ def trainer(jax, parameters, loss):
         p = tree(lambda p, m, v: p - rate * m / (jnp.sqrt(v * correction) + 1e-8), p, m, v)
         return [p, m, v, steps], value
 
-    fast = jax.jit(update, donate_argnums=(0, 1, 2))
+    fast = compiled(update, (0, 1, 2))
 
     def step():
-        state[:], value = jax.block_until_ready(fast(*state))
-        return value
+        state[:], value = fast(*state)
+        return numpy.asarray(value)
 
     return step, lambda: peer.losses(step)
 
 
-def mlp(jax, _, inputs):
+def mlp(jax, compiled, _, inputs):
     jnp, data = jax.numpy, ["x", "t", "y", "w", "frequencies"]
     x, t, y, w, frequencies = (inputs[name] for name in data)
 
@@ -56,10 +133,10 @@ def mlp(jax, _, inputs):
             h = jax.nn.silu(h @ ps[f"w{k}"] + ps[f"b{k}"])
         return (w * (h @ ps["w3"] + ps["b3"] - y) ** 2).mean()
 
-    return trainer(jax, inputs.parameters(data), loss)
+    return trainer(jax, compiled, inputs.parameters(data), loss)
 
 
-def egnn(jax, work, inputs):
+def egnn(jax, compiled, work, inputs):
     n, layers = {"egnn_dw4": (4, 3), "egnn_lj13": (13, 5)}[work]
     import numpy
 
@@ -96,10 +173,10 @@ def egnn(jax, work, inputs):
 
     unused = f"gcl_{layers - 1}.node_mlp"
     parameters = {k: v for k, v in inputs.parameters(data).items() if not k.startswith(unused)}
-    return trainer(jax, parameters, loss)
+    return trainer(jax, compiled, parameters, loss)
 
 
-def graph_ode(jax, _, inputs):
+def graph_ode(jax, compiled, _, inputs):
     import numpy
 
     jnp = jax.numpy
@@ -134,10 +211,10 @@ def graph_ode(jax, _, inputs):
         logits = jax.nn.log_softmax(dense("decoder", jax.nn.relu(x)))
         return -logits[numpy.arange(nodes), labels].mean()
 
-    return trainer(jax, inputs.parameters(data), loss)
+    return trainer(jax, compiled, inputs.parameters(data), loss)
 
 
-def score(jax, work, inputs):
+def score(jax, compiled, work, inputs):
     import numpy
 
     jnp, logsumexp = jax.numpy, jax.nn.logsumexp
@@ -160,7 +237,6 @@ def score(jax, work, inputs):
             trap = ((x - x.mean(-2, keepdims=True)) ** 2).sum((-1, -2))
             return -2 * (s * (s - 2)).sum(-1) - 0.5 * trap
 
-    @jax.jit
     def estimate(x, noise):
         def total(x):
             densities = logsumexp(log_p(x[:, None] + sigma * noise), 1) - math.log(noise.shape[1])
@@ -168,19 +244,19 @@ def score(jax, work, inputs):
 
         return jax.grad(total, has_aux=True)(x)
 
-    @jax.jit
     def fresh(x, key):
         key, own = jax.random.split(key)
         half = jax.random.normal(own, (batch, draws // 2, d))
         return key, estimate(x, jnp.concatenate([half, -half], 1))
 
-    key = [jax.random.key(0)]
+    fast, first, key = compiled(fresh), compiled.array(x0), [compiled.array(jax.random.PRNGKey(0))]
 
     def step():
-        key[0], _ = jax.block_until_ready(fresh(x0, key[0]))
+        key[0], _ = fast(first, key[0])
 
     def results():
-        scores, densities = estimate(x0[: len(noise)], noise)
+        few = [compiled.array(x) for x in (x0[: len(noise)], noise)]
+        scores, densities = map(numpy.asarray, compiled(estimate)(*few))
         return {"log_density": densities.tolist(), "score": scores.ravel().tolist()}
 
     return step, results

@@ -1,5 +1,9 @@
 """Sparse times dense by SciPy (`scipy`, on one thread) and by MKL (`mkl`)."""
 
+import os
+import sys
+from pathlib import Path
+
 import peer
 
 
@@ -12,6 +16,10 @@ def setup(variant, work, threads, inputs):
     matrix = scipy.sparse.csr_matrix(parts, shape=(len(x), len(x)))
     if variant == "scipy":
         return f"SciPy {scipy.__version__}", lambda: matrix @ x, lambda: peer.product_results(matrix @ x)
+    # The package looks for a library without a version in its name, which MKL's package does not have.
+    library = sorted(Path(sys.prefix, "lib").glob("libmkl_rt.so*"))
+    if library:
+        os.environ.setdefault("MKL_RT", str(library[0]))
     import sparse_dot_mkl
 
     sparse_dot_mkl.mkl_set_num_threads(threads)

@@ -53,8 +53,8 @@ const IN_SPEED: &[Kernel] = &[
     // A sum over weighted neighbours, and the stages of a Runge-Kutta step on a graph. The reverse stage adds its
     // inner products in parts of eight numbers, which is the width of AVX2.
     fused("engine::sparse::kernels::weighted_sum", [0.2, 0.1]),
-    fused("engine::ops::edge::spmm::rk4::stage", [0.3, 0.18]),
-    Kernel { wide: [1.0, 0.3], ..fused("engine::ops::edge::spmm::rk4::reverse_stage", [0.3, 0.3]) },
+    fused("engine::ops::edge::spmm::rk4::stage_of", [0.3, 0.18]),
+    Kernel { wide: [1.0, 0.3], ..fused("engine::ops::edge::spmm::rk4::reverse_stage_of", [0.3, 0.3]) },
     loops("engine::ops::linear::bias_activation", 6),
     loops("engine::optim::adam::update", 0),
     // EGNN's passes.

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::simd::add;
 use crate::tape::{Cotangents, Inputs, Saved};
-use crate::{Op, Real, Recording, Shape, Var};
+use crate::{Op, Real, Recording, Shape, Var, parallel};
 
 /// The rows of all inputs, for the same columns.
 struct ConcatRows;
@@ -127,7 +127,7 @@ impl<T: Real> Op<T> for SliceCols {
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
         let start = self.0.start * x.get(0).shape.rows;
-        out.copy_from_slice(&x.get(0).data[start..start + out.len()]);
+        parallel::copy(&x.get(0).data[start..start + out.len()], out);
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         let start = self.0.start * saved.out.shape.rows;
@@ -168,7 +168,7 @@ impl<T: Real> Op<T> for Reshape {
         if self.0.len() == inputs[0].len() { Ok(self.0) } else { Err(format!("cannot become {}", self.0)) }
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
-        out.copy_from_slice(x.get(0).data);
+        parallel::copy(x.get(0).data, out);
     }
     fn vjp(&self, _: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
         if let Some(x_bar) = x_bar.get(0) {

@@ -17,15 +17,19 @@ struct Dropout<T> {
 }
 
 impl<T: Real> Dropout<T> {
-    /// One number of the stream for each entry, in their order.
+    /// A number for each entry, as [`Stream::fill_uniform_in_parts`] has them.
     fn draw(len: usize, rate: f64, stream: &mut Stream) -> Self {
-        let (mut uniform, limit) = ([T::ZERO; WORD], T::of(rate));
-        let word = |k: usize| {
-            let own = &mut uniform[..WORD.min(len - k * WORD)];
-            stream.fill_uniform(own);
-            own.iter().rev().fold(0, |bits, u| bits << 1 | u64::from(*u >= limit))
-        };
-        Self { kept: (0..len.div_ceil(WORD)).map(word).collect(), scale: T::of(1.0 / (1.0 - rate)) }
+        let limit = T::of(rate);
+        let mut kept = vec![0; len.div_ceil(WORD)];
+        stream.for_parts(&mut kept, parallel::CHUNK / WORD, |stream, words| {
+            // Numbers for entries beyond the last go unused.
+            let mut uniform = [T::ZERO; WORD];
+            for word in words {
+                stream.fill_uniform(&mut uniform);
+                *word = uniform.iter().rev().fold(0, |bits, u| bits << 1 | u64::from(*u >= limit));
+            }
+        });
+        Self { kept, scale: T::of(1.0 / (1.0 - rate)) }
     }
 
     /// Runs `f(range, its words of the mask, part)` over parts of `data`, in parallel.
@@ -103,7 +107,7 @@ mod tests {
         let y = g.dropout(x, rate, &mut Stream::new(0, "dropout", 0, 0));
         // The mask that the stream's numbers make.
         let mut mask = vec![0.0; n];
-        Stream::new(0, "dropout", 0, 0).fill_uniform(&mut mask);
+        Stream::new(0, "dropout", 0, 0).fill_uniform_in_parts(&mut mask);
         mask.iter_mut().for_each(|u| *u = if *u < rate { 0.0 } else { 1.0 / 0.75 });
         let times = |v: f64| mask.iter().map(|m| v * m).collect::<Vec<_>>();
         assert_eq!(g.value(y).data, times(3.0));

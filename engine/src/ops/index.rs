@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::tape::{Cotangents, Inputs, Saved};
+use crate::tape::{Cotangent, Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, parallel};
 
 /// Column indices into `n` columns, and the sources of each target.
@@ -53,28 +53,40 @@ impl Columns {
         self.starts.len() - 1
     }
 
-    fn gather_add<T: Real>(&self, x: &[T], rows: usize, out: &mut [T]) {
+    /// out_k += x_{i_k}; = if `overwrite`.
+    fn gather<T: Real>(&self, x: &[T], rows: usize, overwrite: bool, out: &mut [T]) {
         if rows == 1 {
             return parallel::for_chunks(out, parallel::CHUNK, |c, out| {
                 let indices = &self.indices[c * parallel::CHUNK..][..out.len()];
-                out.iter_mut().zip(indices).for_each(|(y, i)| *y += x[*i as usize]);
+                let values = indices.iter().map(|i| x[*i as usize]);
+                if overwrite {
+                    out.iter_mut().zip(values).for_each(|(y, x)| *y = x);
+                } else {
+                    out.iter_mut().zip(values).for_each(|(y, x)| *y += x);
+                }
             });
         }
         parallel::for_columns(out, rows, |k, y| {
             let i = self.indices[k] as usize;
-            y.iter_mut().zip(&x[i * rows..(i + 1) * rows]).for_each(|(y, x)| *y += *x);
+            let x = &x[i * rows..(i + 1) * rows];
+            if overwrite { y.copy_from_slice(x) } else { y.iter_mut().zip(x).for_each(|(y, x)| *y += *x) }
         });
     }
 
-    fn scatter_add<T: Real>(&self, x: &[T], rows: usize, out: &mut [T]) {
+    /// out_j += sum of x_k with i_k = j; = if `overwrite`.
+    fn scatter<T: Real>(&self, x: &[T], rows: usize, overwrite: bool, out: &mut [T]) {
         if rows == 1 {
             return parallel::for_chunks(out, parallel::CHUNK, |c, out| {
                 for (y, ends) in out.iter_mut().zip(self.starts[c * parallel::CHUNK..].windows(2)) {
-                    *y = self.sources[ends[0]..ends[1]].iter().fold(*y, |y, k| y + x[*k as usize]);
+                    let before = if overwrite { T::ZERO } else { *y };
+                    *y = self.sources[ends[0]..ends[1]].iter().fold(before, |y, k| y + x[*k as usize]);
                 }
             });
         }
         parallel::for_columns(out, rows, |j, y| {
+            if overwrite {
+                y.fill(T::ZERO);
+            }
             for k in &self.sources[self.starts[j]..self.starts[j + 1]] {
                 let k = *k as usize;
                 y.iter_mut().zip(&x[k * rows..(k + 1) * rows]).for_each(|(y, x)| *y += *x);
@@ -99,12 +111,11 @@ impl<T: Real> Op<T> for Gather {
         }
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
-        out.fill(T::ZERO);
-        self.0.gather_add(x.get(0).data, x.get(0).shape.rows, out);
+        self.0.gather(x.get(0).data, x.get(0).shape.rows, true, out);
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
-        if let Some(x_bar) = x_bar.get(0) {
-            self.0.scatter_add(out_bar, saved.out.shape.rows, x_bar);
+        if let Some(Cotangent { data, overwrite }) = x_bar.get_uninit(0) {
+            self.0.scatter(out_bar, saved.out.shape.rows, overwrite, data);
         }
     }
 }
@@ -122,12 +133,11 @@ impl<T: Real> Op<T> for Scatter {
         }
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
-        out.fill(T::ZERO);
-        self.0.scatter_add(x.get(0).data, x.get(0).shape.rows, out);
+        self.0.scatter(x.get(0).data, x.get(0).shape.rows, true, out);
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {
-        if let Some(x_bar) = x_bar.get(0) {
-            self.0.gather_add(out_bar, saved.out.shape.rows, x_bar);
+        if let Some(Cotangent { data, overwrite }) = x_bar.get_uninit(0) {
+            self.0.gather(out_bar, saved.out.shape.rows, overwrite, data);
         }
     }
 }

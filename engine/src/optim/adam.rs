@@ -2,8 +2,9 @@
 
 use rayon::prelude::*;
 
+use super::PART;
 use crate::parallel::Tasks;
-use crate::{Real, parallel, simd_fn};
+use crate::{Real, simd_fn};
 
 /// Adam (Kingma and Ba 2015, algorithm 1) with the decoupled weight decay of AdamW (Loshchilov and Hutter
 /// 2019, algorithm 2), for parameters p with gradient g at step t:
@@ -62,15 +63,14 @@ impl<T: Real> Adam<T> {
             correction: T::of(1.0 / (1.0 - self.beta2.powi(t)).sqrt()),
             decay: T::of(1.0 - rate * self.weight_decay),
         };
-        const N: usize = parallel::CHUNK;
-        if params.len() <= N {
+        if params.len() <= PART {
             return update(&c, params, gradient, &mut self.m, &mut self.v);
         }
         (
-            params.par_chunks_mut(N),
-            gradient.par_chunks(N),
-            self.m.par_chunks_mut(N),
-            self.v.par_chunks_mut(N),
+            params.par_chunks_mut(PART),
+            gradient.par_chunks(PART),
+            self.m.par_chunks_mut(PART),
+            self.v.par_chunks_mut(PART),
         )
             .into_par_iter()
             .each(|_, (p, g, m, v)| update(&c, p, g, m, v));

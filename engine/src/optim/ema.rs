@@ -1,5 +1,6 @@
 //! Exponential moving average of parameters.
 
+use super::PART;
 use crate::{Real, parallel, simd_fn};
 
 /// Exponential moving average a of parameters p: a = d a + (1 - d) p at update t, with
@@ -34,8 +35,8 @@ impl<T: Real> Ema<T> {
         let t = self.updates as f64;
         self.updates += 1;
         let decay = T::of(self.decay.min((1.0 + t) / (10.0 + t)));
-        parallel::for_chunks(&mut self.average, parallel::CHUNK, |i, a| {
-            mix(decay, &params[i * parallel::CHUNK..i * parallel::CHUNK + a.len()], a);
+        parallel::for_chunks(&mut self.average, PART, |i, a| {
+            mix(decay, &params[i * PART..i * PART + a.len()], a);
         });
     }
 }

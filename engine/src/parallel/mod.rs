@@ -1,12 +1,15 @@
 //! Deterministic parallelism: work is divided into chunks of a fixed size, and partial results are combined in the
 //! order of the chunks, so that results are bit-identical for any number of threads.
 
+mod crowd;
 mod tasks;
 pub mod trace;
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use crowd::Waiting;
+pub use crowd::sit_out;
 use rayon::prelude::*;
 pub use tasks::Tasks;
 
@@ -30,6 +33,17 @@ pub fn for_chunks<T: Send>(data: &mut [T], size: usize, f: impl Fn(usize, &mut [
     } else {
         data.par_chunks_mut(size).each(f);
     }
+}
+
+/// Copies `from`, of the same length, to `to`, in parallel: a copy keeps up with what the cores compute elsewhere.
+pub(crate) fn copy<T: Copy + Send + Sync>(from: &[T], to: &mut [T]) {
+    assert_eq!(from.len(), to.len(), "a copy is as long as what is copied");
+    for_chunks(to, CHUNK, |c, to| to.copy_from_slice(&from[c * CHUNK..c * CHUNK + to.len()]));
+}
+
+/// Fills `data` with one value, in parallel.
+pub(crate) fn fill<T: Copy + Send + Sync>(value: T, data: &mut [T]) {
+    for_chunks(data, CHUNK, |_, part| part.fill(value));
 }
 
 /// Runs `f(j, column j)` on columns of `rows` numbers, a fixed number of them in a task.
@@ -58,7 +72,7 @@ pub(crate) fn add_all<'a, T: Real>(arrays: impl Iterator<Item = &'a [T]> + Clone
 }
 
 /// Both results, possibly computed in parallel.
-pub(crate) fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
+pub fn join<A: Send, B: Send>(a: impl FnOnce() -> A + Send, b: impl FnOnce() -> B + Send) -> (A, B) {
     if !trace::recording() {
         return rayon::join(a, b);
     }
@@ -78,20 +92,22 @@ const ARRIVAL: Duration = Duration::from_micros(200);
 /// would wait for each other.
 ///
 /// A worker waits actively only if it is there before `f` begins. One that comes later may come from inside a part of
-/// `f` that it has stolen, and would keep that part from its end while it waits for the end of `f`.
+/// `f` that it has stolen, and would keep that part from its end while it waits for the end of `f`. With [`sit_out`] it
+/// sleeps where another program has its core.
 pub fn spin_workers<R: Send>(f: impl FnOnce() -> R + Send) -> R {
     /// Ends the active waiting, also if `f` panics.
-    struct Rest<'a>(&'a AtomicBool);
-    impl Drop for Rest<'_> {
+    struct End<'a>(&'a AtomicBool, crowd::Call);
+    impl Drop for End<'_> {
         fn drop(&mut self) {
             self.0.store(true, Ordering::Relaxed);
+            self.1.end();
         }
     }
     let (arrived, begun, done) = (AtomicUsize::new(0), AtomicBool::new(false), AtomicBool::new(false));
     rayon::scope(|scope| {
         let caller = rayon::current_thread_index();
-        let (arrived, begun, done) = (&arrived, &begun, &done);
-        let _rest = Rest(done);
+        let (arrived, begun, done, clock) = (&arrived, &begun, &done, Waiting::own());
+        let _end = End(done, crowd::Call::begin());
         scope.spawn_broadcast(move |_, worker| {
             // Relaxed is enough: whoever stole a part of `f` has synchronised with its beginning. The caller's own
             // worker may come here while it waits for a part.
@@ -102,19 +118,28 @@ pub fn spin_workers<R: Send>(f: impl FnOnce() -> R + Send) -> R {
             // Looking for work reads what all other workers write to, so that many workers would slow each other down
             // by looking: the more there are, the longer each waits between two looks that find nothing.
             let (mut pauses, most) = (1, rayon::current_num_threads());
+            let next = caller.is_none_or(|caller| (caller + 1) % most == worker.index());
+            let clock = clock.as_ref().filter(|_| next);
             while !done.load(Ordering::Relaxed) {
                 if rayon::yield_now() == Some(rayon::Yield::Executed) {
                     pauses = 1;
                     continue;
                 }
+                crowd::rest_if_crowded(clock);
                 (0..pauses).for_each(|_| std::hint::spin_loop());
                 pauses = (2 * pauses).min(most);
                 std::thread::yield_now();
             }
         });
         let (others, began) = (rayon::current_num_threads() - 1, Instant::now());
-        while arrived.load(Ordering::Relaxed) < others && began.elapsed() < ARRIVAL {
-            std::thread::yield_now();
+        let wait = |limit: Duration| {
+            while arrived.load(Ordering::Relaxed) < others && began.elapsed() < limit {
+                std::thread::yield_now();
+            }
+            arrived.load(Ordering::Relaxed) < others
+        };
+        if wait(ARRIVAL) {
+            wait(ARRIVAL + crowd::patience());
         }
         begun.store(true, Ordering::Relaxed);
         f()
@@ -205,6 +230,18 @@ mod tests {
         });
         // Seconds at most; a bound only so that a deadlock is a failure.
         end.recv_timeout(Duration::from_secs(300)).expect("no deadlock");
+    }
+
+    #[test]
+    fn copies_and_fills_are_whole() {
+        for n in [0, 1, CHUNK, CHUNK + 1, 3 * CHUNK + 7] {
+            let from: Vec<usize> = (0..n).collect();
+            let mut to = vec![0; n];
+            copy(&from, &mut to);
+            assert_eq!(from, to);
+            fill(3, &mut to);
+            assert!(to.iter().all(|v| *v == 3));
+        }
     }
 
     #[test]

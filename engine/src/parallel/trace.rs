@@ -4,6 +4,7 @@
 //! for all of them. While a thread records, its rounds run on it alone, task by task, with the same results.
 
 use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 /// What a task did, in its order.
@@ -11,6 +12,8 @@ use std::time::Instant;
 pub struct Work {
     /// Stretches and rounds.
     pub parts: Vec<Part>,
+    /// The op of each part, where it is known.
+    ops: Vec<&'static str>,
 }
 
 /// A part of a task.
@@ -22,7 +25,18 @@ pub enum Part {
     Round(Vec<Work>),
 }
 
+impl From<Vec<Part>> for Work {
+    fn from(parts: Vec<Part>) -> Self {
+        Self { parts, ops: Vec::new() }
+    }
+}
+
 impl Work {
+    fn push(&mut self, op: &'static str, part: Part) {
+        self.parts.push(part);
+        self.ops.push(op);
+    }
+
     /// Seconds of all stretches: what one thread needs.
     pub fn seconds(&self) -> f64 {
         let part = |part: &Part| match part {
@@ -39,6 +53,29 @@ impl Work {
             Part::Round(tasks) => tasks.iter().map(Work::span).fold(0.0, f64::max),
         };
         self.parts.iter().map(part).sum()
+    }
+
+    /// The seconds of [`Self::span`] by the op that they belong to, the most first.
+    pub fn chain(&self) -> Vec<(&'static str, f64)> {
+        let mut of: BTreeMap<&'static str, f64> = BTreeMap::new();
+        self.add_chain(&mut of);
+        let mut of: Vec<_> = of.into_iter().collect();
+        of.sort_by(|a, b| b.1.total_cmp(&a.1));
+        of
+    }
+
+    fn add_chain(&self, of: &mut BTreeMap<&'static str, f64>) {
+        for (k, part) in self.parts.iter().enumerate() {
+            match part {
+                Part::Alone(seconds) => {
+                    *of.entry(self.ops.get(k).copied().unwrap_or("")).or_default() += seconds
+                }
+                Part::Round(tasks) => {
+                    let longest = tasks.iter().max_by(|a, b| a.span().total_cmp(&b.span()));
+                    longest.into_iter().for_each(|task| task.add_chain(of));
+                }
+            }
+        }
     }
 
     /// The same with the shortest time of each stretch, of works that did the same: other programs disturb some.
@@ -69,7 +106,7 @@ impl Work {
             }
         };
         let parts = if same { (0..first.parts.len()).map(part).collect::<Option<Vec<_>>>() } else { None };
-        parts.map(|parts| Self { parts })
+        parts.map(|parts| Self { parts, ops: first.ops.clone() })
     }
 
     /// Number of rounds within.
@@ -83,6 +120,8 @@ impl Work {
 }
 
 struct Recorder {
+    /// The op at work.
+    op: &'static str,
     /// The tasks that are running now, the innermost last.
     open: Vec<Work>,
     since: Instant,
@@ -93,7 +132,7 @@ impl Recorder {
     fn look(&mut self) {
         let seconds = self.since.elapsed().as_secs_f64();
         if let Some(work) = self.open.last_mut() {
-            work.parts.push(Part::Alone(seconds));
+            work.push(self.op, Part::Alone(seconds));
         }
         self.since = Instant::now();
     }
@@ -121,7 +160,7 @@ pub fn record<R>(f: impl FnOnce() -> R) -> (R, Work) {
             RECORDER.set(None);
         }
     }
-    RECORDER.set(Some(Recorder { open: vec![Work::default()], since: Instant::now() }));
+    RECORDER.set(Some(Recorder { op: "", open: vec![Work::default()], since: Instant::now() }));
     let _end = End;
     let result = f();
     let work = with(|recorder| {
@@ -129,6 +168,30 @@ pub fn record<R>(f: impl FnOnce() -> R) -> (R, Work) {
         recorder.open.pop()
     });
     (result, work.flatten().unwrap_or_default())
+}
+
+/// Runs `f`; what is recorded meanwhile belongs to an op.
+pub fn within<R>(op: &'static str, f: impl FnOnce() -> R) -> R {
+    if !recording() {
+        return f();
+    }
+    /// The op before, which comes back also if `f` panics.
+    struct Before(&'static str);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            change(self.0);
+        }
+    }
+    // The time until now is not the op's.
+    fn change(op: &'static str) -> &'static str {
+        let before = with(|recorder| {
+            recorder.look();
+            std::mem::replace(&mut recorder.op, op)
+        });
+        before.unwrap_or_default()
+    }
+    let _before = Before(change(op));
+    f()
 }
 
 /// A round that is being recorded.
@@ -157,7 +220,7 @@ impl Round {
     pub(super) fn end(self) {
         with(|recorder| {
             if let Some(work) = recorder.open.last_mut() {
-                work.parts.push(Part::Round(self.0));
+                work.push(recorder.op, Part::Round(self.0));
             }
             recorder.since = Instant::now();
         });
@@ -205,12 +268,29 @@ mod tests {
 
     #[test]
     fn the_shortest_of_each_stretch_is_taken_where_works_did_the_same() {
-        let alone = |seconds| Work { parts: vec![Part::Alone(seconds)] };
-        let work = |a, b, c| Work { parts: vec![Part::Alone(a), Part::Round(vec![alone(b), alone(c)])] };
+        let alone = |seconds| Work::from(vec![Part::Alone(seconds)]);
+        let work = |a, b, c| Work::from(vec![Part::Alone(a), Part::Round(vec![alone(b), alone(c)])]);
         let least = Work::least(&[work(1.0, 5.0, 3.0), work(2.0, 4.0, 4.0), work(3.0, 6.0, 2.0)]);
         assert_eq!(least, Some(work(1.0, 4.0, 2.0)));
         assert_eq!(Work::least(&[work(1.0, 2.0, 3.0), alone(1.0)]), None);
         assert_eq!(Work::least(&[]), None);
+    }
+
+    #[test]
+    fn the_longest_chain_is_told_by_op() {
+        let (_, work) = record(|| {
+            wait(1);
+            map(2, |i| within(["short", "long"][i], || wait(1 + 60 * i as u64)));
+            within("long", || join(|| wait(1), || within("inner", || wait(30))));
+            wait(1);
+        });
+        let chain = work.chain();
+        // Sleeps of a busy machine may be tens of times as long as they should be.
+        assert_eq!(chain.iter().map(|(op, _)| *op).collect::<Vec<_>>(), ["long", "inner", ""]);
+        let (total, span): (f64, f64) = (chain.iter().map(|(_, seconds)| seconds).sum(), work.span());
+        assert!((total - span).abs() < 1e-9 * span, "{total} of {span}");
+        assert!(chain[0].1 >= 0.061 && chain[1].1 >= 0.03 && chain[2].1 >= 0.002);
+        assert_eq!(within("not recorded", || 3), 3);
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(crate) struct DegreeOrder {
     pub(crate) by_row: CompressedAxis,
     /// Entries of each column.
     pub(crate) by_col: CompressedAxis,
+    /// Where each entry of the graph is in `by_col`.
+    pub(crate) places: Vec<u32>,
 }
 
 impl DegreeOrder {
@@ -46,6 +48,8 @@ impl DegreeOrder {
         nodes.columns().iter().zip(0..).for_each(|(i, position)| positions[*i as usize] = position);
         let by_row = pattern.by_row.renamed(nodes.columns(), &positions);
         let by_col = pattern.by_col.renamed(nodes.columns(), &positions);
-        Self { nodes, by_row, by_col }
+        let mut places = vec![0; pattern.len()];
+        by_col.numbers().iter().zip(0..).for_each(|(number, place)| places[*number as usize] = place);
+        Self { nodes, by_row, by_col, places }
     }
 }

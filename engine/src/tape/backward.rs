@@ -2,8 +2,9 @@
 
 use super::{Node, Place, Recording, Tape, Var};
 use crate::aligned::padded;
+use crate::parallel::trace::within;
 use crate::tape::{Cotangents, Inputs, Saved};
-use crate::{Real, View};
+use crate::{Real, View, parallel};
 
 impl<T: Real> Tape<T> {
     /// Takes a place for a slot's cotangent.
@@ -45,7 +46,8 @@ impl<T: Real> Tape<T> {
         let bars = (left, right, bar_at + len);
         let (places, reached) = (&self.places[..], &mut self.reached[..]);
         let mut x_bar = Cotangents { bars, params: param_grads, trainable, slots, ids, places, reached };
-        self.nodes[k].op.vjp(&saved, out_bar, &mut x_bar);
+        let op = &self.nodes[k].op;
+        within(op.name(), || op.vjp(&saved, out_bar, &mut x_bar));
         // What the op did not write is uninitialised.
         for id in ids {
             if !self.reached[*id as usize] {
@@ -75,7 +77,7 @@ impl<T: Real> Recording<'_, T> {
     pub fn backward_from(&mut self, out: Var, seed: &[T], param_grads: &mut [T]) {
         let shape = self.shape(out);
         assert_eq!(seed.len(), shape.len(), "the seed has the shape of the output, {shape}");
-        self.backward_with(out, param_grads, |_, bar| bar.copy_from_slice(seed));
+        self.backward_with(out, param_grads, |_, bar| parallel::copy(seed, bar));
     }
 
     /// Back-propagates as [`backward_from`](Self::backward_from) does, from the cotangent of `out` that `seed` writes
@@ -109,7 +111,7 @@ impl<T: Real> Recording<'_, T> {
             let slot = tape.slots[k];
             if slot.leaf && slot.wants_place() && !tape.reached[k] {
                 let at = tape.take_place(k as u32);
-                tape.bars[at..at + slot.shape.len()].fill(T::ZERO);
+                parallel::fill(T::ZERO, &mut tape.bars[at..at + slot.shape.len()]);
             }
         }
         result

@@ -24,7 +24,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use smallbox::smallbox;
 
 use crate::aligned::{AlignedBuffer, padded};
-use crate::{ParamId, Real, Shape, View};
+use crate::parallel::trace::within;
+use crate::{ParamId, Real, Shape, View, parallel};
 use free_list::FreeList;
 use op::StoredOp;
 
@@ -197,7 +198,7 @@ impl<T: Real> Recording<'_, T> {
     fn leaf(&mut self, rows: usize, cols: usize, data: &[T], wants_grad: bool) -> Var {
         assert_eq!(data.len(), rows * cols, "a {rows} x {cols} leaf needs {} numbers", rows * cols);
         let at = self.take_values(data.len());
-        self.tape.values[at..at + data.len()].copy_from_slice(data);
+        parallel::copy(data, &mut self.tape.values[at..at + data.len()]);
         self.push_slot(Place::Buffer(at), Shape { rows, cols }, wants_grad, true)
     }
 
@@ -317,7 +318,8 @@ impl<T: Real> Recording<'_, T> {
             ids: &ids[..inputs.len()],
             failure: &tape.failure,
         };
-        op.forward(&x, &mut out[..shape.len()], &mut tape.aux[aux.0..aux.1]);
+        let (out, aux_part) = (&mut out[..shape.len()], &mut tape.aux[aux.0..aux.1]);
+        within(op.name(), || op.forward(&x, out, aux_part));
         let out = self.push_slot(Place::Buffer(at), shape, wants_grad, false);
         if wants_grad {
             let (arity, trainable) = (inputs.len(), self.trainable);

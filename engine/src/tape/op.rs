@@ -157,7 +157,7 @@ impl<T: Real> Cotangents<'_, T> {
     pub fn get(&mut self, k: usize) -> Option<&mut [T]> {
         let Cotangent { data, overwrite } = self.get_uninit(k)?;
         if overwrite {
-            data.fill(T::ZERO);
+            parallel::fill(T::ZERO, data);
         }
         Some(data)
     }

@@ -23,7 +23,7 @@ const TRIES: u32 = 4;
 #[derive(Parser)]
 #[command(
     version,
-    after_help = "Examples:\n  speed                          every workload on all cores\n  speed --only mlp --threads 1   one workload on one thread\n  speed --reps 51                a steadier median\n  speed --levels                 at every SIMD level of this CPU, in turns\n  speed --scaling                what 2 to 128 threads would gain\n  speed --peers python3          in turns with PyTorch, JAX, SciPy, MKL, Numba and C"
+    after_help = "Examples:\n  speed                          every workload on all cores\n  speed --only mlp --threads 1   one workload on one thread\n  speed --reps 51                a steadier median\n  speed --levels                 at every SIMD level of this CPU, in turns\n  speed --scaling                what 2 to 128 threads would gain\n  speed --peers python3          in turns with PyTorch, JAX, IREE, SciPy, MKL, Numba and C"
 )]
 pub struct Args {
     /// Workload to run (default: all); with --scaling every step whose name begins so.
@@ -46,8 +46,8 @@ pub struct Args {
     /// A picture of it, PNG or SVG.
     #[arg(long, value_name = "FILE", requires = "scaling")]
     picture: Option<PathBuf>,
-    /// Time the same work in other frameworks too, in turns with ours: whatever this Python has of PyTorch, JAX, SciPy,
-    /// MKL and Numba, and C where there is a compiler. May be given several times.
+    /// Time the same work in other frameworks too, in turns with ours: whatever this Python has of PyTorch, JAX, IREE,
+    /// SciPy, MKL and Numba, and C where there is a compiler. May be given several times.
     #[arg(long, value_name = "PYTHON", conflicts_with_all = ["levels", "scaling"])]
     peers: Vec<PathBuf>,
 }
@@ -94,6 +94,8 @@ fn scaling(args: &Args) -> Result<(), CliError> {
     if let Some(path) = &args.picture {
         file::check(path, "--picture")?;
     }
+    // What is measured is two threads at work, however busy the machine is.
+    parallel::sit_out(false);
     let hop = scaling::hop()?;
     let mut found = Vec::new();
     for (k, step) in steps.iter().enumerate() {
@@ -101,6 +103,7 @@ fn scaling(args: &Args) -> Result<(), CliError> {
         found.push(scaling::measure(step, args.reps as usize, hop)?);
     }
     console::print(format_args!("{}", scaling::table(&found)))?;
+    console::print(format_args!("\n{}\n", scaling::chains(&found)))?;
     console::print(format_args!("the way to another thread: {:.2} us\n", 1e6 * hop))?;
     match &args.picture {
         Some(path) => {

@@ -23,6 +23,7 @@ pub const KINDS: &[Kind] = &[
     kind("PyTorch", "compiled", "peer_torch.py"),
     kind("JAX", "jit", "peer_jax.py"),
     kind("JAX", "onednn", "peer_jax.py"),
+    kind("IREE", "iree", "peer_jax.py"),
     kind("SciPy", "scipy", "peer_sparse.py"),
     kind("MKL", "mkl", "peer_sparse.py"),
     kind("Numba", "loops", "peer_numba.py"),

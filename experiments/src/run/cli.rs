@@ -91,6 +91,8 @@ pub fn on_threads(
 ) -> Result<(), CliError> {
     engine::simd::requested().map_err(CliError::Usage)?;
     let placement = Placement::here(threads.map(usize::from));
+    // More workers than CPUs have to share them.
+    engine::parallel::sit_out(placement.workers <= placement.cpus.len());
     let pool = rayon::ThreadPoolBuilder::new()
         .num_threads(placement.workers)
         .stack_size(STACK)

@@ -14,7 +14,7 @@ use serde::Serialize;
 use crate::run::error::CliError;
 use crate::workloads::Step;
 use crate::workloads::levels::median;
-pub use report::{panels, table};
+pub use report::{chains, panels, table};
 use schedule::makespan;
 pub use steps::{Timed, steps};
 
@@ -36,6 +36,8 @@ pub struct Scaling {
     pub rounds: usize,
     /// Seconds in tasks over the longest chain of them: the most that any number of workers can gain.
     pub parallelism: f64,
+    /// The ops of that chain with their shares of its time, the longest first; what is outside of ops has no name.
+    pub chain: Vec<(String, f64)>,
     /// Speed-up on each of [`WORKERS`].
     pub speedup: Vec<f64>,
     /// Speed-up that was measured on two threads of this machine; none where it has one.
@@ -107,14 +109,17 @@ pub fn measure(timed: &Timed, reps: usize, hop: f64) -> Result<Scaling, CliError
     let works: Vec<Work> = (0..reps).map(|_| one.install(|| record(&mut *step)).1).collect();
     let mut gain = || seconds(&one, &mut step) / seconds(&pair, &mut step);
     let measured = two.then(|| median((0..reps).map(|_| gain()).collect()));
-    // Steps that do not do the same, as where chains are of random lengths, are told by the median.
+    // Steps that do not do the same, as where chains are of random lengths, are told by the median, and the chain by
+    // the first of them.
     let works = Work::least(&works).map_or(works, |least| vec![least]);
     let of = |f: &dyn Fn(&Work) -> f64| median(works.iter().map(f).collect());
+    let share = |(op, seconds): (&str, f64)| (op.to_owned(), seconds / works[0].span());
     Ok(Scaling {
         work: timed.name.into(),
         ms: 1e3 * of(&Work::seconds),
         rounds: of(&|w| w.rounds() as f64) as usize,
         parallelism: of(&|w| w.seconds() / w.span()),
+        chain: works[0].chain().into_iter().map(share).collect(),
         speedup: WORKERS.map(|p| of(&|w| w.seconds() / makespan(w, p, hop))).to_vec(),
         measured,
     })

@@ -6,6 +6,8 @@ use crate::table::plain;
 
 /// Curves of one panel: there are nine colours.
 const CURVES: usize = 8;
+/// Ops that a line of [`chains`] names.
+const CHAIN: usize = 5;
 
 /// A line for each step: milliseconds and rounds on one thread, the most that could be gained, speed-ups, and the
 /// efficiency at 32 workers.
@@ -23,6 +25,19 @@ pub fn table(found: &[Scaling]) -> String {
     };
     let header: Vec<&str> = header.iter().map(String::as_str).collect();
     plain(&header, &found.iter().map(row).collect::<Vec<_>>())
+}
+
+/// A line for each step: what its longest chain of tasks consists of.
+pub fn chains(found: &[Scaling]) -> String {
+    let part = |(op, share): &(String, f64)| {
+        let op = if op.is_empty() { "outside of ops" } else { op };
+        format!("{op} {:.0} %", 100.0 * share)
+    };
+    let cells = |s: &Scaling| {
+        let most: Vec<String> = s.chain.iter().take(CHAIN).map(part).collect();
+        vec![s.work.clone(), most.join(", ")]
+    };
+    plain(&["step", "longest chain"], &found.iter().map(cells).collect::<Vec<_>>())
 }
 
 /// Efficiencies against the number of workers.
@@ -49,6 +64,7 @@ mod tests {
             ms: 2.5,
             rounds: 3,
             parallelism: 12.0,
+            chain: vec![("linear".into(), 0.75), (String::new(), 0.25)],
             speedup: WORKERS.map(|w| w.min(8) as f64).to_vec(),
             measured: Some(1.9),
         }
@@ -62,6 +78,12 @@ mod tests {
         let want =
             ["mlp", "2.50", "3", "12.0", "1.90", "2.0", "4.0", "8.0", "8.0", "8.0", "8.0", "8.0", "25", "%"];
         assert_eq!(cells, want);
+    }
+
+    #[test]
+    fn a_chain_is_told_by_shares() {
+        let text = chains(&[found()]);
+        assert!(text.ends_with("linear 75 %, outside of ops 25 %\n"), "{text}");
     }
 
     #[test]

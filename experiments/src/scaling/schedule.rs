@@ -125,11 +125,11 @@ mod tests {
     use super::*;
 
     fn alone(seconds: f64) -> Work {
-        Work { parts: vec![Part::Alone(seconds)] }
+        Work::from(vec![Part::Alone(seconds)])
     }
 
     fn round(tasks: Vec<Work>) -> Work {
-        Work { parts: vec![Part::Alone(1.0), Part::Round(tasks), Part::Alone(2.0)] }
+        Work::from(vec![Part::Alone(1.0), Part::Round(tasks), Part::Alone(2.0)])
     }
 
     #[test]

@@ -23,6 +23,9 @@ struct BilinearAttention {
     pattern: Arc<Pattern>,
 }
 
+/// The most tasks that sum cotangents of M and c: each has room for them.
+const SUMS: usize = 128;
+
 const M: usize = 0;
 const C: usize = 1;
 const X: usize = 2;
@@ -79,7 +82,8 @@ impl<T: Real> Op<T> for BilinearAttention {
         let wants_sums = bars.wants(M) || bars.wants(C);
         let sums_len = if wants_sums { padded(d * (d + 1)) } else { 0 };
         // Cotangents of the tasks' q, and their sums for M and c.
-        with_scratch(padded(n * d) + order.tasks() * sums_len, |space| {
+        let tasks = order.tasks().min(SUMS);
+        with_scratch(padded(n * d) + tasks * sums_len, |space| {
             let (q_bar, sums) = space.split_at_mut(padded(n * d));
             let q_bar = &mut q_bar[..n * d];
             let (x_bar, overwrite, stride) = match bars.get_uninit(X) {
@@ -90,7 +94,7 @@ impl<T: Real> Op<T> for BilinearAttention {
             let at =
                 |[nodes, entries, tasks]: [usize; 3]| [entries, nodes * d, nodes * stride, tasks * sums_len];
             let arrays = [&mut *out_bar, q_bar, &mut *x_bar, &mut *sums];
-            order.for_tasks(arrays, at, |_, nodes, [bar, q_bar, x_bar, sums]| {
+            order.for_some_tasks(tasks, arrays, at, |_, nodes, [bar, q_bar, x_bar, sums]| {
                 let first = self.pattern.row(nodes.start).start;
                 for (i, q_bar) in nodes.clone().zip(q_bar.chunks_exact_mut(d)) {
                     let entries = self.pattern.row(i);

@@ -7,7 +7,7 @@ use super::check_ends;
 use crate::sparse::kernels::sampled_product;
 use crate::sparse::{Pattern, Sparse};
 use crate::tape::{Cotangent, Cotangents, Inputs, Saved};
-use crate::{Op, Real, Recording, Shape, Var};
+use crate::{Op, Real, Recording, Shape, Var, parallel};
 
 /// Inputs q, k.
 struct Dot {
@@ -29,7 +29,7 @@ impl<T: Real> Op<T> for Dot {
     }
     fn forward(&self, x: &Inputs<T>, out: &mut [T], _: &mut [T]) {
         let (q, k) = (x.get(0), x.get(1));
-        out.fill(T::ZERO);
+        parallel::fill(T::ZERO, out);
         sampled_product(&self.pattern, self.heads, q.data, k.data, q.shape.rows, out);
     }
     fn vjp(&self, saved: &Saved<T>, out_bar: &mut [T], x_bar: &mut Cotangents<T>) {

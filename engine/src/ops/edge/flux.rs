@@ -116,8 +116,8 @@ simd_fn! {
 
 fn forward<T: Real, M: Theta>(pattern: &Pattern, x: &Inputs<T>, out: &mut [T]) {
     let (w, x, phi) = (x.get(0).data, x.get(1), x.get(2));
-    out.fill(T::ZERO);
     pattern.by_row.for_groups(out, x.shape.rows, |i, y| {
+        y.fill(T::ZERO);
         for (e, j) in pattern.row(i).zip(pattern.by_row.group(i).0) {
             let j = *j as usize;
             add_flux::<T, M>(w[e], x.col(i), x.col(j), phi.col(i), phi.col(j), y);

@@ -2,7 +2,7 @@
 //! and the others divided by 1 - p; and the measuring of what evaluation needs.
 
 use engine::rng::Stream;
-use engine::{ParamId, Real, Recording, Var};
+use engine::{ParamId, Real, Recording, Var, parallel};
 
 /// How much of a running mean a new value replaces, as in PyTorch's batch norm.
 const MOMENTUM: f64 = 0.1;
@@ -74,8 +74,11 @@ impl Dropout {
         };
         let (rate, kept) = (T::of(rate), T::of(1.0 / (1.0 - rate)));
         g.constant_with(rows, cols, |out| {
-            stream.fill_uniform(out);
-            out.iter_mut().zip(x).for_each(|(u, x)| *u = *x * if *u < rate { T::ZERO } else { kept });
+            stream.fill_uniform_in_parts(out);
+            parallel::for_chunks(out, parallel::CHUNK, |c, out| {
+                let x = &x[c * parallel::CHUNK..][..out.len()];
+                out.iter_mut().zip(x).for_each(|(u, x)| *u = *x * if *u < rate { T::ZERO } else { kept });
+            });
         })
     }
 }

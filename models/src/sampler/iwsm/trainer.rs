@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use engine::data_parallel::DataParallel;
 use engine::optim::{Adam, Ema, Schedule as LearningRate, clip_by_norm};
-use engine::parallel;
+use engine::parallel::{self, trace::within};
 use engine::ranks::{Ranks, Solo};
 use engine::rng::Stream;
 use engine::{Params, Real};
@@ -310,19 +310,20 @@ impl<'e, T: Real> Trainer<'e, T> {
             self.state.buffer_share = self.weigh_buffer()?;
         }
         let mut stream = Stream::new(self.seed, "batch", step, 0);
-        self.draw_batch(&mut stream);
+        within("batch", || self.draw_batch(&mut stream));
         if self.draws_needed() {
             let draws = self.config.train.draws;
             let (x, sigma, key) = (&self.batch.x, &self.batch.sigma, (self.seed, step));
-            self.estimates.run_over(&*self.ranks, &*self.target, x, sigma, draws, key)?;
+            let (estimates, ranks, target) = (&mut self.estimates, &*self.ranks, &*self.target);
+            within("estimates", || estimates.run_over(ranks, target, x, sigma, draws, key))?;
             self.state.energy_evaluations += (draws * self.batch.sigma.len()) as u64;
         }
         if self.config.train.identity.stored() {
             self.stored_scores()?;
         }
-        let ess = self.weigh(&mut stream)?;
-        self.score_targets();
-        let (loss, gradient_norm) = self.update();
+        let ess = within("weights", || self.weigh(&mut stream))?;
+        within("targets", || self.score_targets());
+        let (loss, gradient_norm) = within("update", || self.update());
         if !loss.is_finite() || !gradient_norm.is_finite() {
             return Err(self.diverged());
         }
@@ -343,10 +344,11 @@ impl<'e, T: Real> Trainer<'e, T> {
         let spacing = self.state.error.spacing();
         let (n, levels) = (t.batch, Levels::new(self.schedule(), t.focus_share, t.focus_sigma, spacing));
         let offset = stream.uniform();
-        // A quantile is the root of an equation.
-        parallel::for_chunks(&mut self.batch.sigma, STATES, |c, sigma| {
+        // A quantile is the root of an equation, and takes some microseconds.
+        const QUANTILES: usize = 4;
+        parallel::for_chunks(&mut self.batch.sigma, QUANTILES, |c, sigma| {
             for (k, sigma) in sigma.iter_mut().enumerate() {
-                *sigma = T::of(levels.quantile(((c * STATES + k) as f64 + offset) / n as f64));
+                *sigma = T::of(levels.quantile(((c * QUANTILES + k) as f64 + offset) / n as f64));
             }
         });
         let Batch { sigma, x, from, .. } = &mut self.batch;

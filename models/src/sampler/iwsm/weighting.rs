@@ -6,7 +6,9 @@
 //! modes than the proposal and still covers the space between them, which reverse paths cross. With `smooth` the
 //! largest weights are first replaced by quantiles of a fitted Pareto distribution (Vehtari et al. 2024).
 
-use engine::Real;
+use std::ops::Range;
+
+use engine::{Real, parallel};
 
 use super::Weights;
 use crate::importance::{effective_share, exponent, pareto_smooth, raised};
@@ -24,19 +26,39 @@ const GROUP: usize = 64;
 /// number of draws, wherever the proposal is good enough for it.
 pub fn normalise<T: Real>(log_w: &[T], config: &Weights, w: &mut [f64]) -> f64 {
     let groups = (w.len() / GROUP).max(1);
-    for k in 0..groups {
-        let range = k * w.len() / groups..(k + 1) * w.len() / groups;
-        let logs = log_w[range.clone()].iter().map(|l| l.f64());
-        if config.smooth {
-            // All draws of a state have density 0: no estimate there.
-            let known = logs.map(|l| if l.is_finite() { l } else { f64::NEG_INFINITY });
-            let smooth = pareto_smooth(&known.collect::<Vec<f64>>()).0;
-            normalise_group(smooth.iter().copied(), config, &mut w[range]);
-        } else {
-            normalise_group(logs, config, &mut w[range]);
-        }
-    }
+    normalise_groups(log_w, 0..groups, (w.len(), groups), config, w);
     effective_share(w)
+}
+
+/// Weights of some groups of `total` = (states, groups), in parallel: the search for a power takes more exponentials than
+/// all else.
+fn normalise_groups<T: Real>(
+    log_w: &[T],
+    range: Range<usize>,
+    total: (usize, usize),
+    config: &Weights,
+    w: &mut [f64],
+) {
+    if range.len() > 1 {
+        let middle = range.start + range.len() / 2;
+        let begin = |group: usize| group * total.0 / total.1;
+        let at = begin(middle) - begin(range.start);
+        let ((left, right), (w_left, w_right)) = (log_w.split_at(at), w.split_at_mut(at));
+        parallel::join(
+            || normalise_groups(left, range.start..middle, total, config, w_left),
+            || normalise_groups(right, middle..range.end, total, config, w_right),
+        );
+        return;
+    }
+    let logs = log_w.iter().map(|l| l.f64());
+    if config.smooth {
+        // All draws of a state have density 0: no estimate there.
+        let known = logs.map(|l| if l.is_finite() { l } else { f64::NEG_INFINITY });
+        let smooth = pareto_smooth(&known.collect::<Vec<f64>>()).0;
+        normalise_group(smooth.iter().copied(), config, w);
+    } else {
+        normalise_group(logs, config, w);
+    }
 }
 
 fn normalise_group(log_w: impl Iterator<Item = f64> + Clone, config: &Weights, w: &mut [f64]) {

@@ -4,12 +4,15 @@
 //! z_k = x + c_k L z_{k-1}, c = h/4, h/3, h/2, h, y = z_4. With g_4 = y_bar and g_{k-1} = c_k L^T g_k:
 //! x_bar += g_4 + g_3 + g_2 + g_1 + g_0,  w_bar_ij += sum_k c_k <(g_k)_i, (z_{k-1})_j>.
 //!
-//! Rows do not mix, so that a tile of a few rows runs through all stages independently: its states stay in the
-//! cache of one core, where gathers are cheap, and cores do not wait for each other. Only x is stored; the stages
+//! Rows do not mix, so that a tile of a few rows runs through all stages independently: with as many tiles as cores, its
+//! states stay in the cache of one, where gathers are cheap, and cores do not wait for each other. Only x is stored; the stages
 //! are recomputed for the gradient, which costs less than writing and reading them. The last stage writes its rows
 //! of the result: in a separate pass, cores would fetch each other's tiles. Inside a tile nodes are sorted by
 //! degree in groups, so that loop lengths are predictable and matrices are read and written nearly in order.
+//!
+//! Inside a tile the nodes of each stage are tasks as well, for cores that have no tile or are done with theirs.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use super::check_weights;
@@ -22,6 +25,8 @@ use crate::{Op, Real, Shape, View, parallel, simd_fn};
 
 /// Parts of an inner product over a tile.
 const PARTS: usize = 8;
+/// Inner products that one task sums.
+const SUMS: usize = 2048;
 
 /// Inputs w, x.
 pub(super) struct Rk4 {
@@ -47,11 +52,24 @@ trait Exchange<T>: Sink<T> {
     fn z(&self, place: usize) -> &[T; TILE_ROWS];
 }
 
+/// Some nodes of a tile, from `first` on.
+struct Part<'a, T> {
+    first: usize,
+    tile: &'a mut [[T; TILE_ROWS]],
+}
+
+impl<T: Real> Sink<T> for Part<'_, T> {
+    #[inline(always)]
+    fn put(&mut self, place: usize, x: &[T; TILE_ROWS]) {
+        self.tile[place - self.first] = *x;
+    }
+}
+
 /// g_{k-1} takes the place of z_{k-1}, of which a node has read its own state alone by then.
-impl<T: Real> Exchange<T> for &mut [[T; TILE_ROWS]] {
+impl<T: Real> Exchange<T> for Part<'_, T> {
     #[inline(always)]
     fn z(&self, place: usize) -> &[T; TILE_ROWS] {
-        &self[place]
+        &self.tile[place - self.first]
     }
 }
 
@@ -83,12 +101,12 @@ impl<T: Real> Exchange<T> for Total<'_, T> {
 }
 
 simd_fn! {
-    /// y = x + c L z; `sink` takes y_i.
-    fn stage<T: Real, S: Sink<T>>(
-        order: &CompressedAxis, w: &[T], c: T, z: &[[T; TILE_ROWS]], x: &[[T; TILE_ROWS]], sink: S,
+    /// y = x + c L z for some nodes; `sink` takes y_i.
+    fn stage_of<T: Real, S: Sink<T>>(
+        order: &CompressedAxis, nodes: Range<usize>, w: &[T], c: T, z: &[[T; TILE_ROWS]], x: &[[T; TILE_ROWS]], sink: S,
     ) {
         let mut sink = sink;
-        for (i, x) in x.iter().enumerate() {
+        for (i, x) in nodes.clone().zip(&x[nodes]) {
             let entries = order.entries(i);
             let mut sum = [T::ZERO; TILE_ROWS];
             for (w, j) in w[entries].iter().zip(order.group(i).0) {
@@ -105,21 +123,25 @@ simd_fn! {
         }
     }
 
-    /// c L^T g, and on the way w_bar_ij += c <g_i, z_j>: what the sum reads serves the inner product too. w and
-    /// w_bar are in the order of columns, each entry of w_bar in `PARTS` parts that are added up in the end.
-    fn reverse_stage<T: Real, S: Exchange<T>>(
-        order: &CompressedAxis, w: &[T], c: T, g: &[[T; TILE_ROWS]], w_bar: &mut [[T; PARTS]], exchange: S,
+    /// c L^T g for some nodes, and on the way w_bar_ij += c <g_i, z_j>: what the sum reads serves the inner product
+    /// too. w and w_bar, which is that of these nodes alone, are in the order of columns, each entry of w_bar in
+    /// `PARTS` parts that are added up in the end.
+    fn reverse_stage_of<T: Real, S: Exchange<T>>(
+        order: &CompressedAxis, nodes: Range<usize>, w: &[T], c: T, g: &[[T; TILE_ROWS]], w_bar: &mut [[T; PARTS]],
+        exchange: S,
     ) {
         let mut exchange = exchange;
-        for (j, here) in g.iter().enumerate() {
-            let entries = order.entries(j);
+        let first_entry = order.entries(nodes.start).start;
+        for j in nodes {
+            let (here, entries) = (&g[j], order.entries(j));
             let mut sum = [T::ZERO; TILE_ROWS];
             let mut own = [T::ZERO; TILE_ROWS];
             let z = exchange.z(j);
             for r in 0..TILE_ROWS {
                 own[r] = c * z[r];
             }
-            for ((w, w_bar), i) in w[entries.clone()].iter().zip(&mut w_bar[entries]).zip(order.group(j).0) {
+            let w_bar = &mut w_bar[entries.start - first_entry..entries.end - first_entry];
+            for ((w, w_bar), i) in w[entries].iter().zip(w_bar).zip(order.group(j).0) {
                 let g = &g[*i as usize];
                 for r in 0..TILE_ROWS {
                     sum[r] = w.mul_add(g[r], sum[r]);
@@ -138,12 +160,72 @@ simd_fn! {
         }
     }
 
-    /// The sum of each entry's parts, halves onto halves, at the entry's number in the graph.
-    fn sums<T: Real>(order: &CompressedAxis, parts: &[[T; PARTS]], sums: &mut [T]) {
-        for (p, number) in parts.iter().zip(order.numbers()) {
-            sums[*number as usize] = ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]));
+    /// The sum of the parts of each entry at `places`, halves onto halves.
+    fn sums<T: Real>(places: &[u32], parts: &[[T; PARTS]], sums: &mut [T]) {
+        for (place, sum) in places.iter().zip(sums) {
+            let p = &parts[*place as usize];
+            *sum = ((p[0] + p[4]) + (p[2] + p[6])) + ((p[1] + p[5]) + (p[3] + p[7]));
         }
     }
+}
+
+/// y = x + c L z into a tile, its nodes in parallel.
+fn stage<T: Real>(
+    order: &CompressedAxis,
+    w: &[T],
+    c: T,
+    z: &[[T; TILE_ROWS]],
+    x: &[[T; TILE_ROWS]],
+    y: &mut [[T; TILE_ROWS]],
+) {
+    order.for_tasks(
+        [y],
+        |[nodes, ..]| [nodes],
+        |_, nodes, [y]| stage_of(order, nodes.clone(), w, c, z, x, Part { first: nodes.start, tile: y }),
+    );
+}
+
+/// c L^T g in place of z, and w_bar += c <g, z>; the first one overwrites w_bar.
+fn reverse_stage<T: Real>(
+    order: &CompressedAxis,
+    w: &[T],
+    c: T,
+    g: &[[T; TILE_ROWS]],
+    z: &mut [[T; TILE_ROWS]],
+    w_bar: &mut [T],
+    first: bool,
+) {
+    order.for_tasks(
+        [z.as_flattened_mut(), w_bar],
+        |[nodes, entries, _]| [nodes * TILE_ROWS, entries * PARTS],
+        |_, nodes, [z, w_bar]| {
+            if first {
+                w_bar.fill(T::ZERO);
+            }
+            let part = Part { first: nodes.start, tile: by_node(z) };
+            reverse_stage_of(order, nodes, w, c, g, w_bar.as_chunks_mut().0, part);
+        },
+    );
+}
+
+/// Rows of a matrix as the tile that is worked in, its nodes in parallel.
+fn packed<T: Real>(
+    order: &CompressedAxis,
+    nodes: &Permutation,
+    x: View<T>,
+    first: usize,
+    tile: &mut [[T; TILE_ROWS]],
+) {
+    order.for_tasks(
+        [tile],
+        |[nodes, ..]| [nodes],
+        |_, places, [tile]| pack(nodes, places, x.data, x.shape.rows, first, tile),
+    );
+}
+
+/// The weights of the edges in an order, in parallel.
+fn sorted<T: Real>(order: &CompressedAxis, w: &[T], out: &mut [T]) {
+    order.for_tasks([out], |[_, entries, _]| [entries], |_, groups, [out]| order.sorted(groups, w, out));
 }
 
 /// y = P(L) x, P the step's polynomial, with `order` for the entries of L.
@@ -163,14 +245,18 @@ fn step<T: Real>(
             let mut parts = states.chunks_exact_mut(size).map(by_node);
             let [start, odd, even] = std::array::from_fn(|_| parts.next().unwrap_or_default());
             // Every tile sorts the weights for itself: it is soon done, and a round of tasks for all is not.
-            order.sorted(w, &mut w_sorted[..nnz]);
+            sorted(order, w, &mut w_sorted[..nnz]);
             let w = &w_sorted[..nnz];
-            pack(nodes, x.data, rows, p * TILE_ROWS, start);
-            stage(order, w, c[0], start, start, &mut *odd);
-            stage(order, w, c[1], odd, start, &mut *even);
-            stage(order, w, c[2], even, start, &mut *odd);
-            // SAFETY: this task alone has tile p.
-            stage(order, w, c[3], odd, start, unsafe { y.tile(p * TILE_ROWS) });
+            packed(order, nodes, x, p * TILE_ROWS, start);
+            stage(order, w, c[0], start, start, odd);
+            stage(order, w, c[1], odd, start, even);
+            stage(order, w, c[2], even, start, odd);
+            order.for_tasks::<T, 0>(
+                [],
+                |_| [],
+                // SAFETY: tile p is this task's alone, and these nodes are the inner task's.
+                |_, nodes, []| stage_of(order, nodes, w, c[3], odd, start, unsafe { y.tile(p * TILE_ROWS) }),
+            );
         });
     });
 }
@@ -202,7 +288,7 @@ impl<T: Real> Op<T> for Rk4 {
         if out_bar.is_empty() {
             return;
         }
-        let DegreeOrder { nodes, by_row, by_col } = self.pattern.degree_order();
+        let DegreeOrder { nodes, by_row, by_col, places } = self.pattern.degree_order();
         if !x_bar.wants(0) {
             // The transpose of a polynomial of L is the same polynomial of L^T.
             if let Some(x_bar) = x_bar.get_uninit(1) {
@@ -225,32 +311,41 @@ impl<T: Real> Op<T> for Rk4 {
                 x_bar.get_uninit(1).map(|x_bar| Columns::new(x_bar.data, rows, nodes, !x_bar.overwrite));
             let out_bar = &*out_bar;
             parallel::for_chunks(space, stride, |p, tile| {
-                // SAFETY: this task alone has tile p.
-                let out = out.as_ref().map(|out| unsafe { out.tile(p * TILE_ROWS) });
                 let (states, rest) = tile.split_at_mut(5 * size);
                 let mut parts = states.chunks_exact_mut(size).map(by_node);
                 // The first three states give way to the cotangents g_1 to g_3.
                 let [z1, z2, z3, z0, g4] = std::array::from_fn(|_| parts.next().unwrap_or_default());
-                pack(nodes, out_bar, rows, p * TILE_ROWS, g4);
+                packed(by_col, nodes, View { data: out_bar, shape: x.shape }, p * TILE_ROWS, g4);
                 let (w_by_col, rest) = rest.split_at_mut(room);
                 let w_by_col = &mut w_by_col[..nnz];
-                by_col.sorted(w, w_by_col);
+                sorted(by_col, w, w_by_col);
                 let (w_sums, rest) = rest.split_at_mut(room);
                 let (w_by_row, w_bar) = rest.split_at_mut(room);
                 let (w_by_row, w_bar) = (&mut w_by_row[..nnz], &mut w_bar[..PARTS * nnz]);
-                by_row.sorted(w, w_by_row);
-                pack(nodes, x.data, rows, p * TILE_ROWS, z0);
-                stage(by_row, w_by_row, c[0], z0, z0, &mut *z1);
-                stage(by_row, w_by_row, c[1], z1, z0, &mut *z2);
-                stage(by_row, w_by_row, c[2], z2, z0, &mut *z3);
-                w_bar.fill(T::ZERO);
-                let (w, w_bar) = (&*w_by_col, w_bar.as_chunks_mut().0);
-                reverse_stage(by_col, w, c[3], g4, w_bar, &mut *z3);
-                reverse_stage(by_col, w, c[2], z3, w_bar, &mut *z2);
-                reverse_stage(by_col, w, c[1], z2, w_bar, &mut *z1);
-                let total = Total { out, z: z0, g: [z1, z2, z3, g4] };
-                reverse_stage(by_col, w, c[0], z1, w_bar, total);
-                sums(by_col, w_bar, w_sums);
+                sorted(by_row, w, w_by_row);
+                packed(by_row, nodes, x, p * TILE_ROWS, z0);
+                stage(by_row, w_by_row, c[0], z0, z0, z1);
+                stage(by_row, w_by_row, c[1], z1, z0, z2);
+                stage(by_row, w_by_row, c[2], z2, z0, z3);
+                let w = &*w_by_col;
+                reverse_stage(by_col, w, c[3], g4, z3, w_bar, true);
+                reverse_stage(by_col, w, c[2], z3, z2, w_bar, false);
+                reverse_stage(by_col, w, c[1], z2, z1, w_bar, false);
+                let (z0, g) = (&*z0, [&*z1, &*z2, &*z3, &*g4]);
+                by_col.for_tasks(
+                    [&mut *w_bar],
+                    |[_, entries, _]| [entries * PARTS],
+                    |_, nodes, [w_bar]| {
+                        // SAFETY: tile p is this task's alone, and these nodes are the inner task's.
+                        let out = out.as_ref().map(|out| unsafe { out.tile(p * TILE_ROWS) });
+                        let total = Total { out, z: z0, g };
+                        reverse_stage_of(by_col, nodes, w, c[0], g[0], w_bar.as_chunks_mut().0, total);
+                    },
+                );
+                let w_bar = w_bar.as_chunks().0;
+                parallel::for_chunks(&mut w_sums[..nnz], SUMS, |k, part| {
+                    sums(&places[k * SUMS..][..part.len()], w_bar, part);
+                });
             });
             if let Some(total) = x_bar.get_uninit(0) {
                 total.for_chunks(parallel::CHUNK, |k, total| {
@@ -260,5 +355,58 @@ impl<T: Real> Op<T> for Rk4 {
                 });
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sprs::TriMat;
+
+    use crate::rng::Stream;
+    use crate::sparse::Sparse;
+    use crate::{Recording, Tape, Var};
+
+    /// The step, and the gradients to the weights and to x.
+    fn results(
+        n: usize,
+        rows: usize,
+        step: impl Fn(&mut Recording<f64>, &Sparse, Var, Var) -> Var,
+    ) -> [Vec<f64>; 3] {
+        let mut s = Stream::new(0, "graph", 0, 0);
+        let mut edges = TriMat::new((n, n));
+        (0..n * 6).for_each(|_| edges.add_triplet(s.index(n), s.index(n), 0.2 * s.uniform()));
+        let (sparse, w) = Sparse::new(&edges.to_csr::<usize>());
+        assert!(sparse.pattern.by_row.tasks() > 4, "more tasks than the test has threads");
+        let mut random = |len: usize| (0..len).map(|_| s.uniform() - 0.5).collect::<Vec<f64>>();
+        let (x, bar) = (random(rows * n), random(rows * n));
+        let mut tape = Tape::new();
+        let mut g = tape.record(&[]);
+        let (w, x) = (g.variable(1, w.len(), &w), g.variable(rows, n, &x));
+        let y = step(&mut g, &sparse, w, x);
+        let value = g.value(y).data.to_vec();
+        g.backward_from(y, &bar, &mut []);
+        [value, g.grad(w).data.to_vec(), g.grad(x).data.to_vec()]
+    }
+
+    #[test]
+    fn tasks_of_a_stage_come_to_what_four_products_do_on_any_number_of_threads() {
+        // Two tiles and a part of one.
+        let (n, rows, h) = (1500, 70, 0.3);
+        let fused = |threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| results(n, rows, |g, sparse, w, x| g.diffusion_rk4_step(sparse, w, x, h)))
+        };
+        let one = fused(1);
+        let plain = results(n, rows, |g, sparse, w, x| {
+            [4.0, 3.0, 2.0, 1.0].iter().fold(x, |z, k| g.sparse_step(sparse, w, z, x, h / k))
+        });
+        for (got, want) in one.iter().zip(&plain) {
+            assert_eq!(got.len(), want.len());
+            // Rounding alone: sums are taken in another order.
+            assert!(got.iter().zip(want).all(|(a, b)| (a - b).abs() <= 1e-11 * (1.0 + b.abs())));
+        }
+        for threads in [2, 4] {
+            assert_eq!(fused(threads), one, "{threads} threads");
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Row tiles: some rows of a matrix with its columns in an order of their own, in and out.
 
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::slice;
 
 use crate::Real;
@@ -13,15 +14,16 @@ pub(super) const TILE_ROWS: usize = 32;
 /// Nodes by which columns of a matrix are asked for before they are packed or written.
 const AHEAD: usize = 40;
 
-/// Rows from `first` on of the columns `nodes` of a matrix of `rows` rows, zeros below its last.
+/// Rows from `first` on of the columns of a matrix of `rows` rows at some places of an order, zeros below its last.
 pub(super) fn pack<T: Real>(
     nodes: &Permutation,
+    places: Range<usize>,
     x: &[T],
     rows: usize,
     first: usize,
     tile: &mut [[T; TILE_ROWS]],
 ) {
-    let nodes = nodes.columns();
+    let nodes = &nodes.columns()[places.start..];
     let len = TILE_ROWS.min(rows - first);
     for (k, (node, p)) in nodes.iter().zip(tile).enumerate() {
         if let Some(next) = nodes.get(k + AHEAD) {
@@ -43,14 +45,6 @@ pub(super) trait Sink<T> {
     fn put(&mut self, place: usize, x: &[T; TILE_ROWS]);
 }
 
-/// Into a tile.
-impl<T: Real> Sink<T> for &mut [[T; TILE_ROWS]] {
-    #[inline(always)]
-    fn put(&mut self, place: usize, x: &[T; TILE_ROWS]) {
-        self[place] = *x;
-    }
-}
-
 /// A matrix with a column for each node, whose tiles are written at the same time.
 pub(super) struct Columns<'a, T> {
     data: *mut T,
@@ -61,7 +55,7 @@ pub(super) struct Columns<'a, T> {
     matrix: PhantomData<&'a mut [T]>,
 }
 
-// SAFETY: threads share it only to write different rows, each its own `RowTile`.
+// SAFETY: threads share it only to write different numbers, each its own places of a `RowTile`.
 #[allow(unsafe_code)]
 unsafe impl<T: Send> Sync for Columns<'_, T> {}
 
@@ -76,7 +70,8 @@ impl<'a, T: Real> Columns<'a, T> {
     /// Its rows from `first` on.
     ///
     /// # Safety
-    /// While it lives, no one else has a tile with the same `first`, which is a multiple of `TILE_ROWS`.
+    /// `first` is a multiple of `TILE_ROWS`. While tiles with the same `first` live, none puts a place that another one
+    /// puts.
     #[allow(unsafe_code)]
     pub(super) unsafe fn tile(&self, first: usize) -> RowTile<'_, T> {
         assert!(first < self.rows);
@@ -102,8 +97,8 @@ impl<T: Real> Sink<T> for RowTile<'_, T> {
             prefetch_line(next.wrapping_add(TILE_ROWS / 2));
         }
         let at = nodes[place] as usize * rows + self.first;
-        // SAFETY: `Permutation` has numbers of columns, and `first + len` is no more than the rows, so that these
-        // numbers lie in the matrix; no one else has these rows.
+        // SAFETY: `Permutation` has each number of a column once, and `first + len` is no more than the rows, so that these
+        // numbers lie in the matrix; no one else has these rows of this place.
         let out = unsafe { slice::from_raw_parts_mut(data.add(at), self.len) };
         match out.first_chunk_mut::<TILE_ROWS>() {
             Some(out) if add => {
