@@ -76,6 +76,9 @@ pub trait Real:
     fn is_finite(self) -> bool;
     /// e^x.
     fn exp(self) -> Self;
+    /// e^x with the bits of [`exp`](Self::exp) for x up to 0, in fewer instructions; anything for others. NaN may become
+    /// any number.
+    fn exp_up_to_zero(self) -> Self;
     /// The natural logarithm; -inf at 0, NaN below.
     fn ln(self) -> Self;
     /// (sin x, cos x), for |x| up to 8192, where the reduction by pi/2 runs out of bits.
@@ -134,6 +137,10 @@ macro_rules! real {
             #[inline(always)]
             fn exp(self) -> Self {
                 math::$math::exp(self)
+            }
+            #[inline(always)]
+            fn exp_up_to_zero(self) -> Self {
+                math::$math::exp_up_to_zero(self)
             }
             #[inline(always)]
             fn ln(self) -> Self {

@@ -73,8 +73,7 @@ const IN_SPEED: &[Kernel] = &[
     loops("models::score::egnn::update::activate", 4),
     loops("models::score::egnn::update::activate_back", 0),
     // Mixtures and pair energies.
-    loops("models::target::mixture_kernel::planar_max", 0),
-    loops("models::target::mixture_kernel::planar_sum", 0),
+    loops("models::target::mixture_kernel::planar", 8),
     loops("models::target::mixture_kernel::exp_sum", 0),
     loops("models::target::mixture_kernel::finish", 0),
     loops("models::target::pair_energy::chunk", 24),

@@ -46,6 +46,15 @@ pub(crate) fn exp(x: f64) -> f64 {
     if x > HIGH { f64::INFINITY } else { y }
 }
 
+/// `exp` of numbers up to 0, with the same bits: 2^n is one addition to the exponent.
+#[inline(always)]
+pub(crate) fn exp_up_to_zero(x: f64) -> f64 {
+    const LOW: f64 = -708.396_418_532_264;
+    let (y, shifted) = exp_parts(x);
+    let y = f64::from_bits(y.to_bits().wrapping_add(shifted.to_bits() << 52));
+    if x < LOW { 0.0 } else { y }
+}
+
 /// See the one in single precision.
 #[inline(always)]
 pub(crate) fn sigmoid(x: f64) -> f64 {

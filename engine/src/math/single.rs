@@ -39,6 +39,15 @@ pub(crate) fn exp(x: f32) -> f32 {
     if x > HIGH { f32::INFINITY } else { y }
 }
 
+/// `exp` of numbers up to 0, with the same bits: 2^n is one addition to the exponent.
+#[inline(always)]
+pub(crate) fn exp_up_to_zero(x: f32) -> f32 {
+    const LOW: f32 = -87.336_54;
+    let (y, shifted) = exp_parts(x, 1.0);
+    let y = f32::from_bits(y.to_bits().wrapping_add(shifted.to_bits() << 23));
+    if x < LOW { 0.0 } else { y }
+}
+
 /// 1 / (1 + e^-x), with its own `exp`: for clamped x, 2^n is one addition to the exponent.
 #[inline(always)]
 pub(crate) fn sigmoid(x: f32) -> f32 {

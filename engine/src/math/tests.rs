@@ -28,6 +28,9 @@ fn grid(low: f64, high: f64) -> impl Iterator<Item = f64> {
 fn check<T: Real>(normal: (f64, f64), tanh: f64, sin_cos: f64) {
     let within = |name: &str, bound: f64, worst: f64| assert!(worst <= bound, "{name}: {worst} ulp");
     within("exp", 1.5, worst_ulp::<T>(grid(normal.0, normal.1), T::exp, f64::exp));
+    for x in grid(normal.0 - 3.0, 0.0).map(T::of).chain([T::NEG_INFINITY]) {
+        assert_eq!(x.exp_up_to_zero().f64().to_bits(), x.exp().f64().to_bits(), "{x}");
+    }
     let powers = grid(-100.0, 100.0).map(|e| (e * 0.8).exp());
     within("ln", 1.5, worst_ulp::<T>(powers, T::ln, f64::ln));
     within("tanh", tanh, worst_ulp::<T>(grid(-12.0, 12.0), T::tanh, f64::tanh));

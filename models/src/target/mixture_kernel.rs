@@ -3,8 +3,8 @@
 //! log pi(x) = logsumexp_j q_j,  q_j = c_j - |x - m_j|^2 / 2 s_j^2,
 //! score(x) = sum_j r_j (m_j - x) / s_j^2,  r_j = exp(q_j - log pi).
 //!
-//! Two sweeps over the components, the inner loop over points: one for the largest q_j, one for the
-//! sums. In the plane q_j is computed twice, in higher dimensions stored. Cost for
+//! Two sweeps over the components: one for the largest q_j, one for the sums. In the plane q_j is computed twice, for a few
+//! points whose sums stay in registers; in higher dimensions it is stored, and the inner loop is over all points. Cost for
 //! each point and component: one exponential and 12 (planar) or 4 d + 4 flops.
 
 use engine::{Real, simd_fn};
@@ -29,20 +29,13 @@ pub(super) fn log_density_block<'a, T: Real>(
     score.fill(T::ZERO);
     let count = components.clone().count();
     if dim == 2 {
-        scratch.resize(n, T::ZERO);
+        scratch.clear();
+        scratch.extend(
+            components.flat_map(|c| [T::of(c.mean[0]), T::of(c.mean[1]), c.inv_variance, c.log_norm]),
+        );
         let (x, y) = x.split_at(n);
         let (gx, gy) = score.split_at_mut(n);
-        for c in components.clone() {
-            planar_max(T::of(c.mean[0]), T::of(c.mean[1]), c.inv_variance, c.log_norm, x, y, log_p);
-        }
-        scratch.fill(T::ZERO);
-        for c in components {
-            let m = [T::of(c.mean[0]), T::of(c.mean[1])];
-            planar_sum(m, c.inv_variance, c.log_norm, x, y, log_p, scratch, gx, gy);
-        }
-        finish(scratch, log_p);
-        divide(scratch, gx);
-        divide(scratch, gy);
+        planar(scratch.as_chunks().0, x, y, log_p, gx, gy);
     } else {
         scratch.resize((count + 1) * n, T::ZERO);
         let (sum, q) = scratch.split_at_mut(n);
@@ -70,25 +63,50 @@ fn planar_q<T: Real>(dx: T, dy: T, inv_variance: T, log_norm: T) -> T {
     (T::of(-0.5) * inv_variance).mul_add(dx.mul_add(dx, dy * dy), log_norm)
 }
 
-simd_fn! {
-    fn planar_max<T: Real>(mx: T, my: T, inv_variance: T, log_norm: T, x: &[T], y: &[T], max: &mut [T]) {
-        for ((x, y), max) in x.iter().zip(y).zip(max) {
-            *max = planar_q(mx - *x, my - *y, inv_variance, log_norm).max(*max);
-        }
-    }
+/// The log-density, given the largest q_j and the sum of the others in its units.
+#[inline(always)]
+fn total<T: Real>(max: T, sum: T) -> T {
+    // So far away that every square overflows: density 0, where the sum is anything.
+    if max == T::NEG_INFINITY { max } else { max + sum.ln() }
+}
 
-    fn planar_sum<T: Real>(
-        m: [T; 2], inv_variance: T, log_norm: T,
-        x: &[T], y: &[T], max: &[T], sum: &mut [T], gx: &mut [T], gy: &mut [T],
-    ) {
-        let points = x.iter().zip(y).zip(max);
-        for (((x, y), max), ((sum, gx), gy)) in points.zip(sum.iter_mut().zip(gx).zip(gy)) {
-            let (dx, dy) = (m[0] - *x, m[1] - *y);
-            let e = (planar_q(dx, dy, inv_variance, log_norm) - *max).exp();
-            *sum += e;
-            let e = e * inv_variance;
-            *gx = e.mul_add(dx, *gx);
-            *gy = e.mul_add(dy, *gy);
+/// Points whose sums are in registers: one of AVX-512 or two of AVX2 for each.
+const POINTS: usize = 16;
+
+simd_fn! {
+    /// Of components (mean, 1 / s^2, c).
+    fn planar<T: Real>(components: &[[T; 4]], x: &[T], y: &[T], log_p: &mut [T], gx: &mut [T], gy: &mut [T]) {
+        let points = x.chunks(POINTS).zip(y.chunks(POINTS));
+        let results = log_p.chunks_mut(POINTS).zip(gx.chunks_mut(POINTS).zip(gy.chunks_mut(POINTS)));
+        for ((x, y), (log_p, (gx, gy))) in points.zip(results) {
+            let n = x.len();
+            let (mut xs, mut ys) = ([T::ZERO; POINTS], [T::ZERO; POINTS]);
+            xs[..n].copy_from_slice(x);
+            ys[..n].copy_from_slice(y);
+            let mut max = [T::NEG_INFINITY; POINTS];
+            for [mx, my, inv_variance, log_norm] in components {
+                for l in 0..POINTS {
+                    max[l] = planar_q(*mx - xs[l], *my - ys[l], *inv_variance, *log_norm).max(max[l]);
+                }
+            }
+            let [mut sum, mut sx, mut sy] = [[T::ZERO; POINTS]; 3];
+            for [mx, my, inv_variance, log_norm] in components {
+                for l in 0..POINTS {
+                    let (dx, dy) = (*mx - xs[l], *my - ys[l]);
+                    let e = (planar_q(dx, dy, *inv_variance, *log_norm) - max[l]).exp_up_to_zero();
+                    sum[l] += e;
+                    let e = e * *inv_variance;
+                    sx[l] = e.mul_add(dx, sx[l]);
+                    sy[l] = e.mul_add(dy, sy[l]);
+                }
+            }
+            for l in 0..POINTS {
+                (sx[l], sy[l]) = (sx[l] / sum[l], sy[l] / sum[l]);
+                max[l] = total(max[l], sum[l]);
+            }
+            log_p.copy_from_slice(&max[..n]);
+            gx.copy_from_slice(&sx[..n]);
+            gy.copy_from_slice(&sy[..n]);
         }
     }
 
@@ -108,7 +126,7 @@ simd_fn! {
 
     fn exp_sum<T: Real>(inv_variance: T, max: &[T], q: &mut [T], sum: &mut [T]) {
         for ((max, q), sum) in max.iter().zip(q).zip(sum) {
-            let e = (*q - *max).exp();
+            let e = (*q - *max).exp_up_to_zero();
             *sum += e;
             *q = e * inv_variance;
         }
@@ -122,9 +140,7 @@ simd_fn! {
 
     fn finish<T: Real>(sum: &[T], log_p: &mut [T]) {
         for (sum, log_p) in sum.iter().zip(log_p) {
-            // So far away that every square overflows: density 0, where the sum is NaN.
-            let total = *log_p + sum.ln();
-            *log_p = if *log_p == T::NEG_INFINITY { *log_p } else { total };
+            *log_p = total(*log_p, *sum);
         }
     }
 

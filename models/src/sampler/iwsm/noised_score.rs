@@ -265,7 +265,7 @@ simd_fn! {
     fn accumulate<T: Real>(max: T, log_p: &mut [T], score: &[T], noise: &[T], sums: &mut [T]) {
         let n = log_p.len();
         for w in log_p.iter_mut() {
-            *w = (*w - max).exp();
+            *w = (*w - max).exp_up_to_zero();
         }
         let (head, vectors) = sums.split_at_mut(MOMENTS * WIDTH);
         let (w_sum, moments) = head.split_at_mut(WIDTH);

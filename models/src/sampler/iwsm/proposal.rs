@@ -217,7 +217,7 @@ simd_fn! {
         let mut sum = [T::ZERO; WIDTH];
         for q in q.chunks(WIDTH) {
             for (q, sum) in q.iter().zip(&mut sum) {
-                *sum += (*q - max).exp();
+                *sum += (*q - max).exp_up_to_zero();
             }
         }
         let mut total = T::ZERO;
