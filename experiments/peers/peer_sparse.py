@@ -1,5 +1,6 @@
 """Sparse times dense by SciPy (`scipy`, on one thread) and by MKL (`mkl`)."""
 
+import ctypes
 import os
 import sys
 from pathlib import Path
@@ -16,10 +17,13 @@ def setup(variant, work, threads, inputs):
     matrix = scipy.sparse.csr_matrix(parts, shape=(len(x), len(x)))
     if variant == "scipy":
         return f"SciPy {scipy.__version__}", lambda: matrix @ x, lambda: peer.product_results(matrix @ x)
-    # The package looks for a library without a version in its name, which MKL's package does not have.
-    library = sorted(Path(sys.prefix, "lib").glob("libmkl_rt.so*"))
-    if library:
-        os.environ.setdefault("MKL_RT", str(library[0]))
+    # The package looks for a library without a version in its name, which MKL's package does not have; and MKL takes the
+    # functions of OpenMP from what is loaded.
+    for library in sorted(Path(sys.prefix, "lib").glob("libmkl_rt.so*"))[:1]:
+        os.environ.setdefault("MKL_RT", str(library))
+    if "MKL_THREADING_LAYER" not in os.environ:
+        os.environ["MKL_THREADING_LAYER"] = "GNU"
+        ctypes.CDLL("libgomp.so.1", ctypes.RTLD_GLOBAL)
     import sparse_dot_mkl
 
     sparse_dot_mkl.mkl_set_num_threads(threads)

@@ -8,9 +8,11 @@ SECONDS=0
 sample=$(realpath "$1")
 out=$(mktemp -d)
 trap 'rm -rf "$out"' EXIT
-# More ranks than cores, and the user of a container, are refused by default; time to save when it stops a run.
-mpi=(mpirun --oversubscribe --bind-to none --mca odls_base_sigkill_timeout 20)
+# More ranks than cores, and the user of a container, are refused by default.
+mpi=(mpirun --oversubscribe --bind-to none)
 if [ "$(id -u)" = 0 ]; then mpi+=(--allow-run-as-root); fi
+# Time to save when it stops a run; it waits for so long even if all have ended.
+patient=(--mca odls_base_sigkill_timeout 20)
 sizes=(--quick --quiet --set train.batch=48 --set train.draws=20 --set network.hidden=8 --set network.layers=1
     --set replay.capacity=200 --set replay.refresh_every=20 --set evaluation.sets=1 --set evaluation.set_size=150
     --set evaluation.reverse_steps=10 --set evaluation.flow_samples=70 --set evaluation.flow_steps=4
@@ -72,7 +74,7 @@ says "is not empty"
 # Begins a run of two ranks that would take hours; its launcher is $launcher.
 long() {
     rm -rf "$out/long"
-    "${mpi[@]}" -n 2 "$sample" "${plane[@]/#200/100000000}" --save-every 100000 --out "$out/long" > "$out/said" 2>&1 &
+    "${mpi[@]}" "${patient[@]}" -n 2 "$sample" "${plane[@]/#200/100000000}" --save-every 100000 --out "$out/long" > "$out/said" 2>&1 &
     launcher=$!
     # A state is kept four times a second.
     for _ in $(seq 600); do
