@@ -7,7 +7,8 @@ set -euo pipefail
 SECONDS=0
 sample=$(realpath "$1")
 out=$(mktemp -d)
-trap 'rm -rf "$out"' EXIT
+launcher=
+trap 'if [ -n "$launcher" ]; then pkill -KILL -P "$launcher" || true; kill -KILL "$launcher" || true; fi 2> /dev/null; rm -rf "$out"' EXIT
 # More ranks than cores, and the user of a container, are refused by default.
 mpi=(mpirun --oversubscribe --bind-to none)
 if [ "$(id -u)" = 0 ]; then mpi+=(--allow-run-as-root); fi
@@ -76,16 +77,23 @@ long() {
     rm -rf "$out/long"
     "${mpi[@]}" "${patient[@]}" -n 2 "$sample" "${plane[@]/#200/100000000}" --save-every 100000 --out "$out/long" > "$out/said" 2>&1 &
     launcher=$!
-    # A state is kept four times a second.
+    # A state is kept four times a second. The reference is written before the first step.
     for _ in $(seq 600); do
         test -e "$out/long/reference.toml" && break
         sleep 0.1
     done
+    test -e "$out/long/reference.toml" || { echo "a long run does not begin" >&2; cat "$out/said" >&2; exit 1; }
     sleep 3
 }
 ended() {
     local code=0
+    for _ in $(seq 1200); do
+        kill -0 "$launcher" 2> /dev/null || break
+        sleep 0.1
+    done
+    if kill -0 "$launcher" 2> /dev/null; then echo "$1, and does not end" >&2; exit 1; fi
     wait "$launcher" || code=$?
+    launcher=
     test "$code" != 0
     test -s "$out/long/checkpoint.safetensors" || { echo "nothing is saved" >&2; cat "$out/said" >&2; exit 1; }
     echo "$1: $(grep -e 'saved' "$out/said" | head -1)"

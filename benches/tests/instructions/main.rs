@@ -1,5 +1,5 @@
 //! Instructions of the kernels that take the time, counted by callgrind and held against a table: the clock of a shared
-//! machine sees nothing below ten per cent, this sees two.
+//! machine sees nothing below ten per cent, this sees five.
 //!
 //! The test runs itself under valgrind, which has no AVX-512: kernels are those of AVX2, on one thread. Where there is
 //! no valgrind, it says so and passes. `METASTABLE_INSTRUCTIONS=write cargo test -p metastable-benches --test

@@ -7,7 +7,7 @@
 //! | function | f32 | f64 | special values |
 //! |---|---|---|---|
 //! | `exp` | 1.5 | 1.5 | 0 below the least normal result, inf on overflow, NaN |
-//! | `exp_up_to_zero` | as `exp` | up to 0 alone |
+//! | `exp_up_to_zero` | 1.5 | 1.5 | for arguments up to 0 |
 //! | `ln` | 1.5 | 1.5 | subnormal arguments count as 0, ln 0 = -inf, NaN below 0 |
 //! | `sin_cos` | absolute 1e-7 | absolute 3e-16 | anything beyond 8192, NaN at +-inf, NaN |
 //! | `tanh` | 2 | 6 | +-1 at +-inf, NaN |

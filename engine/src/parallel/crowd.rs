@@ -8,6 +8,9 @@
 //! The calling thread cannot sit out. The worker after it looks at its time too, and sleeps in its place, so that the
 //! system can move the other program there; if that was of no use, as where that program may not move, it does not do
 //! so again for some time.
+//!
+//! No more than a quarter of the workers sit out. Where more cores than that are shared, as by a second run with as many
+//! threads, half of each core is more than all of a few: then nobody sits out for some time.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,7 +25,7 @@ const CROWDED: f64 = 0.2;
 /// How long a worker sits out; twice as long each time that the core is still shared after it.
 const REST: Duration = Duration::from_millis(50);
 const LONGEST_REST: Duration = Duration::from_secs(1);
-/// For how long nobody sits out for the caller after that was of no use.
+/// For how long nobody sits out for the caller after that was of no use, or at all where too many cores are shared.
 const NO_USE: Duration = Duration::from_secs(10);
 
 /// How long a call waits for a worker that is late, and how often at most: one whose core another program has comes
@@ -150,7 +153,8 @@ impl Watch {
             return None;
         }
         let for_caller = crowded(1) && self.no_use.is_none_or(|until| until <= now);
-        if !crowded(0) && !for_caller {
+        if crowded(0) == for_caller {
+            // Neither core is shared, or both are, and there is none for the other program.
             self.rest = REST;
             return None;
         }
@@ -160,13 +164,16 @@ impl Watch {
     }
 }
 
-/// Calls that are open, and how often one has begun or ended.
+/// Calls that are open, how often one has begun or ended, how many workers sit out, and until when none does because
+/// too many would.
 struct Calls {
     open: usize,
     changes: u64,
+    resting: usize,
+    too_many: Option<Instant>,
 }
 
-static CALLS: Mutex<Calls> = Mutex::new(Calls { open: 0, changes: 0 });
+static CALLS: Mutex<Calls> = Mutex::new(Calls { open: 0, changes: 0, resting: 0, too_many: None });
 static CHANGED: Condvar = Condvar::new();
 
 /// A call of [`super::spin_workers`].
@@ -191,18 +198,38 @@ impl Call {
     }
 }
 
-/// The calling worker sits out if it should; `caller` is the caller's clock for the worker that looks at it.
-pub(super) fn rest_if_crowded(caller: Option<&Waiting>) {
-    let Some(own) = Waiting::own() else { return };
-    let id = caller.map_or(0, |clock| Arc::as_ptr(&clock.0).addr());
-    let waited = || Some([own.get()?, caller.map_or(Some(Duration::ZERO), Waiting::get)?]);
-    let Some(rest) = WATCH.with_borrow_mut(|watch| watch.look(Instant::now(), id, waited)) else { return };
-    let calls = CALLS.lock().unwrap_or_else(PoisonError::into_inner);
-    // A worker that rested would hold up a call inside of this one.
-    if calls.open == 1 {
-        let before = calls.changes;
-        drop(CHANGED.wait_timeout_while(calls, rest, |calls| calls.changes == before));
+impl Calls {
+    /// Whether one more of `workers` may sit out at `now`.
+    fn may_rest(&mut self, workers: usize, now: Instant) -> bool {
+        // A worker that rested would hold up a call inside of another one.
+        if self.open != 1 || self.too_many.is_some_and(|until| now < until) {
+            return false;
+        }
+        let room = self.resting < (workers / 4).max(1);
+        self.too_many = (!room).then(|| now + NO_USE);
+        room
     }
+}
+
+/// The calling worker sits out if it should, and the call is not `done`; `caller` is the caller's clock for the worker
+/// that looks at it.
+pub(super) fn rest_if_crowded(caller: Option<&Waiting>, done: &AtomicBool) {
+    let Some(own) = Waiting::own() else { return };
+    let (now, id) = (Instant::now(), caller.map_or(0, |clock| Arc::as_ptr(&clock.0).addr()));
+    let waited = || Some([own.get()?, caller.map_or(Some(Duration::ZERO), Waiting::get)?]);
+    let Some(rest) = WATCH.with_borrow_mut(|watch| watch.look(now, id, waited)) else { return };
+    let mut calls = CALLS.lock().unwrap_or_else(PoisonError::into_inner);
+    if done.load(Ordering::Relaxed) {
+        return;
+    }
+    if !calls.may_rest(rayon::current_num_threads(), now) {
+        // It has not rested.
+        return WATCH.with_borrow_mut(|watch| watch.until = None);
+    }
+    calls.resting += 1;
+    let before = calls.changes;
+    let waited = CHANGED.wait_timeout_while(calls, rest, |calls| calls.changes == before);
+    waited.unwrap_or_else(PoisonError::into_inner).0.resting -= 1;
 }
 
 #[cfg(test)]
@@ -271,6 +298,24 @@ mod tests {
         assert_eq!(look(120, 2, hours(3)), Some(50));
     }
 
+    #[test]
+    fn a_few_workers_rest_and_none_where_many_would() {
+        let (now, later) = (Instant::now(), |ms| Duration::from_millis(ms));
+        let mut calls = Calls { open: 1, changes: 0, resting: 0, too_many: None };
+        let mut rests = |resting, workers, at| {
+            calls.resting = resting;
+            calls.may_rest(workers, now + later(at))
+        };
+        assert!(rests(0, 2, 0) && rests(7, 32, 1));
+        assert!(!rests(8, 32, 2), "a quarter sits out");
+        assert!(!rests(0, 32, 9_000), "too many would");
+        assert!(rests(0, 32, 11_000));
+        calls.open = 2;
+        assert!(!calls.may_rest(32, now + later(12_000)), "a call inside of another one");
+        // A second run on the same cores: the worker's and the caller's are both shared.
+        assert_eq!(play(3000, |_| true, |_, _| true), []);
+    }
+
     /// Linux tells what a thread has waited.
     #[cfg(target_os = "linux")]
     #[test]
@@ -281,7 +326,7 @@ mod tests {
             std::thread::spawn(move || {
                 WATCH.with_borrow_mut(|watch| watch.until = Some(Instant::now() + hour));
                 let began = Instant::now();
-                rest_if_crowded(None);
+                rest_if_crowded(None, &AtomicBool::new(false));
                 began.elapsed()
             })
         };

@@ -125,7 +125,7 @@ pub fn spin_workers<R: Send>(f: impl FnOnce() -> R + Send) -> R {
                     pauses = 1;
                     continue;
                 }
-                crowd::rest_if_crowded(clock);
+                crowd::rest_if_crowded(clock, done);
                 (0..pauses).for_each(|_| std::hint::spin_loop());
                 pauses = (2 * pauses).min(most);
                 std::thread::yield_now();
