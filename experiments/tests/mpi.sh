@@ -75,7 +75,7 @@ says "is not empty"
 # Begins a run of two ranks that would take hours; its launcher is $launcher.
 long() {
     rm -rf "$out/long"
-    "${mpi[@]}" "${patient[@]}" -n 2 "$sample" "${plane[@]/#200/100000000}" --save-every 100000 --out "$out/long" > "$out/said" 2>&1 &
+    "${mpi[@]}" "${patient[@]}" -n 2 "$sample" "${plane[@]/#200/100000000}" --save-every 1 --out "$out/long" > "$out/said" 2>&1 &
     launcher=$!
     # A state is kept four times a second. The reference is written before the first step.
     for _ in $(seq 600); do
@@ -105,7 +105,8 @@ long
 kill -USR1 "$launcher"
 ended "asked to stop"
 says "stopped at step"
-# A rank that dies: mpirun ends the others by SIGTERM.
+# A rank that dies: mpirun ends the others by SIGTERM. Rank 0 saves the state that it keeps, or is inside MPI for good;
+# then its last checkpoint stays.
 long
 victim=$(pgrep -P "$launcher" -f -- "$out/long" | tail -1)
 kill -KILL "$victim"
