@@ -4,6 +4,8 @@ use super::horner;
 
 /// 1.5 * 2^52: adding it rounds to an integer and leaves that integer in the low mantissa bits.
 const ROUND: f64 = 6_755_399_441_055_744.0;
+/// Below, e^x would be subnormal and is 0.
+const LOW: f64 = -708.396_418_532_264;
 const LN2_HI: f64 = 6.931_471_803_691_238e-1;
 const LN2_LO: f64 = 1.908_214_929_270_587_7e-10;
 
@@ -34,7 +36,6 @@ fn exp_parts(x: f64) -> (f64, f64) {
 
 #[inline(always)]
 pub(crate) fn exp(x: f64) -> f64 {
-    const LOW: f64 = -708.396_418_532_264;
     const HIGH: f64 = 709.782_712_893_384;
     let (y, shifted) = exp_parts(x);
     // 2^n in two factors, so that n = 1024 does not overflow the exponent field too early.
@@ -49,7 +50,6 @@ pub(crate) fn exp(x: f64) -> f64 {
 /// `exp` of numbers up to 0, with the same bits: 2^n is one addition to the exponent.
 #[inline(always)]
 pub(crate) fn exp_up_to_zero(x: f64) -> f64 {
-    const LOW: f64 = -708.396_418_532_264;
     let (y, shifted) = exp_parts(x);
     let y = f64::from_bits(y.to_bits().wrapping_add(shifted.to_bits() << 52));
     if x < LOW { 0.0 } else { y }

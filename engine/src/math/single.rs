@@ -4,6 +4,8 @@ use super::horner;
 
 /// 1.5 * 2^23: adding it rounds to an integer and leaves that integer in the low mantissa bits.
 const ROUND: f32 = 12_582_912.0;
+/// Below, e^x would be subnormal and is 0.
+const LOW: f32 = -87.336_54;
 const LN2_HI: f32 = 0.693_359_4;
 const LN2_LO: f32 = -2.121_944_4e-4;
 
@@ -26,8 +28,7 @@ fn exp_parts(x: f32, s: f32) -> (f32, f32) {
 
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    // Below: the result would be subnormal. Above: it overflows. NaN fails both comparisons.
-    const LOW: f32 = -87.336_54;
+    // Above: it overflows. NaN fails both comparisons.
     const HIGH: f32 = 88.722_83;
     let (y, shifted) = exp_parts(x, 1.0);
     // 2^n in two factors, so that n = 128 does not overflow the exponent field too early.
@@ -42,7 +43,6 @@ pub(crate) fn exp(x: f32) -> f32 {
 /// `exp` of numbers up to 0, with the same bits: 2^n is one addition to the exponent.
 #[inline(always)]
 pub(crate) fn exp_up_to_zero(x: f32) -> f32 {
-    const LOW: f32 = -87.336_54;
     let (y, shifted) = exp_parts(x, 1.0);
     let y = f32::from_bits(y.to_bits().wrapping_add(shifted.to_bits() << 23));
     if x < LOW { 0.0 } else { y }

@@ -4,10 +4,10 @@
 //! z_k = x + c_k L z_{k-1}, c = h/4, h/3, h/2, h, y = z_4. With g_4 = y_bar and g_{k-1} = c_k L^T g_k:
 //! x_bar += g_4 + g_3 + g_2 + g_1 + g_0,  w_bar_ij += sum_k c_k <(g_k)_i, (z_{k-1})_j>.
 //!
-//! Rows do not mix, so that a tile of a few rows runs through all stages independently: with as many tiles as cores, its
-//! states stay in the cache of one, where gathers are cheap, and cores do not wait for each other. Only x is stored; the stages
-//! are recomputed for the gradient, which costs less than writing and reading them. The last stage writes its rows
-//! of the result: in a separate pass, cores would fetch each other's tiles. Inside a tile nodes are sorted by
+//! Rows do not mix, so that a tile of a few rows runs through all stages independently: with as many tiles as
+//! cores, its states stay in the cache of one, where gathers are cheap, and cores do not wait for each other. Only x
+//! is stored; the stages are recomputed for the gradient, which costs less than writing and reading them. The last
+//! stage writes its rows of the result: in a separate pass, cores would fetch each other's tiles. Inside a tile nodes are sorted by
 //! degree in groups, so that loop lengths are predictable and matrices are read and written nearly in order.
 //!
 //! Inside a tile the nodes of each stage are tasks as well, for cores that have no tile or are done with theirs.
