@@ -8,12 +8,14 @@ use engine::parallel::Tasks;
 use engine::rng::Stream;
 use rayon::prelude::*;
 
+use super::pair_covariance::PairCovariance;
+use super::pair_covariance_fit;
 use super::spacing::Spacing;
 use super::{Schedule, ScoreModel};
 use crate::target::Geometry;
 
 /// Noise levels of the table, uniform in t; between them log r is linear in t.
-const KNOTS: usize = 33;
+pub(super) const KNOTS: usize = 33;
 /// States per task.
 const STATES: usize = 128;
 /// Least r: a step's variance stays above that of its posterior given x_0 by this share at least, so that the weights
@@ -41,10 +43,12 @@ const LEVELS: &str = "level_spacing";
 /// r = 0 it is that of Ho et al. 2020, eq. 7, which is too small for any target but a point.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DenoisingError {
+    geometry: Geometry,
     kinds: usize,
     /// log r, the kinds of one noise level together.
     log_r: Vec<f64>,
     spacing: Spacing,
+    pairs: Option<PairCovariance>,
 }
 
 impl DenoisingError {
@@ -53,7 +57,7 @@ impl DenoisingError {
         let kinds = kinds(geometry);
         let r = |knot: usize| scale.powi(2) / (scale.powi(2) + sigma(schedule, knot).powi(2));
         let log_r = (0..KNOTS).flat_map(|knot| std::iter::repeat_n(r(knot).max(LEAST).ln(), kinds)).collect();
-        Self { kinds, log_r, spacing: Spacing::uniform(KNOTS) }
+        Self { geometry, kinds, log_r, spacing: Spacing::uniform(KNOTS), pairs: None }
     }
 
     /// The table, for a checkpoint: log r, the kinds of one noise level together.
@@ -65,6 +69,9 @@ impl DenoisingError {
     pub fn put(&self, c: &mut Checkpoint) {
         c.put_vec(TABLE, &self.log_r);
         c.put_vec(LEVELS, self.spacing.shares());
+        if let Some(pairs) = &self.pairs {
+            pairs.put(c);
+        }
     }
 
     /// Reads what [`put`](Self::put) wrote. Levels are even where an earlier build wrote none.
@@ -80,6 +87,10 @@ impl DenoisingError {
                 true
             }
             Err(e) => return Err(e),
+        };
+        self.pairs = match self.geometry.particles() {
+            Some(system) => PairCovariance::get(system, c)?,
+            None => None,
         };
         let wrong = |what: String| Err(CheckpointError::Contradiction(what));
         match (self.restore(&table), spaced) {
@@ -111,6 +122,34 @@ impl DenoisingError {
     /// Takes the shares of another spacing; false unless they are as many as here and rise from 0 to 1.
     pub fn restore_spacing(&mut self, shares: &[f64]) -> bool {
         self.spacing.restore(shares)
+    }
+
+    /// How the errors of particles hang together, once it was fitted.
+    pub(super) fn pairs(&self) -> Option<&PairCovariance> {
+        self.pairs.as_ref()
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_pairs(&mut self, pairs: PairCovariance) {
+        self.pairs = Some(pairs);
+    }
+
+    /// With the [`PairCovariance`] of `model`'s errors on `states` (columns of the target, or nearly so), for particles;
+    /// in R^d the same as before. Random numbers are those of `key`.
+    pub fn correlated<T: Real>(
+        &self,
+        model: ScoreModel<T>,
+        schedule: Schedule,
+        states: &[T],
+        key: (u64, u64),
+    ) -> Self {
+        let mut correlated = self.clone();
+        if let Some(system) = model.network.geometry().particles() {
+            let errors = self.log_r.iter().map(|l| l.exp()).collect();
+            let fitted = pair_covariance_fit::fitted(model, schedule, (states, system), errors, key);
+            correlated.pairs = Some(fitted);
+        }
+        correlated
     }
 
     /// Number of kinds of coordinates.
@@ -200,7 +239,7 @@ pub(super) fn between(t: f64, knots: usize) -> (usize, f64) {
     (below, place - below as f64)
 }
 
-fn sigma(schedule: Schedule, knot: usize) -> f64 {
+pub(super) fn sigma(schedule: Schedule, knot: usize) -> f64 {
     schedule.sigma(knot as f64 / (KNOTS - 1) as f64)
 }
 

@@ -5,6 +5,10 @@ mod denoising_error;
 mod flow;
 mod jump;
 mod lookahead;
+mod pair_covariance;
+mod pair_covariance_fit;
+#[cfg(test)]
+mod pair_tests;
 mod recorded;
 mod reverse;
 mod schedule;
@@ -16,6 +20,7 @@ mod tuning;
 pub use denoising_error::DenoisingError;
 pub use flow::Flow;
 pub use lookahead::{Lookahead, Populations};
+pub use pair_covariance::PairCovariance;
 pub use recorded::RecordedPaths;
 pub use reverse::{ReverseProcess, ScoreModel};
 pub use schedule::Schedule;

@@ -80,6 +80,8 @@ impl<T: Real> RecordedPaths<T> {
 
     /// Noise levels and slopes.
     fn prepare(&mut self, process: &ReverseProcess<'_, T>) {
+        // They would depend on the network, of which the cotangent knows nothing. Only tuning gives a process some.
+        assert!(process.error.pairs().is_none(), "recorded paths have independent coordinates");
         self.kinds = process.error.kinds();
         self.slopes.clear();
         self.slopes.resize(self.kinds * (self.steps + 1), T::ZERO);

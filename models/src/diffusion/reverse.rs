@@ -8,6 +8,7 @@ use engine::{Real, Tape};
 use rayon::prelude::*;
 
 use super::denoising_error::per_kind;
+use super::pair_covariance::Factor;
 use super::{DenoisingError, Schedule};
 use crate::score::ScoreNetwork;
 
@@ -145,6 +146,9 @@ pub(super) struct Memory<T: Real> {
     pub(super) noise: Vec<T>,
     pub(super) variances: Vec<f64>,
     deviations: Vec<T>,
+    /// The covariance of one state's step, and one state.
+    factor: Factor,
+    state: Vec<T>,
 }
 
 impl<T: Real> Default for Memory<T> {
@@ -156,6 +160,8 @@ impl<T: Real> Default for Memory<T> {
             noise: Vec::new(),
             variances: Vec::new(),
             deviations: Vec::new(),
+            factor: Factor::default(),
+            state: Vec::new(),
         }
     }
 }
@@ -215,7 +221,7 @@ impl<'a, T: Real> Walker<'a, T> {
         let geometry = process.model.network.geometry();
         let (d, kinds) = (geometry.dim(), process.error.kinds());
         let drift = sigma * sigma - next * next;
-        let Memory { scores, noise, variances, deviations, .. } = &mut self.memory;
+        let Memory { scores, noise, variances, deviations, factor, state, .. } = &mut self.memory;
         geometry.fill_normal(stream, noise);
         process.error.variances(process.schedule, sigma, next, variances);
         // One for each coordinate.
@@ -224,6 +230,25 @@ impl<'a, T: Real> Walker<'a, T> {
         let logs = variances.iter().map(|v| (v / drift).ln());
         let normalisers = 0.5 * per_kind(geometry) * logs.sum::<f64>();
         let columns = x.chunks_exact_mut(d).zip(scores.chunks_exact_mut(d));
+        if let Some(pairs) = process.error.pairs() {
+            let step = pairs.step(process.schedule.time(sigma), sigma, next);
+            let (deviation, sigma2) = (deviations[0], T::of(sigma * sigma));
+            for (((x, s), z), ratio) in columns.zip(noise.chunks_exact(d)).zip(log_ratio.iter_mut()) {
+                state.clear();
+                state.extend(x.iter().zip(&*s).map(|(x, s)| sigma2.mul_add(*s, *x)));
+                pairs.factor(&step, state, factor);
+                let mut means = [0.0; 3];
+                stream.fill_normal(&mut means[..pairs.system.space]);
+                let noise_square = factor.spread(pairs.system, means, z, state);
+                for ((x, s), spread) in x.iter_mut().zip(&mut *s).zip(&*state) {
+                    let change = T::of(drift) * *s + deviation * *spread;
+                    *x += change;
+                    *s = change;
+                }
+                *ratio += 0.5 * (noise_square - square(s) / drift) + normalisers + factor.log_det;
+            }
+            return;
+        }
         for (((x, s), z), ratio) in columns.zip(noise.chunks_exact(d)).zip(log_ratio.iter_mut()) {
             for (((x, s), z), deviation) in x.iter_mut().zip(&mut *s).zip(z).zip(&*deviations) {
                 let change = T::of(drift) * *s + *deviation * *z;

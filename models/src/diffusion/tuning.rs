@@ -7,6 +7,7 @@ use engine::{Real, Tape};
 use rayon::prelude::*;
 
 use super::denoising_error::{add_squares, between, per_kind, variance};
+use super::pair_covariance::Factor;
 use super::reverse::square;
 use super::{DenoisingError, ReverseProcess};
 use crate::importance::tempered;
@@ -100,6 +101,7 @@ impl<T: Real> ReverseProcess<'_, T> {
             let (mut x, mut next_x) = (states.to_vec(), states.to_vec());
             let (mut tape, mut score) = (Tape::new(), vec![T::ZERO; x.len()]);
             let mut sums = vec![0.0; kinds];
+            let (mut factor, mut denoised) = (Factor::default(), Vec::new());
             for (k, (sigma, next)) in pairs.iter().enumerate() {
                 let drift = sigma * sigma - next * next;
                 geometry.fill_normal(&mut stream, &mut x);
@@ -109,9 +111,27 @@ impl<T: Real> ReverseProcess<'_, T> {
                 let deviation = T::of(drift.sqrt());
                 x.iter_mut().zip(&next_x).for_each(|(x, from)| *x = deviation.mul_add(*x, *from));
                 self.model.score(&mut tape, &x, T::of(*sigma), &mut score);
+                if self.error.pairs().is_some() {
+                    denoised.clear();
+                    let s2 = T::of(sigma * sigma);
+                    denoised.extend(x.iter().zip(&score).map(|(x, s)| s2.mul_add(*s, *x)));
+                }
                 // The mean of the step back.
                 score.iter_mut().zip(&x).for_each(|(s, x)| *s = T::of(drift).mul_add(*s, *x));
                 let columns = score.chunks_exact(d).zip(next_x.chunks_exact(d));
+                if let Some(pairs) = self.error.pairs() {
+                    let step = pairs.step(self.schedule.time(*sigma), *sigma, *next);
+                    let rows = squares.chunks_exact_mut(row).zip(log_w.iter_mut());
+                    for (((squares, log_w), (mean, from)), y) in
+                        rows.zip(columns).zip(denoised.chunks_exact(d))
+                    {
+                        pairs.factor(&step, y, &mut factor);
+                        squares[k] = factor.square(mean.iter().zip(from).map(|(m, f)| *m - *f)) as f32;
+                        *log_w += factor.log_det;
+                    }
+                    std::mem::swap(&mut x, &mut next_x);
+                    continue;
+                }
                 for (squares, (mean, from)) in squares.chunks_exact_mut(row).zip(columns) {
                     sums.fill(0.0);
                     add_squares(mean, from, &mut sums);

@@ -169,7 +169,9 @@ impl<T: Real> Trainer<'_, T> {
 
     /// The denoising errors on these states of the target, and the variances that make their paths' weights even.
     fn tune_to(&mut self, states: &[T], log_p: &[f64], steps: usize, key: (u64, u64)) {
-        self.state.error = self.state.error.fitted(self.model(), self.schedule(), states, 1.0, key);
+        let (model, schedule) = (self.model(), self.schedule());
+        let fitted = self.state.error.fitted(model, schedule, states, 1.0, key);
+        self.state.error = fitted.correlated(model, schedule, states, key);
         self.state.error = self.reverse().tuned(states, log_p, steps, key);
     }
 }

@@ -1,0 +1,288 @@
+//! The pair covariance of a denoiser's errors, by maximum likelihood.
+
+use engine::parallel::Tasks;
+use engine::rng::Stream;
+use engine::{Real, Tape};
+use faer::linalg::solvers::Solve;
+use faer::{Mat, Side};
+use rayon::prelude::*;
+
+use super::denoising_error::{KNOTS, sigma};
+use super::pair_covariance::{Factor, NODES, Pair, PairCovariance, TERMS};
+use super::{Schedule, ScoreModel};
+use crate::target::ParticleSystem;
+
+/// Coordinates of the states that a level is fitted on, at most.
+const COORDINATES: usize = 12_288;
+/// Nodes lie at these quantiles of the distances of pairs, dense where particles are near.
+const QUANTILES: [f64; NODES] = [0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0];
+/// Newton steps at most, and tries of one.
+const STEPS: usize = 12;
+const TRIES: usize = 8;
+/// Newton steps end where the likelihood of a state gains less than this many nats.
+const GAIN: f64 = 1e-4;
+
+/// The covariance of the errors of `model` on `states` (columns of the target, or nearly so), noised anew at each level
+/// of the table, whose mean squared errors are `errors`. Random numbers are those of `key`.
+///
+/// With e = (x_0 - D) / sigma, mean-free, the mean of (1/2) e^T P e - (1/2) log det P over states is least: a convex
+/// function of P's coefficients. Newton steps with the outer products of the score as Hessian, damped as by Levenberg.
+pub(super) fn fitted<T: Real>(
+    model: ScoreModel<T>,
+    schedule: Schedule,
+    (states, system): (&[T], ParticleSystem),
+    errors: Vec<f64>,
+    (seed, step): (u64, u64),
+) -> PairCovariance {
+    let d = system.dim();
+    let states = &states[..states.len().min(COORDINATES.div_ceil(d) * d)];
+    let start = PairCovariance::isotropic(system, nodes(states, system), errors);
+    let rows = (0..KNOTS).into_par_iter().tasks(|_, knot| {
+        let mut stream = Stream::new(seed, "pair covariance", step, knot as u64);
+        let level = sigma(schedule, knot);
+        let mut x = vec![T::ZERO; states.len()];
+        system.fill_normal(&mut stream, &mut x);
+        x.iter_mut().zip(states).for_each(|(x, s)| *x = T::of(level).mul_add(*x, *s));
+        let mut score = vec![T::ZERO; x.len()];
+        model.score(&mut Tape::new(), &x, T::of(level), &mut score);
+        let y: Vec<f64> = x.iter().zip(&score).map(|(x, s)| x.f64() + level * level * s.f64()).collect();
+        let e: Vec<f64> = states.iter().zip(&y).map(|(s, y)| (s.f64() - y) / level).collect();
+        let mut terms = [0.0; TERMS];
+        terms.copy_from_slice(&start.terms[knot * TERMS..(knot + 1) * TERMS]);
+        Level { covariance: &start, y: &y, e: &e }.fit(&mut terms);
+        terms
+    });
+    let rows: Vec<[f64; TERMS]> = rows;
+    let mut fitted = start;
+    fitted.terms.chunks_exact_mut(TERMS).zip(&rows).for_each(|(to, row)| to.copy_from_slice(row));
+    fitted
+}
+
+/// Distances at the quantiles, made to rise.
+fn nodes<T: Real>(states: &[T], system: ParticleSystem) -> [f64; NODES] {
+    let d = system.space;
+    let mut distances = Vec::new();
+    for state in states.chunks_exact(system.dim()) {
+        let y: Vec<f64> = state.iter().map(|x| x.f64()).collect();
+        for i in 0..system.particles {
+            distances.extend((0..i).map(|j| Pair::of(&y, d, (i, j)).distance));
+        }
+    }
+    distances.retain(|d| d.is_finite());
+    distances.sort_by(f64::total_cmp);
+    let last = distances.len().saturating_sub(1);
+    let mut nodes = QUANTILES.map(|q| distances.get((q * last as f64) as usize).copied().unwrap_or(1.0));
+    let least = 1e-3 * (nodes[NODES - 1] - nodes[0]).max(1e-3);
+    for k in 1..NODES {
+        nodes[k] = nodes[k].max(nodes[k - 1] + least);
+    }
+    nodes
+}
+
+/// What is fitted at one noise level: denoised states and errors.
+pub(super) struct Level<'a> {
+    pub covariance: &'a PairCovariance,
+    pub y: &'a [f64],
+    pub e: &'a [f64],
+}
+
+/// The objective with its derivatives.
+struct Expansion {
+    value: f64,
+    gradient: [f64; TERMS],
+    hessian: Mat<f64>,
+}
+
+impl Level<'_> {
+    /// Moves the coefficients to the least of the objective.
+    pub(super) fn fit(&self, terms: &mut [f64; TERMS]) {
+        let mut memory = Factor::default();
+        memory.resize(self.covariance.system.dim());
+        let mut damping = 1e-3;
+        let Some(mut here) = self.expansion(terms, &mut memory) else { return };
+        for _ in 0..STEPS {
+            let before = here.value;
+            for _ in 0..TRIES {
+                let moved = here.moved(terms, damping);
+                match moved.and_then(|moved| Some((moved, self.value(&moved, &mut memory)?))) {
+                    Some((moved, value)) if value < here.value => {
+                        *terms = moved;
+                        here.value = value;
+                        damping *= 0.2;
+                        break;
+                    }
+                    _ => damping *= 6.0,
+                }
+            }
+            if before - here.value < GAIN {
+                break;
+            }
+            match self.expansion(terms, &mut memory) {
+                Some(expansion) => here = expansion,
+                None => break,
+            }
+        }
+    }
+
+    fn states(&self) -> impl Iterator<Item = (&[f64], &[f64])> {
+        let n = self.covariance.system.dim();
+        self.y.chunks_exact(n).zip(self.e.chunks_exact(n))
+    }
+
+    /// The factor of P for a state; (1/2) log det P on the mean-free states, or none where there is no factor.
+    fn half_log_det(&self, terms: &[f64; TERMS], y: &[f64], memory: &mut Factor) -> Option<f64> {
+        let system = self.covariance.system;
+        self.covariance.precision(terms, y, &mut memory.root);
+        if !(terms[0] > 0.0 && memory.cholesky(super::pair_covariance::LEAST_PIVOT)) {
+            return None;
+        }
+        let pivots = memory.root.iter().step_by(system.dim() + 1);
+        Some(pivots.map(|l| l.ln()).sum::<f64>() - 0.5 * system.space as f64 * terms[0].ln())
+    }
+
+    /// The objective; none where a state has no positive definite P.
+    pub(super) fn value(&self, terms: &[f64; TERMS], memory: &mut Factor) -> Option<f64> {
+        let (mut sum, mut count) = (0.0, 0);
+        let mut along = Features::new(self.e.len().min(self.covariance.system.dim()));
+        for (y, e) in self.states() {
+            let half_log_det = self.half_log_det(terms, y, memory)?;
+            along.compute(self.covariance, y, e);
+            sum += 0.5 * along.quadratic.iter().zip(terms).map(|(q, t)| q * t).sum::<f64>() - half_log_det;
+            count += 1;
+        }
+        (count > 0 && sum.is_finite()).then(|| sum / f64::from(count))
+    }
+
+    fn expansion(&self, terms: &[f64; TERMS], memory: &mut Factor) -> Option<Expansion> {
+        let system = self.covariance.system;
+        let n = system.dim();
+        let (mut value, mut gradient, mut hessian) = (0.0, [0.0; TERMS], Mat::zeros(TERMS, TERMS));
+        let mut features = Features::new(n);
+        let (mut solved, mut count) = (vec![0.0; n], 0);
+        for (y, e) in self.states() {
+            let half_log_det = self.half_log_det(terms, y, memory)?;
+            memory.invert();
+            features.compute(self.covariance, y, e);
+            value +=
+                0.5 * features.quadratic.iter().zip(terms).map(|(q, t)| q * t).sum::<f64>() - half_log_det;
+            let traces = traces(self.covariance, y, &memory.inverse, terms[0]);
+            for k in 0..TERMS {
+                gradient[k] += 0.5 * (features.quadratic[k] - traces[k]);
+            }
+            for (b, vector) in features.vectors.chunks_exact(n).enumerate() {
+                if vector.iter().all(|v| *v == 0.0) {
+                    continue;
+                }
+                for (solved, column) in solved.iter_mut().zip(memory.inverse.chunks_exact(n)) {
+                    *solved = column.iter().zip(vector).map(|(s, v)| s * v).sum();
+                }
+                for (a, other) in features.vectors.chunks_exact(n).enumerate() {
+                    hessian[(a, b)] += 0.5 * other.iter().zip(&solved).map(|(o, s)| o * s).sum::<f64>();
+                }
+            }
+            count += 1;
+        }
+        if count == 0 || !value.is_finite() {
+            return None;
+        }
+        let by = 1.0 / f64::from(count);
+        gradient.iter_mut().for_each(|g| *g *= by);
+        hessian *= faer::Scale(by);
+        Some(Expansion { value: value * by, gradient, hessian })
+    }
+}
+
+impl Expansion {
+    fn moved(&self, terms: &[f64; TERMS], damping: f64) -> Option<[f64; TERMS]> {
+        let mut h = self.hessian.clone();
+        let largest = (0..TERMS).map(|k| h[(k, k)]).fold(0.0, f64::max);
+        for k in 0..TERMS {
+            h[(k, k)] += damping * h[(k, k)] + 1e-6 * largest;
+        }
+        let factor = h.llt(Side::Lower).ok()?;
+        let step = factor.solve(Mat::from_fn(TERMS, 1, |k, _| self.gradient[k]));
+        let moved: [f64; TERMS] = std::array::from_fn(|k| terms[k] - step[(k, 0)]);
+        moved.iter().all(|t| t.is_finite()).then_some(moved)
+    }
+}
+
+/// P is the sum of `terms`_k A_k; what its parts make of an error e.
+struct Features {
+    /// e^T A_k e.
+    quadratic: [f64; TERMS],
+    /// A_k e.
+    vectors: Vec<f64>,
+}
+
+impl Features {
+    fn new(n: usize) -> Self {
+        Self { quadratic: [0.0; TERMS], vectors: vec![0.0; TERMS * n] }
+    }
+
+    fn compute(&mut self, covariance: &PairCovariance, y: &[f64], e: &[f64]) {
+        let ParticleSystem { particles, space: d } = covariance.system;
+        let n = particles * d;
+        self.quadratic.fill(0.0);
+        self.vectors.fill(0.0);
+        self.quadratic[0] = e.iter().map(|e| e * e).sum();
+        self.vectors[..n].copy_from_slice(e);
+        for i in 0..particles {
+            for j in 0..i {
+                let pair = Pair::of(y, d, (i, j));
+                let mut parts = [[0.0; 3]; 2];
+                let mut length = 0.0;
+                for a in 0..d {
+                    length += (e[i * d + a] - e[j * d + a]) * pair.direction[a];
+                }
+                for a in 0..d {
+                    parts[0][a] = length * pair.direction[a];
+                    parts[1][a] = e[i * d + a] - e[j * d + a] - parts[0][a];
+                }
+                for (term, share) in hats(covariance, pair.distance) {
+                    for (side, part) in parts.iter().enumerate() {
+                        let k = 1 + side * NODES + term;
+                        self.quadratic[k] += share * part.iter().map(|p| p * p).sum::<f64>();
+                        let vector = &mut self.vectors[k * n..(k + 1) * n];
+                        for a in 0..d {
+                            vector[i * d + a] += share * part[a];
+                            vector[j * d + a] -= share * part[a];
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// tr(S A_k) on the mean-free states; `identity` is the coefficient of the identity in P.
+fn traces(covariance: &PairCovariance, y: &[f64], inverse: &[f64], identity: f64) -> [f64; TERMS] {
+    let ParticleSystem { particles, space: d } = covariance.system;
+    let n = particles * d;
+    let mut traces = [0.0; TERMS];
+    traces[0] = inverse.iter().step_by(n + 1).sum::<f64>() - d as f64 / identity;
+    for i in 0..particles {
+        for j in 0..i {
+            let pair = Pair::of(y, d, (i, j));
+            let (mut all, mut along) = (0.0, 0.0);
+            for a in 0..d {
+                for b in 0..d {
+                    let at = |p: usize, q: usize| inverse[(q * d + b) * n + p * d + a];
+                    let m = at(i, i) + at(j, j) - at(i, j) - at(j, i);
+                    along += pair.direction[a] * m * pair.direction[b];
+                    all += if a == b { m } else { 0.0 };
+                }
+            }
+            for (term, share) in hats(covariance, pair.distance) {
+                traces[1 + term] += share * along;
+                traces[1 + NODES + term] += share * (all - along);
+            }
+        }
+    }
+    traces
+}
+
+/// The nodes around a distance, with their shares.
+fn hats(covariance: &PairCovariance, distance: f64) -> [(usize, f64); 2] {
+    let (below, share) = covariance.place(distance);
+    [(below, 1.0 - share), ((below + 1).min(NODES - 1), share)]
+}
