@@ -12,6 +12,7 @@ mod pair_tests;
 mod recorded;
 mod reverse;
 mod schedule;
+mod small_matrix;
 mod spacing;
 #[cfg(test)]
 mod tests;

@@ -2,11 +2,9 @@
 
 use engine::Real;
 use engine::checkpoint::{Checkpoint, CheckpointError};
-use faer::linalg::cholesky::llt;
-use faer::linalg::triangular_solve::solve_lower_triangular_in_place;
-use faer::{MatMut, MatRef, Par};
 
 use super::denoising_error::{KNOTS, between};
+use super::small_matrix as matrix;
 use crate::target::ParticleSystem;
 
 /// Distances at which the functions of the distance have their nodes.
@@ -14,7 +12,7 @@ pub(super) const NODES: usize = 8;
 /// Coefficients of a noise level: of the identity, then of both functions.
 pub(super) const TERMS: usize = 1 + 2 * NODES;
 /// Least square of a pivot of the precision. Below it a state counts as one that the functions do not describe.
-pub(super) const LEAST_PIVOT: f64 = 0.05;
+const LEAST_PIVOT: f64 = 0.05;
 /// Names in checkpoints.
 const NODES_AT: &str = "pair_covariance.nodes";
 const TERMS_OF: &str = "pair_covariance.terms";
@@ -79,35 +77,55 @@ impl PairCovariance {
     }
 
     /// Factorises C of the step for the denoised state `y`.
+    ///
+    /// With P = L L^T and W = L^T C L = (1 - tau) L^T L + (tau / r) I = N N^T, C = B B^T for B = L^-T N: two Cholesky
+    /// factors and no inverse.
     pub(super) fn factor<T: Real>(&self, step: &Step, y: &[T], memory: &mut Factor) {
-        let (n, d) = (self.system.dim(), self.system.space);
-        memory.resize(n);
+        let (n, d) = (self.system.dim(), self.system.space as f64);
         memory.y.clear();
         memory.y.extend(y.iter().map(|y| y.f64()));
-        memory.of_mean = 1.0;
+        let y = std::mem::take(&mut memory.y);
+        let log_det = self.factor_precision(&step.terms, &y, memory);
+        memory.y = y;
         memory.log_det = 0.0;
-        self.precision(&step.terms, &memory.y, &mut memory.root);
-        memory.identity = !memory.cholesky(LEAST_PIVOT);
-        if memory.identity {
-            return;
-        }
-        memory.invert();
-        let Factor { root, inverse, .. } = memory;
-        for (column, (root, s)) in root.chunks_exact_mut(n).zip(inverse.chunks_exact(n)).enumerate() {
-            root.iter_mut().zip(s).for_each(|(c, s)| *c = step.by_error * s);
-            root[column] += 1.0 - step.own;
-        }
-        // It is positive definite, but for rounding.
-        memory.identity = !memory.cholesky(0.0);
-        if memory.identity {
-            return;
-        }
+        memory.identity = true;
+        let Some(log_det_p) = log_det else { return };
+        matrix::gram(n, &memory.lower, 1.0 - step.own, step.by_error, &mut memory.root);
+        matrix::cholesky(n, &mut memory.root);
         memory.of_mean = 1.0 - step.own + step.by_error / step.terms[0];
         let pivots = memory.root.iter().step_by(n + 1);
-        memory.log_det = pivots.map(|l| l.ln()).sum::<f64>() - 0.5 * d as f64 * memory.of_mean.ln();
+        // W on translations is C P there.
+        let log_det_w = pivots.map(|l| l.ln()).sum::<f64>() - 0.5 * d * (memory.of_mean * step.terms[0]).ln();
+        if log_det_w.is_finite() {
+            memory.log_det = log_det_w - log_det_p;
+            memory.identity = false;
+        }
     }
 
-    /// Writes P of the denoised state `y`: its lower triangle, by columns.
+    /// Factorises P of the denoised state `y`; (1/2) log det P on the mean-free states. None where P is not positive
+    /// definite, or hardly.
+    pub(super) fn factor_precision(
+        &self,
+        terms: &[f64; TERMS],
+        y: &[f64],
+        memory: &mut Factor,
+    ) -> Option<f64> {
+        let n = self.system.dim();
+        memory.resize(n);
+        self.precision(terms, y, &mut memory.precision);
+        matrix::cholesky(n, &mut memory.precision);
+        let pivots = || memory.precision.iter().step_by(n + 1);
+        // A pivot that is no number is not above either.
+        if !(terms[0] > 0.0 && pivots().all(|l| l * l > LEAST_PIVOT)) {
+            return None;
+        }
+        // Translations are eigenvectors, with the eigenvalue a.
+        let log_det = pivots().map(|l| l.ln()).sum::<f64>() - 0.5 * self.system.space as f64 * terms[0].ln();
+        matrix::transpose(n, &memory.precision, &mut memory.lower);
+        Some(log_det)
+    }
+
+    /// Writes P of the denoised state `y`: its upper triangle, by rows.
     pub(super) fn precision(&self, terms: &[f64; TERMS], y: &[f64], p: &mut [f64]) {
         let ParticleSystem { particles, space: d } = self.system;
         let n = particles * d;
@@ -198,18 +216,18 @@ impl Pair {
     }
 }
 
-/// The Cholesky factor L of C for one state, and working memory.
+/// The factors of C for one state, and working memory.
 #[derive(Default)]
 pub(super) struct Factor {
-    /// Of C, by columns; its upper triangle is not used. Before, of P.
-    pub(super) root: Vec<f64>,
-    /// P^-1.
-    pub(super) inverse: Vec<f64>,
+    /// P, then L^T, by rows; or P^-1.
+    precision: Vec<f64>,
+    /// L.
+    lower: Vec<f64>,
+    /// N^T.
+    root: Vec<f64>,
     y: Vec<f64>,
-    /// A state in double precision.
     z: Vec<f64>,
-    scratch: Option<faer::dyn_stack::MemBuffer>,
-    /// C of a common translation.
+    /// The eigenvalue of C of translations.
     of_mean: f64,
     /// (1 / 2) log det C on the mean-free states.
     pub(super) log_det: f64,
@@ -218,47 +236,25 @@ pub(super) struct Factor {
 }
 
 impl Factor {
-    pub(super) fn resize(&mut self, n: usize) {
-        if self.root.len() != n * n {
-            self.root = vec![0.0; n * n];
-            self.inverse = vec![0.0; n * n];
-            let factor = llt::factor::cholesky_in_place_scratch::<f64>(n, Par::Seq, Default::default());
-            let inverse = llt::inverse::inverse_scratch::<f64>(n, Par::Seq);
-            self.scratch = Some(faer::dyn_stack::MemBuffer::new(factor.or(inverse)));
+    fn resize(&mut self, n: usize) {
+        for matrix in [&mut self.precision, &mut self.lower, &mut self.root] {
+            matrix.resize(n * n, 0.0);
         }
     }
 
-    /// The side of the matrices.
-    fn side(&self) -> usize {
-        self.root.len().isqrt()
-    }
-
-    /// Replaces the matrix in `root` by its Cholesky factor; false if a pivot's square is not above `least`.
-    pub(super) fn cholesky(&mut self, least: f64) -> bool {
-        let n = self.side();
-        let Some(scratch) = &mut self.scratch else { return false };
-        let matrix = MatMut::from_column_major_slice_mut(&mut self.root, n, n);
-        let stack = faer::dyn_stack::MemStack::new(scratch);
-        let done =
-            llt::factor::cholesky_in_place(matrix, Default::default(), Par::Seq, stack, Default::default());
-        done.is_ok() && self.root.iter().step_by(n + 1).all(|l| l * l > least)
-    }
-
-    /// Writes the inverse of the matrix whose factor is in `root`, both triangles.
-    pub(super) fn invert(&mut self) {
-        let n = self.side();
-        let Some(scratch) = &mut self.scratch else { return };
-        let root = MatRef::from_column_major_slice(&self.root, n, n);
-        let inverse = MatMut::from_column_major_slice_mut(&mut self.inverse, n, n);
-        llt::inverse::inverse(inverse, root, Par::Seq, faer::dyn_stack::MemStack::new(scratch));
-        for column in 0..n {
-            for row in column + 1..n {
-                self.inverse[row * n + column] = self.inverse[column * n + row];
+    /// P^-1 of the factor that was made last, both triangles.
+    pub(super) fn inverse(&mut self, n: usize) -> &[f64] {
+        matrix::invert_lower(n, &self.lower, &mut self.root);
+        matrix::gram(n, &self.root, 1.0, 0.0, &mut self.precision);
+        for i in 0..n {
+            for j in 0..i {
+                self.precision[i * n + j] = self.precision[j * n + i];
             }
         }
+        &self.precision
     }
 
-    /// Writes L z for a mean-free standard Gaussian `z`, which the Gaussians `means`, one for each axis, complete to one
+    /// Writes B z for a mean-free standard Gaussian `z`, which the Gaussians `means`, one for each axis, complete to one
     /// of all states; mean-free again. Returns its square in the metric of C^-1.
     pub(super) fn spread<T: Real>(
         &mut self,
@@ -277,12 +273,9 @@ impl Factor {
         self.z.extend(z.iter().enumerate().map(|(k, z)| z.f64() + means[k % d] / particles.sqrt()));
         let mut square: f64 = self.z.iter().map(|z| z * z).sum();
         let spread = &mut self.y;
-        spread.clear();
         spread.resize(n, 0.0);
-        for (column, z) in self.z.iter().enumerate() {
-            let root = &self.root[column * n..(column + 1) * n];
-            spread[column..].iter_mut().zip(&root[column..]).for_each(|(out, l)| *out += l * z);
-        }
+        matrix::times_transposed(n, &self.root, &self.z, spread);
+        matrix::solve_lower_transposed(n, &self.lower, spread);
         // C leaves translations among themselves, so that their part of the square is known.
         for axis in 0..d {
             let mean = spread.iter().skip(axis).step_by(d).sum::<f64>() / particles;
@@ -295,14 +288,15 @@ impl Factor {
 
     /// The square of a mean-free `x` in the metric of C^-1.
     pub(super) fn square<T: Real>(&mut self, x: impl Iterator<Item = T>) -> f64 {
-        self.z.clear();
-        self.z.extend(x.map(|x| x.f64()));
-        if !self.identity {
-            let n = self.side();
-            let root = MatRef::from_column_major_slice(&self.root, n, n);
-            let side = MatMut::from_column_major_slice_mut(&mut self.z, n, 1);
-            solve_lower_triangular_in_place(root, side, Par::Seq);
+        self.y.clear();
+        self.y.extend(x.map(|x| x.f64()));
+        if self.identity {
+            return self.y.iter().map(|y| y * y).sum();
         }
+        let n = self.y.len();
+        self.z.resize(n, 0.0);
+        matrix::times_lower_transposed(n, &self.lower, &self.y, &mut self.z);
+        matrix::solve_transposed(n, &self.root, &mut self.z);
         self.z.iter().map(|z| z * z).sum()
     }
 }

@@ -3,12 +3,11 @@
 use engine::parallel::Tasks;
 use engine::rng::Stream;
 use engine::{Real, Tape};
-use faer::linalg::solvers::Solve;
-use faer::{Mat, Side};
 use rayon::prelude::*;
 
 use super::denoising_error::{KNOTS, sigma};
 use super::pair_covariance::{Factor, NODES, Pair, PairCovariance, TERMS};
+use super::small_matrix as matrix;
 use super::{Schedule, ScoreModel};
 use crate::target::ParticleSystem;
 
@@ -90,14 +89,14 @@ pub(super) struct Level<'a> {
 struct Expansion {
     value: f64,
     gradient: [f64; TERMS],
-    hessian: Mat<f64>,
+    /// By rows.
+    hessian: Vec<f64>,
 }
 
 impl Level<'_> {
     /// Moves the coefficients to the least of the objective.
     pub(super) fn fit(&self, terms: &mut [f64; TERMS]) {
         let mut memory = Factor::default();
-        memory.resize(self.covariance.system.dim());
         let mut damping = 1e-3;
         let Some(mut here) = self.expansion(terms, &mut memory) else { return };
         for _ in 0..STEPS {
@@ -129,23 +128,12 @@ impl Level<'_> {
         self.y.chunks_exact(n).zip(self.e.chunks_exact(n))
     }
 
-    /// The factor of P for a state; (1/2) log det P on the mean-free states, or none where there is no factor.
-    fn half_log_det(&self, terms: &[f64; TERMS], y: &[f64], memory: &mut Factor) -> Option<f64> {
-        let system = self.covariance.system;
-        self.covariance.precision(terms, y, &mut memory.root);
-        if !(terms[0] > 0.0 && memory.cholesky(super::pair_covariance::LEAST_PIVOT)) {
-            return None;
-        }
-        let pivots = memory.root.iter().step_by(system.dim() + 1);
-        Some(pivots.map(|l| l.ln()).sum::<f64>() - 0.5 * system.space as f64 * terms[0].ln())
-    }
-
     /// The objective; none where a state has no positive definite P.
     pub(super) fn value(&self, terms: &[f64; TERMS], memory: &mut Factor) -> Option<f64> {
         let (mut sum, mut count) = (0.0, 0);
         let mut along = Features::new(self.e.len().min(self.covariance.system.dim()));
         for (y, e) in self.states() {
-            let half_log_det = self.half_log_det(terms, y, memory)?;
+            let half_log_det = self.covariance.factor_precision(terms, y, memory)?;
             along.compute(self.covariance, y, e);
             sum += 0.5 * along.quadratic.iter().zip(terms).map(|(q, t)| q * t).sum::<f64>() - half_log_det;
             count += 1;
@@ -156,16 +144,16 @@ impl Level<'_> {
     fn expansion(&self, terms: &[f64; TERMS], memory: &mut Factor) -> Option<Expansion> {
         let system = self.covariance.system;
         let n = system.dim();
-        let (mut value, mut gradient, mut hessian) = (0.0, [0.0; TERMS], Mat::zeros(TERMS, TERMS));
+        let (mut value, mut gradient, mut hessian) = (0.0, [0.0; TERMS], vec![0.0; TERMS * TERMS]);
         let mut features = Features::new(n);
         let (mut solved, mut count) = (vec![0.0; n], 0);
         for (y, e) in self.states() {
-            let half_log_det = self.half_log_det(terms, y, memory)?;
-            memory.invert();
+            let half_log_det = self.covariance.factor_precision(terms, y, memory)?;
+            let inverse = memory.inverse(n);
             features.compute(self.covariance, y, e);
             value +=
                 0.5 * features.quadratic.iter().zip(terms).map(|(q, t)| q * t).sum::<f64>() - half_log_det;
-            let traces = traces(self.covariance, y, &memory.inverse, terms[0]);
+            let traces = traces(self.covariance, y, inverse, terms[0]);
             for k in 0..TERMS {
                 gradient[k] += 0.5 * (features.quadratic[k] - traces[k]);
             }
@@ -173,11 +161,12 @@ impl Level<'_> {
                 if vector.iter().all(|v| *v == 0.0) {
                     continue;
                 }
-                for (solved, column) in solved.iter_mut().zip(memory.inverse.chunks_exact(n)) {
+                for (solved, column) in solved.iter_mut().zip(inverse.chunks_exact(n)) {
                     *solved = column.iter().zip(vector).map(|(s, v)| s * v).sum();
                 }
                 for (a, other) in features.vectors.chunks_exact(n).enumerate() {
-                    hessian[(a, b)] += 0.5 * other.iter().zip(&solved).map(|(o, s)| o * s).sum::<f64>();
+                    hessian[a * TERMS + b] +=
+                        0.5 * other.iter().zip(&solved).map(|(o, s)| o * s).sum::<f64>();
                 }
             }
             count += 1;
@@ -187,7 +176,7 @@ impl Level<'_> {
         }
         let by = 1.0 / f64::from(count);
         gradient.iter_mut().for_each(|g| *g *= by);
-        hessian *= faer::Scale(by);
+        hessian.iter_mut().for_each(|h| *h *= by);
         Some(Expansion { value: value * by, gradient, hessian })
     }
 }
@@ -195,13 +184,14 @@ impl Level<'_> {
 impl Expansion {
     fn moved(&self, terms: &[f64; TERMS], damping: f64) -> Option<[f64; TERMS]> {
         let mut h = self.hessian.clone();
-        let largest = (0..TERMS).map(|k| h[(k, k)]).fold(0.0, f64::max);
-        for k in 0..TERMS {
-            h[(k, k)] += damping * h[(k, k)] + 1e-6 * largest;
-        }
-        let factor = h.llt(Side::Lower).ok()?;
-        let step = factor.solve(Mat::from_fn(TERMS, 1, |k, _| self.gradient[k]));
-        let moved: [f64; TERMS] = std::array::from_fn(|k| terms[k] - step[(k, 0)]);
+        let largest = h.iter().step_by(TERMS + 1).fold(0.0, |a: f64, h| a.max(*h));
+        h.iter_mut().step_by(TERMS + 1).for_each(|h| *h += damping * *h + 1e-6 * largest);
+        let (mut lower, mut step) = (vec![0.0; TERMS * TERMS], self.gradient);
+        matrix::cholesky(TERMS, &mut h);
+        matrix::transpose(TERMS, &h, &mut lower);
+        matrix::solve_transposed(TERMS, &h, &mut step);
+        matrix::solve_lower_transposed(TERMS, &lower, &mut step);
+        let moved: [f64; TERMS] = std::array::from_fn(|k| terms[k] - step[k]);
         moved.iter().all(|t| t.is_finite()).then_some(moved)
     }
 }
