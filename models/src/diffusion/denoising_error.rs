@@ -129,6 +129,11 @@ impl DenoisingError {
         self.pairs.as_ref()
     }
 
+    /// Independent coordinates again.
+    pub(crate) fn uncorrelate(&mut self) {
+        self.pairs = None;
+    }
+
     #[cfg(test)]
     pub(super) fn set_pairs(&mut self, pairs: PairCovariance) {
         self.pairs = Some(pairs);

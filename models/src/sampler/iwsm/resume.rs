@@ -86,6 +86,10 @@ impl<T: Real> Trainer<'_, T> {
             )));
         }
         s.error.get(c)?;
+        if self.config.of_reference() {
+            // A loss over paths knows of no covariance that depends on the network.
+            s.error.uncorrelate();
+        }
         c.get("covariances", &mut s.covariances)?;
         s.move_step = c.read_note("move_step")?;
         s.acceptance = c.read_note("acceptance")?;
