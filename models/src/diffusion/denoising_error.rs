@@ -8,7 +8,7 @@ use engine::parallel::Tasks;
 use engine::rng::Stream;
 use rayon::prelude::*;
 
-use super::pair_covariance::PairCovariance;
+use super::pair_covariance::{MOST, PairCovariance};
 use super::pair_covariance_fit;
 use super::spacing::Spacing;
 use super::{Schedule, ScoreModel};
@@ -20,7 +20,7 @@ pub(super) const KNOTS: usize = 33;
 const STATES: usize = 128;
 /// Least r: a step's variance stays above that of its posterior given x_0 by this share at least, so that the weights
 /// of paths are finite where a network denoises its own states without an error.
-const LEAST: f64 = 1e-6;
+pub(super) const LEAST: f64 = 1e-6;
 /// Names in checkpoints.
 const TABLE: &str = "denoising_error";
 const LEVELS: &str = "level_spacing";
@@ -65,7 +65,7 @@ impl DenoisingError {
         &self.log_r
     }
 
-    /// Writes table and levels into a checkpoint.
+    /// Writes table, levels and covariance into a checkpoint.
     pub fn put(&self, c: &mut Checkpoint) {
         c.put_vec(TABLE, &self.log_r);
         c.put_vec(LEVELS, self.spacing.shares());
@@ -74,7 +74,8 @@ impl DenoisingError {
         }
     }
 
-    /// Reads what [`put`](Self::put) wrote. Levels are even where an earlier build wrote none.
+    /// Reads what [`put`](Self::put) wrote. Levels are even and coordinates independent where an earlier build wrote
+    /// nothing of them.
     ///
     /// # Errors
     /// If they are not there, or are no errors and no levels.
@@ -139,8 +140,8 @@ impl DenoisingError {
         self.pairs = Some(pairs);
     }
 
-    /// With the [`PairCovariance`] of `model`'s errors on `states` (columns of the target, or nearly so), for particles;
-    /// in R^d the same as before. Random numbers are those of `key`.
+    /// With the [`PairCovariance`] of `model`'s errors on `states` (columns of the target, or nearly so), for up to 384
+    /// coordinates of particles; for more, and in R^d, the same as before. Random numbers are those of `key`.
     pub fn correlated<T: Real>(
         &self,
         model: ScoreModel<T>,
@@ -149,7 +150,8 @@ impl DenoisingError {
         key: (u64, u64),
     ) -> Self {
         let mut correlated = self.clone();
-        if let Some(system) = model.network.geometry().particles() {
+        let system = model.network.geometry().particles();
+        if let Some(system) = system.filter(|system| system.dim() <= MOST) {
             let errors = self.log_r.iter().map(|l| l.exp()).collect();
             let fitted = pair_covariance_fit::fitted(model, schedule, (states, system), errors, key);
             correlated.pairs = Some(fitted);

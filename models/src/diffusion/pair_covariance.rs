@@ -3,7 +3,7 @@
 use engine::Real;
 use engine::checkpoint::{Checkpoint, CheckpointError};
 
-use super::denoising_error::{KNOTS, between};
+use super::denoising_error::{KNOTS, LEAST, between};
 use super::small_matrix as matrix;
 use crate::target::ParticleSystem;
 
@@ -13,6 +13,8 @@ pub(super) const NODES: usize = 8;
 pub(super) const TERMS: usize = 1 + 2 * NODES;
 /// Least square of a pivot of the precision. Below it a state counts as one that the functions do not describe.
 const LEAST_PIVOT: f64 = 0.05;
+/// Coordinates of a state at most: the factors take the third power of their number, for each state and step.
+pub(super) const MOST: usize = 384;
 /// Names in checkpoints.
 const NODES_AT: &str = "pair_covariance.nodes";
 const TERMS_OF: &str = "pair_covariance.terms";
@@ -23,8 +25,7 @@ const ERRORS: &str = "pair_covariance.errors";
 /// P = a I + sum_(i < j) (e_i - e_j) (e_i - e_j)^T (x) (f(d) u u^T + g(d) (I - u u^T)),
 ///
 /// d and u distance and direction of the particles i and j in the denoised state D(x_t), e_i the i-th unit vector; a, f
-/// and g are fitted at every noise level. It has the symmetries of particles: it turns and permutes with the state and
-/// leaves their mean alone. Of a Gaussian with the Hessian H of an energy of pairs it is the exact one, P = I +
+/// and g are fitted at every noise level. P turns and permutes with the state and leaves translations alone. Of a Gaussian with the Hessian H of an energy of pairs it is the exact one, P = I +
 /// sigma^2 H, f = sigma^2 V'' and g = sigma^2 V' / d, up to the truncation of f and g to functions that are linear
 /// between nodes.
 ///
@@ -34,8 +35,9 @@ const ERRORS: &str = "pair_covariance.errors";
 ///
 /// v C, C = (1 - tau) I + (tau / r) S.
 ///
-/// States that are closer together than P describes (no positive definite P) have C = I. C depends on x_t alone, so that
-/// weights of paths stay unbiased whatever was fitted.
+/// r is that of the fit. Where tuning has made v smaller, tau is that of the smaller r, so that v C is never below the
+/// variance of a step whose x_0 is known. States that P does not describe (it is not positive definite, or hardly) have
+/// C = I. C depends on the state before the step alone, so that weights of paths stay unbiased whatever was fitted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PairCovariance {
     pub(super) system: ParticleSystem,
@@ -51,8 +53,8 @@ pub struct PairCovariance {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Step {
     terms: [f64; TERMS],
-    /// tau and tau / r.
-    own: f64,
+    /// C = `identity` I + `by_error` P^-1.
+    identity: f64,
     by_error: f64,
 }
 
@@ -64,22 +66,24 @@ impl PairCovariance {
         Self { system, nodes, terms, errors }
     }
 
-    /// Coefficients and shares of the step from sigma to sigma' at the time t of sigma.
-    pub(super) fn step(&self, t: f64, sigma: f64, next: f64) -> Step {
+    /// What the step from sigma to sigma' needs, at the time t of sigma, where r is now `error`.
+    pub(super) fn step(&self, t: f64, (sigma, next): (f64, f64), error: f64) -> Step {
         let (below, share) = between(t, KNOTS);
         let line = |low: f64, high: f64| (1.0 - share) * low + share * high;
         let rows = &self.terms[below * TERMS..(below + 2) * TERMS];
         let r = line(self.errors[below].ln(), self.errors[below + 1].ln()).exp();
         let terms = std::array::from_fn(|k| line(rows[k], rows[TERMS + k]));
-        let (next2, added) = (next * next, (sigma * sigma - next * next) * r);
+        let (next2, added) = (next * next, (sigma * sigma - next * next) * r.min(error));
         let own = added / (next2 + added);
-        Step { terms, own, by_error: own / r }
+        let by_error = own / r;
+        // As r is at least LEAST, so is what S has in any direction.
+        Step { terms, identity: 1.0 - own + by_error * LEAST, by_error }
     }
 
     /// Factorises C of the step for the denoised state `y`.
     ///
-    /// With P = L L^T and W = L^T C L = (1 - tau) L^T L + (tau / r) I = N N^T, C = B B^T for B = L^-T N: two Cholesky
-    /// factors and no inverse.
+    /// With P = L L^T and C = c I + b P^-1, W = L^T C L = c L^T L + b I = N N^T, and C = B B^T for B = L^-T N: two
+    /// Cholesky factors and no inverse.
     pub(super) fn factor<T: Real>(&self, step: &Step, y: &[T], memory: &mut Factor) {
         let (n, d) = (self.system.dim(), self.system.space as f64);
         memory.y.clear();
@@ -90,9 +94,9 @@ impl PairCovariance {
         memory.log_det = 0.0;
         memory.identity = true;
         let Some(log_det_p) = log_det else { return };
-        matrix::gram(n, &memory.lower, 1.0 - step.own, step.by_error, &mut memory.root);
+        matrix::gram(n, &memory.lower, step.identity, step.by_error, &mut memory.root);
         matrix::cholesky(n, &mut memory.root);
-        memory.of_mean = 1.0 - step.own + step.by_error / step.terms[0];
+        memory.of_mean = step.identity + step.by_error / step.terms[0];
         let pivots = memory.root.iter().step_by(n + 1);
         // W on translations is C P there.
         let log_det_w = pivots.map(|l| l.ln()).sum::<f64>() - 0.5 * d * (memory.of_mean * step.terms[0]).ln();
@@ -232,7 +236,7 @@ pub(super) struct Factor {
     /// (1 / 2) log det C on the mean-free states.
     pub(super) log_det: f64,
     /// Whether C = I.
-    identity: bool,
+    pub(super) identity: bool,
 }
 
 impl Factor {
@@ -259,7 +263,7 @@ impl Factor {
     pub(super) fn spread<T: Real>(
         &mut self,
         system: ParticleSystem,
-        means: [f64; 3],
+        means: &[f64],
         z: &[T],
         out: &mut Vec<T>,
     ) -> f64 {

@@ -11,8 +11,9 @@ use super::small_matrix as matrix;
 use super::{Schedule, ScoreModel};
 use crate::target::ParticleSystem;
 
-/// Coordinates of the states that a level is fitted on, at most.
+/// Coordinates of the states that a level is fitted on, to the next whole state; and states that are scored together.
 const COORDINATES: usize = 12_288;
+const STATES: usize = 128;
 /// Nodes lie at these quantiles of the distances of pairs, dense where particles are near.
 const QUANTILES: [f64; NODES] = [0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0];
 /// Newton steps at most, and tries of one.
@@ -25,7 +26,9 @@ const GAIN: f64 = 1e-4;
 /// of the table, whose mean squared errors are `errors`. Random numbers are those of `key`.
 ///
 /// With e = (x_0 - D) / sigma, mean-free, the mean of (1/2) e^T P e - (1/2) log det P over states is least: a convex
-/// function of P's coefficients. Newton steps with the outer products of the score as Hessian, damped as by Levenberg.
+/// function of P's coefficients, which is a sum of them times A_k. Newton steps, damped as by Levenberg, with the
+/// average of (1/2) (A_k e)^T P^-1 A_l e for the Hessian (1/2) tr(P^-1 A_k P^-1 A_l): its mean, with no second trace
+/// (average information; Gilmour, Thompson and Cullis 1995).
 pub(super) fn fitted<T: Real>(
     model: ScoreModel<T>,
     schedule: Schedule,
@@ -42,8 +45,10 @@ pub(super) fn fitted<T: Real>(
         let mut x = vec![T::ZERO; states.len()];
         system.fill_normal(&mut stream, &mut x);
         x.iter_mut().zip(states).for_each(|(x, s)| *x = T::of(level).mul_add(*x, *s));
-        let mut score = vec![T::ZERO; x.len()];
-        model.score(&mut Tape::new(), &x, T::of(level), &mut score);
+        let (mut tape, mut score) = (Tape::new(), vec![T::ZERO; x.len()]);
+        for (x, score) in x.chunks(STATES * d).zip(score.chunks_mut(STATES * d)) {
+            model.score(&mut tape, x, T::of(level), score);
+        }
         let y: Vec<f64> = x.iter().zip(&score).map(|(x, s)| x.f64() + level * level * s.f64()).collect();
         let e: Vec<f64> = states.iter().zip(&y).map(|(s, y)| (s.f64() - y) / level).collect();
         let mut terms = [0.0; TERMS];

@@ -56,6 +56,10 @@ impl<T: Real> RecordedPaths<T> {
     }
 
     /// Draws the paths: those of [`ReverseProcess::paths`] with the same key.
+    ///
+    /// # Panics
+    /// If the process has a [`PairCovariance`](super::PairCovariance): it depends on the network's output, of which the
+    /// cotangent knows nothing.
     pub fn walk(&mut self, process: &ReverseProcess<'_, T>, (seed, step): (u64, u64)) {
         self.prepare(process);
         let (d, steps, memory) = (self.dim, self.steps, &self.memory);
@@ -80,7 +84,6 @@ impl<T: Real> RecordedPaths<T> {
 
     /// Noise levels and slopes.
     fn prepare(&mut self, process: &ReverseProcess<'_, T>) {
-        // They would depend on the network, of which the cotangent knows nothing. Only tuning gives a process some.
         assert!(process.error.pairs().is_none(), "recorded paths have independent coordinates");
         self.kinds = process.error.kinds();
         self.slopes.clear();

@@ -52,7 +52,8 @@ pub(super) const STATES: usize = 128;
 ///
 /// x' = x + (sigma^2 - sigma'^2) score(x, sigma) + sqrt(v) z,
 ///
-/// with the variance v of [`DenoisingError`].
+/// with the variance v of [`DenoisingError`], and for particles with the covariance v C of
+/// [`PairCovariance`](super::PairCovariance) once that was fitted.
 #[derive(Clone, Copy)]
 pub struct ReverseProcess<'a, T> {
     /// The score network and its parameters.
@@ -76,11 +77,11 @@ impl<T: Real> ReverseProcess<'_, T> {
     /// The same samples, and in `log_ratio` log(forward / backward), the densities of each path under noising and
     /// under the reverse SDE:
     ///
-    /// backward = prior(x_T) prod_k N(x_k; mean(x_k+1), v_k),
+    /// backward = prior(x_T) prod_k N(x_k; mean(x_k+1), v_k C(x_k+1)),
     ///
     /// forward = prod_k N(x_k+1; x_k, sigma_k+1^2 - sigma_k^2).
     ///
-    /// For any score and any variances that do not depend on these paths, exp(-E(x_0)) forward / backward has the
+    /// For any score, and any v and functions C that were not chosen by these paths, exp(-E(x_0)) forward / backward has the
     /// expectation Z, and weights x_0 properly for exp(-E) (Neal 2001; Doucet et al. 2022).
     pub fn paths(&self, steps: usize, key: (u64, u64), out: &mut [T], log_ratio: &mut [f64]) {
         // One rank alone has nothing that fails.
@@ -149,6 +150,8 @@ pub(super) struct Memory<T: Real> {
     /// The covariance of one state's step, and one state.
     factor: Factor,
     state: Vec<T>,
+    /// Gaussians of the means of the states, one for each axis.
+    means: Vec<f64>,
 }
 
 impl<T: Real> Default for Memory<T> {
@@ -162,6 +165,7 @@ impl<T: Real> Default for Memory<T> {
             deviations: Vec::new(),
             factor: Factor::default(),
             state: Vec::new(),
+            means: Vec::new(),
         }
     }
 }
@@ -221,7 +225,7 @@ impl<'a, T: Real> Walker<'a, T> {
         let geometry = process.model.network.geometry();
         let (d, kinds) = (geometry.dim(), process.error.kinds());
         let drift = sigma * sigma - next * next;
-        let Memory { scores, noise, variances, deviations, factor, state, .. } = &mut self.memory;
+        let Memory { scores, noise, variances, deviations, factor, state, means, .. } = &mut self.memory;
         geometry.fill_normal(stream, noise);
         process.error.variances(process.schedule, sigma, next, variances);
         // One for each coordinate.
@@ -231,14 +235,19 @@ impl<'a, T: Real> Walker<'a, T> {
         let normalisers = 0.5 * per_kind(geometry) * logs.sum::<f64>();
         let columns = x.chunks_exact_mut(d).zip(scores.chunks_exact_mut(d));
         if let Some(pairs) = process.error.pairs() {
-            let step = pairs.step(process.schedule.time(sigma), sigma, next);
+            let t = process.schedule.time(sigma);
+            let mut error = [0.0];
+            process.error.at(t, &mut error);
+            let step = pairs.step(t, (sigma, next), error[0]);
+            let axes = pairs.system.space;
+            means.resize(log_ratio.len() * axes, 0.0);
+            stream.fill_normal(means);
             let (deviation, sigma2) = (deviations[0], T::of(sigma * sigma));
-            for (((x, s), z), ratio) in columns.zip(noise.chunks_exact(d)).zip(log_ratio.iter_mut()) {
+            let noise = noise.chunks_exact(d).zip(means.chunks_exact(axes));
+            for (((x, s), (z, means)), ratio) in columns.zip(noise).zip(log_ratio.iter_mut()) {
                 state.clear();
                 state.extend(x.iter().zip(&*s).map(|(x, s)| sigma2.mul_add(*s, *x)));
                 pairs.factor(&step, state, factor);
-                let mut means = [0.0; 3];
-                stream.fill_normal(&mut means[..pairs.system.space]);
                 let noise_square = factor.spread(pairs.system, means, z, state);
                 for ((x, s), spread) in x.iter_mut().zip(&mut *s).zip(&*state) {
                     let change = T::of(drift) * *s + deviation * *spread;

@@ -26,9 +26,10 @@ const NUMBERS: usize = 1 << 24;
 
 /// Paths of states under noising, with what the reverse steps make of them.
 struct Noised {
-    /// log(exp(-E) forward / prior), without the factors of 2 pi of the steps, which cancel.
+    /// log(exp(-E) forward / prior), without the factors of 2 pi of the steps, which cancel, and with (1/2) log det C of
+    /// their covariances v C.
     log_w: Vec<f64>,
-    /// Squared deviations from the reverse steps' means: a row for each path, with all kinds of each step.
+    /// Squared deviations from the reverse steps' means, in the metric of C^-1: a row for each path, with all kinds of each step.
     squares: Vec<f32>,
     /// Noise levels of the steps, from data to the prior.
     pairs: Vec<(f64, f64)>,
@@ -120,7 +121,10 @@ impl<T: Real> ReverseProcess<'_, T> {
                 score.iter_mut().zip(&x).for_each(|(s, x)| *s = T::of(drift).mul_add(*s, *x));
                 let columns = score.chunks_exact(d).zip(next_x.chunks_exact(d));
                 if let Some(pairs) = self.error.pairs() {
-                    let step = pairs.step(self.schedule.time(*sigma), *sigma, *next);
+                    let t = self.schedule.time(*sigma);
+                    let mut error = [0.0];
+                    self.error.at(t, &mut error);
+                    let step = pairs.step(t, (*sigma, *next), error[0]);
                     let rows = squares.chunks_exact_mut(row).zip(log_w.iter_mut());
                     for (((squares, log_w), (mean, from)), y) in
                         rows.zip(columns).zip(denoised.chunks_exact(d))

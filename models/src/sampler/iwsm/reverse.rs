@@ -95,6 +95,8 @@ impl<T: Real> Trainer<'_, T> {
         }
         let key = (self.seed, step);
         self.state.error = self.state.error.fitted(self.model(), self.schedule(), &states, RATE, key);
+        // That of a network which has since moved.
+        self.state.error.uncorrelate();
     }
 
     /// Chooses the variances of the reverse steps by the weights of paths of `steps` steps towards `target`
@@ -171,7 +173,9 @@ impl<T: Real> Trainer<'_, T> {
     fn tune_to(&mut self, states: &[T], log_p: &[f64], steps: usize, key: (u64, u64)) {
         let (model, schedule) = (self.model(), self.schedule());
         let fitted = self.state.error.fitted(model, schedule, states, 1.0, key);
-        self.state.error = fitted.correlated(model, schedule, states, key);
+        // A loss over paths knows of no covariance that depends on the network.
+        let independent = self.config.of_reference();
+        self.state.error = if independent { fitted } else { fitted.correlated(model, schedule, states, key) };
         self.state.error = self.reverse().tuned(states, log_p, steps, key);
     }
 }
