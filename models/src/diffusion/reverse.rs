@@ -81,8 +81,8 @@ impl<T: Real> ReverseProcess<'_, T> {
     ///
     /// forward = prod_k N(x_k+1; x_k, sigma_k+1^2 - sigma_k^2).
     ///
-    /// For any score, and any v and functions C that were not chosen by these paths, exp(-E(x_0)) forward / backward has the
-    /// expectation Z, and weights x_0 properly for exp(-E) (Neal 2001; Doucet et al. 2022).
+    /// For any score, and any v and functions C that were not chosen by these paths, exp(-E(x_0)) forward / backward has
+    /// the expectation Z, and weights x_0 properly for exp(-E) (Neal 2001; Doucet et al. 2022).
     pub fn paths(&self, steps: usize, key: (u64, u64), out: &mut [T], log_ratio: &mut [f64]) {
         // One rank alone has nothing that fails.
         let _ = self.paths_over(&Solo, steps, key, out, log_ratio);

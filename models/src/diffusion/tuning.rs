@@ -29,7 +29,8 @@ struct Noised {
     /// log(exp(-E) forward / prior), without the factors of 2 pi of the steps, which cancel, and with (1/2) log det C of
     /// their covariances v C.
     log_w: Vec<f64>,
-    /// Squared deviations from the reverse steps' means, in the metric of C^-1: a row for each path, with all kinds of each step.
+    /// Squared deviations from the reverse steps' means, in the metric of C^-1: a row for each path, with all kinds of
+    /// each step.
     squares: Vec<f32>,
     /// Noise levels of the steps, from data to the prior.
     pairs: Vec<(f64, f64)>,
