@@ -76,6 +76,11 @@ impl RungeKutta {
         Ok(Self { tableau })
     }
 
+    /// Whether it is Euler's: x' = x + h f(x, t).
+    pub fn is_euler(&self) -> bool {
+        self.tableau.b == [1.0]
+    }
+
     /// Records one step from `t` to `t + h` of dx/dt = f(x, t); returns the new state.
     pub fn step<T: Real>(
         &self,

@@ -1,6 +1,7 @@
 //! y = alpha o a + beta o c o d as one op, which keeps products and partial sums in registers and needs no
-//! cotangents for them.
+//! cotangents for them; and a step along it.
 
+use crate::simd::axpy;
 use crate::tape::{Cotangents, Inputs, Saved};
 use crate::{Op, Real, Recording, Shape, Var, parallel, simd_fn};
 
@@ -11,11 +12,25 @@ impl<T: Real> Recording<'_, T> {
     /// a_bar += alpha o y_bar,  c_bar += beta o d o y_bar,  d_bar += beta o c o y_bar,
     /// alpha_bar += S(a o y_bar),  beta_bar += S(c o d o y_bar).
     pub fn combine(&mut self, (alpha, a): (Var, Var), (beta, c, d): (Var, Var, Var)) -> Var {
-        self.apply(Combine, &[alpha, a, beta, c, d])
+        self.apply(Combine { step: None }, &[alpha, a, beta, c, d])
+    }
+
+    /// y = x + h (alpha o a + beta o c o d): a step of Euler's method, without a place for the velocity. The numbers
+    /// are those of [`combine`](Self::combine) and a step along it.
+    pub fn combine_step(
+        &mut self,
+        (x, h): (Var, f64),
+        (alpha, a): (Var, Var),
+        (beta, c, d): (Var, Var, Var),
+    ) -> Var {
+        self.apply(Combine { step: Some(h) }, &[alpha, a, beta, c, d, x])
     }
 }
 
-struct Combine;
+struct Combine {
+    /// h of a step from a sixth input.
+    step: Option<f64>,
+}
 
 impl<T: Real> Op<T> for Combine {
     fn name(&self) -> &'static str {
@@ -23,12 +38,15 @@ impl<T: Real> Op<T> for Combine {
     }
 
     fn shape(&self, inputs: &[Shape]) -> Result<Shape, String> {
-        let [alpha, a, beta, c, d] = inputs else { return Err("wants five inputs".into()) };
+        let [alpha, a, beta, c, d, from @ ..] = inputs else { return Err("wants five inputs".into()) };
+        if from.len() != usize::from(self.step.is_some()) {
+            return Err("wants a sixth input for a step, and for nothing else".into());
+        }
         let factor = |s: &Shape| s.cols == 1 && (s.rows == 1 || s.rows == a.rows);
-        if a == c && a == d && factor(alpha) && factor(beta) {
+        if a == c && a == d && from.iter().all(|x| x == a) && factor(alpha) && factor(beta) {
             Ok(*a)
         } else {
-            Err("a, c, d have one shape; alpha and beta are one column or one number".into())
+            Err("states have one shape; alpha and beta are one column or one number".into())
         }
     }
 
@@ -53,7 +71,10 @@ impl<T: Real> Op<T> for Combine {
         let per_task = per_task(rows);
         parallel::for_chunks(out, per_task, |k, out| {
             let at = k * per_task..k * per_task + out.len();
-            values(out, (alpha, &a.data[at.clone()]), (beta, &c.data[at.clone()], &d.data[at]));
+            values(out, (alpha, &a.data[at.clone()]), (beta, &c.data[at.clone()], &d.data[at.clone()]));
+            if let Some(h) = self.step {
+                step_from(out, T::of(h), &x.get(5).data[at]);
+            }
         });
     }
 
@@ -65,6 +86,16 @@ impl<T: Real> Op<T> for Combine {
         }
         let (alpha, beta) = saved.aux.split_at(rows);
         let per_task = per_task(rows);
+        if let Some(h) = self.step {
+            if let Some(bar) = x_bar.get_uninit(5) {
+                let y_bar = &*out_bar;
+                bar.for_chunks(per_task, |k, bar| {
+                    axpy(T::ONE, &y_bar[k * per_task..k * per_task + bar.len()], bar);
+                });
+            }
+            // The cotangent of the velocity, in the place of the step's.
+            parallel::for_chunks(out_bar, per_task, |_, y_bar| multiply(y_bar, T::of(h)));
+        }
         let y_bar = &*out_bar;
         if let Some(a_bar) = x_bar.get_uninit(1) {
             a_bar.for_chunks(per_task, |k, a_bar| {
@@ -121,6 +152,14 @@ simd_fn! {
                 y[i] = (beta[i] * c[i]).mul_add(d[i], alpha[i] * a[i]);
             }
         }
+    }
+    fn step_from<T: Real>(velocity: &mut [T], h: T, x: &[T]) {
+        for (v, x) in velocity.iter_mut().zip(x) {
+            *v = h.mul_add(*v, *x);
+        }
+    }
+    fn multiply<T: Real>(y: &mut [T], by: T) {
+        y.iter_mut().for_each(|y| *y *= by);
     }
     fn scaled<T: Real>(bar: &mut [T], factor: &[T], y_bar: &[T]) {
         let rows = factor.len();

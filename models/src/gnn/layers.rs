@@ -161,7 +161,7 @@ impl<T: Real> Features<T> {
                 g.sparse_columns(sparse, values, w)
             }
             Table::Dense(cols, values) => {
-                let x = dropout.constant(g, (*cols, values.len() / (*cols).max(1)), values, rate);
+                let x = dropped((*cols, values), g, dropout, rate);
                 self.map.product(g, x)
             }
         }
@@ -174,9 +174,24 @@ impl<T: Real> Features<T> {
 
     /// W features + b (outputs x nodes), after dropout at `rate` of the features.
     pub fn apply(&self, g: &mut Recording<T>, dropout: &mut Dropout, rate: f64) -> Var {
+        if let Table::Dense(cols, values) = &*self.table {
+            // As one op, which keeps one matrix of all nodes in place of two.
+            let x = dropped((*cols, values), g, dropout, rate);
+            return self.map.apply(g, x);
+        }
         let x = self.product(g, dropout, rate);
         self.map.shift(g, x)
     }
+}
+
+/// Dense features (features x nodes) after dropout.
+fn dropped<T: Real>(
+    (cols, values): (usize, &[T]),
+    g: &mut Recording<T>,
+    dropout: &mut Dropout,
+    rate: f64,
+) -> Var {
+    dropout.constant(g, (cols, values.len() / cols.max(1)), values, rate)
 }
 
 /// How the residual layers of an encoder and a decoder are made, where there are any.

@@ -104,7 +104,12 @@ fn combinations_and_activations_over_several_tasks() {
     let want =
         Matrix::from_fn(ROWS, COLS, |i, j| alpha[(i, 0)] * a[(i, j)] + beta[(0, 0)] * c[(i, j)] * d[(i, j)]);
     let f = |g: &mut Recording<f64>, x: &[Var]| g.combine((x[0], x[1]), (x[2], x[3], x[4]));
-    check("combine", &[alpha, a, beta, c, d], &want, f);
+    let inputs = [alpha, a, beta, c, d];
+    check("combine", &inputs, &want, f);
+    let want = Matrix::from_fn(ROWS, COLS, |i, j| inputs[3][(i, j)] + 0.25 * want[(i, j)]);
+    let f =
+        |g: &mut Recording<f64>, x: &[Var]| g.combine_step((x[3], 0.25), (x[0], x[1]), (x[2], x[3], x[4]));
+    check("combine_step", &inputs, &want, f);
 }
 
 #[test]

@@ -57,8 +57,10 @@ fn adjoint_and_checkpointed_gradients_agree_with_the_tape() {
         (equation.form, equation.kernel, equation.log_eps, equation.aggregation) = (form, kernel, 0.5, 0.1);
         (equation.alpha, equation.source) = (Dependence::Time, true);
         // A number of steps that no segment length divides.
-        for (solver, step) in [(Solver::Euler, 1.0 / 23.0), (Solver::Rk4, 1.0 / 23.0)] {
-            let on_tape = integrated(&base, |i| (i.solver, i.step) = (solver, step));
+        for (solver, source) in [(Solver::Euler, true), (Solver::Euler, false), (Solver::Rk4, true)] {
+            let mut on_tape = integrated(&base, |i| (i.solver, i.step) = (solver, 1.0 / 23.0));
+            // Without a source a step of Euler's method is one op on the tape.
+            on_tape.equation.source = source;
             let (x, whole) = gradient(&on_tape, &data);
             let apart = integrated(&on_tape, |i| i.backward = Backward::Checkpointed);
             let (y, parts) = gradient(&apart, &data);

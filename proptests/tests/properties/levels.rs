@@ -47,6 +47,7 @@ fn dense<T: Real>() -> Vec<u8> {
     recorded::<T>(&[random(64, 33, 1), random(33, 200, 2), random(64, 1, 3)], |g, x| {
         let h = g.linear_tanh(x[0], x[1], x[2]);
         let h = g.combine((x[2], h), (x[2], h, h));
+        let h = g.combine_step((h, 0.1), (x[2], h), (x[2], h, h));
         let p = g.matmul_tn(h, h);
         let p = g.scale(p, 0.1);
         let p = g.column_softmax(p);

@@ -2,6 +2,8 @@
 //! multiple of a SIMD register; f32 against f64; linearity of the vjp; threads.
 
 use engine::gradcheck::gradcheck;
+use engine::ode::RungeKutta;
+use engine::ode::tableau::EULER;
 use engine::ops::index::Moves;
 use engine::rng::Stream;
 use engine::sparse::Sparse;
@@ -178,6 +180,21 @@ proptest! {
             let (got, want) = (run::<f64>(&inputs, combined), run::<f64>(&inputs, plain));
             prop_assert!(got.iter().zip(&want).all(|(a, b)| (a - b).abs() < 1e-12 * b.abs().max(1.0)));
             check("combine", &inputs, combined);
+            // A step along it, from a state of its own or from one that it has already: the very same numbers.
+            let x = if repeated == 2 { entries(rows, cols, seed ^ 5, false) } else { a.clone() };
+            let inputs = [&inputs[..], &[x]].concat();
+            let from = if repeated == 0 { 1 } else { 5 };
+            let step = |g: &mut Recording<f64>, x: &[Var]| {
+                let c = if repeated == 1 { x[5] } else { x[3] };
+                g.combine_step((x[from], 0.3), (x[0], x[1]), (x[2], c, x[4]))
+            };
+            let by_parts = |g: &mut Recording<f64>, x: &[Var]| {
+                let c = if repeated == 1 { x[5] } else { x[3] };
+                let method = RungeKutta::new(&EULER).unwrap();
+                method.step(g, x[from], 0.0, 0.3, &mut |g, _, _| g.combine((x[0], x[1]), (x[2], c, x[4])))
+            };
+            prop_assert_eq!(run::<f64>(&inputs, step), run::<f64>(&inputs, by_parts));
+            check("combine_step", &inputs, step);
         }
     }
 

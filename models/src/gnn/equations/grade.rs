@@ -11,6 +11,7 @@
 
 use std::sync::Arc;
 
+use engine::ode::RungeKutta;
 use engine::ops::edge::Mean;
 use engine::{ParamId, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
@@ -277,6 +278,35 @@ impl<T: Real> Grade<T> {
         g.sparse_differences(&self.mixing.adjacency.sparse, weights, x)
     }
 
+    fn terms(&self, g: &mut Recording<T>, x: Var, t: f64, weights: Var) -> Terms {
+        let nonlinear = self.sigma(g, x);
+        let change = match self.settings.form {
+            Form::Paper => self.differences(g, weights, nonlinear),
+            Form::Code | Form::Variational => self.mixing.diffuse(g, weights, nonlinear),
+        };
+        // R of the code form has A x - x without sigma.
+        let linear = match (self.settings.form, self.settings.sigma) {
+            (Form::Code, sigma) if sigma != Sigma::Identity => self.mixing.diffuse(g, weights, x),
+            _ => change,
+        };
+        let alpha = self.alpha.squashed(g, t);
+        let alpha = g.scale(alpha, self.settings.diffusion);
+        Terms { diffusion: (alpha, change), aggregation: self.aggregation(g, x, t, linear, weights) }
+    }
+
+    fn sum(&self, g: &mut Recording<T>, terms: Terms, start: Start) -> Var {
+        let Terms { diffusion: (alpha, change), aggregation } = terms;
+        let f = match aggregation {
+            Aggregation::Off => g.mul(change, alpha),
+            Aggregation::Product(b, c, d) => g.combine((alpha, change), (b, c, d)),
+            Aggregation::Whole(r) => {
+                let f = g.mul(change, alpha);
+                g.add(f, r)
+            }
+        };
+        add_source(g, f, self.source, start)
+    }
+
     /// The aggregation term; none if it is off.
     fn aggregation(&self, g: &mut Recording<T>, x: Var, t: f64, change: Var, weights: Var) -> Aggregation {
         let s = &self.settings;
@@ -311,6 +341,13 @@ impl<T: Real> Grade<T> {
     }
 }
 
+/// What the right-hand side consists of.
+struct Terms {
+    /// r1 s(alpha), and what it multiplies.
+    diffusion: (Var, Var),
+    aggregation: Aggregation,
+}
+
 /// The aggregation term as the right-hand side adds it.
 enum Aggregation {
     /// No term.
@@ -327,27 +364,33 @@ impl<T: Real> Dynamics<T> for Grade<T> {
     }
 
     fn velocity(&self, g: &mut Recording<T>, x: Var, t: f64, start: Start) -> Var {
-        let nonlinear = self.sigma(g, x);
-        let change = match self.settings.form {
-            Form::Paper => self.differences(g, start.weights, nonlinear),
-            Form::Code | Form::Variational => self.mixing.diffuse(g, start.weights, nonlinear),
-        };
-        // R of the code form has A x - x without sigma.
-        let linear = match (self.settings.form, self.settings.sigma) {
-            (Form::Code, sigma) if sigma != Sigma::Identity => self.mixing.diffuse(g, start.weights, x),
-            _ => change,
-        };
-        let alpha = self.alpha.squashed(g, t);
-        let alpha = g.scale(alpha, self.settings.diffusion);
-        let f = match self.aggregation(g, x, t, linear, start.weights) {
-            Aggregation::Off => g.mul(change, alpha),
-            Aggregation::Product(b, c, d) => g.combine((alpha, change), (b, c, d)),
-            Aggregation::Whole(r) => {
-                let f = g.mul(change, alpha);
-                g.add(f, r)
+        let terms = self.terms(g, x, t, start.weights);
+        self.sum(g, terms, start)
+    }
+
+    /// A step of Euler's method is one op where aggregation is a product: the velocity has no place of its own.
+    fn step(
+        &self,
+        g: &mut Recording<T>,
+        method: RungeKutta,
+        x: Var,
+        (t, h): (f64, f64),
+        start: Start,
+    ) -> Var {
+        if !method.is_euler() {
+            return method.step(g, x, t, h, &mut |g, x, t| self.velocity(g, x, t, start));
+        }
+        let mark = g.mark();
+        let next = match (self.source, self.terms(g, x, t, start.weights)) {
+            (None, Terms { diffusion, aggregation: Aggregation::Product(b, c, d) }) => {
+                g.combine_step((x, h), diffusion, (b, c, d))
+            }
+            (_, terms) => {
+                let f = self.sum(g, terms, start);
+                method.step(g, x, t, h, &mut |_, _, _| f)
             }
         };
-        add_source(g, f, self.source, start)
+        g.release(mark, next)
     }
 
     fn diffusion_rate(&self, g: &mut Recording<T>, t: f64) -> Option<Var> {

@@ -20,6 +20,7 @@ pub use kuramoto::KuramotoSettings;
 
 use std::sync::Arc;
 
+use engine::ode::RungeKutta;
 use engine::{Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
@@ -97,6 +98,19 @@ pub trait Dynamics<T: Real>: Send + Sync {
     /// The factor of A x - x at time t: one number, or one for each channel; none where there is no such term.
     fn diffusion_rate(&self, _: &mut Recording<T>, _t: f64) -> Option<Var> {
         None
+    }
+
+    /// The state after a step of `method` from t of the length h: an equation may have an op for it, with the same
+    /// numbers in less memory.
+    fn step(
+        &self,
+        g: &mut Recording<T>,
+        method: RungeKutta,
+        x: Var,
+        (t, h): (f64, f64),
+        start: Start,
+    ) -> Var {
+        method.step(g, x, t, h, &mut |g, x, t| self.velocity(g, x, t, start))
     }
 
     /// The state after an implicit step of length h; none for an equation that has no such step.

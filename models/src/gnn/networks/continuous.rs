@@ -290,13 +290,21 @@ impl<T: Real> Ode<T> {
     fn integrate(&self, g: &mut Recording<T>, x0: Var) -> Var {
         let x0 = self.dynamics.enter(g, x0);
         let start = Start { weights: self.dynamics.weights(g, x0), x0 };
-        let f = |g: &mut Recording<T>, x: Var, t: f64| self.dynamics.velocity(g, x, t, start);
         let (time, step) = self.time;
+        let mark = g.mark();
+        let along = |g: &mut Recording<T>, x: Var, method: RungeKutta, at: (f64, f64)| {
+            let next = self.dynamics.step(g, method, x, at, start);
+            g.release(mark, next)
+        };
         let x = match &self.solver {
             Solve::Recorded(method, LastStep::Equal) => {
-                method.integrate(g, x0, (0.0, time), steps(time, step), f)
+                let count = steps(time, step);
+                let h = time / count as f64;
+                (0..count).fold(x0, |x, k| along(g, x, *method, (k as f64 * h, h)))
             }
-            Solve::Recorded(method, LastStep::Short) => method.along(g, x0, shortened((0.0, time), step), f),
+            Solve::Recorded(method, LastStep::Short) => {
+                shortened((0.0, time), step).fold(x0, |x, at| along(g, x, *method, at))
+            }
             Solve::Op(op) => g.apply(op.clone(), &[x0, start.weights, x0]),
             Solve::Implicit(lengths) => lengths.iter().fold(x0, |x, h| {
                 let mark = g.mark();
@@ -313,10 +321,9 @@ impl<T: Real> Ode<T> {
     fn states(&self, g: &mut Recording<T>, choice: &Choice, most: usize, x0: Var) -> Vec<(f64, Var)> {
         let x0 = self.dynamics.enter(g, x0);
         let start = Start { weights: self.dynamics.weights(g, x0), x0 };
-        let mut f = |g: &mut Recording<T>, x: Var, t: f64| self.dynamics.velocity(g, x, t, start);
         let mut x = x0;
-        let step = |(k, (t, h)): (usize, (f64, f64))| {
-            x = choice.method.step(g, x, t, h, &mut f);
+        let step = |(k, at): (usize, (f64, f64))| {
+            x = self.dynamics.step(g, choice.method, x, at, start);
             ((k + 1) as f64, self.dynamics.leave(g, x))
         };
         shortened((0.0, choice.latest), self.time.1).enumerate().take(most).map(step).collect()
@@ -371,32 +378,5 @@ impl<T: Real> Classifier<T> for Ode<T> {
             sum += rate.iter().map(|r| r.f64()).sum::<f64>() / rate.len() as f64;
         }
         Some(sum / PARTS as f64 * self.time.0)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn steps_that_grow_reach_any_time_in_few() {
-        assert_eq!(growing(3.0, 0.5, 2.0), [0.5, 1.0, 1.5]);
-        assert_eq!(growing(2.0, 1.0, 1.0), [1.0, 1.0]);
-        for (time, most) in [(32.0, 15), (1024.0, 29), (1e4, 39)] {
-            let lengths = growing(time, 0.5, 1.25);
-            assert!((lengths.iter().sum::<f64>() - time).abs() < 1e-8 * time && lengths.len() <= most);
-        }
-    }
-
-    #[test]
-    fn steps_without_number_are_refused() {
-        let problem = |time: f64, step: f64, solver: Solver| {
-            Integration { time, step, solver, ..Default::default() }.check().err().unwrap_or_default()
-        };
-        let tiny = problem(2.0, 1e-300, Solver::Euler);
-        assert!(tiny.contains("model.time = 2.0") && tiny.contains("model.step = 1e-300"), "{tiny}");
-        assert!(problem(1e300, 0.5, Solver::Rk4).contains("model.time = 1e300"));
-        assert_eq!(problem(8.0, 1e-4, Solver::Euler), "");
-        assert_eq!(problem(1e6, 0.5, Solver::Adaptive), "");
     }
 }

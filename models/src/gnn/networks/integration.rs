@@ -158,3 +158,30 @@ impl Integration {
         kept.max(chosen)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn steps_that_grow_reach_any_time_in_few() {
+        assert_eq!(growing(3.0, 0.5, 2.0), [0.5, 1.0, 1.5]);
+        assert_eq!(growing(2.0, 1.0, 1.0), [1.0, 1.0]);
+        for (time, most) in [(32.0, 15), (1024.0, 29), (1e4, 39)] {
+            let lengths = growing(time, 0.5, 1.25);
+            assert!((lengths.iter().sum::<f64>() - time).abs() < 1e-8 * time && lengths.len() <= most);
+        }
+    }
+
+    #[test]
+    fn steps_without_number_are_refused() {
+        let problem = |time: f64, step: f64, solver: Solver| {
+            Integration { time, step, solver, ..Default::default() }.check().err().unwrap_or_default()
+        };
+        let tiny = problem(2.0, 1e-300, Solver::Euler);
+        assert!(tiny.contains("model.time = 2.0") && tiny.contains("model.step = 1e-300"), "{tiny}");
+        assert!(problem(1e300, 0.5, Solver::Rk4).contains("model.time = 1e300"));
+        assert_eq!(problem(8.0, 1e-4, Solver::Euler), "");
+        assert_eq!(problem(1e6, 0.5, Solver::Adaptive), "");
+    }
+}
