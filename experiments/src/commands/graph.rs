@@ -69,6 +69,7 @@ pub struct Args {
     resume: Option<PathBuf>,
     /// Do part I of N of the trainings (of searches, whole ones), counted from 0, in a folder
     /// of its own within --out: for job arrays of batch systems (docs/clusters.md). The same command again goes on.
+    /// `launcher` in the place of I/N: the part of this process among those of mpirun or srun.
     #[arg(long, value_name = "I/N", requires = "out")]
     task: Option<Share>,
     /// Put together what all tasks in that folder did: the run as one process would have left it.

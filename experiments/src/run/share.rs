@@ -9,6 +9,10 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
+use super::ranks;
+
+/// In the place of I/N: what the launcher says.
+const LAUNCHER: &str = "launcher";
 /// Most tasks of a sweep: more are a slip.
 const MOST: u64 = 100_000;
 
@@ -26,9 +30,18 @@ impl FromStr for Share {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        if text == LAUNCHER {
+            let (index, count) = ranks::place(ranks::environment)?.ok_or(
+                "launcher: mpirun or srun tells each of its processes which one it is, and this is none of them; write I/N",
+            )?;
+            return format!("{index}/{count}").parse();
+        }
         let numbers = text.split_once('/').map(|(index, count)| (index.parse::<u64>(), count.parse::<u64>()));
         let Some((Ok(index), Ok(count))) = numbers else {
-            return Err("wants I/N, as 0/8 for the first task of eight".into());
+            return Err(
+                "wants I/N, as 0/8 for the first task of eight, or launcher for that of mpirun or srun"
+                    .into(),
+            );
         };
         if count == 0 || count > MOST {
             return Err(format!("there may be 1 to {MOST} tasks"));

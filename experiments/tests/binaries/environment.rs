@@ -57,3 +57,13 @@ fn one_of_several_processes_of_a_launcher_is_refused() {
     }
     assert!(!dir.path().join("run").exists());
 }
+
+#[test]
+fn a_part_by_the_launcher_wants_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("run");
+    let mut alone =
+        command(env!("CARGO_BIN_EXE_dimension"), &["--out", out.to_str().unwrap(), "--task", "launcher"]);
+    refused(&mut alone, "this is none of them; write I/N");
+    assert!(!out.exists());
+}

@@ -47,7 +47,14 @@ impl Sweep {
             let out = dir.path().join(count.to_string());
             // Whatever order a scheduler finds.
             for task in (0..*count).rev() {
-                let said = succeed(&mut self.command(&out, &["--task", &format!("{task}/{count}")]));
+                // As a job array says it, or as a launcher does.
+                let said = if task % 2 == 0 {
+                    succeed(&mut self.command(&out, &["--task", &format!("{task}/{count}")]))
+                } else {
+                    let mut command = self.command(&out, &["--task", "launcher"]);
+                    let place = [("PMI_RANK", task.to_string()), ("PMI_SIZE", count.to_string())];
+                    succeed(command.envs(place))
+                };
                 assert!(self.words.contains("--quiet") || stdout(&said).contains("--gather"), "{said:?}");
             }
             // Twice: what was gathered can be gathered again.

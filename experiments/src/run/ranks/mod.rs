@@ -16,17 +16,38 @@ use engine::ranks::{Ranks, RanksError};
 
 use crate::run::error::CliError;
 
-/// What launchers tell each process of their number.
-const LAUNCHERS: [&str; 4] =
-    ["OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "MV2_COMM_WORLD_SIZE", "SLURM_STEP_NUM_TASKS"];
+/// What launchers tell each process of their number, and of its own.
+const LAUNCHERS: [(&str, &str); 4] = [
+    ("OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK"),
+    ("PMI_SIZE", "PMI_RANK"),
+    ("MV2_COMM_WORLD_SIZE", "MV2_COMM_WORLD_RANK"),
+    ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
+];
 
 /// The number of processes by what a launcher says, with the name of the variable; none without a launcher.
 fn launched(variable: impl Fn(&str) -> Option<String>) -> Option<(usize, &'static str)> {
-    let number = |name: &&'static str| Some((variable(name)?.trim().parse().ok()?, *name));
+    let number = |(size, _): &(&'static str, _)| Some((variable(size)?.trim().parse().ok()?, *size));
     LAUNCHERS.iter().filter_map(number).max_by_key(|(count, _)| *count)
 }
 
-fn environment(name: &str) -> Option<String> {
+/// The number of this process among those that a launcher has started, from 0, and how many they are; none without a
+/// launcher. Of several the first in the list that has started more than one: `mpirun` may start its own processes by
+/// `srun`, whose variables ours then have too.
+///
+/// # Errors
+/// The launcher says how many, and not which one this is.
+pub fn place(variable: impl Fn(&str) -> Option<String>) -> Result<Option<(u64, u64)>, String> {
+    let number = |name: &str| variable(name)?.trim().parse::<u64>().ok();
+    let found = || LAUNCHERS.iter().filter_map(|(size, rank)| Some((number(size)?, rank)));
+    let Some((count, rank)) = found().find(|(count, _)| *count > 1).or_else(|| found().next()) else {
+        return Ok(None);
+    };
+    let rank = number(rank).ok_or_else(|| format!("{rank} should say which of {count} processes this is"))?;
+    Ok(Some((rank, count)))
+}
+
+/// A variable of the environment.
+pub fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
@@ -45,10 +66,9 @@ fn refuse_several(found: Option<(usize, &'static str)>, remedy: &str) -> Result<
 /// # Errors
 /// A launcher has started several.
 pub fn alone() -> Result<(), CliError> {
-    refuse_several(
-        launched(environment),
-        "this program runs as one; start it without mpirun or srun, or with one task",
-    )
+    let remedy =
+        "this program runs as one; start it without mpirun or srun, or share out its work by --task launcher";
+    refuse_several(launched(environment), remedy)
 }
 
 /// Runs `body` with the ranks that a launcher has started. Rank 0 ends as `body` says, the others in silence.
@@ -92,6 +112,17 @@ mod tests {
             of(&[("PMI_SIZE", "x"), ("SLURM_STEP_NUM_TASKS", "3")]),
             Some((3, "SLURM_STEP_NUM_TASKS"))
         );
+        let place_by = |known: &[(&str, &str)]| {
+            place(|name| known.iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_string()))
+        };
+        assert_eq!(place_by(&[]), Ok(None));
+        assert!(place_by(&[("PMI_SIZE", "4")]).unwrap_err().contains("PMI_RANK"));
+        assert_eq!(place_by(&[("PMI_SIZE", "4"), ("PMI_RANK", "3")]), Ok(Some((3, 4))));
+        let srun = [("SLURM_STEP_NUM_TASKS", "4"), ("SLURM_PROCID", "1")];
+        for (size, want) in [("1", (1, 4)), ("2", (0, 2))] {
+            let mpirun = [("OMPI_COMM_WORLD_SIZE", size), ("OMPI_COMM_WORLD_RANK", "0")];
+            assert_eq!(place_by(&[srun, mpirun].concat()), Ok(Some(want)));
+        }
         assert!(refuse_several(of(&[("PMI_SIZE", "1")]), "").is_ok());
         let refused = refuse_several(of(&[("PMI_SIZE", "2")]), "start one").unwrap_err();
         assert_eq!(refused, CliError::usage("started as one of 2 processes (PMI_SIZE): start one"));
