@@ -69,7 +69,7 @@ pub(super) fn training(
     let modes = target.modes().map_or(0.0, |m| m.weights.len() as f64);
     // Column, label, logarithmic, and a level to compare with.
     type Level = Option<(&'static str, f64)>;
-    let known: [(&str, &str, bool, Level); 11] = [
+    let known: [(&str, &str, bool, Level); 12] = [
         ("loss", "loss", true, None),
         ("ess", "ESS of the weights", false, None),
         ("modes_found", "modes found", false, Some(("all modes", modes))),
@@ -80,6 +80,7 @@ pub(super) fn training(
         ("energy_mean", "mean energy of samples", false, None),
         ("energy", "mean energy", false, None),
         ("acceptance", "acceptance of moves", false, None),
+        ("jumps_accepted", "acceptance of jumps", false, None),
         ("move_step", "step of moves", true, None),
     ];
     let mut pictures = Vec::new();

@@ -2,13 +2,12 @@
 //! from.
 
 use engine::Real;
-use engine::Tape;
 use engine::checkpoint::{Checkpoint, CheckpointError};
 use engine::parallel::Tasks;
 use engine::rng::Stream;
 use rayon::prelude::*;
 
-use super::pair_covariance::{MOST, PairCovariance};
+use super::pair_covariance::{MOST, PairCovariance, Step};
 use super::pair_covariance_fit;
 use super::spacing::Spacing;
 use super::{Schedule, ScoreModel};
@@ -18,8 +17,9 @@ use crate::target::Geometry;
 pub(super) const KNOTS: usize = 33;
 /// States per task.
 const STATES: usize = 128;
-/// Least r: a step's variance stays above that of its posterior given x_0 by this share at least, so that the weights
-/// of paths are finite where a network denoises its own states without an error.
+/// Least r: a step's variance stays above that of its posterior given x_0 by this share at least (with noise along pairs
+/// the mean over directions does), so that the weights of paths are finite where a network denoises its own states without
+/// an error.
 pub(super) const LEAST: f64 = 1e-6;
 /// Names in checkpoints.
 const TABLE: &str = "denoising_error";
@@ -44,7 +44,6 @@ const LEVELS: &str = "level_spacing";
 #[derive(Clone, Debug, PartialEq)]
 pub struct DenoisingError {
     geometry: Geometry,
-    kinds: usize,
     /// log r, the kinds of one noise level together.
     log_r: Vec<f64>,
     spacing: Spacing,
@@ -57,7 +56,7 @@ impl DenoisingError {
         let kinds = kinds(geometry);
         let r = |knot: usize| scale.powi(2) / (scale.powi(2) + sigma(schedule, knot).powi(2));
         let log_r = (0..KNOTS).flat_map(|knot| std::iter::repeat_n(r(knot).max(LEAST).ln(), kinds)).collect();
-        Self { geometry, kinds, log_r, spacing: Spacing::uniform(KNOTS), pairs: None }
+        Self { geometry, log_r, spacing: Spacing::uniform(KNOTS), pairs: None }
     }
 
     /// The table, for a checkpoint: log r, the kinds of one noise level together.
@@ -125,9 +124,19 @@ impl DenoisingError {
         self.spacing.restore(shares)
     }
 
-    /// How the errors of particles hang together, once it was fitted.
-    pub(super) fn pairs(&self) -> Option<&PairCovariance> {
-        self.pairs.as_ref()
+    /// Whether steps have a covariance that depends on the state.
+    pub(super) fn is_correlated(&self) -> bool {
+        self.pairs.is_some()
+    }
+
+    /// The covariance C of the step from `sigma` to `next`, once it was fitted.
+    pub(super) fn covariance(&self, schedule: Schedule, (sigma, next): (f64, f64)) -> Option<Step<'_>> {
+        let t = schedule.time(sigma);
+        let mut error = [0.0];
+        self.pairs.as_ref().map(|pairs| {
+            self.at(t, &mut error);
+            pairs.step(t, (sigma, next), error[0])
+        })
     }
 
     /// Independent coordinates again.
@@ -161,15 +170,16 @@ impl DenoisingError {
 
     /// Number of kinds of coordinates.
     pub fn kinds(&self) -> usize {
-        self.kinds
+        kinds(self.geometry)
     }
 
     /// r of each kind at t.
     pub(super) fn at(&self, t: f64, out: &mut [f64]) {
         let (below, share) = between(t, KNOTS);
-        let rows = &self.log_r[below * self.kinds..(below + 2) * self.kinds];
+        let kinds = self.kinds();
+        let rows = &self.log_r[below * kinds..(below + 2) * kinds];
         for (k, out) in out.iter_mut().enumerate() {
-            *out = ((1.0 - share) * rows[k] + share * rows[self.kinds + k]).exp();
+            *out = ((1.0 - share) * rows[k] + share * rows[kinds + k]).exp();
         }
     }
 
@@ -193,21 +203,16 @@ impl DenoisingError {
     ) -> Self {
         let mut fitted = self.clone();
         let geometry = model.network.geometry();
-        let (d, kinds) = (geometry.dim(), self.kinds);
+        let (d, kinds) = (geometry.dim(), self.kinds());
         let count = (states.len() / d.max(1)) as f64 * per_kind(geometry);
         for knot in 0..KNOTS {
             let level = sigma(schedule, knot);
             let sums: Vec<Vec<f64>> = (states.par_chunks(STATES * d)).tasks(|chunk, states| {
                 let mut stream = Stream::new(seed, "denoising error", step, (chunk * KNOTS + knot) as u64);
-                let mut x = vec![T::ZERO; states.len()];
-                geometry.fill_normal(&mut stream, &mut x);
-                x.iter_mut().zip(states).for_each(|(x, s)| *x = T::of(level).mul_add(*x, *s));
-                let mut score = vec![T::ZERO; x.len()];
-                model.score(&mut Tape::new(), &x, T::of(level), &mut score);
-                x.iter_mut().zip(&score).for_each(|(x, s)| *x += T::of(level * level) * *s);
+                let denoised = model.noised_and_denoised(states, level, &mut stream);
                 let mut sums = vec![0.0; kinds];
-                for (x, state) in x.chunks_exact(d).zip(states.chunks_exact(d)) {
-                    add_squares(x, state, &mut sums);
+                for (y, state) in denoised.chunks_exact(d).zip(states.chunks_exact(d)) {
+                    add_squares(y, state, &mut sums);
                 }
                 sums
             });
@@ -226,7 +231,8 @@ impl DenoisingError {
 
     /// Multiplies r at each knot by exp(f(t)).
     pub(super) fn scale(&mut self, f: impl Fn(f64) -> f64) {
-        for (knot, row) in self.log_r.chunks_exact_mut(self.kinds).enumerate() {
+        let kinds = self.kinds();
+        for (knot, row) in self.log_r.chunks_exact_mut(kinds).enumerate() {
             let by = f(knot as f64 / (KNOTS - 1) as f64);
             row.iter_mut().for_each(|v| *v = (*v + by).max(LEAST.ln()));
         }

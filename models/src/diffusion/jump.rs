@@ -42,16 +42,47 @@ impl<T: Real> ReverseProcess<'_, T> {
             let new = weigh(&fresh, ratios)?;
             let old = weigh(x, self.noised_ratios(x, steps, key))?;
             let mut stream = Stream::new(seed, "jumps", step, chunk as u64);
-            let states = x.chunks_exact_mut(d).zip(fresh.chunks_exact(d));
-            for ((x, fresh), (new, old)) in states.zip(new.iter().zip(&old)) {
-                // A path of the model that ends outside the support, or whose weight is no number, is never taken.
-                let chance = if *new > f64::NEG_INFINITY { (new - old).exp().min(1.0) } else { 0.0 };
-                sum += chance;
-                if stream.uniform() < chance {
-                    x.copy_from_slice(fresh);
-                }
+            let (taken, acceptance) = accepted(&new, &old, &mut stream);
+            for k in taken {
+                x[k * d..(k + 1) * d].copy_from_slice(&fresh[k * d..(k + 1) * d]);
             }
+            sum += acceptance * n as f64;
         }
         Ok(sum / total.max(1) as f64)
+    }
+}
+
+/// Which of the new paths are taken in the place of the old ones, by the logarithms of their weights, and the mean
+/// probability of it.
+pub(crate) fn accepted(new: &[f64], old: &[f64], stream: &mut Stream) -> (Vec<usize>, f64) {
+    let (mut taken, mut sum) = (Vec::new(), 0.0);
+    for (k, (new, old)) in new.iter().zip(old).enumerate() {
+        // A path of the model that ends outside the support is never taken, nor one where a weight is no number.
+        let ratio = new - old;
+        let chance = if *new == f64::NEG_INFINITY || ratio.is_nan() { 0.0 } else { ratio.exp().min(1.0) };
+        sum += chance;
+        if stream.uniform() < chance {
+            taken.push(k);
+        }
+    }
+    (taken, sum / new.len().max(1) as f64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_taken_by_the_ratio_of_their_weights() {
+        let (out, none) = (f64::NEG_INFINITY, f64::NAN);
+        let cases =
+            [(1.0, 0.0, 1.0), (0.0, 1.0, (-1f64).exp()), (0.0, out, 1.0), (out, 0.0, 0.0), (out, out, 0.0)];
+        for (new, old, want) in cases.into_iter().chain([(none, 0.0, 0.0), (0.0, none, 0.0)]) {
+            let n = 10_000;
+            let (taken, chance) = accepted(&vec![new; n], &vec![old; n], &mut Stream::new(1, "jumps", 0, 0));
+            assert!((chance - want).abs() < 1e-9, "{new} {old}: {chance}");
+            // Five standard errors of a share of a half are 0.025.
+            assert!((taken.len() as f64 / n as f64 - want).abs() < 0.025, "{new} {old}: {}", taken.len());
+        }
     }
 }

@@ -20,6 +20,7 @@ mod tuning;
 
 pub use denoising_error::DenoisingError;
 pub use flow::Flow;
+pub(crate) use jump::accepted;
 pub use lookahead::{Lookahead, Populations};
 pub use pair_covariance::PairCovariance;
 pub use recorded::RecordedPaths;

@@ -13,6 +13,10 @@ pub(super) const NODES: usize = 8;
 pub(super) const TERMS: usize = 1 + 2 * NODES;
 /// Least square of a pivot of the precision. Below it a state counts as one that the functions do not describe.
 const LEAST_PIVOT: f64 = 0.05;
+/// Least variance of a step in any direction, as a share of that of a step whose x_0 is known. Where that is the true
+/// variance s^2, the second moment of the step's weight, the integral of N(0, s^2)^2 / N(0, f s^2), is finite for
+/// f > 1/2.
+const FLOOR: f64 = 0.75;
 /// Coordinates of a state at most: the factors take the third power of their number, for each state and step.
 pub(super) const MOST: usize = 384;
 /// Names in checkpoints.
@@ -35,9 +39,10 @@ const ERRORS: &str = "pair_covariance.errors";
 ///
 /// v C, C = (1 - tau) I + (tau / r) S.
 ///
-/// r is that of the fit. Where tuning has made v smaller, tau is that of the smaller r, so that v C is never below the
-/// variance of a step whose x_0 is known. States that P does not describe (it is not positive definite, or hardly) have
-/// C = I. C depends on the state before the step alone, so that weights of paths stay unbiased whatever was fitted.
+/// r is that of the fit. Where tuning has made v smaller, tau is cut so that v C keeps in every direction a share
+/// ([`FLOOR`]) of the variance that a step has whose x_0 is known. States that P does not describe (it is not positive
+/// definite, or hardly) have C = I. C depends on the state before the step alone, so that weights of paths stay unbiased
+/// whatever was fitted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PairCovariance {
     pub(super) system: ParticleSystem,
@@ -49,10 +54,12 @@ pub struct PairCovariance {
     pub(super) errors: Vec<f64>,
 }
 
-/// A noise level and the step from it, for [`PairCovariance::factor`].
+/// The covariance of a step between two noise levels, for any state before it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Step {
+pub(super) struct Step<'a> {
+    covariance: &'a PairCovariance,
     terms: [f64; TERMS],
+    sigma: f64,
     /// C = `identity` I + `by_error` P^-1.
     identity: f64,
     by_error: f64,
@@ -67,43 +74,19 @@ impl PairCovariance {
     }
 
     /// What the step from sigma to sigma' needs, at the time t of sigma, where r is now `error`.
-    pub(super) fn step(&self, t: f64, (sigma, next): (f64, f64), error: f64) -> Step {
+    pub(super) fn step(&self, t: f64, (sigma, next): (f64, f64), error: f64) -> Step<'_> {
         let (below, share) = between(t, KNOTS);
         let line = |low: f64, high: f64| (1.0 - share) * low + share * high;
         let rows = &self.terms[below * TERMS..(below + 2) * TERMS];
         let r = line(self.errors[below].ln(), self.errors[below + 1].ln()).exp();
         let terms = std::array::from_fn(|k| line(rows[k], rows[TERMS + k]));
-        let (next2, added) = (next * next, (sigma * sigma - next * next) * r.min(error));
-        let own = added / (next2 + added);
+        let (next2, drift) = (next * next, sigma * sigma - next * next);
+        // v (1 - tau) over the variance for a known x_0 is at least FLOOR.
+        let least = FLOOR * next2 / (next2 + drift * error);
+        let own = (drift * r / (next2 + drift * r)).min(1.0 - least);
         let by_error = own / r;
         // As r is at least LEAST, so is what S has in any direction.
-        Step { terms, identity: 1.0 - own + by_error * LEAST, by_error }
-    }
-
-    /// Factorises C of the step for the denoised state `y`.
-    ///
-    /// With P = L L^T and C = c I + b P^-1, W = L^T C L = c L^T L + b I = N N^T, and C = B B^T for B = L^-T N: two
-    /// Cholesky factors and no inverse.
-    pub(super) fn factor<T: Real>(&self, step: &Step, y: &[T], memory: &mut Factor) {
-        let (n, d) = (self.system.dim(), self.system.space as f64);
-        memory.y.clear();
-        memory.y.extend(y.iter().map(|y| y.f64()));
-        let y = std::mem::take(&mut memory.y);
-        let log_det = self.factor_precision(&step.terms, &y, memory);
-        memory.y = y;
-        memory.log_det = 0.0;
-        memory.identity = true;
-        let Some(log_det_p) = log_det else { return };
-        matrix::gram(n, &memory.lower, step.identity, step.by_error, &mut memory.root);
-        matrix::cholesky(n, &mut memory.root);
-        memory.of_mean = step.identity + step.by_error / step.terms[0];
-        let pivots = memory.root.iter().step_by(n + 1);
-        // W on translations is C P there.
-        let log_det_w = pivots.map(|l| l.ln()).sum::<f64>() - 0.5 * d * (memory.of_mean * step.terms[0]).ln();
-        if log_det_w.is_finite() {
-            memory.log_det = log_det_w - log_det_p;
-            memory.identity = false;
-        }
+        Step { covariance: self, terms, sigma, identity: 1.0 - own + by_error * LEAST, by_error }
     }
 
     /// Factorises P of the denoised state `y`; (1/2) log det P on the mean-free states. None where P is not positive
@@ -196,6 +179,42 @@ impl PairCovariance {
         let mut at = [0.0; NODES];
         at.copy_from_slice(&nodes);
         Ok(Some(Self { system, nodes: at, terms, errors }))
+    }
+}
+
+impl Step<'_> {
+    /// Factorises C for the state `x` with that `score`.
+    pub(super) fn factor<T: Real>(&self, x: &[T], score: &[T], memory: &mut Factor) {
+        let mut y = std::mem::take(&mut memory.y);
+        y.clear();
+        y.extend(x.iter().zip(score).map(|(x, s)| x.f64() + self.sigma * self.sigma * s.f64()));
+        self.factor_denoised(&y, memory);
+        memory.y = y;
+    }
+
+    /// The same for a state that is denoised already.
+    ///
+    /// With P = L L^T and C = c I + b P^-1, W = L^T C L = c L^T L + b I = N N^T, and C = B B^T for B = L^-T N: two
+    /// Cholesky factors and no inverse.
+    pub(super) fn factor_denoised(&self, y: &[f64], memory: &mut Factor) {
+        let (n, d) = (self.system().dim(), self.system().space as f64);
+        memory.log_det = 0.0;
+        memory.identity = true;
+        let Some(log_det_p) = self.covariance.factor_precision(&self.terms, y, memory) else { return };
+        matrix::gram(n, &memory.lower, self.identity, self.by_error, &mut memory.root);
+        matrix::cholesky(n, &mut memory.root);
+        memory.of_mean = self.identity + self.by_error / self.terms[0];
+        let pivots = memory.root.iter().step_by(n + 1);
+        // W on translations is C P there.
+        let log_det_w = pivots.map(|l| l.ln()).sum::<f64>() - 0.5 * d * (memory.of_mean * self.terms[0]).ln();
+        if log_det_w.is_finite() {
+            memory.log_det = log_det_w - log_det_p;
+            memory.identity = false;
+        }
+    }
+
+    pub(super) fn system(&self) -> ParticleSystem {
+        self.covariance.system
     }
 }
 

@@ -1,8 +1,8 @@
 //! The pair covariance of a denoiser's errors, by maximum likelihood.
 
+use engine::Real;
 use engine::parallel::Tasks;
 use engine::rng::Stream;
-use engine::{Real, Tape};
 use rayon::prelude::*;
 
 use super::denoising_error::{KNOTS, sigma};
@@ -11,9 +11,8 @@ use super::small_matrix as matrix;
 use super::{Schedule, ScoreModel};
 use crate::target::ParticleSystem;
 
-/// Coordinates of the states that a level is fitted on, to the next whole state; and states that are scored together.
+/// Coordinates of the states that a level is fitted on, to the next whole state.
 const COORDINATES: usize = 12_288;
-const STATES: usize = 128;
 /// Nodes lie at these quantiles of the distances of pairs, dense where particles are near.
 const QUANTILES: [f64; NODES] = [0.0, 0.02, 0.05, 0.1, 0.2, 0.4, 0.7, 1.0];
 /// Newton steps at most, and tries of one.
@@ -42,14 +41,8 @@ pub(super) fn fitted<T: Real>(
     let rows = (0..KNOTS).into_par_iter().tasks(|_, knot| {
         let mut stream = Stream::new(seed, "pair covariance", step, knot as u64);
         let level = sigma(schedule, knot);
-        let mut x = vec![T::ZERO; states.len()];
-        system.fill_normal(&mut stream, &mut x);
-        x.iter_mut().zip(states).for_each(|(x, s)| *x = T::of(level).mul_add(*x, *s));
-        let (mut tape, mut score) = (Tape::new(), vec![T::ZERO; x.len()]);
-        for (x, score) in x.chunks(STATES * d).zip(score.chunks_mut(STATES * d)) {
-            model.score(&mut tape, x, T::of(level), score);
-        }
-        let y: Vec<f64> = x.iter().zip(&score).map(|(x, s)| x.f64() + level * level * s.f64()).collect();
+        let denoised = model.noised_and_denoised(states, level, &mut stream);
+        let y: Vec<f64> = denoised.iter().map(|y| y.f64()).collect();
         let e: Vec<f64> = states.iter().zip(&y).map(|(s, y)| (s.f64() - y) / level).collect();
         let mut terms = [0.0; TERMS];
         terms.copy_from_slice(&start.terms[knot * TERMS..(knot + 1) * TERMS]);

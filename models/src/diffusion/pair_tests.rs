@@ -6,7 +6,7 @@ use engine::{Recording, Var};
 use faer::linalg::solvers::{DenseSolveCore, SelfAdjointEigen};
 use faer::{Mat, Side};
 
-use super::denoising_error::KNOTS;
+use super::denoising_error::{KNOTS, variance};
 use super::pair_covariance::{Factor, NODES, PairCovariance, TERMS};
 use super::pair_covariance_fit::Level;
 use super::{DenoisingError, ReverseProcess, Schedule, ScoreModel};
@@ -101,7 +101,7 @@ fn the_factor_is_that_of_the_steps_covariance_on_mean_free_states() {
     let own = added / (next * next + added);
     let mut memory = Factor::default();
     for y in states(20, 1.5, 1).chunks_exact(SYSTEM.dim()) {
-        covariance.factor(&step, y, &mut memory);
+        step.factor_denoised(y, &mut memory);
         let s = precision(&terms(0.6), y).partial_piv_lu().inverse();
         let c = (1.0 - own + own / r * 1e-6) * Mat::<f64>::identity(SYSTEM.dim(), SYSTEM.dim()) + own / r * s;
         let inverse = c.partial_piv_lu().inverse();
@@ -148,6 +148,25 @@ fn the_factor_is_that_of_the_steps_covariance_on_mean_free_states() {
 }
 
 #[test]
+fn steps_whose_variance_was_lowered_keep_a_share_of_the_least_one() {
+    // Nothing is left open in any direction: a step has what it adds for itself.
+    let mut stiff = covariance(0.0);
+    stiff.terms.chunks_exact_mut(TERMS).for_each(|row| row[0] = 1e12);
+    let (sigma, next): (f64, f64) = (1.2, 0.7);
+    let drift = sigma * sigma - next * next;
+    let of_known = drift * next * next / (sigma * sigma);
+    let (x, mut memory) = (states(1, 1.0, 3), Factor::default());
+    // The errors of `covariance` are 0.8.
+    for (error, least) in [(0.8, 1.0), (1.6, 1.0), (0.4, 0.75), (1e-6, 0.75)] {
+        stiff.step(0.4, (sigma, next), error).factor_denoised(&x, &mut memory);
+        let own = x.iter().map(|x| x * x).sum::<f64>() / memory.square(x.iter().copied());
+        let share = own * variance(sigma * sigma, next * next, drift * error) / of_known;
+        assert!(share > least - 1e-4, "{error}: {share}");
+        assert!(error > 0.8 || share < least + 1e-4, "{error}: {share}");
+    }
+}
+
+#[test]
 fn weights_of_paths_have_the_mean_z_with_correlated_noise() {
     // E = |x|^2 / 2 on mean-free states, learnt wrongly. The distance of two particles exceeds c with the probability
     // exp(-c^2 / 4).
@@ -166,7 +185,7 @@ fn weights_of_paths_have_the_mean_z_with_correlated_noise() {
         let (mut memory, step) = (Factor::default(), pairs.step(0.7, (1.5, 0.8), 0.8));
         let identities = (states(1000, 1.0, 4).chunks_exact(SYSTEM.dim()))
             .filter(|y| {
-                pairs.factor(&step, y, &mut memory);
+                step.factor_denoised(y, &mut memory);
                 memory.identity
             })
             .count();

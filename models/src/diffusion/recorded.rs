@@ -84,7 +84,7 @@ impl<T: Real> RecordedPaths<T> {
 
     /// Noise levels and slopes.
     fn prepare(&mut self, process: &ReverseProcess<'_, T>) {
-        assert!(process.error.pairs().is_none(), "recorded paths have independent coordinates");
+        assert!(!process.error.is_correlated(), "recorded paths have independent coordinates");
         self.kinds = process.error.kinds();
         self.slopes.clear();
         self.slopes.resize(self.kinds * (self.steps + 1), T::ZERO);

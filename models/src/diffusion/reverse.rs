@@ -42,6 +42,22 @@ impl<T: Real> ScoreModel<'_, T> {
             *out = a * *x + b * *f;
         }
     }
+
+    /// The columns of `states` with Gaussian noise of that level on them, denoised again: x + sigma^2 score(x, sigma).
+    pub(super) fn noised_and_denoised(&self, states: &[T], sigma: f64, stream: &mut Stream) -> Vec<T> {
+        let mut x = vec![T::ZERO; states.len()];
+        self.network.geometry().fill_normal(stream, &mut x);
+        x.iter_mut().zip(states).for_each(|(x, s)| *x = T::of(sigma).mul_add(*x, *s));
+        let numbers = STATES * self.network.dim();
+        let (mut tape, mut levels) = (Tape::new(), Vec::new());
+        let mut score = vec![T::ZERO; numbers.min(x.len())];
+        for x in x.chunks_mut(numbers) {
+            let score = &mut score[..x.len()];
+            self.score_in(&mut tape, &mut levels, x, T::of(sigma), score);
+            x.iter_mut().zip(&*score).for_each(|(x, s)| *x += T::of(sigma * sigma) * *s);
+        }
+        x
+    }
 }
 
 /// States per task.
@@ -147,9 +163,9 @@ pub(super) struct Memory<T: Real> {
     pub(super) noise: Vec<T>,
     pub(super) variances: Vec<f64>,
     deviations: Vec<T>,
-    /// The covariance of one state's step, and one state.
+    /// The covariance of one state's step, and Gaussians that have it.
     factor: Factor,
-    state: Vec<T>,
+    spread: Vec<T>,
     /// Gaussians of the means of the states, one for each axis.
     means: Vec<f64>,
 }
@@ -164,7 +180,7 @@ impl<T: Real> Default for Memory<T> {
             variances: Vec::new(),
             deviations: Vec::new(),
             factor: Factor::default(),
-            state: Vec::new(),
+            spread: Vec::new(),
             means: Vec::new(),
         }
     }
@@ -225,7 +241,7 @@ impl<'a, T: Real> Walker<'a, T> {
         let geometry = process.model.network.geometry();
         let (d, kinds) = (geometry.dim(), process.error.kinds());
         let drift = sigma * sigma - next * next;
-        let Memory { scores, noise, variances, deviations, factor, state, means, .. } = &mut self.memory;
+        let Memory { scores, noise, variances, deviations, factor, spread, means, .. } = &mut self.memory;
         geometry.fill_normal(stream, noise);
         process.error.variances(process.schedule, sigma, next, variances);
         // One for each coordinate.
@@ -234,22 +250,16 @@ impl<'a, T: Real> Walker<'a, T> {
         let logs = variances.iter().map(|v| (v / drift).ln());
         let normalisers = 0.5 * per_kind(geometry) * logs.sum::<f64>();
         let columns = x.chunks_exact_mut(d).zip(scores.chunks_exact_mut(d));
-        if let Some(pairs) = process.error.pairs() {
-            let t = process.schedule.time(sigma);
-            let mut error = [0.0];
-            process.error.at(t, &mut error);
-            let step = pairs.step(t, (sigma, next), error[0]);
-            let axes = pairs.system.space;
+        if let Some(step) = process.error.covariance(process.schedule, (sigma, next)) {
+            let axes = step.system().space;
             means.resize(log_ratio.len() * axes, 0.0);
             stream.fill_normal(means);
-            let (deviation, sigma2) = (deviations[0], T::of(sigma * sigma));
+            let deviation = deviations[0];
             let noise = noise.chunks_exact(d).zip(means.chunks_exact(axes));
             for (((x, s), (z, means)), ratio) in columns.zip(noise).zip(log_ratio.iter_mut()) {
-                state.clear();
-                state.extend(x.iter().zip(&*s).map(|(x, s)| sigma2.mul_add(*s, *x)));
-                pairs.factor(&step, state, factor);
-                let noise_square = factor.spread(pairs.system, means, z, state);
-                for ((x, s), spread) in x.iter_mut().zip(&mut *s).zip(&*state) {
+                step.factor(x, s, factor);
+                let noise_square = factor.spread(step.system(), means, z, spread);
+                for ((x, s), spread) in x.iter_mut().zip(&mut *s).zip(&*spread) {
                     let change = T::of(drift) * *s + deviation * *spread;
                     *x += change;
                     *s = change;

@@ -103,7 +103,7 @@ impl<T: Real> ReverseProcess<'_, T> {
             let (mut x, mut next_x) = (states.to_vec(), states.to_vec());
             let (mut tape, mut score) = (Tape::new(), vec![T::ZERO; x.len()]);
             let mut sums = vec![0.0; kinds];
-            let (mut factor, mut denoised) = (Factor::default(), Vec::new());
+            let mut factor = Factor::default();
             for (k, (sigma, next)) in pairs.iter().enumerate() {
                 let drift = sigma * sigma - next * next;
                 geometry.fill_normal(&mut stream, &mut x);
@@ -113,33 +113,22 @@ impl<T: Real> ReverseProcess<'_, T> {
                 let deviation = T::of(drift.sqrt());
                 x.iter_mut().zip(&next_x).for_each(|(x, from)| *x = deviation.mul_add(*x, *from));
                 self.model.score(&mut tape, &x, T::of(*sigma), &mut score);
-                if self.error.pairs().is_some() {
-                    denoised.clear();
-                    let s2 = T::of(sigma * sigma);
-                    denoised.extend(x.iter().zip(&score).map(|(x, s)| s2.mul_add(*s, *x)));
-                }
-                // The mean of the step back.
-                score.iter_mut().zip(&x).for_each(|(s, x)| *s = T::of(drift).mul_add(*s, *x));
-                let columns = score.chunks_exact(d).zip(next_x.chunks_exact(d));
-                if let Some(pairs) = self.error.pairs() {
-                    let t = self.schedule.time(*sigma);
-                    let mut error = [0.0];
-                    self.error.at(t, &mut error);
-                    let step = pairs.step(t, (*sigma, *next), error[0]);
-                    let rows = squares.chunks_exact_mut(row).zip(log_w.iter_mut());
-                    for (((squares, log_w), (mean, from)), y) in
-                        rows.zip(columns).zip(denoised.chunks_exact(d))
-                    {
-                        pairs.factor(&step, y, &mut factor);
-                        squares[k] = factor.square(mean.iter().zip(from).map(|(m, f)| *m - *f)) as f32;
-                        *log_w += factor.log_det;
+                let covariance = self.error.covariance(self.schedule, (*sigma, *next));
+                let rows = squares.chunks_exact_mut(row).zip(log_w.iter_mut());
+                let columns = x.chunks_exact(d).zip(score.chunks_exact_mut(d)).zip(next_x.chunks_exact(d));
+                for ((squares, log_w), ((x, s), from)) in rows.zip(columns) {
+                    if let Some(step) = &covariance {
+                        step.factor(x, s, &mut factor);
                     }
-                    std::mem::swap(&mut x, &mut next_x);
-                    continue;
-                }
-                for (squares, (mean, from)) in squares.chunks_exact_mut(row).zip(columns) {
+                    // The mean of the step back.
+                    s.iter_mut().zip(x).for_each(|(s, x)| *s = T::of(drift).mul_add(*s, *x));
+                    if covariance.is_some() {
+                        squares[k] = factor.square(s.iter().zip(from).map(|(m, f)| *m - *f)) as f32;
+                        *log_w += factor.log_det;
+                        continue;
+                    }
                     sums.fill(0.0);
-                    add_squares(mean, from, &mut sums);
+                    add_squares(s, from, &mut sums);
                     let out = &mut squares[k * kinds..(k + 1) * kinds];
                     out.iter_mut().zip(&sums).for_each(|(out, s)| *out = *s as f32);
                 }
@@ -155,7 +144,7 @@ impl<T: Real> ReverseProcess<'_, T> {
     }
 
     /// log(forward / backward), as [`paths`](Self::paths) has it, of random paths that noise the columns of `x`.
-    pub(super) fn noised_ratios(&self, x: &[T], steps: usize, key: (u64, u64)) -> Vec<f64> {
+    pub(crate) fn noised_ratios(&self, x: &[T], steps: usize, key: (u64, u64)) -> Vec<f64> {
         let noised = self.noised(x, &vec![0.0; x.len() / self.model.network.dim()], steps, key);
         noised.log_weights(&self.variances_by(&noised, &[0.0; FACTORS]))
     }

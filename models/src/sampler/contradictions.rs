@@ -76,6 +76,7 @@ fn counters_that_disagree_are_refused() {
         ("iwsm", "adam.steps", "0", "adam.steps = 0 at step 8"),
         ("iwsm", "ema.updates", "9", "ema.updates = 9 at step 8"),
         ("iwsm", "energy_evaluations", "127", "energy_evaluations = 127 at step 8"),
+        ("iwsm", "jumped", "1.5", "jumped = 1.5"),
         ("iwsm", "move_step", "NaN", "move_step = NaN"),
         ("iwsm", "move_step", "0", "move_step = 0"),
         ("iwsm", "acceptance", "1.5", "acceptance = 1.5"),

@@ -24,7 +24,7 @@ pub struct Buffer<T> {
     capacity: usize,
     len: usize,
     next: usize,
-    /// The first states that are never replaced by new ones.
+    /// The first states, which no new one pushes out.
     kept: usize,
     coordinates: Vec<T>,
     log_w: Vec<f64>,
@@ -77,6 +77,11 @@ impl<T: Real> Buffer<T> {
     pub fn keep(&mut self, kept: usize) {
         debug_assert!(kept < self.capacity && self.len == self.capacity);
         (self.kept, self.next) = (kept, kept);
+    }
+
+    /// How many of the first states [`push`](Self::push) leaves alone.
+    pub fn kept(&self) -> usize {
+        self.kept
     }
 
     /// Adds states, which replace the oldest ones if the buffer is full. Those that are not finite are skipped.
@@ -136,6 +141,15 @@ impl<T: Real> Buffer<T> {
         assert_eq!(columns.len(), self.len * self.dim, "one column for each stored state");
         for (l, x) in columns.chunks_exact(self.dim).enumerate() {
             x.iter().enumerate().for_each(|(a, v)| self.coordinates[a * self.capacity + l] = *v);
+        }
+    }
+
+    /// Replaces state l, with its -E and -grad E where they are kept; its weight stays.
+    pub fn replace_one(&mut self, l: usize, x: &[T], energy: (T, &[T])) {
+        x.iter().enumerate().for_each(|(a, v)| self.coordinates[a * self.capacity + l] = *v);
+        if self.keeps_energies() {
+            self.log_p[l] = energy.0;
+            self.score[l * self.dim..(l + 1) * self.dim].copy_from_slice(energy.1);
         }
     }
 
@@ -228,6 +242,8 @@ mod tests {
         pushed(&mut buffer, &[5.0, 6.0, 7.0], &[]);
         assert_eq!(buffer.states(), vec![4.0, 7.0, 6.0]);
         assert!(!buffer.set_place([3, 0]) && buffer.set_place([3, 1]));
+        buffer.replace_one(0, &[8.0], (9.0, &[10.0]));
+        assert_eq!((buffer.states(), buffer.energy(0)), (vec![8.0, 7.0, 6.0], (9.0, &[10.0][..])));
     }
 
     #[test]

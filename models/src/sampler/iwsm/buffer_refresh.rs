@@ -5,9 +5,10 @@
 //! ([`ReverseProcess::paths`](crate::diffusion::ReverseProcess::paths)); the expectation is Z for any model, so that
 //! states of different models, and of moves that leave exp(-E) invariant (Neal 2001), belong together.
 //!
-//! Where Markov chains have explored, their states have one weight for all. Half of them stay for the whole training, so
-//! that no mode is lost that they found; paths of a model take the places of the others, and only from a refresh whose weights have the effective share `replay.share`. That choice looks at the weights, and so
-//! the stored ones are a little low in the mean; weights of samples do not depend on it.
+//! Where Markov chains have explored, their states have one weight for all. Half of them leave by jumps alone
+//! ([`jumps`](super::jumps)), so that no mode is lost that they found; paths of a model take the places of the others,
+//! and only from a refresh whose weights have the effective share `replay.share`. That choice looks at the weights, and
+//! so the stored ones are a little low in the mean; weights of samples do not depend on it.
 //!
 //! With `replay.explore = annealed` the target of a training is exp(-b E) N^(1 - b), b from 0 to 1. A refresh moves b as
 //! far as the weights of its fresh paths keep their effective share; energies are known already, so that neither this
@@ -17,6 +18,7 @@ use engine::Real;
 use engine::rng::Stream;
 
 use super::buffer::Fresh;
+use super::jumps::Ends;
 use super::{Explore, Trainer};
 use crate::importance::{effective_share, normalised_ess, normalised_ess_of, resampled_to, tempered};
 use crate::mcmc::{adapted, hmc_over};
@@ -64,6 +66,9 @@ impl<T: Real> Trainer<'_, T> {
             let b = self.next_exponent(&log_w, &excess);
             let log_w: Vec<f64> =
                 log_w.iter().zip(&excess).map(|(w, excess)| w + times(b, *excess)).collect();
+            if self.config.replay.jumps {
+                self.jump_kept(Ends { x: &x, log_w: &log_w, energies: (&log_p, &score) });
+            }
             // Paths of a model that has yet to learn would drive better states out of the buffer.
             let share = normalised_ess(&log_w);
             if self.config.replay.explore.by_chains() && (share.is_nan() || share < self.config.replay.share)

@@ -2,6 +2,7 @@
 
 use engine::Real;
 
+use super::jumps::PATHS_FOR_ONE;
 use super::{Config, Explore, Form, Identity, Objective, symmetric};
 use crate::memory;
 use crate::range::{self, Range, Range::Between};
@@ -171,6 +172,12 @@ impl Config {
             return Some(
                 "replay.explore = annealed needs weights of the stored states: use the method iwsm with weights.form = trajectory and train.identity = stored".into(),
             );
+        }
+        let paths = r.refresh_samples >= PATHS_FOR_ONE && w.form == Form::Trajectory;
+        if r.jumps && !(r.explore.by_chains() && r.moves > 0 && paths) {
+            return Some(format!(
+                "replay.jumps offers ends of paths to the moved states of an explorer: set it to false, or replay.explore = pt or smc, replay.moves of at least 1, replay.refresh_samples of at least {PATHS_FOR_ONE} and weights.form = trajectory"
+            ));
         }
         if r.explore == Explore::Annealed && (r.moves > 0 || r.first_moves > 0) {
             return Some(

@@ -201,6 +201,11 @@ pub struct Replay {
     /// are stored beside the states of pt or smc.
     #[serde(default = "fifth")]
     pub share: f64,
+    /// Offer the ends of a refresh's paths to the states that pt or smc has left in the buffer, by the weights of both
+    /// paths, so that modes get their right shares; after a fourth of the training. Needs weights.form = trajectory and
+    /// moves.
+    #[serde(default)]
+    pub jumps: bool,
     /// Resample fresh samples by the weights of their reverse paths before they are stored, so that modes between
     /// which no moves lead get their right shares. As many are stored as their effective sample size. Not with
     /// weights.form = trajectory, which keeps the weights with the states.
@@ -331,6 +336,7 @@ impl Default for Config {
                 explore: Explore::None,
                 explore_moves: four(),
                 share: fifth(),
+                jumps: false,
                 resample: false,
             },
             network: Network {

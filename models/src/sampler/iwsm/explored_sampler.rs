@@ -62,10 +62,15 @@ impl Sampler for Explored<'_> {
     fn state_figures(&self) -> Vec<Named> {
         match self.trainer() {
             Some(trainer) => trainer.state_figures(),
-            None if self.config.shows_moves(self.target.single().geometry()) => {
-                vec![("move_step", f64::NAN), ("acceptance", f64::NAN)]
+            None => {
+                let moves = self.config.shows_moves(self.target.single().geometry());
+                let shown = [
+                    ("move_step", moves),
+                    ("acceptance", moves),
+                    ("jumps_accepted", self.config.replay.jumps),
+                ];
+                shown.iter().filter(|(_, shown)| *shown).map(|(name, _)| (*name, f64::NAN)).collect()
             }
-            None => Vec::new(),
         }
     }
 

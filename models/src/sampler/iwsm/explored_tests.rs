@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use engine::Real;
 use engine::checkpoint::Checkpoint;
 
+use super::explored::Explored;
 use super::{Config, Explore, Form, Identity, ScoreMatching};
 use crate::importance::{LogZ, normalised_ess};
 use crate::sampler::{MethodConfig, Sampler};
@@ -92,6 +93,9 @@ fn small(explore: Explore) -> Config {
     let mut config = config(explore);
     (config.train.steps, config.train.batch, config.replay.capacity) = (40, 32, 256);
     (config.replay.refresh_samples, config.replay.refresh_steps) = (32, 10);
+    if explore == Explore::Smc {
+        (config.replay.moves, config.replay.jumps) = (1, true);
+    }
     (config.network.hidden, config.network.layers, config.replay.explore_moves) = (16, 1, 1);
     config
 }
@@ -166,6 +170,8 @@ fn a_run_resumes_bit_for_bit_in_every_stage() {
             assert!(resumed.checkpoint().encode().unwrap() == end, "{explore:?}");
             assert_eq!(resumed.evaluations(), whole.evaluations());
         }
+        let jumped = whole.state_figures().iter().find(|(name, _)| *name == "jumps_accepted").map(|f| f.1);
+        assert_eq!(jumped.is_some_and(|jumped| jumped > 0.0), explore == Explore::Smc, "{jumped:?}");
     }
 }
 
@@ -217,5 +223,48 @@ fn states_of_an_explorer_begin_a_training_on_particles_and_one_without_weights()
     let target = Stretched::new();
     let mut without = small(Explore::Smc);
     without.weights.form = Form::Marginal;
+    without.replay.jumps = false;
     to_the_end(&mut *ScoreMatching::<false>(without).build(&target, 10, 0).unwrap());
+}
+
+#[test]
+fn jumps_mend_the_shares_that_an_explorer_got_wrong() {
+    let target = Stretched::new();
+    let mut settings = config(Explore::Smc);
+    (settings.replay.moves, settings.replay.jumps) = (1, true);
+    let mut sampler = Explored::new(settings, &target, 0).unwrap();
+    while sampler.trainer().is_none() {
+        sampler.step().unwrap();
+    }
+    // Shares of the second well, which has 0.3.
+    let of_second = |sampler: &Explored<'_>, from: usize, to: usize| {
+        let states = sampler.trained().state.proposal.buffer.states();
+        let x = sampler.outside(states[4 * from..4 * to].iter().map(|v| f64::from(*v)).collect());
+        let z = target.affine.inverse(&x);
+        z.chunks_exact(4).map(|z| z.iter().sum::<f64>() < 0.0).collect::<Vec<bool>>()
+    };
+    let share = |second: &[bool]| second.iter().filter(|s| **s).count() as f64 / second.len() as f64;
+    // Four in five of the second well's states are replaced by others.
+    let second = of_second(&sampler, 0, 4000);
+    let buffer = &mut sampler.trained_mut().state.proposal.buffer;
+    let mut states = buffer.states();
+    let first = second.iter().position(|s| !s).unwrap();
+    for l in (0..4000).filter(|l| second[*l] && l % 5 > 0) {
+        states.copy_within(4 * first..4 * first + 4, 4 * l);
+    }
+    buffer.replace(&states);
+    let kept = buffer.kept();
+    let wrong = share(&of_second(&sampler, 0, kept));
+    assert!((0.03..0.1).contains(&wrong), "{wrong}");
+    let energies = sampler.evaluations();
+    while sampler.done() < sampler.total() {
+        sampler.step().unwrap();
+    }
+    let mended = share(&of_second(&sampler, 0, kept));
+    // Some states are not yet taken.
+    assert!((0.2..0.35).contains(&mended), "{wrong} {mended}");
+    // One energy for each stored state at first and for each fresh path, and those of moves; jumps take none.
+    assert_eq!(sampler.evaluations() - energies, 4000 + 59 * (256 + 4000 * (8 + 2)));
+    let jumped = sampler.state_figures().iter().find(|(name, _)| *name == "jumps_accepted").unwrap().1;
+    assert!(jumped > 0.1 && jumped < 1.0, "{jumped}");
 }

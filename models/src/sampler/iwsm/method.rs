@@ -50,6 +50,7 @@ impl<const WEIGHTED: bool> MethodConfig for ScoreMatching<WEIGHTED> {
                 config.train.learning_rate = RESIDUAL_RATE;
                 (config.train.identity, config.weights.form) = (Identity::Stored, Form::Trajectory);
                 (config.replay.explore, config.replay.moves) = (Explore::Smc, 2);
+                config.replay.jumps = WEIGHTED;
                 if !WEIGHTED {
                     config.weights.form = Form::Marginal;
                 }
@@ -126,10 +127,14 @@ impl Sampler for Trainer<'_, f32> {
     }
 
     fn state_figures(&self) -> Vec<Named> {
-        if !self.config.shows_moves(self.target.geometry()) {
-            return Vec::new();
+        let mut figures = Vec::new();
+        if self.config.shows_moves(self.target.geometry()) {
+            figures.extend([("move_step", self.state.move_step), ("acceptance", self.state.acceptance)]);
         }
-        vec![("move_step", self.state.move_step), ("acceptance", self.state.acceptance)]
+        if self.config.replay.jumps {
+            figures.push(("jumps_accepted", self.state.jumped));
+        }
+        figures
     }
 
     fn draw(&self, n: usize, steps: usize, key: (u64, u64)) -> Result<Vec<f64>, SamplerError> {

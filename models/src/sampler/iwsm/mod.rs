@@ -13,6 +13,7 @@ mod explored_sampler;
 #[cfg(test)]
 mod explored_tests;
 mod explorers;
+mod jumps;
 mod levels;
 mod loss;
 mod memory;

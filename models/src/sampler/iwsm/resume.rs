@@ -30,6 +30,7 @@ impl<T: Real> Trainer<'_, T> {
         // The shortest decimal form reads back to the same bits.
         c.note("move_step", s.move_step);
         c.note("acceptance", s.acceptance);
+        c.note("jumped", s.jumped);
         c.note("exponent", s.exponent);
         c.note("wall", s.wall);
         c.note("buffer.len", len);
@@ -93,6 +94,11 @@ impl<T: Real> Trainer<'_, T> {
         c.get("covariances", &mut s.covariances)?;
         s.move_step = c.read_note("move_step")?;
         s.acceptance = c.read_note("acceptance")?;
+        s.jumped = match c.read_note("jumped") {
+            // Checkpoints of earlier builds know of no jumps.
+            Err(CheckpointError::Missing { .. }) if !self.config.replay.jumps => f64::NAN,
+            jumped => jumped?,
+        };
         s.exponent = c.read_note("exponent")?;
         s.wall = c.read_note("wall")?;
         s.step = c.read_note("step")?;
@@ -112,6 +118,7 @@ impl<T: Real> Trainer<'_, T> {
             ((0.0..=1.0).contains(&s.exponent), format!("exponent = {}", s.exponent)),
             (s.move_step.is_finite() && s.move_step > 0.0, format!("move_step = {}", s.move_step)),
             ((0.0..=1.0).contains(&s.acceptance), format!("acceptance = {}", s.acceptance)),
+            (s.jumped.is_nan() || (0.0..=1.0).contains(&s.jumped), format!("jumped = {}", s.jumped)),
         ])?;
         if self.config.weighs_states() && self.state.step > 0 {
             // The states are drawn by the weights of the last refresh, which are those that are stored.

@@ -100,6 +100,8 @@ pub struct State<T: Real> {
     pub move_step: f64,
     /// Mean probability of acceptance of the last moves; 0 before there were any.
     pub acceptance: f64,
+    /// The same of the last jumps of stored states; NaN before there were any.
+    pub jumped: f64,
     /// Energy evaluations so far, each with its gradient.
     pub energy_evaluations: u64,
 }
@@ -223,6 +225,7 @@ impl<'e, T: Real> Trainer<'e, T> {
             covariances: vec![0.0; 3 * LEVELS],
             move_step: 0.05 * net.mode_scale,
             acceptance: 0.0,
+            jumped: f64::NAN,
             energy_evaluations: 0,
         };
         let batch = Batch {
@@ -301,10 +304,17 @@ impl<'e, T: Real> Trainer<'e, T> {
             if (fresh || self.config.train.focuses_where_measured()) && !self.config.of_reference() {
                 self.fit_error();
             }
+            // The network has learnt the stored states: moves come between that and their jumps.
+            let (jumps, moves) = (self.config.replay.jumps, self.config.replay.moves);
+            if jumps {
+                self.move_buffer(moves)?;
+            }
             if fresh {
                 self.refresh_buffer()?;
             }
-            self.move_buffer(self.config.replay.moves)?;
+            if !jumps {
+                self.move_buffer(moves)?;
+            }
         }
         if self.config.weighs_states() && step.is_multiple_of(self.config.replay.refresh_every) {
             self.state.buffer_share = self.weigh_buffer()?;
