@@ -40,7 +40,7 @@ const ERRORS: &str = "pair_covariance.errors";
 /// v C, C = (1 - tau) I + (tau / r) S.
 ///
 /// r is that of the fit. Where tuning has made v smaller, tau is cut so that v C keeps in every direction a share
-/// ([`FLOOR`]) of the variance that a step has whose x_0 is known. States that P does not describe (it is not positive
+/// (`FLOOR`) of the variance that a step has whose x_0 is known. States that P does not describe (it is not positive
 /// definite, or hardly) have C = I. C depends on the state before the step alone, so that weights of paths stay unbiased
 /// whatever was fitted.
 #[derive(Clone, Debug, PartialEq)]

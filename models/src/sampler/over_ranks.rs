@@ -114,6 +114,16 @@ fn particles_with_weights_of_paths_and_with_moves() {
 }
 
 #[test]
+fn jumps_of_explored_states() {
+    let explored = method("iwsm", [2.0, 0.5], |config| {
+        (config.train.identity, config.weights.form) = (Identity::Stored, Form::Trajectory);
+        (config.replay.explore, config.replay.explore_moves) = (Explore::Smc, 1);
+        (config.replay.moves, config.replay.jumps) = (1, true);
+    });
+    same(&*target("mw"), &explored);
+}
+
+#[test]
 fn the_log_variance_loss() {
     let mut method = Method::named("dds", Some([3.0, 0.5])).unwrap();
     let Method::Dds(settings) = &mut method else { panic!() };
