@@ -66,7 +66,7 @@ impl<T: Real> Trainer<'_, T> {
             let b = self.next_exponent(&log_w, &excess);
             let log_w: Vec<f64> =
                 log_w.iter().zip(&excess).map(|(w, excess)| w + times(b, *excess)).collect();
-            if self.config.replay.jumps {
+            if self.config.jumps() {
                 self.jump_kept(Ends { x: &x, log_w: &log_w, energies: (&log_p, &score) });
             }
             // Paths of a model that has yet to learn would drive better states out of the buffer.

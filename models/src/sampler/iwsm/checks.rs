@@ -59,6 +59,11 @@ impl Config {
         self.objective == Objective::Iwsm && self.weights.form == Form::Trajectory
     }
 
+    /// Whether states of an explorer are offered the ends of paths.
+    pub(super) fn jumps(&self) -> bool {
+        self.replay.jumps && self.replay.explore.by_chains()
+    }
+
     /// Whether the buffer keeps energies and gradients of its states: for their scores or for their weights.
     pub(super) fn keeps_energies(&self) -> bool {
         self.train.identity.stored() || self.weights.form == Form::Trajectory
@@ -174,9 +179,9 @@ impl Config {
             );
         }
         let paths = r.refresh_samples >= PATHS_FOR_ONE && w.form == Form::Trajectory;
-        if r.jumps && !(r.explore.by_chains() && r.moves > 0 && paths) {
+        if self.jumps() && !(r.moves > 0 && paths) {
             return Some(format!(
-                "replay.jumps offers ends of paths to the moved states of an explorer: set it to false, or replay.explore = pt or smc, replay.moves of at least 1, replay.refresh_samples of at least {PATHS_FOR_ONE} and weights.form = trajectory"
+                "replay.jumps offers ends of paths to moved states: set it to false, or replay.moves of at least 1, replay.refresh_samples of at least {PATHS_FOR_ONE} and weights.form = trajectory"
             ));
         }
         if r.explore == Explore::Annealed && (r.moves > 0 || r.first_moves > 0) {

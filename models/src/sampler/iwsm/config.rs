@@ -203,7 +203,7 @@ pub struct Replay {
     pub share: f64,
     /// Offer the ends of a refresh's paths to the states that pt or smc has left in the buffer, by the weights of both
     /// paths, so that modes get their right shares; after a fourth of the training. Needs weights.form = trajectory and
-    /// moves.
+    /// moves. Without pt and smc there is nothing to offer them to.
     #[serde(default)]
     pub jumps: bool,
     /// Resample fresh samples by the weights of their reverse paths before they are stored, so that modes between

@@ -64,11 +64,8 @@ impl Sampler for Explored<'_> {
             Some(trainer) => trainer.state_figures(),
             None => {
                 let moves = self.config.shows_moves(self.target.single().geometry());
-                let shown = [
-                    ("move_step", moves),
-                    ("acceptance", moves),
-                    ("jumps_accepted", self.config.replay.jumps),
-                ];
+                let shown =
+                    [("move_step", moves), ("acceptance", moves), ("jumps_accepted", self.config.jumps())];
                 shown.iter().filter(|(_, shown)| *shown).map(|(name, _)| (*name, f64::NAN)).collect()
             }
         }

@@ -131,7 +131,7 @@ impl Sampler for Trainer<'_, f32> {
         if self.config.shows_moves(self.target.geometry()) {
             figures.extend([("move_step", self.state.move_step), ("acceptance", self.state.acceptance)]);
         }
-        if self.config.replay.jumps {
+        if self.config.jumps() {
             figures.push(("jumps_accepted", self.state.jumped));
         }
         figures

@@ -96,7 +96,7 @@ impl<T: Real> Trainer<'_, T> {
         s.acceptance = c.read_note("acceptance")?;
         s.jumped = match c.read_note("jumped") {
             // Checkpoints of earlier builds know of no jumps.
-            Err(CheckpointError::Missing { .. }) if !self.config.replay.jumps => f64::NAN,
+            Err(CheckpointError::Missing { .. }) if !self.config.jumps() => f64::NAN,
             jumped => jumped?,
         };
         s.exponent = c.read_note("exponent")?;

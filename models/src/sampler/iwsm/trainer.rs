@@ -305,7 +305,7 @@ impl<'e, T: Real> Trainer<'e, T> {
                 self.fit_error();
             }
             // The network has learnt the stored states: moves come between that and their jumps.
-            let (jumps, moves) = (self.config.replay.jumps, self.config.replay.moves);
+            let (jumps, moves) = (self.config.jumps(), self.config.replay.moves);
             if jumps {
                 self.move_buffer(moves)?;
             }
