@@ -18,7 +18,6 @@ use engine::Real;
 use engine::rng::Stream;
 
 use super::buffer::Fresh;
-use super::jumps::Ends;
 use super::{Explore, Trainer};
 use crate::importance::{effective_share, normalised_ess, normalised_ess_of, resampled_to, tempered};
 use crate::mcmc::{adapted, hmc_over};
@@ -66,8 +65,9 @@ impl<T: Real> Trainer<'_, T> {
             let b = self.next_exponent(&log_w, &excess);
             let log_w: Vec<f64> =
                 log_w.iter().zip(&excess).map(|(w, excess)| w + times(b, *excess)).collect();
+            let fresh = Fresh { x: &x, log_w: &log_w, energies: (&log_p, &score) };
             if self.config.jumps() {
-                self.jump_kept(Ends { x: &x, log_w: &log_w, energies: (&log_p, &score) });
+                self.jump_kept(fresh);
             }
             // Paths of a model that has yet to learn would drive better states out of the buffer.
             let share = normalised_ess(&log_w);
@@ -81,7 +81,7 @@ impl<T: Real> Trainer<'_, T> {
                 proposal.buffer.reweigh(|l| times(b - before, excess[l]));
             }
             self.state.exponent = b;
-            proposal.buffer.push(Fresh { x: &x, log_w: &log_w, energies: (&log_p, &score) });
+            proposal.buffer.push(fresh);
             return Ok(());
         }
         if self.config.of_reference() {

@@ -12,6 +12,7 @@ use engine::Real;
 use engine::rng::Stream;
 
 use super::Trainer;
+use super::buffer::Fresh;
 use crate::diffusion::accepted;
 
 /// One in so many fresh paths is offered: on one process a path that noises a stored state costs as much as one of the
@@ -23,19 +24,9 @@ const MOST: usize = 4096;
 /// must not depend on the weights of a refresh, which would bias the choice.
 const PARTS: u64 = 4;
 
-/// Ends of fresh paths.
-#[derive(Clone, Copy)]
-pub(super) struct Ends<'a, T> {
-    pub x: &'a [T],
-    /// log of the weights of their paths.
-    pub log_w: &'a [f64],
-    /// -E and -grad E.
-    pub energies: (&'a [T], &'a [T]),
-}
-
 impl<T: Real> Trainer<'_, T> {
     /// Offers ends of paths to kept states, whose turn it is.
-    pub(super) fn jump_kept(&mut self, ends: Ends<'_, T>) {
+    pub(super) fn jump_kept(&mut self, ends: Fresh<'_, T>) {
         let kept = self.state.proposal.buffer.kept();
         let offered = (ends.log_w.len() / PATHS_FOR_ONE).min(kept).min(MOST);
         let (d, step) = (self.target.dim(), self.state.step);
