@@ -30,8 +30,8 @@ pub mod tableau;
 mod tests;
 
 pub use adaptive::{Adaptive, Step};
-pub use recorded::{MAX_STAGES, RungeKutta};
-pub use solve::{Gradient, OdeSolve, RightHandSide, Steps, shortened};
+pub use recorded::{MAX_STAGES, RungeKutta, along};
+pub use solve::{Gradient, OdeSolve, RightHandSide, Steps, equal, shortened};
 pub use tableau::Tableau;
 
 /// The work that an integration took.

@@ -5,7 +5,7 @@
 //! [`Tableau`].
 
 use super::stages::add_terms;
-use super::{OdeError, Tableau};
+use super::{OdeError, Tableau, equal, tableau};
 use crate::simd::axpy;
 use crate::tape::{Cotangents, Inputs, MAX_INPUTS, Saved};
 use crate::{Op, Real, Recording, Shape, Var, parallel};
@@ -64,6 +64,9 @@ pub struct RungeKutta {
 }
 
 impl RungeKutta {
+    /// Euler's method.
+    pub const EULER: Self = Self { tableau: &tableau::EULER };
+
     /// The method of a tableau.
     ///
     /// # Errors
@@ -106,29 +109,27 @@ impl RungeKutta {
         &self,
         rec: &mut Recording<T>,
         x: Var,
-        (t0, t1): (f64, f64),
+        span: (f64, f64),
         steps: usize,
-        f: impl FnMut(&mut Recording<T>, Var, f64) -> Var,
-    ) -> Var {
-        let h = (t1 - t0) / steps.max(1) as f64;
-        self.along(rec, x, (0..steps).map(|i| (t0 + i as f64 * h, h)), f)
-    }
-
-    /// Records steps that begin at t and have the length h, for each (t, h) of `steps`.
-    pub fn along<T: Real>(
-        &self,
-        rec: &mut Recording<T>,
-        mut x: Var,
-        steps: impl IntoIterator<Item = (f64, f64)>,
         mut f: impl FnMut(&mut Recording<T>, Var, f64) -> Var,
     ) -> Var {
-        let mark = rec.mark();
-        for (t, h) in steps {
-            let end = self.step(rec, x, t, h, &mut f);
-            x = rec.release(mark, end);
-        }
-        x
+        along(rec, x, equal(span, steps), |rec, x, (t, h)| self.step(rec, x, t, h, &mut f))
     }
+}
+
+/// Records steps from state to state, each of which takes (t, h), its beginning and length, and lets go of what only
+/// the step before needed.
+pub fn along<T: Real, S>(
+    rec: &mut Recording<T>,
+    x: Var,
+    steps: impl IntoIterator<Item = S>,
+    mut step: impl FnMut(&mut Recording<T>, Var, S) -> Var,
+) -> Var {
+    let mark = rec.mark();
+    steps.into_iter().fold(x, |x, at| {
+        let end = step(rec, x, at);
+        rec.release(mark, end)
+    })
 }
 
 #[cfg(test)]

@@ -51,6 +51,12 @@ impl Steps {
     }
 }
 
+/// The beginnings and lengths of `n` equal steps from `t0` to `t1`.
+pub fn equal((t0, t1): (f64, f64), n: usize) -> impl ExactSizeIterator<Item = (f64, f64)> {
+    let h = (t1 - t0) / n.max(1) as f64;
+    (0..n).map(move |k| (t0 + k as f64 * h, h))
+}
+
 /// The beginnings and lengths of steps of length `h` from `t0` to `t1`, the last one shortened to end there; what
 /// rounding leaves is no step.
 pub fn shortened((t0, t1): (f64, f64), h: f64) -> impl ExactSizeIterator<Item = (f64, f64)> {
@@ -122,16 +128,12 @@ impl<T: Real> OdeSolve<T> {
 
     /// Beginning and size of every step, as `forward` noted them.
     fn list_steps(&self, head: &[T], steps: &mut Vec<(f64, f64)>) {
-        let (t0, t1) = self.span;
         steps.clear();
         match self.steps {
-            Steps::Fixed(_, n) => {
-                let h = (t1 - t0) / n.max(1) as f64;
-                steps.extend((0..n.max(1)).map(|k| (t0 + k as f64 * h, h)));
-            }
+            Steps::Fixed(_, n) => steps.extend(equal(self.span, n.max(1))),
             Steps::Shortened(_, h) => steps.extend(shortened(self.span, h)),
             Steps::Adaptive(..) => {
-                let mut t = t0;
+                let mut t = self.span.0;
                 for h in &head[1..=head[0].f64() as usize] {
                     steps.push((t, h.f64()));
                     t += h.f64();

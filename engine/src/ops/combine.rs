@@ -71,9 +71,11 @@ impl<T: Real> Op<T> for Combine {
         let per_task = per_task(rows);
         parallel::for_chunks(out, per_task, |k, out| {
             let at = k * per_task..k * per_task + out.len();
-            values(out, (alpha, &a.data[at.clone()]), (beta, &c.data[at.clone()], &d.data[at.clone()]));
-            if let Some(h) = self.step {
-                step_from(out, T::of(h), &x.get(5).data[at]);
+            let first = (alpha, &a.data[at.clone()]);
+            let second = (beta, &c.data[at.clone()], &d.data[at.clone()]);
+            match self.step {
+                Some(h) => steps(out, (T::of(h), &x.get(5).data[at]), first, second),
+                None => values(out, first, second),
             }
         });
     }
@@ -153,9 +155,16 @@ simd_fn! {
             }
         }
     }
-    fn step_from<T: Real>(velocity: &mut [T], h: T, x: &[T]) {
-        for (v, x) in velocity.iter_mut().zip(x) {
-            *v = h.mul_add(*v, *x);
+    /// x + h times the values.
+    fn steps<T: Real>(y: &mut [T], from: (T, &[T]), first: (&[T], &[T]), second: (&[T], &[T], &[T])) {
+        let ((h, x), (alpha, a), (beta, c, d)) = (from, first, second);
+        let rows = alpha.len();
+        let beta = &beta[..rows];
+        let others = a.chunks_exact(rows).zip(c.chunks_exact(rows)).zip(d.chunks_exact(rows));
+        for ((y, x), ((a, c), d)) in y.chunks_exact_mut(rows).zip(x.chunks_exact(rows)).zip(others) {
+            for i in 0..rows {
+                y[i] = h.mul_add((beta[i] * c[i]).mul_add(d[i], alpha[i] * a[i]), x[i]);
+            }
         }
     }
     fn multiply<T: Real>(y: &mut [T], by: T) {

@@ -369,17 +369,7 @@ impl<T: Real> Dynamics<T> for Grade<T> {
     }
 
     /// A step of Euler's method is one op where aggregation is a product: the velocity has no place of its own.
-    fn step(
-        &self,
-        g: &mut Recording<T>,
-        method: RungeKutta,
-        x: Var,
-        (t, h): (f64, f64),
-        start: Start,
-    ) -> Var {
-        if !method.is_euler() {
-            return method.step(g, x, t, h, &mut |g, x, t| self.velocity(g, x, t, start));
-        }
+    fn euler_step(&self, g: &mut Recording<T>, x: Var, (t, h): (f64, f64), start: Start) -> Var {
         let mark = g.mark();
         let next = match (self.source, self.terms(g, x, t, start.weights)) {
             (None, Terms { diffusion, aggregation: Aggregation::Product(b, c, d) }) => {
@@ -387,7 +377,7 @@ impl<T: Real> Dynamics<T> for Grade<T> {
             }
             (_, terms) => {
                 let f = self.sum(g, terms, start);
-                method.step(g, x, t, h, &mut |_, _, _| f)
+                RungeKutta::EULER.step(g, x, t, h, &mut |_, _, _| f)
             }
         };
         g.release(mark, next)

@@ -100,17 +100,9 @@ pub trait Dynamics<T: Real>: Send + Sync {
         None
     }
 
-    /// The state after a step of `method` from t of the length h: an equation may have an op for it, with the same
-    /// numbers in less memory.
-    fn step(
-        &self,
-        g: &mut Recording<T>,
-        method: RungeKutta,
-        x: Var,
-        (t, h): (f64, f64),
-        start: Start,
-    ) -> Var {
-        method.step(g, x, t, h, &mut |g, x, t| self.velocity(g, x, t, start))
+    /// x + h f(x, t): an equation may have an op for it, with the same numbers in less memory.
+    fn euler_step(&self, g: &mut Recording<T>, x: Var, (t, h): (f64, f64), start: Start) -> Var {
+        RungeKutta::EULER.step(g, x, t, h, &mut |g, x, t| self.velocity(g, x, t, start))
     }
 
     /// The state after an implicit step of length h; none for an equation that has no such step.
@@ -131,6 +123,21 @@ pub trait Dynamics<T: Real>: Send + Sync {
     /// The inverse of [`Dynamics::enter`], for the decoder.
     fn leave(&self, _: &mut Recording<T>, x: Var) -> Var {
         x
+    }
+}
+
+/// The state after a step of `method` from t of the length h.
+pub fn step<T: Real>(
+    dynamics: &dyn Dynamics<T>,
+    g: &mut Recording<T>,
+    method: RungeKutta,
+    x: Var,
+    (t, h): (f64, f64),
+    start: Start,
+) -> Var {
+    match method.is_euler() {
+        true => dynamics.euler_step(g, x, (t, h), start),
+        false => method.step(g, x, t, h, &mut |g, x, t| dynamics.velocity(g, x, t, start)),
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use engine::ode::{Gradient, OdeError, OdeSolve, RightHandSide, RungeKutta, Steps, shortened, tableau};
+use engine::ode::{
+    Gradient, OdeError, OdeSolve, RightHandSide, RungeKutta, Steps, along, equal, shortened, tableau,
+};
 use engine::{ParamId, Real, Recording, Var};
 use serde::{Deserialize, Serialize};
 
 use super::integration::{Backward, Integration, LastStep, Solver, growing, steps};
 use super::{Architecture, Build, Classifier, Evolution, Outputs, kept_states};
-use crate::gnn::equations::{Equation, MixingSettings, Shared, Start};
+use crate::gnn::equations::{self, Equation, MixingSettings, Shared, Start};
 use crate::gnn::layers::{Builder, Decoder, Encoder, Form};
 use crate::gnn::space::{self, Draw, Width};
 use crate::gnn::training::Training;
@@ -291,26 +293,20 @@ impl<T: Real> Ode<T> {
         let x0 = self.dynamics.enter(g, x0);
         let start = Start { weights: self.dynamics.weights(g, x0), x0 };
         let (time, step) = self.time;
-        let mark = g.mark();
-        let along = |g: &mut Recording<T>, x: Var, method: RungeKutta, at: (f64, f64)| {
-            let next = self.dynamics.step(g, method, x, at, start);
-            g.release(mark, next)
+        let one = |g: &mut Recording<T>, x: Var, method: RungeKutta, at: (f64, f64)| {
+            equations::step(&*self.dynamics, g, method, x, at, start)
         };
         let x = match &self.solver {
             Solve::Recorded(method, LastStep::Equal) => {
-                let count = steps(time, step);
-                let h = time / count as f64;
-                (0..count).fold(x0, |x, k| along(g, x, *method, (k as f64 * h, h)))
+                along(g, x0, equal((0.0, time), steps(time, step)), |g, x, at| one(g, x, *method, at))
             }
             Solve::Recorded(method, LastStep::Short) => {
-                shortened((0.0, time), step).fold(x0, |x, at| along(g, x, *method, at))
+                along(g, x0, shortened((0.0, time), step), |g, x, at| one(g, x, *method, at))
             }
             Solve::Op(op) => g.apply(op.clone(), &[x0, start.weights, x0]),
-            Solve::Implicit(lengths) => lengths.iter().fold(x0, |x, h| {
-                let mark = g.mark();
-                let next = self.dynamics.implicit_step(g, x, *h, start).unwrap_or(x);
-                g.release(mark, next)
-            }),
+            Solve::Implicit(lengths) => {
+                along(g, x0, lengths, |g, x, h| self.dynamics.implicit_step(g, x, *h, start).unwrap_or(x))
+            }
         };
         self.dynamics.leave(g, x)
     }
@@ -323,7 +319,7 @@ impl<T: Real> Ode<T> {
         let start = Start { weights: self.dynamics.weights(g, x0), x0 };
         let mut x = x0;
         let step = |(k, at): (usize, (f64, f64))| {
-            x = self.dynamics.step(g, choice.method, x, at, start);
+            x = equations::step(&*self.dynamics, g, choice.method, x, at, start);
             ((k + 1) as f64, self.dynamics.leave(g, x))
         };
         shortened((0.0, choice.latest), self.time.1).enumerate().take(most).map(step).collect()

@@ -2,9 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use engine::ode::RungeKutta;
-use engine::ode::tableau::EULER;
-use engine::{Params, Real, Recording, Tape};
+use engine::{Params, Real, Tape};
 
 use crate::gnn::Dataset;
 use crate::gnn::equations::Start;
@@ -33,7 +31,6 @@ pub fn evolve<T: Real>(
     let Some(evolution) = network.evolution(data, &mut params, channels, seed)? else {
         return Err(format!("{} is no dynamical system", network.name()));
     };
-    let method = RungeKutta::new(&EULER).map_err(|e| e.to_string())?;
     let (mut tape, mut x) = (Tape::new(), x0.to_vec());
     Ok((0..=layers).try_for_each(|layer| {
         if layer > 0 {
@@ -55,10 +52,7 @@ pub fn evolve<T: Real>(
                     let start = Start { weights: dynamics.weights(&mut g, origin), x0: origin };
                     let t = (layer - 1) as f64 * h;
                     let own = dynamics.implicit_step(&mut g, state, *h, start);
-                    own.unwrap_or_else(|| {
-                        let f = &mut |g: &mut Recording<T>, x, t| dynamics.velocity(g, x, t, start);
-                        method.step(&mut g, state, t, *h, f)
-                    })
+                    own.unwrap_or_else(|| dynamics.euler_step(&mut g, state, (t, *h), start))
                 }
             };
             x.copy_from_slice(g.value(next).data);
