@@ -24,25 +24,36 @@ const LAUNCHERS: [(&str, &str); 4] = [
     ("SLURM_STEP_NUM_TASKS", "SLURM_PROCID"),
 ];
 
-/// The number of processes by what a launcher says, with the name of the variable; none without a launcher.
-fn launched(variable: impl Fn(&str) -> Option<String>) -> Option<(usize, &'static str)> {
-    let number = |(size, _): &(&'static str, _)| Some((variable(size)?.trim().parse().ok()?, *size));
-    LAUNCHERS.iter().filter_map(number).max_by_key(|(count, _)| *count)
+/// What a launcher says to a process.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Launched {
+    /// How many processes it has started, and the name of the variable that says so.
+    count: u64,
+    by: &'static str,
+    /// Which of them this is, from 0, if it says so, and the name of that variable.
+    rank: Option<u64>,
+    rank_by: &'static str,
+}
+
+/// What the launcher of this process says; none without a launcher. Of several the first in the list that has started
+/// more than one: `mpirun` may start its own processes by `srun`, whose variables ours then have too.
+fn launched(variable: impl Fn(&str) -> Option<String>) -> Option<Launched> {
+    let number = |name: &str| variable(name)?.trim().parse::<u64>().ok();
+    let of = |(by, rank_by): &(&'static str, &'static str)| {
+        Some(Launched { count: number(by)?, by, rank: number(rank_by), rank_by })
+    };
+    let found = || LAUNCHERS.iter().filter_map(of);
+    found().find(|launched| launched.count > 1).or_else(|| found().next())
 }
 
 /// The number of this process among those that a launcher has started, from 0, and how many they are; none without a
-/// launcher. Of several the first in the list that has started more than one: `mpirun` may start its own processes by
-/// `srun`, whose variables ours then have too.
+/// launcher.
 ///
 /// # Errors
 /// The launcher says how many, and not which one this is.
 pub fn place(variable: impl Fn(&str) -> Option<String>) -> Result<Option<(u64, u64)>, String> {
-    let number = |name: &str| variable(name)?.trim().parse::<u64>().ok();
-    let found = || LAUNCHERS.iter().filter_map(|(size, rank)| Some((number(size)?, rank)));
-    let Some((count, rank)) = found().find(|(count, _)| *count > 1).or_else(|| found().next()) else {
-        return Ok(None);
-    };
-    let rank = number(rank).ok_or_else(|| format!("{rank} should say which of {count} processes this is"))?;
+    let Some(Launched { count, rank, rank_by, .. }) = launched(variable) else { return Ok(None) };
+    let rank = rank.ok_or_else(|| format!("{rank_by} should say which of {count} processes this is"))?;
     Ok(Some((rank, count)))
 }
 
@@ -52,10 +63,10 @@ pub fn environment(name: &str) -> Option<String> {
 }
 
 /// An error if this is one of several processes of a launcher; `remedy` says what to do.
-fn refuse_several(found: Option<(usize, &'static str)>, remedy: &str) -> Result<(), CliError> {
+fn refuse_several(found: Option<Launched>, remedy: &str) -> Result<(), CliError> {
     match found {
-        Some((count, name)) if count > 1 => {
-            Err(CliError::usage(format!("started as one of {count} processes ({name}): {remedy}")))
+        Some(Launched { count, by, .. }) if count > 1 => {
+            Err(CliError::usage(format!("started as one of {count} processes ({by}): {remedy}")))
         }
         _ => Ok(()),
     }
@@ -107,11 +118,10 @@ mod tests {
             launched(|name| known.iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_string()))
         };
         assert_eq!(of(&[("SLURM_NTASKS", "4")]), None, "a batch script, not a task of srun");
-        assert_eq!(of(&[("OMPI_COMM_WORLD_SIZE", "1")]), Some((1, "OMPI_COMM_WORLD_SIZE")));
-        assert_eq!(
-            of(&[("PMI_SIZE", "x"), ("SLURM_STEP_NUM_TASKS", "3")]),
-            Some((3, "SLURM_STEP_NUM_TASKS"))
-        );
+        let said = |known: &[(&str, &str)]| of(known).map(|l| (l.count, l.by));
+        assert_eq!(said(&[("OMPI_COMM_WORLD_SIZE", "1")]), Some((1, "OMPI_COMM_WORLD_SIZE")));
+        let garbled = [("PMI_SIZE", "x"), ("SLURM_STEP_NUM_TASKS", "3")];
+        assert_eq!(said(&garbled), Some((3, "SLURM_STEP_NUM_TASKS")));
         let place_by = |known: &[(&str, &str)]| {
             place(|name| known.iter().find(|(n, _)| *n == name).map(|(_, value)| value.to_string()))
         };

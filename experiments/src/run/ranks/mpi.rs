@@ -48,7 +48,7 @@ const LONGEST: usize = 2000;
 /// # Errors
 /// Those of `body`; and ranks that cannot begin, or of which one has failed.
 pub fn start(body: impl FnOnce(&Arc<dyn Ranks>) -> Result<(), CliError>) -> Result<(), CliError> {
-    let count = launched(environment).map_or(1, |(count, _)| count);
+    let count = launched(environment).map_or(1, |launched| launched.count as usize);
     if count <= 1 {
         // One process has no need of MPI, which may not even begin without its launcher.
         let ranks: Arc<dyn Ranks> = Arc::new(Solo);
