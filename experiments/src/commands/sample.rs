@@ -10,8 +10,8 @@ use crate::run::error::{CliError, run};
 use crate::run::interrupt::Interrupt;
 use crate::run::{Given, Inputs, Options, Plan, RunFolder, Share, Start, console, ranks};
 use crate::sample::{
-    Extras, KIND, Request, Run, SampleConfig, came_to, configure, model_config, names_an_observable,
-    over_seeds, reference_inputs, shipped,
+    Extras, KIND, Request, Run, SampleConfig, Trained, came_to, configure, names_an_observable, over_seeds,
+    reference_inputs,
 };
 use crate::table::{figure, plain};
 use clap::Parser;
@@ -69,10 +69,12 @@ pub struct Args {
     /// Where reference samples made here are kept [default: results/reference-cache].
     #[arg(long, value_name = "DIR")]
     reference_cache: Option<PathBuf>,
-    /// Sample and measure the trained network that comes with the project, without training: of --target dw4, lj13
-    /// or lj55 [default here: dw4].
-    #[arg(long, conflicts_with_all = ["method", "network", "steps", "seeds", "quick", "config"])]
-    pretrained: bool,
+    /// Sample and measure a trained network, without training: of the run in that folder, with other evaluation.*
+    /// settings by --set; without a folder that of --target dw4, lj13 or lj55 which comes with the project
+    /// [default here: dw4].
+    #[arg(long, value_name = "DIR", num_args = 0..=1)]
+    #[arg(conflicts_with_all = ["method", "network", "steps", "seeds", "quick", "config", "dim", "spread", "data"])]
+    pretrained: Option<Option<PathBuf>>,
     /// A mean over the samples of a formula of x (docs/your-density.md; if(c, 1, 0) for a region), raw and by
     /// weights with its error; of regions (0 or 1) the free energy too. May be repeated.
     #[arg(long, value_name = "NAME = FORMULA")]
@@ -144,6 +146,7 @@ Examples:
   sample --target my.toml                        a density of your own (docs/your-density.md)
   sample --target dw4 --quick                    four particles in double wells, in two minutes
   sample --target lj13 --pretrained              a cluster of 13, with the network that comes with the project
+  sample --pretrained runs/a --samples 20000     more samples of a finished training, in a folder of their own
   sample --target phi4 --method nuts             chains that choose their own steps and scales
   sample --target lj13 --method pt --out runs/r  equilibrium samples of a Markov chain, with checks and log Z
   sample --target mw --method pt --set sampler.model=RUN  chains that a trained model carries between modes
@@ -297,9 +300,13 @@ fn observable(given: &str) -> Result<String, CliError> {
 
 /// Preset or pretrained, file, overrides, flags: the later wins.
 fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
-    let pretrained = match args.pretrained {
-        true => Some(shipped(args.target.as_deref().unwrap_or("dw4"))?),
-        false => None,
+    let pretrained = match &args.pretrained {
+        Some(Some(_)) if args.target.is_some() => {
+            return Err(CliError::usage("--target: the run behind --pretrained has its own; leave it out"));
+        }
+        Some(Some(run)) => Some(Trained::of(run)?),
+        Some(None) => Some(Trained::shipped(args.target.as_deref().unwrap_or("dw4"))?),
+        None => None,
     };
     if let Some(method) =
         args.method.as_deref().filter(|m| Method::named(m, None).is_some_and(|m| !m.config().learns()))
@@ -328,7 +335,7 @@ fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
     sets.extend(args.network.iter().map(|k| format!("network.kind={k}")));
     sets.extend(args.steps.iter().map(|s| format!("train.steps={s}")));
     sets.extend(args.common.seed.iter().map(|s| format!("seed={s}")));
-    let base = pretrained.map(model_config).transpose()?;
+    let base = pretrained.as_ref().map(Trained::config).transpose()?;
     let mut target = base.as_ref().map(|b| b.target.name.clone()).or(args.target.clone());
     if let Some(file) = target.as_ref().filter(|name| name.ends_with(".toml")) {
         sets.push(format!("target.file={}", toml::Value::String(file.clone())));

@@ -33,6 +33,10 @@ pub struct Evaluation {
     pub eq_sets: usize,
     /// Steps of the reverse SDE.
     pub reverse_steps: usize,
+    /// Whether samples with the least variance of each of these steps are measured too: they have no weights, but where
+    /// a network has errors energies nearer to those of the target.
+    #[serde(default)]
+    pub least_variance: bool,
     /// Steps of the probability-flow ODE.
     pub flow_steps: usize,
     /// Samples of the flow behind log Z, ESS and k-hat; 0 leaves them out.
@@ -106,6 +110,7 @@ impl Default for Evaluation {
             floor_pairs: floor_pairs(),
             eq_sets: 1,
             reverse_steps: 400,
+            least_variance: false,
             flow_steps: 200,
             flow_samples: 2000,
             nll_samples: 2000,
@@ -186,6 +191,12 @@ impl SampleConfig {
         self.evaluation.check()?;
         observe::formulas(self, target.double().geometry())?;
         self.method.config().problem(target).map_or(Ok(()), |p| Err(CliError::usage(p)))?;
+        if self.evaluation.least_variance && !self.method.config().matches_scores() {
+            return Err(CliError::usage(format!(
+                "evaluation.least_variance = true: {} has no steps whose variance is chosen; leave it false",
+                self.method.name()
+            )));
+        }
         let method = self.method.config().memory(target, self.evaluation.drawn());
         memory::check(&[method, self.evaluation.memory(target.single().dim())].concat())
             .map_err(CliError::usage)

@@ -8,30 +8,40 @@ use models::sampler::Learned;
 use models::target::Whitened;
 
 use super::measure::{Measurement, broken};
+use crate::npy;
 use crate::run::console;
 use crate::run::error::CliError;
 use crate::run::progress::Stages;
 
+/// The samples with the least variances.
+const LEAST_SAMPLES: &str = "samples-least-variance.npy";
 /// Keys of random numbers: others than those of the samples.
 const POPULATIONS: u64 = 1 << 60;
 const CALIBRATION: u64 = 1 << 59;
 /// Largest error of log densities from the steps of the flow that is passed over.
 const FLOW_ERROR: f64 = 0.05;
-/// Names of figures of the corrected samples by those of the raw ones.
-const CORRECTED: [(&str, &str); 12] = [
-    ("outside", "corrected_outside"),
-    ("x_w2", "corrected_x_w2"),
-    ("e_w2", "corrected_e_w2"),
-    ("eq_w2", "corrected_eq_w2"),
-    ("d_tv", "corrected_d_tv"),
-    ("energy_mean", "corrected_energy_mean"),
-    ("energy_sd", "corrected_energy_sd"),
-    ("tv", "corrected_tv"),
-    ("modes_found", "corrected_modes_found"),
-    ("in_mode", "corrected_in_mode"),
-    ("mode_kl", "corrected_mode_kl"),
-    ("mode_chi2", "corrected_mode_chi2"),
+const LEAST_VARIANCE: u64 = 1 << 58;
+/// Names of figures of the corrected samples and of those with the least variances, by those of the raw ones.
+const OTHERS: [(&str, [&str; 2]); 12] = [
+    ("outside", ["corrected_outside", "least_outside"]),
+    ("x_w2", ["corrected_x_w2", "least_x_w2"]),
+    ("e_w2", ["corrected_e_w2", "least_e_w2"]),
+    ("eq_w2", ["corrected_eq_w2", "least_eq_w2"]),
+    ("d_tv", ["corrected_d_tv", "least_d_tv"]),
+    ("energy_mean", ["corrected_energy_mean", "least_energy_mean"]),
+    ("energy_sd", ["corrected_energy_sd", "least_energy_sd"]),
+    ("tv", ["corrected_tv", "least_tv"]),
+    ("modes_found", ["corrected_modes_found", "least_modes_found"]),
+    ("in_mode", ["corrected_in_mode", "least_in_mode"]),
+    ("mode_kl", ["corrected_mode_kl", "least_mode_kl"]),
+    ("mode_chi2", ["corrected_mode_chi2", "least_mode_chi2"]),
 ];
+
+/// Figures under their names for other samples, the `which`-th; those without one are left out.
+fn renamed(figures: Vec<Figure>, which: usize) -> impl Iterator<Item = Figure> {
+    let named = move |raw: &str| OTHERS.iter().find(|(name, _)| *name == raw).map(|(_, names)| names[which]);
+    figures.into_iter().filter_map(move |f| Some(Figure { name: named(f.name)?, ..f }))
+}
 
 impl Measurement<'_> {
     /// `weighted`: samples with the logarithms of the weights of their paths.
@@ -49,6 +59,14 @@ impl Measurement<'_> {
         }
         stages.next("weights of sampled paths and the exact correction");
         figures.extend(self.of_paths(learned, weighted)?);
+        if e.least_variance {
+            stages.next("samples with the least variances");
+            let key = (self.key() ^ LEAST_VARIANCE, 0);
+            let x = learned.of_least_variance(e.sets * e.set_size, e.reverse_steps, key).map_err(broken)?;
+            figures.extend(renamed(self.against_reference(&x)?, 1));
+            let single: Vec<f32> = x.iter().map(|v| *v as f32).collect();
+            self.folder.write(LEAST_SAMPLES, &npy::encode(self.target.double().dim(), &single))?;
+        }
         let failed = self.reference.as_ref().and_then(|r| r.failed_checks);
         figures.extend(failed.map(|n| Figure::plain("reference_failed_checks", n as f64)));
         if let Some(acceptance) = learned.move_acceptance().filter(|_| !self.pretrained) {
@@ -202,9 +220,7 @@ impl Measurement<'_> {
             let evaluations = (moves * (correction.leapfrog + 1) + 2 * jumps) * log_w.len();
             figures.push(Figure::plain("correction_evaluations", evaluations as f64));
         }
-        let named = |raw: &str| CORRECTED.iter().find(|(name, _)| *name == raw).map(|(_, name)| *name);
-        let after = self.against_reference(&x)?;
-        figures.extend(after.into_iter().filter_map(|f| Some(Figure { name: named(f.name)?, ..f })));
+        figures.extend(renamed(self.against_reference(&x)?, 0));
         Ok(figures)
     }
 }

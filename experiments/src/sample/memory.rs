@@ -21,7 +21,7 @@ impl Evaluation {
                     "evaluation.sets = {}, evaluation.set_size = {} in {dim} dimensions",
                     self.sets, self.set_size
                 ),
-                2.0 * states(self.sets.saturating_mul(self.set_size)),
+                if self.least_variance { 3.0 } else { 2.0 } * states(self.sets.saturating_mul(self.set_size)),
             ),
             // A cost for each pair of an assignment.
             (format!("evaluation.set_size = {}", self.set_size), number * (self.set_size as f64).powi(2)),

@@ -17,9 +17,10 @@ mod reference_cache;
 mod reference_source;
 mod report;
 mod run;
+mod trained;
 mod verdict;
 
 pub use config::{Evaluation, Request, SampleConfig, configure};
 pub use observe::names_an_observable;
-pub use presets::{Shipped, shipped};
-pub use run::{Extras, KIND, Run, came_to, model_config, over_seeds, reference_inputs};
+pub use run::{Extras, KIND, Run, came_to, over_seeds, reference_inputs};
+pub use trained::Trained;

@@ -3,7 +3,7 @@
 use engine::ranks::Ranks;
 use serde::{Deserialize, Serialize};
 
-use super::{SampleConfig, Shipped, shipped};
+use super::{SampleConfig, Trained};
 use crate::config::{exact, to_plain_toml};
 use crate::run::error::CliError;
 
@@ -12,8 +12,8 @@ use crate::run::error::CliError;
 pub(super) struct Order {
     /// Its settings in TOML.
     config: String,
-    /// The name of the network that comes with the program, if it is measured.
-    pretrained: Option<String>,
+    /// The trained network that is measured, if one is.
+    pub pretrained: Option<Trained>,
     /// Whether it is only measured.
     pub measure_only: bool,
 }
@@ -21,11 +21,10 @@ pub(super) struct Order {
 impl Order {
     pub fn new(
         config: &SampleConfig,
-        pretrained: Option<&Shipped>,
+        pretrained: Option<&Trained>,
         measure_only: bool,
     ) -> Result<Self, CliError> {
-        let pretrained = pretrained.map(|network| network.name.to_string());
-        Ok(Self { config: to_plain_toml(config)?, pretrained, measure_only })
+        Ok(Self { config: to_plain_toml(config)?, pretrained: pretrained.cloned(), measure_only })
     }
 
     /// Rank 0 gives it to the others.
@@ -44,9 +43,5 @@ impl Order {
 
     pub fn config(&self) -> Result<SampleConfig, CliError> {
         exact(&self.config, "settings of rank 0")
-    }
-
-    pub fn pretrained(&self) -> Result<Option<Shipped>, CliError> {
-        self.pretrained.as_deref().map(shipped).transpose()
     }
 }

@@ -92,37 +92,6 @@ pub(super) fn preset(
     Ok(config)
 }
 
-/// A trained network that comes with the program.
-#[derive(Clone, Copy, Debug)]
-pub struct Shipped {
-    /// Its target.
-    pub name: &'static str,
-    /// Its file.
-    pub bytes: &'static [u8],
-}
-
-macro_rules! shipped_networks {
-    ($($name:literal),+) => {
-        const SHIPPED: &[Shipped] = &[$(Shipped {
-            name: $name,
-            bytes: include_bytes!(concat!("../../assets/pretrained/", $name, ".safetensors")),
-        }),+];
-    };
-}
-
-shipped_networks!["dw4", "lj13", "lj55"];
-
-/// The trained network of a target.
-pub fn shipped(target: &str) -> Result<Shipped, CliError> {
-    SHIPPED.iter().find(|network| network.name == target).copied().ok_or_else(|| {
-        let names: Vec<&str> = SHIPPED.iter().map(|network| network.name).collect();
-        CliError::usage(format!(
-            "no trained network for {target} comes with the program; there are {}; train one without --pretrained",
-            names.join(", ")
-        ))
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use std::path::Path;

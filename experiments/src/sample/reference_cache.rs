@@ -72,7 +72,7 @@ struct Made {
 }
 
 /// Settings that came later: references made before have none of them, and are as good.
-const LATER: [&str; 2] = ["model = \"\"", "jump_every = 10"];
+const LATER: [&str; 4] = ["model = \"\"", "jump_every = 10", "temperature = 1.0", "least_variance = false"];
 
 impl Recipe {
     fn new(target: &TargetConfig, samples: usize) -> Result<Self, CliError> {
@@ -302,12 +302,22 @@ fn make(recipe: &Recipe, path: &Path, interrupt: &Interrupt, options: Options) -
 
 #[cfg(test)]
 mod tests {
+    use models::target::registry::Parameter;
+
     use super::*;
 
     #[test]
     fn settings_that_came_later_leave_older_references_their_place() {
         let recipe = Recipe::new(&TargetConfig::of("dw4").unwrap(), 10_000).unwrap();
         assert_eq!(recipe.folder(Path::new("cache")).unwrap(), Path::new("cache/dw4-10000-22373308"));
+        // The networks that ship with the program were trained before lj13 and lj55 had a temperature.
+        let target = TargetConfig::of("lj13").unwrap();
+        let older = TargetConfig { parameters: Default::default(), ..target.clone() };
+        let of = |t: &TargetConfig| Recipe::new(t, 100).unwrap().folder(Path::new("cache")).unwrap();
+        assert_eq!(of(&target), of(&older));
+        let mut cold = target.clone();
+        cold.parameters.insert("temperature".into(), Parameter::Real(0.5));
+        assert_ne!(of(&target), of(&cold));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use engine::checkpoint::{Checkpoint, CheckpointError};
+use engine::checkpoint::Checkpoint;
 use engine::ranks::Ranks;
 use models::evaluate::Figure;
 use models::sampler::{Learned, Sampler, SamplerError};
@@ -16,12 +16,13 @@ use super::guide;
 use super::measure::{Measured, Measurement};
 use super::observe;
 use super::order::Order;
-use super::presets::{Shipped, preset};
+use super::presets::preset;
 use super::reference_cache::Reference;
 use super::reference_source::{ReferenceSource, SOURCE};
 use super::report::Report;
+use super::trained::{MODEL, SCALES, Trained};
 use super::verdict::{Metrics, Sentence, gravest, verdict};
-use crate::config::{exact, load_exact, to_toml};
+use crate::config::{load_exact, to_toml};
 use crate::figures::{self, FIGURES};
 use crate::run::error::CliError;
 use crate::run::interrupt::Interrupt;
@@ -36,8 +37,8 @@ pub struct Extras {
     pub reference: Option<PathBuf>,
     /// Where made ones are kept.
     pub cache: Option<PathBuf>,
-    /// A trained network that comes with the program, to measure instead of training.
-    pub pretrained: Option<Shipped>,
+    /// A trained network, to measure instead of training.
+    pub pretrained: Option<Trained>,
 }
 
 /// A run in its folder.
@@ -48,7 +49,7 @@ pub struct Run {
     options: Options,
     /// None on ranks that are told the reference.
     source: Option<ReferenceSource>,
-    pretrained: Option<Shipped>,
+    pretrained: Option<Trained>,
     measure_only: bool,
 }
 
@@ -84,7 +85,9 @@ impl Run {
                 let folder = RunFolder::create(&place, force)?;
                 let defaults = preset(&config.target, Some(config.method.name()), false)?;
                 let kind = if extras.pretrained.is_some() { MEASURED } else { KIND };
-                folder.begin(kind, &[("config.toml", &to_toml(&config, &defaults)?)], source.inputs())?;
+                let mut inputs = source.inputs();
+                inputs.extend(extras.pretrained.as_ref().and_then(Trained::input));
+                folder.begin(kind, &[("config.toml", &to_toml(&config, &defaults)?)], inputs)?;
                 if let Some(whole) = place.whole() {
                     // The other parts are measured against the same.
                     whole.write(SOURCE, source.to_toml()?.as_bytes())?;
@@ -106,7 +109,7 @@ impl Run {
         loop {
             let order = Order::take(&**ranks)?;
             let config = order.config()?;
-            let (target, pretrained) = (config.target()?, order.pretrained()?);
+            let (target, pretrained) = (config.target()?, order.pretrained);
             let (folder, measure_only) = (RunFolder::nowhere(), order.measure_only);
             let run = Self { config, folder, target, options, source: None, pretrained, measure_only };
             run.execute_with(interrupt, ranks)?;
@@ -179,7 +182,7 @@ impl Run {
         };
         let mut past = steps.begin(&mut *sampler)?;
         if let Some(network) = &self.pretrained {
-            load_model(network, &mut *sampler)?;
+            network.load(&mut *sampler)?;
         }
         self.check_measurable(&mut *sampler)?;
         stages.pause();
@@ -187,7 +190,7 @@ impl Run {
         if !self.measure_only {
             steps.run(&mut *sampler, &mut past, |s| measurement.snapshot(s))?;
             if let Some(learned) = sampler.learned() {
-                self.folder.write("model.safetensors", &self.model(learned)?)?;
+                self.folder.write(MODEL, &self.model(learned)?)?;
             }
         }
         let measured = measurement.finish(&mut *sampler, &past, &mut stages)?;
@@ -260,12 +263,12 @@ impl Run {
         learned.denoising_error().put(&mut c);
         if let Some(own) = learned.coordinates() {
             let (center, factor) = own.affine.parts();
-            c.put_vec("scales", &[&own.scales[..], &[own.offset]].concat());
+            c.put_vec(SCALES, &[&own.scales[..], &[own.offset]].concat());
             c.put_vec("affine.center", center);
             c.put_vec("affine.factor", factor);
         }
         c.note("config", to_toml(&self.config, &self.config)?);
-        c.encode().map_err(|e| CliError::Failed(format!("model.safetensors: {e}")))
+        c.encode().map_err(|e| CliError::Failed(format!("{MODEL}: {e}")))
     }
 }
 
@@ -360,44 +363,4 @@ pub(super) fn sampler_failure(e: SamplerError) -> CliError {
 /// The files that a run with these settings reads.
 pub fn reference_inputs(extras: &Extras, config: &SampleConfig) -> Result<Inputs, CliError> {
     Ok(ReferenceSource::new(extras, None, config, &*config.target()?)?.inputs())
-}
-
-/// The configuration that a trained network brings; evaluation settings may be changed afterwards.
-pub fn model_config(network: Shipped) -> Result<SampleConfig, CliError> {
-    let wrong = |e: CheckpointError| CliError::usage(format!("{}: {e}", network.name));
-    let text: String =
-        Checkpoint::decode(network.bytes).and_then(|c| c.read_note("config")).map_err(wrong)?;
-    exact(&text, network.name)
-}
-
-fn load_model(network: &Shipped, sampler: &mut dyn Sampler) -> Result<(), CliError> {
-    let wrong = |e: CheckpointError| CliError::usage(format!("{}: {e}", network.name));
-    let Some(learned) = sampler.learned() else {
-        return Err(CliError::usage(format!(
-            "{}: its settings have scales measured: give them",
-            network.name
-        )));
-    };
-    Checkpoint::decode(network.bytes).and_then(|c| c.get("ema", learned.set_parameters())).map_err(wrong)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sample::shipped;
-    use models::sampler::Method;
-
-    #[test]
-    fn networks_that_ship_bring_their_own_settings() {
-        for (name, steps) in [("dw4", 14_000), ("lj13", 6000), ("lj55", 8000)] {
-            let config = model_config(shipped(name).unwrap()).unwrap();
-            let preset = preset(&config.target, None, false).unwrap();
-            let (Method::Idem(mine), Method::Idem(theirs)) = (&config.method, &preset.method) else {
-                panic!()
-            };
-            assert_eq!((config.target.name.as_str(), mine.0.train.steps), (name, steps));
-            assert_eq!(mine.0.network, theirs.0.network);
-            config.check(&*config.target().unwrap()).unwrap();
-        }
-    }
 }

@@ -21,6 +21,8 @@ const STATES: usize = 128;
 /// the mean over directions does), so that the weights of paths are finite where a network denoises its own states without
 /// an error.
 pub(super) const LEAST: f64 = 1e-6;
+/// A state whose squared error is more than so many times the median over states is left out.
+const OUTLIER: f64 = 100.0;
 /// Names in checkpoints.
 const TABLE: &str = "denoising_error";
 const LEVELS: &str = "level_spacing";
@@ -139,6 +141,13 @@ impl DenoisingError {
         })
     }
 
+    /// With the least variances, those of steps whose x_0 is known (r = 0, Ho et al. 2020, eq. 7), at the same levels.
+    /// Paths are narrower than those of noising: their weights are worth nothing, but what a network's errors add to
+    /// the energies of its samples is in part made up for.
+    pub(crate) fn least(&self) -> Self {
+        Self { log_r: vec![LEAST.ln(); self.log_r.len()], pairs: None, ..self.clone() }
+    }
+
     /// Independent coordinates again.
     pub(crate) fn uncorrelate(&mut self) {
         self.pairs = None;
@@ -204,18 +213,23 @@ impl DenoisingError {
         let mut fitted = self.clone();
         let geometry = model.network.geometry();
         let (d, kinds) = (geometry.dim(), self.kinds());
-        let count = (states.len() / d.max(1)) as f64 * per_kind(geometry);
         for knot in 0..KNOTS {
             let level = sigma(schedule, knot);
-            let sums: Vec<Vec<f64>> = (states.par_chunks(STATES * d)).tasks(|chunk, states| {
+            let denoised: Vec<Vec<T>> = (states.par_chunks(STATES * d)).tasks(|chunk, states| {
                 let mut stream = Stream::new(seed, "denoising error", step, (chunk * KNOTS + knot) as u64);
-                let denoised = model.noised_and_denoised(states, level, &mut stream);
-                let mut sums = vec![0.0; kinds];
-                for (y, state) in denoised.chunks_exact(d).zip(states.chunks_exact(d)) {
-                    add_squares(y, state, &mut sums);
-                }
-                sums
+                model.noised_and_denoised(states, level, &mut stream)
             });
+            let chunks = || denoised.iter().zip(states.chunks(STATES * d));
+            let kept: Vec<Vec<bool>> = kept(chunks().map(|(y, x)| squares(y, x, d)).collect());
+            let sums: Vec<Vec<f64>> = (chunks().zip(&kept))
+                .map(|((y, x), kept)| {
+                    let mut sums = vec![0.0; kinds];
+                    let columns = y.chunks_exact(d).zip(x.chunks_exact(d)).zip(kept);
+                    columns.filter(|(_, kept)| **kept).for_each(|((y, x), _)| add_squares(y, x, &mut sums));
+                    sums
+                })
+                .collect();
+            let count = kept.iter().flatten().filter(|kept| **kept).count() as f64 * per_kind(geometry);
             for kind in 0..kinds {
                 let r = sums.iter().map(|s| s[kind]).sum::<f64>() / (count * level * level);
                 let log_r = &mut fitted.log_r[knot * kinds + kind];
@@ -267,6 +281,25 @@ pub(super) fn kinds(geometry: Geometry) -> usize {
 /// Free coordinates of each kind.
 pub(super) fn per_kind(geometry: Geometry) -> f64 {
     geometry.free_dim() as f64 / kinds(geometry) as f64
+}
+
+/// |a - b|^2 of each state, a column of d numbers.
+pub(super) fn squares<T: Real>(a: &[T], b: &[T], d: usize) -> Vec<f64> {
+    let of = |(a, b)| {
+        let mut sum = [0.0];
+        add_squares::<T>(a, b, &mut sum);
+        sum[0]
+    };
+    a.chunks_exact(d).zip(b.chunks_exact(d)).map(of).collect()
+}
+
+/// Which of some squared errors are at most so many times ([`OUTLIER`]) their median. A network may lose a state in a
+/// million, and a mean over squares would be that of this state alone.
+pub(super) fn kept(squares: Vec<Vec<f64>>) -> Vec<Vec<bool>> {
+    let mut sorted: Vec<f64> = squares.iter().flatten().copied().collect();
+    sorted.sort_by(f64::total_cmp);
+    let limit = OUTLIER * sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
+    squares.into_iter().map(|s| s.into_iter().map(|s| s <= limit).collect()).collect()
 }
 
 /// Adds |a - b|^2 of one state to the sums of its kinds.

@@ -5,7 +5,7 @@ use engine::parallel::Tasks;
 use engine::rng::Stream;
 use rayon::prelude::*;
 
-use super::denoising_error::{KNOTS, sigma};
+use super::denoising_error::{KNOTS, kept, sigma, squares};
 use super::pair_covariance::{Factor, NODES, Pair, PairCovariance, TERMS};
 use super::small_matrix as matrix;
 use super::{Schedule, ScoreModel};
@@ -42,8 +42,13 @@ pub(super) fn fitted<T: Real>(
         let mut stream = Stream::new(seed, "pair covariance", step, knot as u64);
         let level = sigma(schedule, knot);
         let denoised = model.noised_and_denoised(states, level, &mut stream);
-        let y: Vec<f64> = denoised.iter().map(|y| y.f64()).collect();
-        let e: Vec<f64> = states.iter().zip(&y).map(|(s, y)| (s.f64() - y) / level).collect();
+        let kept = kept(vec![squares(&denoised, states, d)]).concat();
+        let columns = denoised.chunks_exact(d).zip(states.chunks_exact(d)).zip(kept);
+        let columns = columns.filter(|(_, kept)| *kept).map(|(column, _)| column);
+        let (y, e): (Vec<f64>, Vec<f64>) = columns
+            .flat_map(|(y, x)| y.iter().zip(x))
+            .map(|(y, x)| (y.f64(), (x.f64() - y.f64()) / level))
+            .unzip();
         let mut terms = [0.0; TERMS];
         terms.copy_from_slice(&start.terms[knot * TERMS..(knot + 1) * TERMS]);
         Level { covariance: &start, y: &y, e: &e }.fit(&mut terms);

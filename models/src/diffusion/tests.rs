@@ -156,6 +156,34 @@ fn the_table_is_that_of_a_gaussian_when_the_score_is() {
 }
 
 #[test]
+fn a_state_that_is_lost_does_not_decide_the_table() {
+    let (net, params) = wrong(0.0);
+    let model = ScoreModel { network: &net, params: params.values() };
+    let mut states = vec![0.0; 2 * 400];
+    Stream::new(9, "states", 0, 0).fill_normal(&mut states);
+    let error = DenoisingError::gaussian(Geometry::Euclidean(2), SCHEDULE, 0.1);
+    let without = error.fitted(model, SCHEDULE, &states, 1.0, (1, 0));
+    // The denoiser shrinks it by thousands; with it r would be larger by a factor of a thousand and more.
+    states[..2].copy_from_slice(&[1e4, 1e4]);
+    let with = error.fitted(model, SCHEDULE, &states, 1.0, (1, 0));
+    let far = |sigma: f64| (SCHEDULE.time(sigma) * 32.0) as usize..33;
+    for knot in far(1.0) {
+        let [a, b] = [&with, &without].map(|e| e.table()[2 * knot]);
+        assert!((a - b).abs() < 0.1, "{knot}: {a} {b}");
+    }
+}
+
+#[test]
+fn the_least_variances_are_those_of_steps_to_a_known_state() {
+    let error = DenoisingError::gaussian(Geometry::Euclidean(2), SCHEDULE, 3.0);
+    let mut v = [0.0; 2];
+    error.least().variances(SCHEDULE, 2.0, 1.0, &mut v);
+    // (4 - 1) 1 / 4.
+    assert!(v.iter().all(|v| (v - 0.75).abs() < 1e-4), "{v:?}");
+    assert_eq!(error.least().spacing(), error.spacing());
+}
+
+#[test]
 fn populations_along_the_reverse_path_find_z_and_the_shares_of_modes() {
     let (net, params) = wrong(0.02);
     let model = ScoreModel { network: &net, params: params.values() };

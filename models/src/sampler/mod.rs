@@ -197,6 +197,13 @@ pub trait Learned {
     /// Where the target cannot be evaluated, or no sample has a finite energy.
     fn weighted(&self, n: usize, steps: usize, key: (u64, u64)) -> Result<(Vec<f64>, Vec<f64>), TargetError>;
 
+    /// `n` samples of the same process with the least variance of each step, that of a step whose x_0 is known, in the
+    /// target's coordinates: without weights, but nearer to the target's energies where a network has errors.
+    ///
+    /// # Errors
+    /// Failures of ranks.
+    fn of_least_variance(&self, n: usize, steps: usize, key: (u64, u64)) -> Result<Vec<f64>, TargetError>;
+
     /// Moves states (columns, in the model's coordinates) by paths of `steps` steps, and leaves exp(-E) invariant
     /// ([`ReverseProcess::jump`](crate::diffusion::ReverseProcess::jump)); returns the mean acceptance. Two energies for
     /// each state.

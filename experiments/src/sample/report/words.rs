@@ -53,12 +53,14 @@ const MEANINGS: &[(&str, &str)] = &[
     ("reference_evaluations", "the reference, by parallel tempering"),
 ];
 
-/// What a figure is; that of the corrected samples is the same as of the raw ones.
+/// What a figure is; that of other samples is the same as of the raw ones.
 pub(super) fn meaning(name: &str) -> Option<String> {
     let known = |name: &str| MEANINGS.iter().find(|(known, _)| *known == name).map(|(_, what)| *what);
     known(name).map(String::from).or_else(|| {
-        let raw = name.strip_prefix("corrected_")?;
-        known(raw).map(|what| format!("after the exact correction: {what}"))
+        let of =
+            |prefix: &str, samples: &str| Some(format!("{samples}: {}", known(name.strip_prefix(prefix)?)?));
+        let corrected = of("corrected_", "after the exact correction");
+        corrected.or_else(|| of("least_", "samples with the least variances, without weights"))
     })
 }
 
@@ -67,6 +69,7 @@ pub(super) const FILES: &[(&str, &str)] = &[
     ("metrics.json", "all figures, failed checks, modes"),
     ("samples.npz", "x, energy, log_weight; chain and draw of Markov chains"),
     ("samples.npy, log_weights.npy", "the same states in single precision, and their weights"),
+    ("samples-least-variance.npy", "samples with the least variances, without weights"),
     ("samples.extxyz", "states of particles for ASE, OVITO and others"),
     ("modes.csv", "each mode: weight, free energy, energy, centre, widths"),
     ("weights.csv", "weights of a learned sampler at each noise level"),

@@ -94,6 +94,35 @@ fn a_run_writes_what_it_promises_and_any_number_of_threads_gives_the_same_bits()
 }
 
 #[test]
+fn the_network_of_a_run_is_measured_with_other_settings_in_a_folder_of_its_own() {
+    let dir = tempfile::tempdir().unwrap();
+    let trained = succeed(SMALL, &dir.path().join("trained"));
+    let path = trained.to_str().unwrap();
+    let before = metrics(&trained);
+    let again = ["--quiet", "--pretrained", path, "--set", "evaluation.least_variance=true"];
+    let out = succeed(&[&again, CACHE].concat(), &dir.path().join("again"));
+    assert_eq!(metrics(&trained), before);
+    for name in ["e_w2", "d_tv", "energy_mean", "energy_sd"] {
+        let [raw, least] = [name.to_string(), format!("least_{name}")].map(|name| figure(&out, &name));
+        assert!(least.is_finite() && least != raw, "{name}: {least}");
+    }
+    assert_eq!(figure(&out, "energy_evaluations"), 0.0);
+    let states = |name: &str| std::fs::read(out.join(name)).unwrap();
+    assert_eq!(states("samples-least-variance.npy").len(), states("samples.npy").len());
+    assert_ne!(states("samples-least-variance.npy"), states("samples.npy"));
+    assert!(std::fs::read_to_string(out.join("begun.toml")).unwrap().contains("model.safetensors"));
+    let elsewhere = dir.path().join("elsewhere");
+    let out = ["--out", elsewhere.to_str().unwrap()];
+    let wrong = |args: &[&str], why: &str| refused(&[args, &out[..]].concat(), why);
+    wrong(&["--target", "dw4", "--pretrained", path], "has its own; leave it out");
+    wrong(&["--pretrained", path, "--set", "seed=3"], "only evaluation.* can be set");
+    wrong(&["--pretrained", dir.path().to_str().unwrap()], "model.safetensors");
+    let chains = ["--method", "hmc", "--set", "evaluation.least_variance=true"];
+    wrong(&chains, "hmc has no steps whose variance is chosen");
+    assert!(!elsewhere.exists());
+}
+
+#[test]
 fn a_resumed_run_equals_an_unbroken_one() {
     let dir = tempfile::tempdir().unwrap();
     let whole = succeed(SMALL, &dir.path().join("whole"));

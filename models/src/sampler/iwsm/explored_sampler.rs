@@ -215,6 +215,10 @@ impl Learned for Explored<'_> {
         Ok((self.outside(z), log_w))
     }
 
+    fn of_least_variance(&self, n: usize, steps: usize, key: (u64, u64)) -> Result<Vec<f64>, TargetError> {
+        self.trained().of_least_variance(n, steps, key).map(|z| self.outside(z))
+    }
+
     fn populations(
         &self,
         count_size: (usize, usize),

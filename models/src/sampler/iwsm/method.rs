@@ -207,6 +207,12 @@ impl Learned for Trainer<'_, f32> {
         Ok((x.into_iter().map(f64::from).collect(), log_w))
     }
 
+    fn of_least_variance(&self, n: usize, steps: usize, key: (u64, u64)) -> Result<Vec<f64>, TargetError> {
+        let least = self.state.error.least();
+        let (x, _) = self.walked_by(&least, n, steps, key).map_err(TargetError::from)?;
+        Ok(x.into_iter().map(f64::from).collect())
+    }
+
     fn populations(
         &self,
         (count, size): (usize, usize),

@@ -5,7 +5,7 @@ use engine::ranks::RanksError;
 use engine::rng::Stream;
 
 use super::Trainer;
-use crate::diffusion::ReverseProcess;
+use crate::diffusion::{DenoisingError, ReverseProcess};
 use crate::importance::{resampled_to, tempered};
 use crate::mcmc::{adapted, hmc_over};
 use crate::target::{Target, TargetError, evaluate_over};
@@ -26,12 +26,13 @@ type Paths<T> = (Vec<T>, [Vec<f64>; 2]);
 impl<T: Real> Trainer<'_, T> {
     /// The reverse SDE of the trained model.
     pub fn reverse(&self) -> ReverseProcess<'_, T> {
-        ReverseProcess {
-            model: self.model(),
-            schedule: self.schedule(),
-            prior_scale: self.prior_scale(),
-            error: &self.state.error,
-        }
+        self.reverse_by(&self.state.error)
+    }
+
+    /// The same with variances and levels by other denoising errors.
+    fn reverse_by<'a>(&'a self, error: &'a DenoisingError) -> ReverseProcess<'a, T> {
+        let (schedule, prior_scale) = (self.schedule(), self.prior_scale());
+        ReverseProcess { model: self.model(), schedule, prior_scale, error }
     }
 
     /// `n` samples of the current model by the reverse SDE with the random numbers of `key`, (seed, step).
@@ -49,8 +50,19 @@ impl<T: Real> Trainer<'_, T> {
         steps: usize,
         key: (u64, u64),
     ) -> Result<(Vec<T>, Vec<f64>), RanksError> {
+        self.walked_by(&self.state.error, n, steps, key)
+    }
+
+    /// The same with variances and levels by other denoising errors.
+    pub(super) fn walked_by(
+        &self,
+        error: &DenoisingError,
+        n: usize,
+        steps: usize,
+        key: (u64, u64),
+    ) -> Result<(Vec<T>, Vec<f64>), RanksError> {
         let (mut x, mut log_ratio) = (vec![T::ZERO; n * self.target.dim()], vec![0.0; n]);
-        self.reverse().paths_over(&*self.ranks, steps, key, &mut x, &mut log_ratio)?;
+        self.reverse_by(error).paths_over(&*self.ranks, steps, key, &mut x, &mut log_ratio)?;
         Ok((x, log_ratio))
     }
 
