@@ -117,8 +117,8 @@ impl RungeKutta {
     }
 }
 
-/// Records steps from state to state, each of which takes (t, h), its beginning and length, and lets go of what only
-/// the step before needed.
+/// Records steps from state to state, one for each item of `steps` (as its beginning and length), and lets go of what
+/// only the step before needed.
 pub fn along<T: Real, S>(
     rec: &mut Recording<T>,
     x: Var,

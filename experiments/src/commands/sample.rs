@@ -69,9 +69,9 @@ pub struct Args {
     /// Where reference samples made here are kept [default: results/reference-cache].
     #[arg(long, value_name = "DIR")]
     reference_cache: Option<PathBuf>,
-    /// Sample and measure a trained network, without training: of the run in that folder, with other evaluation.*
-    /// settings by --set; without a folder that of --target dw4, lj13 or lj55 which comes with the project
-    /// [default here: dw4].
+    /// Sample and measure a trained model, without training: that of the run in DIR, with other evaluation.* settings
+    /// by --set; without DIR the network of --target dw4, lj13 or lj55 that comes with the project [default here:
+    /// dw4].
     #[arg(long, value_name = "DIR", num_args = 0..=1)]
     #[arg(conflicts_with_all = ["method", "network", "steps", "seeds", "quick", "config", "dim", "spread", "data"])]
     pretrained: Option<Option<PathBuf>>,
@@ -298,11 +298,21 @@ fn observable(given: &str) -> Result<String, CliError> {
     }
 }
 
+/// Whether a run that is read lies where a new one is to be.
+fn lies_in(run: &Path, out: Option<&Path>) -> bool {
+    let whole = |path: &Path| path.canonicalize().ok();
+    out.and_then(whole).zip(whole(run)).is_some_and(|(out, run)| run.starts_with(out))
+}
+
 /// Preset or pretrained, file, overrides, flags: the later wins.
 fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
     let pretrained = match &args.pretrained {
         Some(Some(_)) if args.target.is_some() => {
             return Err(CliError::usage("--target: the run behind --pretrained has its own; leave it out"));
+        }
+        Some(Some(run)) if lies_in(run, args.common.out.as_deref()) => {
+            let run = run.display();
+            return Err(CliError::usage(format!("--pretrained {run}: lies in --out; choose another folder")));
         }
         Some(Some(run)) => Some(Trained::of(run)?),
         Some(None) => Some(Trained::shipped(args.target.as_deref().unwrap_or("dw4"))?),
@@ -360,9 +370,9 @@ fn settings(args: &Args) -> Result<(SampleConfig, Extras), CliError> {
         _ => None,
     };
     if let Some(model) = model.filter(|model| !model.is_empty()) {
-        let (path, out) = (std::fs::canonicalize(&*model), args.common.out.as_ref());
+        let path = std::fs::canonicalize(&*model);
         let path = path.map_err(|e| CliError::usage(format!("sampler.model = {model}: {e}")))?;
-        if out.and_then(|out| out.canonicalize().ok()).is_some_and(|out| path.starts_with(out)) {
+        if lies_in(&path, args.common.out.as_deref()) {
             return Err(CliError::usage(format!(
                 "sampler.model = {model}: lies in --out; choose another folder"
             )));

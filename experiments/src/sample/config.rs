@@ -219,7 +219,7 @@ pub struct Request<'a> {
     pub quick: bool,
     /// Samples to draw.
     pub samples: Option<usize>,
-    /// A shipped configuration in place of the preset.
+    /// The configuration of a trained model in place of the preset.
     pub base: Option<SampleConfig>,
     /// A file of settings.
     pub file: Option<&'a Path>,

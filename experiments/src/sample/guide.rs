@@ -27,29 +27,34 @@ fn refused(folder: &str, why: impl std::fmt::Display) -> String {
     format!("sampler.model = {folder}: {why}")
 }
 
-/// The settings of the training in `folder`; an error unless it is a finished one of this run's target.
-pub(super) fn trained(folder: &str, config: &SampleConfig) -> Result<SampleConfig, CliError> {
-    let wrong = |why: String| CliError::usage(refused(folder, why));
-    let path = Path::new(folder);
-    let kind = RunFolder::kind_at(path).map_err(|e| wrong(e.to_string()))?;
+/// The settings of the finished training in a folder; what else it holds, and what to do.
+pub(super) fn finished(path: &Path) -> Result<SampleConfig, String> {
+    let kind = RunFolder::kind_at(path).map_err(|e| e.to_string())?;
     if kind != KIND {
         let which = if kind.starts_with(KIND) { "name the folder of one seed" } else { "name a training" };
         let kind = if kind == MEASURED { "measurement without a training" } else { &kind };
-        return Err(wrong(format!("holds a {kind}; {which}")));
+        return Err(format!("holds a {kind}; {which}"));
     }
-    let trained: SampleConfig = load_exact(&path.join("config.toml")).map_err(|e| wrong(e.to_string()))?;
+    let trained: SampleConfig = load_exact(&path.join("config.toml")).map_err(|e| e.to_string())?;
     if !trained.method.config().learns() {
-        return Err(wrong(format!("{} has no model; name a training", trained.method.name())));
+        return Err(format!("{} has no model; name a training", trained.method.name()));
     }
+    if !path.join(DONE).is_file() {
+        let resume = program::line(format_args!("sample --resume {}", path.display()));
+        return Err(format!("is not finished; first run: {resume}"));
+    }
+    Ok(trained)
+}
+
+/// The settings of the training in `folder`; an error unless it is a finished one of this run's target.
+pub(super) fn trained(folder: &str, config: &SampleConfig) -> Result<SampleConfig, CliError> {
+    let wrong = |why: String| CliError::usage(refused(folder, why));
+    let trained = finished(Path::new(folder)).map_err(wrong)?;
     if trained.target != config.target {
         return Err(wrong(format!(
             "is of {}, whose settings are not those of this run's target, {}",
             trained.target.name, config.target.name
         )));
-    }
-    if !path.join(DONE).is_file() {
-        let resume = program::line(format_args!("sample --resume {folder}"));
-        return Err(wrong(format!("is not finished; first run: {resume}")));
     }
     Ok(trained)
 }

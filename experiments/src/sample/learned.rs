@@ -18,23 +18,23 @@ const LEAST_SAMPLES: &str = "samples-least-variance.npy";
 /// Keys of random numbers: others than those of the samples.
 const POPULATIONS: u64 = 1 << 60;
 const CALIBRATION: u64 = 1 << 59;
+const LEAST_VARIANCE: u64 = 1 << 58;
 /// Largest error of log densities from the steps of the flow that is passed over.
 const FLOW_ERROR: f64 = 0.05;
-const LEAST_VARIANCE: u64 = 1 << 58;
 /// Names of figures of the corrected samples and of those with the least variances, by those of the raw ones.
 const OTHERS: [(&str, [&str; 2]); 12] = [
-    ("outside", ["corrected_outside", "least_outside"]),
-    ("x_w2", ["corrected_x_w2", "least_x_w2"]),
-    ("e_w2", ["corrected_e_w2", "least_e_w2"]),
-    ("eq_w2", ["corrected_eq_w2", "least_eq_w2"]),
-    ("d_tv", ["corrected_d_tv", "least_d_tv"]),
-    ("energy_mean", ["corrected_energy_mean", "least_energy_mean"]),
-    ("energy_sd", ["corrected_energy_sd", "least_energy_sd"]),
-    ("tv", ["corrected_tv", "least_tv"]),
-    ("modes_found", ["corrected_modes_found", "least_modes_found"]),
-    ("in_mode", ["corrected_in_mode", "least_in_mode"]),
-    ("mode_kl", ["corrected_mode_kl", "least_mode_kl"]),
-    ("mode_chi2", ["corrected_mode_chi2", "least_mode_chi2"]),
+    ("outside", ["corrected_outside", "least_variance_outside"]),
+    ("x_w2", ["corrected_x_w2", "least_variance_x_w2"]),
+    ("e_w2", ["corrected_e_w2", "least_variance_e_w2"]),
+    ("eq_w2", ["corrected_eq_w2", "least_variance_eq_w2"]),
+    ("d_tv", ["corrected_d_tv", "least_variance_d_tv"]),
+    ("energy_mean", ["corrected_energy_mean", "least_variance_energy_mean"]),
+    ("energy_sd", ["corrected_energy_sd", "least_variance_energy_sd"]),
+    ("tv", ["corrected_tv", "least_variance_tv"]),
+    ("modes_found", ["corrected_modes_found", "least_variance_modes_found"]),
+    ("in_mode", ["corrected_in_mode", "least_variance_in_mode"]),
+    ("mode_kl", ["corrected_mode_kl", "least_variance_mode_kl"]),
+    ("mode_chi2", ["corrected_mode_chi2", "least_variance_mode_chi2"]),
 ];
 
 /// Figures under their names for other samples, the `which`-th; those without one are left out.

@@ -9,7 +9,11 @@ impl Evaluation {
     pub(super) fn memory(&self, dim: usize) -> Vec<Part> {
         let number = size_of::<f64>() as f64;
         let states = |count: usize| number * count as f64 * dim as f64;
+        let measured = states(self.sets.saturating_mul(self.set_size));
+        // In single precision before they are copied, and twice so again to be written.
+        let least = if self.least_variance { 2.5 * measured } else { 0.0 };
         vec![
+            (format!("evaluation.least_variance = {}", self.least_variance), least),
             (
                 format!("evaluation.samples = {} in {dim} dimensions", self.drawn()),
                 // Once more as samples.npz, whose numbers hardly compress.
@@ -21,7 +25,7 @@ impl Evaluation {
                     "evaluation.sets = {}, evaluation.set_size = {} in {dim} dimensions",
                     self.sets, self.set_size
                 ),
-                if self.least_variance { 3.0 } else { 2.0 } * states(self.sets.saturating_mul(self.set_size)),
+                2.0 * measured,
             ),
             // A cost for each pair of an assignment.
             (format!("evaluation.set_size = {}", self.set_size), number * (self.set_size as f64).powi(2)),

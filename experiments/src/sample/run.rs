@@ -20,7 +20,7 @@ use super::presets::preset;
 use super::reference_cache::Reference;
 use super::reference_source::{ReferenceSource, SOURCE};
 use super::report::Report;
-use super::trained::{MODEL, SCALES, Trained};
+use super::trained::Trained;
 use super::verdict::{Metrics, Sentence, gravest, verdict};
 use crate::config::{load_exact, to_toml};
 use crate::figures::{self, FIGURES};
@@ -37,7 +37,7 @@ pub struct Extras {
     pub reference: Option<PathBuf>,
     /// Where made ones are kept.
     pub cache: Option<PathBuf>,
-    /// A trained network, to measure instead of training.
+    /// A trained model, to measure instead of training.
     pub pretrained: Option<Trained>,
 }
 
@@ -152,7 +152,10 @@ impl Run {
         stages.next("states to begin with");
         let method = config.method.config();
         let sampler = match method.model() {
-            None => method.build(target, wanted, config.seed),
+            None => {
+                let seed = self.pretrained.as_ref().map_or(config.seed, Trained::seed);
+                method.build(target, wanted, seed)
+            }
             Some(model) => {
                 let moves = guide::moves(model, config, target);
                 method.build_with(target, wanted, config.seed, moves)
@@ -190,7 +193,7 @@ impl Run {
         if !self.measure_only {
             steps.run(&mut *sampler, &mut past, |s| measurement.snapshot(s))?;
             if let Some(learned) = sampler.learned() {
-                self.folder.write(MODEL, &self.model(learned)?)?;
+                self.folder.write("model.safetensors", &self.model(learned)?)?;
             }
         }
         let measured = measurement.finish(&mut *sampler, &past, &mut stages)?;
@@ -263,12 +266,12 @@ impl Run {
         learned.denoising_error().put(&mut c);
         if let Some(own) = learned.coordinates() {
             let (center, factor) = own.affine.parts();
-            c.put_vec(SCALES, &[&own.scales[..], &[own.offset]].concat());
+            c.put_vec("scales", &[&own.scales[..], &[own.offset]].concat());
             c.put_vec("affine.center", center);
             c.put_vec("affine.factor", factor);
         }
         c.note("config", to_toml(&self.config, &self.config)?);
-        c.encode().map_err(|e| CliError::Failed(format!("{MODEL}: {e}")))
+        c.encode().map_err(|e| CliError::Failed(format!("model.safetensors: {e}")))
     }
 }
 

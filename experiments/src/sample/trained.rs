@@ -1,4 +1,4 @@
-//! Trained networks that are measured without a training: those that come with the program, and those of runs.
+//! Trained models that are measured without a training: those that come with the program, and those of runs.
 
 use std::path::Path;
 
@@ -7,24 +7,24 @@ use models::sampler::Sampler;
 use serde::{Deserialize, Serialize};
 
 use super::SampleConfig;
-use crate::config::exact;
+use super::guide::finished;
+use crate::config::{exact, to_plain_toml};
 use crate::read;
-use crate::run::Input;
 use crate::run::error::CliError;
+use crate::run::{CHECKPOINT, Input};
 
-/// The file of a run's network.
-pub(super) const MODEL: &str = "model.safetensors";
-/// Scales and offset in it, where a run measured its coordinates.
-pub(super) const SCALES: &str = "scales";
-const SCALES_LEN: usize = 5;
-
-/// A trained network with the settings of its training.
+/// A trained model with the settings of its training.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Trained {
     /// The target that it comes with the program for, or the file that it is from.
     name: String,
+    /// In TOML.
+    config: String,
+    /// The seed of its training.
+    seed: u64,
+    /// A checkpoint: of the parameters of a network alone, or of a whole training.
     bytes: Vec<u8>,
-    /// The file, if it does not come with the program.
+    /// The file of a whole training.
     input: Option<Input>,
 }
 
@@ -51,62 +51,61 @@ impl Trained {
                 names.join(", ")
             ))
         })?;
-        Ok(Self { name: name.to_string(), bytes: bytes.to_vec(), input: None })
+        let wrong = |e: CheckpointError| CliError::usage(format!("{name}: {e}"));
+        let config: String = Checkpoint::decode(bytes).and_then(|c| c.read_note("config")).map_err(wrong)?;
+        let seed = exact::<SampleConfig>(&config, name)?.seed;
+        Ok(Self { name: name.to_string(), config, seed, bytes: bytes.to_vec(), input: None })
     }
 
-    /// The network of a run, by its folder or its model.safetensors.
+    /// The model of a run.
     ///
     /// # Errors
-    /// The file cannot be read, or holds none.
-    pub fn of(path: &Path) -> Result<Self, CliError> {
-        let file = if path.is_dir() { path.join(MODEL) } else { path.to_path_buf() };
+    /// The folder holds no finished training.
+    pub fn of(run: &Path) -> Result<Self, CliError> {
+        let wrong = |why: String| CliError::usage(format!("--pretrained {}: {why}", run.display()));
+        let config = finished(run).map_err(wrong)?;
+        let file = run.join(CHECKPOINT);
         let bytes = read::bytes(&file, read::DATA)?;
         let input = Some(Input::new(&file, &bytes));
-        Ok(Self { name: file.display().to_string(), bytes, input })
+        let (name, seed) = (file.display().to_string(), config.seed);
+        Ok(Self { name, config: to_plain_toml(&config)?, seed, bytes, input })
     }
 
     /// The file that it is, under its name among what a run reads.
     pub(super) fn input(&self) -> Option<(String, Input)> {
-        self.input.clone().map(|input| ("network".into(), input))
+        self.input.clone().map(|input| ("trained model".into(), input))
     }
 
-    fn wrong(&self, e: CheckpointError) -> CliError {
-        CliError::usage(format!("{}: {e}", self.name))
+    /// The seed of its training.
+    pub(super) fn seed(&self) -> u64 {
+        self.seed
     }
 
     /// The settings of its training; those of the evaluation may be changed afterwards.
     ///
     /// # Errors
-    /// It has none, or was trained in coordinates that the run measured, which a network alone does not bring.
+    /// They are those of another version of the program.
     pub fn config(&self) -> Result<SampleConfig, CliError> {
-        let checkpoint = Checkpoint::decode(&self.bytes).map_err(|e| self.wrong(e))?;
-        let text: String = checkpoint.read_note("config").map_err(|e| self.wrong(e))?;
-        match checkpoint.get_vec::<f64>(SCALES, SCALES_LEN) {
-            Err(CheckpointError::Missing { .. }) => exact(&text, &self.name),
-            _ => Err(self.measured_coordinates()),
-        }
+        exact(&self.config, &self.name)
     }
 
-    fn measured_coordinates(&self) -> CliError {
-        CliError::usage(format!(
-            "{}: was trained in coordinates that its run measured; measure it there with --eval-only",
-            self.name
-        ))
-    }
-
-    /// Puts its parameters into a sampler that was built with its settings.
+    /// Puts it into a sampler that was built with its settings and its seed.
     pub(super) fn load(&self, sampler: &mut dyn Sampler) -> Result<(), CliError> {
-        let learned = sampler.learned().ok_or_else(|| self.measured_coordinates())?;
-        let found = Checkpoint::decode(&self.bytes).and_then(|c| c.get("ema", learned.set_parameters()));
-        found.map_err(|e| self.wrong(e))
+        let whole = Checkpoint::decode(&self.bytes);
+        let loaded = whole.and_then(|c| match (&self.input, sampler.learned()) {
+            (None, Some(learned)) => c.get("ema", learned.set_parameters()),
+            _ => sampler.restore(&c),
+        });
+        loaded.map_err(|e| CliError::usage(format!("{}: {e}", self.name)))
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use models::sampler::Method;
+
     use super::super::presets::preset;
     use super::*;
-    use models::sampler::Method;
 
     #[test]
     fn networks_that_ship_bring_their_own_settings() {
@@ -120,21 +119,5 @@ mod tests {
             assert_eq!(mine.0.network, theirs.0.network);
             config.check(&*config.target().unwrap()).unwrap();
         }
-    }
-    #[test]
-    fn networks_in_coordinates_that_were_measured_are_refused_and_so_is_what_is_none() {
-        let dir = tempfile::tempdir().unwrap();
-        let file = dir.path().join(MODEL);
-        let mut c = Checkpoint::new();
-        c.put_vec("ema", &[0f32; 3]);
-        c.put_vec(SCALES, &[1.0; SCALES_LEN]);
-        c.note("config", "seed = 0");
-        std::fs::write(&file, c.encode().unwrap()).unwrap();
-        let said = |path: &Path| Trained::of(path).unwrap().config().unwrap_err().to_string();
-        assert!(said(dir.path()).contains("coordinates that its run measured"), "{}", said(dir.path()));
-        assert_eq!(said(&file), said(dir.path()));
-        std::fs::write(&file, b"no network").unwrap();
-        assert!(said(&file).starts_with(&file.display().to_string()), "{}", said(&file));
-        assert!(Trained::of(&dir.path().join("nothing")).is_err());
     }
 }

@@ -21,7 +21,8 @@ const STATES: usize = 128;
 /// the mean over directions does), so that the weights of paths are finite where a network denoises its own states without
 /// an error.
 pub(super) const LEAST: f64 = 1e-6;
-/// A state whose squared error is more than so many times the median over states is left out.
+/// A state whose squared error is more than so many times the median over states, and the square of the noise, is left
+/// out.
 const OUTLIER: f64 = 100.0;
 /// Names in checkpoints.
 const TABLE: &str = "denoising_error";
@@ -215,13 +216,15 @@ impl DenoisingError {
         let (d, kinds) = (geometry.dim(), self.kinds());
         for knot in 0..KNOTS {
             let level = sigma(schedule, knot);
-            let denoised: Vec<Vec<T>> = (states.par_chunks(STATES * d)).tasks(|chunk, states| {
+            let denoised: Vec<(Vec<T>, Vec<f64>)> = (states.par_chunks(STATES * d)).tasks(|chunk, states| {
                 let mut stream = Stream::new(seed, "denoising error", step, (chunk * KNOTS + knot) as u64);
-                model.noised_and_denoised(states, level, &mut stream)
+                let denoised = model.noised_and_denoised(states, level, &mut stream);
+                let squares = squares(&denoised, states, d);
+                (denoised, squares)
             });
-            let chunks = || denoised.iter().zip(states.chunks(STATES * d));
-            let kept: Vec<Vec<bool>> = kept(chunks().map(|(y, x)| squares(y, x, d)).collect());
-            let sums: Vec<Vec<f64>> = (chunks().zip(&kept))
+            let (denoised, squares): (Vec<Vec<T>>, Vec<Vec<f64>>) = denoised.into_iter().unzip();
+            let kept = kept(squares, geometry.free_dim() as f64 * level * level);
+            let sums: Vec<Vec<f64>> = (denoised.iter().zip(states.chunks(STATES * d)).zip(&kept))
                 .map(|((y, x), kept)| {
                     let mut sums = vec![0.0; kinds];
                     let columns = y.chunks_exact(d).zip(x.chunks_exact(d)).zip(kept);
@@ -293,12 +296,13 @@ pub(super) fn squares<T: Real>(a: &[T], b: &[T], d: usize) -> Vec<f64> {
     a.chunks_exact(d).zip(b.chunks_exact(d)).map(of).collect()
 }
 
-/// Which of some squared errors are at most so many times ([`OUTLIER`]) their median. A network may lose a state in a
-/// million, and a mean over squares would be that of this state alone.
-pub(super) fn kept(squares: Vec<Vec<f64>>) -> Vec<Vec<bool>> {
-    let mut sorted: Vec<f64> = squares.iter().flatten().copied().collect();
+/// Which of some squared errors are not beyond all measure: [`OUTLIER`] times both their median and `noise`, the mean
+/// square of the noise. A network may lose a state in a million, and a mean over squares would be that of this state
+/// alone. Where modes are mixed up or a tail is wide, errors are some times the noise, and count.
+pub(super) fn kept(squares: Vec<Vec<f64>>, noise: f64) -> Vec<Vec<bool>> {
+    let mut sorted: Vec<f64> = squares.iter().flatten().copied().filter(|s| s.is_finite()).collect();
     sorted.sort_by(f64::total_cmp);
-    let limit = OUTLIER * sorted.get(sorted.len() / 2).copied().unwrap_or(0.0);
+    let limit = OUTLIER * sorted.get(sorted.len() / 2).map_or(noise, |median| median.max(noise));
     squares.into_iter().map(|s| s.into_iter().map(|s| s <= limit).collect()).collect()
 }
 

@@ -60,7 +60,7 @@ pub(super) fn meaning(name: &str) -> Option<String> {
         let of =
             |prefix: &str, samples: &str| Some(format!("{samples}: {}", known(name.strip_prefix(prefix)?)?));
         let corrected = of("corrected_", "after the exact correction");
-        corrected.or_else(|| of("least_", "samples with the least variances, without weights"))
+        corrected.or_else(|| of("least_variance_", "samples with the least variances, without weights"))
     })
 }
 

@@ -103,20 +103,28 @@ fn the_network_of_a_run_is_measured_with_other_settings_in_a_folder_of_its_own()
     let out = succeed(&[&again, CACHE].concat(), &dir.path().join("again"));
     assert_eq!(metrics(&trained), before);
     for name in ["e_w2", "d_tv", "energy_mean", "energy_sd"] {
-        let [raw, least] = [name.to_string(), format!("least_{name}")].map(|name| figure(&out, &name));
+        let [raw, least] =
+            [name.to_string(), format!("least_variance_{name}")].map(|name| figure(&out, &name));
         assert!(least.is_finite() && least != raw, "{name}: {least}");
     }
-    assert_eq!(figure(&out, "energy_evaluations"), 0.0);
     let states = |name: &str| std::fs::read(out.join(name)).unwrap();
+    assert_eq!(states("samples.npy"), std::fs::read(trained.join("samples.npy")).unwrap());
     assert_eq!(states("samples-least-variance.npy").len(), states("samples.npy").len());
     assert_ne!(states("samples-least-variance.npy"), states("samples.npy"));
-    assert!(std::fs::read_to_string(out.join("begun.toml")).unwrap().contains("model.safetensors"));
+    assert!(std::fs::read_to_string(out.join("begun.toml")).unwrap().contains("checkpoint.safetensors"));
+    // The model is whole: nothing is said of a target that was not reached, and energies are those of its training.
+    for name in ["energy_evaluations", "trajectory_ess", "trajectory_log_z"] {
+        assert_eq!(figure(&out, name), figure(&trained, name), "{name}");
+    }
+    refused(&["--pretrained", path, "--out", path, "--force"], "lies in --out");
     let elsewhere = dir.path().join("elsewhere");
     let out = ["--out", elsewhere.to_str().unwrap()];
     let wrong = |args: &[&str], why: &str| refused(&[args, &out[..]].concat(), why);
     wrong(&["--target", "dw4", "--pretrained", path], "has its own; leave it out");
     wrong(&["--pretrained", path, "--set", "seed=3"], "only evaluation.* can be set");
-    wrong(&["--pretrained", dir.path().to_str().unwrap()], "model.safetensors");
+    wrong(&["--pretrained", dir.path().to_str().unwrap()], "begun.toml");
+    let measured = dir.path().join("again");
+    wrong(&["--pretrained", measured.to_str().unwrap()], "a measurement without a training");
     let chains = ["--method", "hmc", "--set", "evaluation.least_variance=true"];
     wrong(&chains, "hmc has no steps whose variance is chosen");
     assert!(!elsewhere.exists());
