@@ -27,8 +27,8 @@ fn refused(folder: &str, why: impl std::fmt::Display) -> String {
     format!("sampler.model = {folder}: {why}")
 }
 
-/// The settings of the finished training in a folder; what else it holds, and what to do.
-pub(super) fn finished(path: &Path) -> Result<SampleConfig, String> {
+/// The settings of the training in a folder; what else it holds, and what to do.
+fn training(path: &Path) -> Result<SampleConfig, String> {
     let kind = RunFolder::kind_at(path).map_err(|e| e.to_string())?;
     if kind != KIND {
         let which = if kind.starts_with(KIND) { "name the folder of one seed" } else { "name a training" };
@@ -36,27 +36,36 @@ pub(super) fn finished(path: &Path) -> Result<SampleConfig, String> {
         return Err(format!("holds a {kind}; {which}"));
     }
     let trained: SampleConfig = load_exact(&path.join("config.toml")).map_err(|e| e.to_string())?;
-    if !trained.method.config().learns() {
-        return Err(format!("{} has no model; name a training", trained.method.name()));
+    match trained.method.config().learns() {
+        true => Ok(trained),
+        false => Err(format!("{} has no model; name a training", trained.method.name())),
     }
-    if !path.join(DONE).is_file() {
-        let resume = program::line(format_args!("sample --resume {}", path.display()));
-        return Err(format!("is not finished; first run: {resume}"));
-    }
-    Ok(trained)
+}
+
+/// What to do with a training that is not finished.
+fn unfinished(path: &Path) -> Option<String> {
+    let resume = || program::line(format_args!("sample --resume {}", path.display()));
+    (!path.join(DONE).is_file()).then(|| format!("is not finished; first run: {}", resume()))
+}
+
+/// The settings of the finished training in a folder; what else it holds, and what to do.
+pub(super) fn finished(path: &Path) -> Result<SampleConfig, String> {
+    let trained = training(path)?;
+    unfinished(path).map_or(Ok(trained), Err)
 }
 
 /// The settings of the training in `folder`; an error unless it is a finished one of this run's target.
 pub(super) fn trained(folder: &str, config: &SampleConfig) -> Result<SampleConfig, CliError> {
     let wrong = |why: String| CliError::usage(refused(folder, why));
-    let trained = finished(Path::new(folder)).map_err(wrong)?;
+    let trained = training(Path::new(folder)).map_err(wrong)?;
     if trained.target != config.target {
         return Err(wrong(format!(
             "is of {}, whose settings are not those of this run's target, {}",
             trained.target.name, config.target.name
         )));
     }
-    Ok(trained)
+    // To finish one of another target would be of no use.
+    unfinished(Path::new(folder)).map_or(Ok(trained), |why| Err(wrong(why)))
 }
 
 /// The moves of the model in `folder`, which is read when the first one is made: a finished run that is measured again
