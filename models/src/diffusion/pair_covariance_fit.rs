@@ -42,7 +42,7 @@ pub(super) fn fitted<T: Real>(
         let mut stream = Stream::new(seed, "pair covariance", step, knot as u64);
         let level = sigma(schedule, knot);
         let denoised = model.noised_and_denoised(states, level, &mut stream);
-        let noise = ((system.particles - 1) * system.space) as f64 * level * level;
+        let noise = model.network.geometry().free_dim() as f64 * level * level;
         let kept = kept(vec![squares(&denoised, states, d)], noise).concat();
         let columns = denoised.chunks_exact(d).zip(states.chunks_exact(d)).zip(kept);
         let columns = columns.filter(|(_, kept)| *kept).map(|(column, _)| column);
